@@ -1,0 +1,87 @@
+"""What a backend is: something that answers inputs with the loss, the gradients, the watched values and their adjoints."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Sequence
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import numpy as np
+
+    Arrays = Mapping[str, np.ndarray]
+
+
+class Unsupported(Exception):
+    """The engine lacks what the case needs. The message is the reason."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """One backend's answer to one case: NumPy arrays by name (bfloat16 as float32). The loss has shape ()."""
+
+    loss: np.ndarray
+    gradients: Arrays
+    values: Arrays
+    adjoints: Arrays
+
+
+class Operations:
+    """The vocabulary `ops` of one evaluation: the framework's own primitives, plus `watch`.
+
+    Args:
+        primitives: name of an operation -> the framework's own function.
+        zeros_like: makes a differentiable leaf of zeros from a value.
+    """
+
+    def __init__(self, primitives: Mapping[str, Callable[..., Any]], zeros_like: Callable[[Any], Any]) -> None:
+        self._primitives = primitives
+        self._zeros_like = zeros_like
+        self.values: Dict[str, Any] = {}
+        self.offsets: Dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        try:
+            return self._primitives[name]
+        except KeyError:
+            known = ", ".join(sorted((*self._primitives, "watch")))
+            raise AttributeError(f"ops.{name}: unknown operation: expected one of {known}") from None
+
+    def watch(self, name: str, value: Any) -> Any:
+        """Name an intermediate value. Its adjoint is the gradient with respect to a zero that is added here.
+
+        Frameworks differ in how, and whether, they keep gradients of intermediates; all of them have gradients of leaves.
+        """
+        self.offsets[name] = self._zeros_like(value)
+        self.values[name] = value + self.offsets[name]
+        return self.values[name]
+
+
+class Engine(abc.ABC):
+    """One autodiff framework, imported."""
+
+    version: str
+
+    @abc.abstractmethod
+    def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+        """The problem's loss and its gradients with respect to the inputs named in `wrt`, computed in `dtype`.
+
+        Args:
+            problem: the problem's module.
+            inputs: name -> array of dtype `dtype` (float32 for bfloat16).
+            wrt: names of inputs.
+            dtype: the name of the dtype in which the framework shall compute.
+
+        Raises:
+            Unsupported: the framework cannot do that.
+        """
+
+    def packages(self) -> dict[str, str]:
+        """The versions of the packages that took part, beside NumPy's."""
+        return {}
+
+    def threads(self) -> int | None:
+        """How many threads the framework uses for one operation, where it says so."""
+        return None

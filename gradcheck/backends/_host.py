@@ -1,0 +1,127 @@
+"""The worker: hosts one backend in its framework's interpreter, and answers until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from typing import TYPE_CHECKING, Any, BinaryIO, Dict, Mapping, Optional
+
+from gradcheck.backends import _protocol
+from gradcheck.backends._engine import Answer, Engine, Unsupported
+from gradcheck.backends._handwritten import HandWritten
+from gradcheck.backends._source import execute
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def main() -> None:
+    """Answer the requests on standard input."""
+    requests, replies = take_standard_streams()
+    arrived: queue.SimpleQueue[Dict[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=listen, args=(requests, arrived), daemon=True).start()
+    host = Host()
+    while True:
+        request = arrived.get()
+        _protocol.write(replies, {"id": request["id"], **host.answer(request)})
+
+
+def take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Keep standard input and output for the protocol alone: what frameworks and problems print goes to standard error."""
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return requests, replies
+
+
+def listen(requests: BinaryIO, arrived: queue.SimpleQueue[Dict[str, Any]]) -> None:
+    """Pass requests on, and end the process when it is told to stop or the parent is gone, even in mid-evaluation.
+
+    It ends at once: a framework's own teardown costs a tenth of a second and may crash, and there is nothing to save.
+    """
+    for request in _protocol.read(requests):
+        if request["method"] == "stop":
+            break
+        arrived.put(request)
+    os._exit(0)
+
+
+class Host:
+    """One backend, once it is started, and the problems that it has loaded."""
+
+    def __init__(self) -> None:
+        self.engine: Optional[Engine] = None
+        self.problems: Dict[str, ModuleType] = {}
+
+    def answer(self, request: Mapping[str, Any]) -> Dict[str, Any]:
+        """A request's result or error."""
+        try:
+            method = {"start": self.start, "evaluate": self.evaluate}[request["method"]]
+            return {"result": method(request)}
+        except Unsupported as error:
+            return failure("unsupported", error)
+        except ImportError as error:
+            return failure("unavailable", error)
+        except Exception as error:
+            return failure("crashed", error)
+
+    def start(self, request: Mapping[str, Any]) -> Dict[str, Any]:
+        """Import the framework."""
+        began = time.perf_counter()
+        if request["gradient"] is None:
+            self.engine = execute(request["backend"]).load()
+        else:
+            self.engine = HandWritten(request["gradient"])
+        return {
+            "version": self.engine.version,
+            "python_version": ".".join(map(str, sys.version_info[:3])),
+            "packages": {"numpy": sys.modules["numpy"].__version__, **self.engine.packages()},
+            "threads": self.engine.threads(),
+            "seconds": time.perf_counter() - began,
+        }
+
+    def evaluate(self, request: Mapping[str, Any]) -> Dict[str, Any]:
+        """Answer a case."""
+        assert self.engine is not None, "evaluate comes after start"
+        problem = self.problem(request["problem"])
+        inputs = {name: _protocol.decode(array) for name, array in request["inputs"].items()}
+        began = time.perf_counter()
+        answer = self.engine.evaluate(problem, inputs, request["wrt"], request["dtype"])
+        seconds = time.perf_counter() - began
+        return {**encoded(answer, request["folder"]), "seconds": seconds}
+
+    def problem(self, path: str) -> ModuleType:
+        """The problem's module, loaded once."""
+        if path not in self.problems:
+            self.problems[path] = execute(path)
+        return self.problems[path]
+
+
+def encoded(answer: Answer, folder: str) -> Dict[str, Any]:
+    """An answer as a part of a message."""
+    result: Dict[str, Any] = {"loss": _protocol.encode(answer.loss, folder, "loss")}
+    for kind in ("gradients", "values", "adjoints"):
+        arrays = getattr(answer, kind)
+        result[kind] = {name: _protocol.encode(array, folder, f"{kind}-{name}") for name, array in arrays.items()}
+    return result
+
+
+def failure(kind: str, error: Exception) -> Dict[str, Any]:
+    """An exception as an error message."""
+    message = f"{type(error).__name__}: {error}" if kind == "crashed" else str(error)
+    return {"error": {"kind": kind, "message": message, "traceback": trimmed(error)}}
+
+
+def trimmed(error: Exception) -> str:
+    """A traceback without our own frames: what is left is the problem's and the framework's."""
+    told = traceback.TracebackException.from_exception(error)
+    ours = os.path.dirname(os.path.abspath(__file__))
+    theirs = [frame for frame in told.stack if os.path.dirname(frame.filename) != ours]
+    told.stack = traceback.StackSummary.from_list(theirs)
+    return "".join(told.format())

@@ -1,0 +1,197 @@
+"""Cases: concrete inputs from a seed, the same bits on every machine and for ever.
+
+The raw 64-bit stream of `numpy.random.PCG64(seed)` is what NumPy promises to keep (its compatibility policy covers bit
+generators, not `Generator.uniform`); all arithmetic on it is here, and it is +, −, × and powers of two alone, which
+IEEE 754 rounds in one way, so that no mathematics library decides a bit of an input.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck.errors import RequestError
+from gradcheck.problems import Problem
+
+Array = npt.NDArray[np.float64]
+Shape = tuple[int, ...]
+
+# dtype -> (bits of the significand, smallest normal exponent, container). NumPy has no bfloat16: float32 holds its values.
+DTYPES: dict[str, tuple[int, int, type[np.floating]]] = {
+    "float64": (53, -1022, np.float64),
+    "float32": (24, -126, np.float32),
+    "float16": (11, -14, np.float16),
+    "bfloat16": (8, -126, np.float32),
+}
+
+
+class Stream:
+    """Random numbers from the raw stream of PCG64.
+
+    Args:
+        seed: any non-negative integer.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._bits = np.random.PCG64(seed)
+
+    def integers(self, below: int, shape: Shape) -> npt.NDArray[np.int64]:
+        """Integers in [0, below), below ≤ 2³²; their bias is under below/2³²."""
+        raw = self._bits.random_raw(math.prod(shape)) >> np.uint64(32)
+        return ((raw * np.uint64(below)) >> np.uint64(32)).astype(np.int64).reshape(shape)
+
+    def uniform(self, shape: Shape) -> Array:
+        """Floats in (−1, 1): the 2⁵² odd multiples of 2⁻⁵², each equally likely, symmetric about a zero that never comes."""
+        steps = (self._bits.random_raw(math.prod(shape)) >> np.uint64(12)).astype(np.int64)
+        return ((2 * steps + 1 - 2**52) * 2.0**-52).reshape(shape)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a distribution may look at: the size `k` and the dtype's smallest normal number."""
+
+    k: int
+    smallest_normal: float
+
+
+def uniform(stream: Stream, shape: Shape, setting: Setting) -> Array:
+    """Uniform in (−1, 1)."""
+    return stream.uniform(shape)
+
+
+def normal(stream: Stream, shape: Shape, setting: Setting) -> Array:
+    """Nearly normal, mean 0, variance 1: half the sum of twelve uniform numbers (Irwin-Hall; a logarithm would be libm's)."""
+    return 0.5 * sum_in_order(stream.uniform((12, *shape)))
+
+
+def saturated(stream: Stream, shape: Shape, setting: Setting) -> Array:
+    """Magnitudes in (32, 64), so that products are far beyond the knee of a sigmoid or tanh."""
+    drawn = stream.uniform(shape)
+    return 32 * (drawn + np.copysign(1.0, drawn))
+
+
+def tiny(stream: Stream, shape: Shape, setting: Setting) -> Array:
+    """Uniform in ±1e-30."""
+    return 1e-30 * stream.uniform(shape)
+
+
+def mixed(stream: Stream, shape: Shape, setting: Setting) -> Array:
+    """Magnitudes over nine decades: uniform numbers times powers of two from 2⁻²⁰ to 2¹⁰."""
+    drawn = stream.uniform(shape)
+    return np.ldexp(drawn, stream.integers(31, shape) - 20)
+
+
+def zeros(stream: Stream, shape: Shape, setting: Setting) -> Array:
+    """All zero."""
+    return np.zeros(shape)
+
+
+def unit_scaled(stream: Stream, shape: Shape, setting: Setting) -> Array:
+    """Uniform in (−1, 1), matrices divided by √k (a square root and a quotient are rounded in one way by IEEE 754)."""
+    drawn = stream.uniform(shape)
+    return drawn / math.sqrt(setting.k) if len(shape) > 1 else drawn
+
+
+def subnormal(stream: Stream, shape: Shape, setting: Setting) -> Array:
+    """Uniform below the smallest normal number of the dtype."""
+    return setting.smallest_normal * stream.uniform(shape)
+
+
+def cancelling(stream: Stream, shape: Shape, setting: Setting) -> Array:
+    """Neighbours that cancel in matrix·vector products, in half of all pairs exactly, else to about one part in 2²⁰."""
+    drawn = stream.uniform(shape)
+    if not shape:
+        return drawn
+    pairs = shape[-1] // 2
+    sign = -1.0 if len(shape) > 1 else 1.0
+    nearly = 1.0 + 2.0**-20 * stream.integers(2, (*shape[:-1], pairs))
+    drawn[..., 1 : 2 * pairs : 2] = sign * drawn[..., 0 : 2 * pairs : 2] * nearly
+    return drawn
+
+
+def sum_in_order(terms: Array) -> Array:
+    """The sum over the first axis, first term first: `np.sum` may change its order from release to release."""
+    total = terms[0].copy()
+    for term in terms[1:]:
+        total += term
+    return total
+
+
+DISTRIBUTIONS: dict[str, Callable[[Stream, Shape, Setting], Array]] = {
+    function.__name__.replace("_", "-"): function
+    for function in (uniform, normal, saturated, tiny, mixed, zeros, unit_scaled, subnormal, cancelling)
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Concrete inputs: `inputs` maps each name to an array that is already rounded to `dtype` (bfloat16 in float32)."""
+
+    problem: Problem
+    k: int
+    seed: int
+    dtype: str
+    distribution: str
+    scale: float
+    inputs: Mapping[str, npt.NDArray[np.floating]]
+
+    @property
+    def inputs_sha256(self) -> str:
+        """A digest of names, shapes and values; bfloat16 and float32 inputs of the same values have the same digest."""
+        digest = hashlib.sha256()
+        for name, array in self.inputs.items():
+            digest.update(f"{name} {array.shape} {array.dtype.name}\n".encode())
+            digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")))
+        return digest.hexdigest()
+
+
+def sample(problem: Problem, k: int, seed: int, dtype: str, distribution: str = "uniform", scale: float = 1.0) -> Case:
+    """Draw a case's inputs, in the order in which the problem names them, multiply by `scale`, and round to `dtype`.
+
+    Raises:
+        RequestError: an input overflows the dtype.
+    """
+    stream, draw = Stream(seed), DISTRIBUTIONS[distribution]
+    setting = Setting(k, 2.0 ** DTYPES[dtype][1])
+    inputs = {}
+    for name, shape in problem.shapes(k).items():
+        with np.errstate(over="ignore"):
+            inputs[name] = round_to(scale * draw(stream, shape, setting), dtype)
+        if not np.isfinite(inputs[name]).all():
+            raise RequestError(f"scale {scale:g}: {distribution} inputs overflow {dtype}: expected a smaller scale")
+    return Case(problem, k, seed, dtype, distribution, scale, inputs)
+
+
+def given(problem: Problem, k: int, dtype: str, arrays: Mapping[str, npt.NDArray[np.floating]], source: str) -> Case:
+    """A case with inputs from a file.
+
+    Raises:
+        RequestError: a name is missing or unknown, a shape does not fit `k`, or a value is not finite.
+    """
+    shapes = problem.shapes(k)
+    if set(arrays) != set(shapes):
+        raise RequestError(f"{source}: inputs {', '.join(arrays) or 'none'}: expected {', '.join(shapes)}")
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise RequestError(f"{source}: {name} has shape {arrays[name].shape}: expected {shape} at k = {k}")
+        if not np.isfinite(arrays[name]).all():
+            raise RequestError(f"{source}: {name} holds a value that is not finite: expected finite numbers")
+    inputs = {name: round_to(np.asarray(arrays[name], np.float64), dtype) for name in shapes}
+    return Case(problem, k, 0, dtype, "given", 1.0, inputs)
+
+
+def round_to(values: Array, dtype: str) -> npt.NDArray[np.floating]:
+    """Round float64 to `dtype`, to nearest, ties to even, in one rounding; subnormal numbers included."""
+    precision, minimum, container = DTYPES[dtype]
+    if dtype == "bfloat16":
+        exponent = np.maximum(np.frexp(values)[1] - 1, minimum) - (precision - 1)
+        values = np.ldexp(np.rint(np.ldexp(values, -exponent)), exponent)
+        largest = math.ldexp(2 - 2.0 ** (1 - precision), -minimum + 1)
+        values = np.where(np.abs(values) > largest, np.copysign(np.inf, values), values)
+    with np.errstate(over="ignore"):
+        return np.asarray(values).astype(container)

@@ -1,0 +1,107 @@
+"""Which backends there are, what each needs, and how a user names one."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gradcheck.backends import _handwritten
+from gradcheck.backends._source import execute
+from gradcheck.errors import RequestError
+
+ENTRY_POINTS = "gradcheck.backends"
+FOLDER = Path(_handwritten.__file__).parent
+Release = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The constants that a backend's file states; `gradcheck.backends` says what each means."""
+
+    name: str
+    path: Path
+    title: str
+    module: str
+    distribution: str
+    release: str
+    requirements: tuple[str, ...]
+    python: tuple[Release, Release | None]
+    formats: Mapping[str, Mapping[str, object]]
+    lacks: Mapping[str, str]
+    install_options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def packages(self, version: str | None) -> tuple[str, ...]:
+        """What a managed environment for this engine is built from."""
+        return (f"{self.distribution}=={version or self.release}", *self.requirements)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A backend as the user names it: `NAME`, `NAME==VERSION` or `NAME@/path/to/python`."""
+
+    name: str
+    version: str | None = None
+    python: Path | None = None
+
+    def __str__(self) -> str:
+        if self.version:
+            return f"{self.name}=={self.version}"
+        return f"{self.name}@{self.python}" if self.python else self.name
+
+
+def parse(text: str) -> Spec:
+    """Read a backend's name.
+
+    Raises:
+        RequestError: it is none.
+    """
+    match = re.fullmatch(r"(?P<name>[A-Za-z][\w.-]*)(==(?P<version>[\w.+!-]+)|@(?P<python>.+))?", text)
+    if match is None:
+        raise RequestError(f"backend {text!r}: expected NAME, NAME==VERSION or NAME@/path/to/python")
+    python = match["python"]
+    return Spec(match["name"], match["version"], Path(python).expanduser().absolute() if python else None)
+
+
+def engines() -> dict[str, Path]:
+    """Every engine's file by its name: ours, then those of installed distributions."""
+    found = {path.stem: path for path in sorted(FOLDER.glob("[!_]*.py"))}
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        spec = importlib.util.find_spec(entry.value)
+        if spec is not None and spec.origin is not None:
+            found.setdefault(entry.name, Path(spec.origin))
+    return found
+
+
+def engine(name: str) -> Engine | None:
+    """An engine's constants, or None where there is no such engine."""
+    path: Path | None = FOLDER / f"{name}.py"  # ours need no look at installed distributions, which costs 30 ms
+    if name.startswith("_") or path is None or not path.is_file():
+        path = engines().get(name)
+    return None if path is None else _engine(name, path)
+
+
+def _engine(name: str, path: Path) -> Engine:
+    constants: dict[str, Any] = vars(execute(str(path)))
+    try:
+        return Engine(
+            name=name,
+            path=path,
+            title=str(constants["__doc__"]).strip().splitlines()[0],
+            module=constants["MODULE"],
+            distribution=constants["DISTRIBUTION"],
+            release=constants["RELEASE"],
+            requirements=tuple(constants["REQUIREMENTS"]),
+            python=constants["PYTHON"],
+            formats=constants["FORMATS"],
+            lacks=constants["LACKS"],
+            install_options=constants.get("INSTALL_OPTIONS", {}),
+        )
+    except KeyError as missing:
+        raise RequestError(
+            f"{path}: no constant {missing.args[0]}: expected what gradcheck.backends documents"
+        ) from None

@@ -1,0 +1,82 @@
+"""The command line: one file in this folder is one command. It parses and prints, and decides nothing.
+
+A command's file defines `command`. Files are imported for `--help`, so they import what is heavy inside functions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from gradcheck import __version__
+from gradcheck.errors import Interrupted, RequestError
+
+WRONG_REQUEST = 2
+INTERRUPTED = 130
+
+
+class CommandFolder(click.Group):
+    """A group whose commands are the files of this folder."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands' names."""
+        return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by its name."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = importlib.import_module(f"gradcheck.cli.{cmd_name}").command
+        return command
+
+
+@click.command(cls=CommandFolder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="gradcheck")
+def gradcheck() -> None:
+    """Evaluate one loss and its gradients in many engines, and say which of them is wrong.
+
+    \b
+    Exit codes: 0 every backend agrees, 1 one differs, 2 the request is wrong,
+    3 a backend gave no answer, 4 undecided, 130 interrupted.
+    """
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and end the process with its exit code."""
+    if sys.platform == "win32":
+        _say("Windows is not supported: expected Linux or macOS (WSL works)")
+        sys.exit(WRONG_REQUEST)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = gradcheck.main(arguments, standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        _say(" ".join(error.format_message().split()))
+        code = WRONG_REQUEST
+    except RequestError as error:
+        _say(str(error))
+        code = WRONG_REQUEST
+    except (KeyboardInterrupt, click.Abort, Interrupted):
+        _say("interrupted")
+        code = INTERRUPTED
+    except BrokenPipeError:  # whoever reads the output has had enough of it, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 0
+    sys.exit(code)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise Interrupted
+
+
+def _say(message: str) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        print(f"gradcheck: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,73 @@
+"""What the user sees on standard error while a command works: notices, and a progress display on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class Listener:
+    """Told by the runner what happens. On a terminal each environment that is being built has a line with a clock."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Listener:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.quiet()
+
+    def building(self, spec: str, text: str) -> None:
+        """An environment is being built: `text` says how far it is."""
+        if not sys.stderr.isatty():
+            sys.stderr.write(f"gradcheck: {spec}: {text}\n")  # in one piece: several threads tell
+            return
+        progress = self._display()
+        if spec not in self._tasks:
+            self._tasks[spec] = progress.add_task(spec, total=None, text=text)
+        progress.update(self._tasks[spec], text=text)
+
+    def built(self, spec: str) -> None:
+        """An environment is complete, or will never be."""
+        if self._progress is not None and spec in self._tasks:
+            self._progress.update(self._tasks.pop(spec), total=1, completed=1)
+
+    def evaluating(self, specs: list[str]) -> None:
+        """Workers have started."""
+        if sys.stderr.isatty():
+            self._display().add_task("waiting for", total=None, text=", ".join(specs))
+
+    def details(self, spec: str, text: str) -> None:
+        """A backend failed: the end of its traceback or of what it printed."""
+        self.quiet()
+        lines = text.splitlines()[-12:]
+        print("\n".join(f"{spec}: {line}" for line in lines), file=sys.stderr, flush=True)
+
+    def quiet(self) -> None:
+        """Take the progress display away."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _display(self) -> Progress:
+        if self._progress is None:
+            from rich.console import Console
+            from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+            self._progress = Progress(
+                SpinnerColumn(finished_text="✓"),
+                TextColumn("{task.description} {task.fields[text]}"),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._progress.start()
+        return self._progress

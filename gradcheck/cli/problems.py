@@ -1,0 +1,35 @@
+"""`gradcheck problems`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.group(
+    "problems", short_help="List the problems that are known by name, or show one.", invoke_without_command=True
+)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """List the problems that are known by name, or show one."""
+    if context.invoked_subcommand is None:
+        from gradcheck import problems
+
+        for name, problem in problems.described():
+            click.echo(f"{name:24} {problem if isinstance(problem, Exception) else problem.title}")
+
+
+@command.command("show", short_help="Show one problem: its inputs and its hand-written gradients.")
+@click.argument("name")
+@click.option("--k", type=click.IntRange(min=1), default=3, show_default=True, help="Size at which to show the shapes.")
+def show(name: str, k: int) -> None:
+    """Show one problem: its file, its inputs' shapes at size K, and its hand-written gradients."""
+    from gradcheck import problems
+
+    problem = problems.load(name)
+    click.echo(problem.title)
+    click.echo(f"file       {problem.path}")
+    for number, (each, shape) in enumerate(problem.shapes(k).items()):
+        label = f"k = {k}" if number == 0 else ""
+        note = "" if each in problem.wrt else "  (no gradient)"
+        click.echo(f"{label:10} {each:8} {' × '.join(map(str, shape)) or 'scalar'}{note}")
+    click.echo(f"gradients  {', '.join(problem.gradients) or 'none'}")

@@ -1,0 +1,25 @@
+"""The exceptions that gradcheck raises.
+
+    GradcheckError
+    ├── RequestError          what was asked for is wrong; nothing was run (exit code 2)
+    │   └── ProblemError      the problem's file is wrong
+    └── Interrupted           SIGTERM or Ctrl-C; the workers are gone (exit code 130)
+
+What goes wrong inside a backend is no exception: it is that backend's verdict (see `gradcheck.results.Verdict`).
+"""
+
+
+class GradcheckError(Exception):
+    """Everything that gradcheck raises on purpose."""
+
+
+class RequestError(GradcheckError):
+    """The request is wrong: a bad option, file or setting. The message is one line with the value and what was expected."""
+
+
+class ProblemError(RequestError):
+    """A problem's file is missing, cannot be loaded, or does not hold what a problem needs."""
+
+
+class Interrupted(GradcheckError):
+    """The run was told to stop by a signal."""

@@ -1,0 +1,118 @@
+"""Problems: scalar losses of named inputs. One file in this folder is one problem; so is any file that a user names."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from gradcheck.backends._source import execute
+from gradcheck.errors import ProblemError
+
+Shape = tuple[int, ...]
+ENTRY_POINTS = "gradcheck.problems"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem's file, loaded. `name` is what the user called it; `gradients` names its hand-written gradients."""
+
+    name: str
+    path: Path
+    title: str
+    loss: Callable[..., Any]
+    inputs: Callable[[int], Mapping[str, Shape]]
+    wrt: tuple[str, ...]
+    gradients: tuple[str, ...]
+
+    def shapes(self, k: int) -> dict[str, Shape]:
+        """The inputs' shapes at size `k`.
+
+        Raises:
+            ProblemError: `inputs(k)` fails or gives something other than a mapping of names to shapes.
+        """
+        return checked_shapes(self.path, self.inputs, k)
+
+
+def names() -> dict[str, Path]:
+    """Every problem that is known by name, ours first, then those of installed distributions, with their files."""
+    found = {path.stem: path for path in sorted(Path(__file__).parent.glob("[!_]*.py"))}
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        spec = importlib.util.find_spec(entry.value)
+        if spec is not None and spec.origin is not None:
+            found.setdefault(entry.name, Path(spec.origin))
+    return found
+
+
+def load(name: str) -> Problem:
+    """Load a problem by its name or its file's path.
+
+    Raises:
+        ProblemError: there is no such problem, or its file does not hold what a problem needs.
+    """
+    path = Path(__file__).parent / f"{name}.py"  # ours need no look at installed distributions, which costs 30 ms
+    if not name.isidentifier() or not path.is_file():
+        path = Path(name) if name.endswith(".py") else _named(name)
+    if not path.is_file():
+        raise ProblemError(f"problem {name!r}: no such file: expected a problem's name or the path of a .py file")
+    return _problem(name, path.resolve(), _execute(path.resolve()))
+
+
+def _named(name: str) -> Path:
+    known = names()
+    if name not in known:
+        raise ProblemError(f"problem {name!r}: unknown: expected {', '.join(known)} or the path of a .py file")
+    return known[name]
+
+
+def _execute(path: Path) -> ModuleType:
+    try:
+        return execute(str(path))
+    except SyntaxError as error:
+        raise ProblemError(f"{path}:{error.lineno}: {error.msg}: expected Python source") from error
+    except Exception as error:
+        raise ProblemError(f"{path}: {type(error).__name__} while loading: {error}") from error
+
+
+def _problem(name: str, path: Path, module: ModuleType) -> Problem:
+    for function in ("inputs", "loss"):
+        if not callable(getattr(module, function, None)):
+            raise ProblemError(f"{path}: no function {function!r}: expected inputs(k) and loss(ops, ...)")
+    title = next(iter((module.__doc__ or "").strip().splitlines()), "")
+    shapes = checked_shapes(path, module.inputs, 1)
+    wrt = tuple(getattr(module, "wrt", shapes))
+    gradients = getattr(module, "gradients", {})
+    for unknown in set(wrt) - set(shapes):
+        raise ProblemError(f"{path}: wrt names {unknown!r}: expected some of {', '.join(shapes)}")
+    if not wrt:
+        raise ProblemError(f"{path}: wrt is empty: expected some of {', '.join(shapes)}")
+    if not isinstance(gradients, Mapping) or not all(callable(function) for function in gradients.values()):
+        raise ProblemError(f"{path}: gradients is {gradients!r}: expected a mapping of names to functions")
+    return Problem(name, path, title, module.loss, module.inputs, wrt, tuple(gradients))
+
+
+def checked_shapes(path: Path, inputs: Callable[[int], Mapping[str, Shape]], k: int) -> dict[str, Shape]:
+    """Call `inputs(k)` and check that it maps names to tuples of sizes."""
+    try:
+        shapes = {name: tuple(shape) for name, shape in inputs(k).items()}
+    except Exception as error:
+        raise ProblemError(f"{path}: inputs({k}) raised {type(error).__name__}: {error}") from error
+    for name, shape in shapes.items():
+        if not all(isinstance(size, int) and size >= 0 for size in shape):
+            raise ProblemError(f"{path}: inputs({k})[{name!r}] is {shape!r}: expected a tuple of sizes")
+    if not shapes:
+        raise ProblemError(f"{path}: inputs({k}) is empty: expected at least one input")
+    return shapes
+
+
+def described() -> Iterator[tuple[str, Problem | ProblemError]]:
+    """Every problem known by name, loaded, or why it cannot be."""
+    for name in names():
+        try:
+            yield name, load(name)
+        except ProblemError as error:
+            yield name, error

@@ -1,0 +1,67 @@
+"""Report formats: one file in this folder is one format.
+
+A format's file states `SUFFIX`, the ending of its files, and has `write(report, stream, show_gradients)`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO, cast
+
+from gradcheck.errors import RequestError
+from gradcheck.results import Report
+
+
+@dataclass(frozen=True)
+class Output:
+    """A format, and the file that it goes to: standard output where there is none."""
+
+    format: str
+    path: Path | None
+
+    def write(self, report: Report, show_gradients: bool) -> None:
+        """Write a report.
+
+        Raises:
+            RequestError: the file cannot be written.
+        """
+        write = importlib.import_module(f"gradcheck.reports.{self.format}").write
+        if self.path is None:
+            write(report, sys.stdout, show_gradients)
+            return
+        try:
+            with self.path.open("w", encoding="utf-8") as stream:
+                write(report, cast(TextIO, stream), show_gradients)
+        except OSError as error:
+            raise RequestError(
+                f"report {str(self.path)!r}: {error.strerror}: expected a path that can be written"
+            ) from None
+
+
+def formats() -> list[str]:
+    """The names of all formats."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
+
+
+def outputs(format: str, paths: Sequence[str]) -> list[Output]:
+    """Where a report goes: standard output in one format, and files in that of their endings.
+
+    Raises:
+        RequestError: a format is unknown, or a file's folder does not exist.
+    """
+    if format not in formats():
+        raise RequestError(f"format {format!r}: unknown: expected one of {', '.join(formats())}")
+    return [Output(format, None), *(_to_file(Path(path)) for path in paths)]
+
+
+def _to_file(path: Path) -> Output:
+    suffixes = {importlib.import_module(f"gradcheck.reports.{name}").SUFFIX: name for name in formats()}
+    if path.suffix not in suffixes:
+        raise RequestError(f"report {str(path)!r}: unknown ending: expected one of {', '.join(suffixes)}")
+    if not path.parent.is_dir():
+        raise RequestError(f"report {str(path)!r}: no folder {str(path.parent)!r}: expected a path that can be written")
+    return Output(suffixes[path.suffix], path)

@@ -1,0 +1,32 @@
+"""JSON: the records themselves, keys sorted, non-finite numbers as strings."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TextIO
+
+import msgspec
+
+from gradcheck.results import Report
+
+SUFFIX = ".json"
+
+
+def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
+    """Write a report."""
+    encoded = msgspec.json.encode(_finite(msgspec.to_builtins(report)), order="sorted")
+    stream.write(msgspec.json.format(encoded, indent=1).decode() + "\n")
+
+
+def schema() -> str:
+    """The JSON Schema of a report."""
+    encoded = msgspec.json.encode(msgspec.json.schema(Report), order="sorted")
+    return msgspec.json.format(encoded, indent=1).decode() + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, (list, tuple)) else value

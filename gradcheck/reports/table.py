@@ -1,0 +1,182 @@
+"""Tables for people: verdicts, errors, differences between backends, and the gradients while they fit."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gradcheck.results import Backend, Report, RunVerdict, Verdict
+
+SUFFIX = ".txt"
+LARGEST_SHOWN = 4  # k up to which gradients are printed without being asked for
+DIFFERENCE_WIDTH = 13
+FEWEST_DIGITS = 8
+PADDING = 9  # beside the digits: sign, point, exponent and the space between columns
+WIDE = 120  # columns from which there is room for the interpreters' paths
+
+STYLES = {
+    Verdict.AGREES: "green",
+    Verdict.DIFFERS: "bold red",
+    Verdict.UNDECIDED: "yellow",
+    RunVerdict.AGREE: "green",
+    RunVerdict.DIFFER: "bold red",
+}
+OTHER_STYLE = "yellow"
+
+SENTENCES = {
+    RunVerdict.AGREE: "every backend agrees",
+    RunVerdict.DIFFER: "at least one backend differs",
+    RunVerdict.UNANSWERED: "a backend that was asked for gave no answer",
+    RunVerdict.UNDECIDED: "it cannot be decided whether every backend agrees",
+}
+
+
+def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
+    """Write a report, as wide as the terminal (80 columns where there is none, or what COLUMNS says)."""
+    console = Console(file=stream, highlight=False)
+    case = report.case
+    factor = "" if case.scale == 1 else f" × {case.scale:g}"
+    console.print(
+        f"[bold]{case.problem}[/bold]  k = {case.k}  seed {case.seed}  {case.dtype}  {case.distribution}{factor}"
+    )
+    for title, table in parts(report, console.width, show_gradients):
+        console.print(Text(f"\n{title}", "bold"))  # not the table's own title, which is folded at the table's width
+        console.print(table)
+    for backend in report.backends:
+        if backend.reason:
+            console.print(
+                Text(f"{backend.spec}: {backend.verdict}: {backend.reason}", STYLES.get(backend.verdict, OTHER_STYLE))
+            )
+    verdict = Text(f"{report.verdict}: {SENTENCES[report.verdict]}", STYLES.get(report.verdict, OTHER_STYLE))
+    console.print(verdict)
+    console.print(f"again: {case.replay}", soft_wrap=True)  # one line, to be copied
+
+
+def parts(report: Report, width: int, show_gradients: bool) -> Iterator[tuple[str, Table]]:
+    """The tables of a report, with their titles."""
+    answered = [backend for backend in report.backends if backend.loss is not None]
+    yield "Backends", backends(report, width)
+    if any(backend.errors for backend in answered):
+        yield "Largest error of each gradient", errors(answered)
+    for columns in chunks(answered[:-1], width - 20, DIFFERENCE_WIDTH):
+        yield "Largest absolute differences between backends", differences(report, answered, columns)
+    if report.case.k <= LARGEST_SHOWN or show_gradients:
+        for columns in chunks([each for each in answered if each.gradients], width - 10, FEWEST_DIGITS + PADDING):
+            yield "Gradients", gradients(columns, width - 10)
+
+
+def chunks(columns: list[Backend], width: int, column: int) -> Iterator[list[Backend]]:
+    """As many backends at a time as fit beside each other."""
+    fitting = max(width // column, 1)
+    for first in range(0, len(columns), fitting):
+        yield columns[first : first + fitting]
+
+
+def backends(report: Report, width: int) -> Table:
+    """A line for each backend."""
+    table = plain("backend", "version", "verdict", "loss", "|error|", "import s", "first s")
+    if width >= WIDE:
+        table.add_column("python", overflow="fold")
+    for backend in report.backends:
+        where = report.environment.backends.get(backend.spec)
+        row = [
+            Text(backend.spec),
+            Text(backend.version or "–"),
+            Text(backend.verdict, STYLES.get(backend.verdict, OTHER_STYLE)),
+            number(backend.loss, 17 if width >= WIDE else 10),
+            small(backend.loss_error),
+            f"{backend.seconds.imported:.2f}" if backend.seconds else "–",
+            f"{backend.seconds.first:.4f}" if backend.seconds else "–",
+        ]
+        if width >= WIDE:
+            row.append(Text(where.python) if where else "–")
+        table.add_row(*row)
+    return table
+
+
+def errors(answered: list[Backend]) -> Table:
+    """A line for each backend's gradients: the largest error, in three units, and where."""
+    table = plain("backend", "gradient", "|error|", "in ulp", "of bound", "at", "bad entries")
+    for backend in answered:
+        for position, (name, error) in enumerate(backend.errors.items()):
+            style = "bold red" if error.bad_entries else ""
+            table.add_row(
+                Text(backend.spec if position == 0 else ""),
+                f"dL/d{name}",
+                small(error.max_abs),
+                small(error.max_ulp),
+                small(error.max_bound_ratio),
+                index(error.worst_index),
+                f"{error.bad_entries} of {error.entries}",
+                style=style,
+            )
+    return table
+
+
+def differences(report: Report, answered: list[Backend], columns: list[Backend]) -> Table:
+    """The lower triangle of the matrix of largest absolute differences, for the loss and each gradient."""
+    table = plain("", "", *(column.spec for column in columns))
+    found = {(pair.left, pair.right): pair for pair in report.pairs}
+    names = list(dict.fromkeys(name for pair in report.pairs for name in pair.max_abs_diff))
+    for quantity in (None, *names):
+        label = "loss" if quantity is None else f"dL/d{quantity}"
+        for row in answered[1:]:
+            pairs = [found.get((column.spec, row.spec)) for column in columns]
+            cells = [
+                "" if pair is None else small(pair.max_abs_diff.get(quantity) if quantity else pair.loss_abs_diff)
+                for pair in pairs
+            ]
+            if any(cells):
+                table.add_row(label, Text(row.spec), *cells)
+                label = ""
+    return table
+
+
+def gradients(shown: list[Backend], width: int) -> Table:
+    """Every entry of every gradient, a column for each backend."""
+    digits = min(17, width // max(len(shown), 1) - PADDING)
+    table = plain("", *(backend.spec for backend in shown))
+    names = list(dict.fromkeys(name for backend in shown for name in backend.gradients or {}))
+    for name in names:
+        columns = [dict(entries((backend.gradients or {}).get(name))) for backend in shown]
+        for position in dict.fromkeys(itertools.chain.from_iterable(columns)):
+            table.add_row(f"{name}{index(position)}", *(number(column.get(position), digits) for column in columns))
+    return table
+
+
+def entries(nested: Any, position: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], float]]:
+    """The entries of nested lists, with their indices."""
+    if isinstance(nested, list):
+        for number_, each in enumerate(nested):
+            yield from entries(each, (*position, number_))
+    elif nested is not None:
+        yield position, nested
+
+
+def index(position: tuple[int, ...]) -> str:
+    """An entry's index as it is written in code."""
+    return "".join(f"[{each}]" for each in position)
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number with so many significant digits."""
+    return "–" if value is None else f"{value:.{digits}g}"
+
+
+def small(value: float | None) -> str:
+    """An error, a difference or a ratio: two digits say all, and seven columns hold them."""
+    return "–" if value is None else "0" if value == 0 else f"{value:.1f}" if 0.1 <= value < 1000 else f"{value:.1e}"
+
+
+def plain(*names: str) -> Table:
+    """A table without vertical lines, which is legible in a pipe too; columns after the first two flush right."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for position, name in enumerate(names):
+        table.add_column(Text(name), justify="left" if position < 2 else "right", no_wrap=True)
+    return table

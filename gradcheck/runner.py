@@ -1,0 +1,195 @@
+"""One case, from a request to a report. Data flows one way: settings → problem → workers → answers → judgement → report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from gradcheck import catalogue, environments, problems
+from gradcheck.backends import _handwritten
+from gradcheck.catalogue import Engine, Spec
+from gradcheck.environments import Builder, Building, Environment, Missing
+from gradcheck.errors import RequestError
+from gradcheck.problems import Problem
+from gradcheck.results import Report, Verdict
+from gradcheck.settings import Settings
+from gradcheck.workers import Crew, Failure, Post
+
+if TYPE_CHECKING:
+    from gradcheck.cases import Case
+
+DEFAULT_ENGINES = ("torch", "mxnet")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A backend that was asked for: a hand-written gradient of the problem where `engine` is None."""
+
+    spec: Spec
+    engine: Engine | None
+
+    @property
+    def lacks(self) -> Mapping[str, str]:
+        """dtype -> why it cannot compute in it."""
+        return self.engine.lacks if self.engine else _handwritten.LACKS
+
+
+class Listener(Building, Protocol):
+    """Who is told what happens before the report is there."""
+
+    def evaluating(self, specs: list[str]) -> None:
+        """Workers have started."""
+
+    def details(self, spec: str, text: str) -> None:
+        """A backend failed: the end of its traceback or of what it printed."""
+
+
+def run(settings: Settings, listener: Listener) -> Report:
+    """Evaluate one case in every backend that was asked for, and judge the answers.
+
+    Args:
+        settings: what to run.
+        listener: who is told what happens meanwhile.
+
+    Raises:
+        RequestError: the request is wrong; nothing was run.
+    """
+    problem = problems.load(settings.problem)
+    rows = choose(settings.backend, problem)
+    inputs = read_inputs(settings, problem, settings.inputs) if settings.inputs else None
+    placed = place(rows, settings, listener)
+    places = {str(spec): where for spec, where in placed.items() if isinstance(where, Environment)}
+    with Crew(settings.timeout) as crew:
+        crew.start({str(row.spec): post(row, places[str(row.spec)]) for row in rows if str(row.spec) in places})
+        listener.evaluating(list(places))
+        # NumPy is imported from here on, while the workers import their frameworks.
+        case = inputs or draw(settings, problem)
+        answers = crew.evaluate(problem.path, settings.dtype, problem.wrt, case.inputs)
+    for key, answer in answers.items():
+        if isinstance(answer, Failure) and answer.details:
+            listener.details(key, answer.details)
+    from gradcheck import composition
+
+    outcomes = {row.spec: answers.get(str(row.spec)) or placed[row.spec] for row in rows}
+    return composition.report(case, replay(settings), outcomes, places, crew.started)
+
+
+def choose(specs: Sequence[str], problem: Problem) -> list[Row]:
+    """The backends to run: those named, or every hand-written gradient of the problem and the default engines.
+
+    Raises:
+        RequestError: a name stands for no backend, or comes twice.
+    """
+    rows = []
+    for text in specs or (*problem.gradients, *DEFAULT_ENGINES):
+        spec = catalogue.parse(text)
+        if spec in (row.spec for row in rows):
+            raise RequestError(f"backend {text!r}: named twice: expected each backend once")
+        rows.append(Row(spec, None if spec.name in problem.gradients else known_engine(spec, problem.gradients)))
+    return rows
+
+
+def known_engine(spec: Spec, others: Sequence[str] = ()) -> Engine:
+    """The engine that a backend's name stands for; `others` are names that would do as well.
+
+    Raises:
+        RequestError: there is none.
+    """
+    found = catalogue.engine(spec.name)
+    if found is None:
+        known = ", ".join(dict.fromkeys((*others, *catalogue.engines())))
+        raise RequestError(f"backend {str(spec)!r}: unknown: expected one of {known}")
+    return found
+
+
+def place(rows: Sequence[Row], settings: Settings, building: Building) -> dict[Spec, Environment | Failure]:
+    """Where each backend runs, its environment built if need be, or why it cannot run."""
+    found = {row.spec: located(row, settings.dtype) for row in rows}
+    if not settings.no_build:
+        wanted = {row.spec: row.engine for row in rows if row.engine and is_buildable(found[row.spec])}
+        found |= Builder(building).build(wanted) if wanted else {}
+    return {
+        spec: Failure(Verdict.UNAVAILABLE, where.reason) if isinstance(where, Missing) else where
+        for spec, where in found.items()
+    }
+
+
+def located(row: Row, dtype: str) -> Environment | Missing | Failure:
+    """Where a backend runs as things are, or why it cannot."""
+    if dtype in row.lacks:
+        return Failure(Verdict.UNSUPPORTED, row.lacks[dtype])
+    if row.engine is None:
+        return Environment(row.spec.python or Path(sys.executable), "current")
+    return environments.find(row.spec, row.engine)
+
+
+def is_buildable(where: Environment | Missing | Failure) -> bool:
+    """Whether building an environment would help."""
+    return isinstance(where, Missing) and where.buildable
+
+
+def post(row: Row, environment: Environment) -> Post:
+    """How a backend's worker is started."""
+    if row.engine is None:
+        return Post(environment.python, backend=None, gradient=row.spec.name)
+    return Post(environment.python, backend=row.engine.path, gradient=None)
+
+
+def build(names: Sequence[str], building: Building) -> dict[str, Environment | Missing]:
+    """Build the environments of engines.
+
+    Raises:
+        RequestError: a name stands for no engine that has a managed environment.
+    """
+    wanted = {spec: known_engine(spec) for spec in map(catalogue.parse, names)}
+    for spec in wanted:
+        if spec.python is not None:
+            raise RequestError(f"backend {str(spec)!r}: has an interpreter of its own: expected NAME or NAME==VERSION")
+    return {str(spec): where for spec, where in Builder(building).build(wanted).items()}
+
+
+def remove(names: Sequence[str]) -> dict[str, int]:
+    """Remove the managed environments of engines, and count them.
+
+    Raises:
+        RequestError: a name stands for no engine.
+    """
+    wanted = {name: known_engine(Spec(name)) for name in names}
+    return {name: environments.remove(engine) for name, engine in wanted.items()}
+
+
+def listing() -> list[tuple[Engine, Environment | Missing]]:
+    """Every engine, and where it would run."""
+    known = [known_engine(Spec(name)) for name in catalogue.engines()]
+    return [(engine, environments.find(Spec(engine.name), engine)) for engine in known]
+
+
+def draw(settings: Settings, problem: Problem) -> Case:
+    """The case that the settings' seed stands for."""
+    from gradcheck import cases
+
+    return cases.sample(problem, settings.k, settings.seed, settings.dtype, settings.distribution, settings.scale)
+
+
+def read_inputs(settings: Settings, problem: Problem, path: str) -> Case:
+    """The case whose inputs are in a file."""
+    from gradcheck import cases, records
+
+    return cases.given(problem, settings.k, settings.dtype, records.read_arrays(Path(path)), path)
+
+
+def replay(settings: Settings) -> str:
+    """The shell command that runs the case again."""
+    default = Settings()
+    words = ["gradcheck", "run", settings.problem, "--k", str(settings.k), "--seed", str(settings.seed)]
+    for name in ("dtype", "distribution", "scale", "inputs"):
+        value = getattr(settings, name)
+        if name == "dtype" or value != getattr(default, name):
+            words += [f"--{name}", str(value)]
+    for spec in settings.backend:
+        words += ["--backend", spec]
+    return shlex.join(words)

@@ -1,0 +1,156 @@
+"""What a run shall do, from five places: defaults < pyproject.toml [tool.gradcheck] < --config < environment < flags.
+
+A setting has one name everywhere: the flag `--no-build`, the key `no-build`, the variable GRADCHECK_NO_BUILD.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from gradcheck.errors import RequestError
+
+PREFIX = "GRADCHECK_"
+
+Distribution = Literal[
+    "uniform", "normal", "saturated", "tiny", "mixed", "zeros", "unit-scaled", "subnormal", "cancelling"
+]
+Dtype = Literal["float64", "float32", "float16", "bfloat16"]
+
+# The words in which a wrong value is refused.
+EXPECTED = {
+    "problem": "a problem's name or the path of a .py file",
+    "k": "a whole number from 1",
+    "seed": "a whole number from 0 to 2^63 - 1",
+    "dtype": "float64, float32, float16 or bfloat16",
+    "backend": "a list of backends, each NAME, NAME==VERSION or NAME@/path/to/python",
+    "distribution": ", ".join(Distribution.__args__),  # type: ignore[attr-defined]
+    "scale": "a finite number other than 0",
+    "inputs": "the path of a .json or .npz file",
+    "timeout": "a number of seconds above 0",
+    "no-build": "true or false",
+    "show-gradients": "true or false",
+    "format": "the name of a report format",
+    "report": "a list of paths",
+}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """A run's settings, checked."""
+
+    problem: str = "sigmoid_skip"
+    k: Annotated[int, Meta(ge=1)] = 3
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+    dtype: Dtype = "float64"
+    backend: tuple[str, ...] = ()
+    distribution: Distribution = "uniform"
+    scale: float = 1.0
+    inputs: str | None = None
+    timeout: Annotated[float, Meta(gt=0)] = 120.0
+    no_build: bool = False
+    show_gradients: bool = False
+    format: str = "table"
+    report: tuple[str, ...] = ()
+
+
+FIELDS = {field.encode_name: field for field in msgspec.structs.fields(Settings)}
+PATHS = ("problem", "inputs", "report")
+LISTS = ("backend", "report")
+
+
+def load(flags: Mapping[str, Any], config: str | None, environment: Mapping[str, str], folder: Path) -> Settings:
+    """Settle every setting.
+
+    Args:
+        flags: what the command line gives, by the setting's name; what it does not give is absent.
+        config: the path of a TOML file, if one is named.
+        environment: environment variables.
+        folder: where pyproject.toml is looked for, upwards.
+
+    Raises:
+        RequestError: a key is unknown, or a value is not what is expected.
+    """
+    merged: dict[str, Any] = {}
+    for given in _given(flags, config, environment, folder):
+        merged[given.name] = checked(given)
+    return msgspec.convert(merged, Settings)
+
+
+class Given(NamedTuple):
+    """A value that was given for a setting; `shown` is the place and the value as the user wrote them."""
+
+    name: str
+    value: Any
+    shown: str
+    is_text: bool
+
+
+def checked(given: Given) -> Any:
+    """A setting's value in its own type.
+
+    Raises:
+        RequestError: with the place, the key, the value and what was expected.
+    """
+    if given.name not in FIELDS:
+        raise RequestError(f"{given.shown}: unknown setting: expected one of {', '.join(FIELDS)}")
+    try:
+        converted = msgspec.convert(given.value, FIELDS[given.name].type, strict=not given.is_text)
+        if isinstance(converted, float) and (not math.isfinite(converted) or converted == 0):
+            raise msgspec.ValidationError
+    except msgspec.ValidationError:
+        raise RequestError(f"{given.shown}: expected {EXPECTED[given.name]}") from None
+    return converted
+
+
+def _given(
+    flags: Mapping[str, Any], config: str | None, environment: Mapping[str, str], folder: Path
+) -> Iterator[Given]:
+    """What was given, from the weakest place to the strongest."""
+    for parent in (folder, *folder.parents):
+        if (parent / "pyproject.toml").is_file():
+            path = parent / "pyproject.toml"
+            yield from _from_table(_read(path).get("tool", {}).get("gradcheck", {}), path)
+            break
+    if config is not None:
+        yield from _from_table(_read(Path(config)), Path(config))
+    for variable, text in environment.items():
+        if variable.startswith(PREFIX):
+            name = variable.removeprefix(PREFIX).lower().replace("_", "-")
+            value = text.replace(",", " ").split() if name in LISTS else text
+            yield Given(name, value, f"{variable}={text}", is_text=True)
+    for name, value in flags.items():
+        shown = value if isinstance(value, str) else " ".join(value)
+        yield Given(name, value, f"--{name} {shown}", is_text=True)
+
+
+def _from_table(table: Any, path: Path) -> Iterator[Given]:
+    """A file's settings; relative paths are taken from the file's folder."""
+    if not isinstance(table, dict):
+        raise RequestError(f"{path}: gradcheck = {table!r}: expected a table")
+    for name, value in table.items():
+        shown = str(value).lower() if isinstance(value, bool) else repr(value)
+        rebased = _rebased(value, path.parent) if name in PATHS else value
+        yield Given(name, rebased, f"{path}: {name} = {shown}", is_text=False)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(f"config {str(path)!r}: {error.strerror}: expected a readable TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path}: {error}: expected TOML") from None
+
+
+def _rebased(value: Any, folder: Path) -> Any:
+    if isinstance(value, list):
+        return [_rebased(each, folder) for each in value]
+    is_path = isinstance(value, str) and ("/" in value or "." in value)
+    return os.path.normpath(folder / value) if is_path else value

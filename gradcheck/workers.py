@@ -1,0 +1,361 @@
+"""Start workers, talk to them, time them out and bury them. `gradcheck.backends._protocol` documents what is said."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from gradcheck.backends import _protocol
+from gradcheck.environments import scrubbed
+from gradcheck.results import Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Arrays = Mapping[str, npt.NDArray[np.floating[Any]]]
+
+T = TypeVar("T")
+BOOTSTRAP = Path(_protocol.__file__).with_name("_bootstrap.py")
+
+# The ladder down which a worker is buried, in seconds: asked to stop, terminated, killed.
+STOP_GRACE = 0.5
+TERMINATE_GRACE = 0.5
+LONGEST_LINE = 1 << 26  # bytes; a worker that writes more without a line's end answers garbage
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a backend gave no answer. `details` is its traceback or the end of what it printed.
+
+    `lost` says that its worker is of no further use; an error that a worker itself reports leaves it ready for more.
+    """
+
+    verdict: Verdict
+    reason: str
+    details: str = ""
+    lost: bool = True
+
+
+class Started(msgspec.Struct, frozen=True):
+    """A worker's answer to `start`."""
+
+    version: str
+    python_version: str
+    packages: dict[str, str]
+    threads: int | None
+    seconds: float
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    loss: dict[str, Any]
+    gradients: dict[str, dict[str, Any]]
+    values: dict[str, dict[str, Any]]
+    adjoints: dict[str, dict[str, Any]]
+    seconds: float
+
+
+class _Error(msgspec.Struct, frozen=True):
+    kind: Verdict
+    message: str
+    traceback: str = ""
+
+
+class _Reply(msgspec.Struct, frozen=True):
+    id: int
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    error: _Error | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A backend's answer to a case, as NumPy arrays; `seconds` is what computing it took in the worker."""
+
+    loss: npt.NDArray[np.floating[Any]]
+    gradients: Arrays
+    values: Arrays
+    adjoints: Arrays
+    seconds: float
+
+
+class Worker:
+    """A process that hosts one backend.
+
+    Args:
+        command: what to run.
+        folder: a private folder for its arrays and for what it prints.
+    """
+
+    def __init__(self, command: Sequence[str], folder: Path) -> None:
+        self._folder = folder
+        self._printed = folder / "stderr"
+        self._unread = b""
+        self._requests = 0
+        with self._printed.open("wb") as printed:
+            # A session of its own, so that the whole group can be ended, and so that a Ctrl-C reaches the parent alone.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=printed,
+                env=scrubbed(os.environ), start_new_session=True, bufsize=0,
+            )  # fmt: skip
+        self._input, self._output = _pipe(self._process.stdin), _pipe(self._process.stdout)
+        os.set_blocking(self._input.fileno(), False)
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    def send(self, method: str, deadline: float, **parameters: object) -> Failure | None:
+        """Send a request. A worker that does not read it until `deadline` (of `time.monotonic`) has timed out."""
+        self._requests += 1
+        rest = msgspec.json.encode({"id": self._requests, "method": method, **parameters}) + b"\n"
+        while rest:
+            if not _ready(self._input, select.POLLOUT, deadline):
+                return self._timed_out()
+            try:
+                rest = rest[os.write(self._input.fileno(), rest) :]
+            except BrokenPipeError:
+                return self._death()
+        return None
+
+    def receive(self, deadline: float) -> msgspec.Raw | Failure:
+        """The result of the last request."""
+        line = self._line(deadline)
+        if isinstance(line, Failure):
+            return line
+        try:
+            reply = msgspec.json.decode(line, type=_Reply)
+        except msgspec.MsgspecError as error:
+            return self._garbage(line, error)
+        if reply.id != self._requests:
+            return self._garbage(line, f"the id of the request is {self._requests}")
+        if reply.error is not None:
+            return Failure(reply.error.kind, reply.error.message, reply.error.traceback, lost=False)
+        return reply.result
+
+    def _line(self, deadline: float) -> bytes | Failure:
+        while b"\n" not in self._unread:
+            if len(self._unread) > LONGEST_LINE:
+                return self._garbage(self._unread, "a line has an end")
+            if not _ready(self._output, select.POLLIN, deadline):
+                return self._timed_out()
+            arrived = os.read(self._output.fileno(), 1 << 16)
+            if not arrived:
+                return self._death()
+            self._unread += arrived
+        line, self._unread = self._unread.split(b"\n", 1)
+        return line
+
+    def _garbage(self, line: bytes, expected: object) -> Failure:
+        return Failure(
+            Verdict.CRASHED, f"answered {line[:60].decode(errors='replace')!r}, which is no reply: {expected}"
+        )
+
+    def _timed_out(self) -> Failure:
+        return Failure(Verdict.TIMED_OUT, "no answer in time", self.printed())
+
+    def _death(self) -> Failure:
+        if not self._ended(STOP_GRACE):
+            return Failure(Verdict.CRASHED, "closed its output", self.printed())
+        code = self._process.returncode
+        what = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+        return Failure(Verdict.CRASHED, what, self.printed())
+
+    def printed(self) -> str:
+        """The end of what the worker has printed."""
+        with self._printed.open("rb") as file:
+            file.seek(max(0, self._printed.stat().st_size - 4000))
+            return file.read().decode(errors="replace").strip()
+
+    def ask_to_stop(self) -> None:
+        """The first step of the ladder; `bury` goes down the rest."""
+        if self._input.closed:
+            return
+        with contextlib.suppress(OSError):
+            os.write(self._input.fileno(), b'{"id": 0, "method": "stop"}\n')
+        self._input.close()
+
+    def bury(self) -> None:
+        """End the process and all of its group: wait for it, terminate it, kill it."""
+        self.ask_to_stop()
+        for patience, step in ((STOP_GRACE, signal.SIGTERM), (TERMINATE_GRACE, signal.SIGKILL)):
+            if self._ended(patience):
+                break
+            self._signal(step)
+        self._signal(signal.SIGKILL)  # whatever it started and left
+        self._process.wait()
+        self._output.close()
+
+    def _ended(self, patience: float) -> bool:
+        try:
+            self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+
+@dataclass(frozen=True)
+class Post:
+    """What a worker is started with: the interpreter, and the backend's file or the name of a hand-written gradient."""
+
+    python: Path
+    backend: Path | None
+    gradient: str | None
+
+
+class Crew:
+    """Workers that run side by side, one for each key, and are gone when the context is left.
+
+    Args:
+        timeout: seconds that a worker has to import its framework, and again for each answer.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._folder = Path(tempfile.mkdtemp(prefix="gradcheck-"))
+        self._workers: dict[str, Worker] = {}
+        self._lost: dict[str, Failure] = {}
+        self._deadline = 0.0
+        self.started: dict[str, Started] = {}
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # A second Ctrl-C has to wait: workers must not be left behind for want of half a second.
+        waiting = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        for worker in self._workers.values():
+            worker.ask_to_stop()
+        for worker in self._workers.values():
+            worker.bury()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        signal.pthread_sigmask(signal.SIG_SETMASK, waiting)
+
+    def start(self, posts: Mapping[str, Post]) -> None:
+        """Start all workers at once, and do not wait for them."""
+        self._deadline = time.monotonic() + self._timeout
+        for key, post in posts.items():
+            folder = self._folder / str(len(self._workers) + len(self._lost))
+            folder.mkdir()
+            try:
+                self._workers[key] = Worker([str(post.python), "-I", str(BOOTSTRAP)], folder)
+            except OSError as error:
+                self._lost[key] = Failure(Verdict.UNAVAILABLE, f"{post.python}: {error.strerror}")
+                continue
+            self._send(key, "start", backend=post.backend and str(post.backend), gradient=post.gradient)
+
+    def evaluate(self, problem: Path, dtype: str, wrt: Sequence[str], inputs: Arrays) -> dict[str, Answer | Failure]:
+        """Every worker's answer to a case, or why it gave none.
+
+        Args:
+            problem: the problem's file.
+            dtype: the name of the dtype to compute in.
+            wrt: the inputs whose gradients are wanted.
+            inputs: name -> array of that dtype (float32 for bfloat16).
+        """
+        folder = _roomy_folder(inputs)
+        try:
+            encoded = {name: _protocol.encode(array, str(folder), f"input-{name}") for name, array in inputs.items()}
+            self._await_start()
+            self._deadline = time.monotonic() + self._timeout
+            asked = [key for key in self._workers if key not in self._lost]
+            for number, key in enumerate(asked):
+                answers = folder / str(number)
+                answers.mkdir()
+                self._send(
+                    key, "evaluate", problem=str(problem), dtype=dtype, wrt=wrt, inputs=encoded, folder=str(answers)
+                )
+            answered = {key: self._answer(key) for key in asked if key not in self._lost}
+            return self._lost | answered
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)  # arrays that were mapped from it stay readable
+
+    def _await_start(self) -> None:
+        for key in self._workers:
+            if key in self._lost or key in self.started:
+                continue
+            started = self._receive(key, Started)
+            if isinstance(started, Failure):
+                self._lose(key, started)
+            else:
+                self.started[key] = started
+
+    def _answer(self, key: str) -> Answer | Failure:
+        wire = self._receive(key, _Answer)
+        if isinstance(wire, Failure):
+            return wire
+        try:
+            return Answer(
+                loss=_protocol.decode(wire.loss, mapped="r"),
+                gradients=_decoded(wire.gradients),
+                values=_decoded(wire.values),
+                adjoints=_decoded(wire.adjoints),
+                seconds=wire.seconds,
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return self._lose(key, Failure(Verdict.CRASHED, f"answered an array that cannot be read: {error}"))
+
+    def _send(self, key: str, method: str, **parameters: object) -> None:
+        failure = self._workers[key].send(method, self._deadline, **parameters)
+        if failure is not None:
+            self._lose(key, failure)
+
+    def _receive(self, key: str, kind: type[T]) -> T | Failure:
+        received = self._workers[key].receive(self._deadline)
+        if isinstance(received, Failure):
+            return self._lose(key, received) if received.lost else received
+        try:
+            return msgspec.json.decode(received, type=kind)
+        except msgspec.MsgspecError as error:
+            return self._lose(key, Failure(Verdict.CRASHED, f"answered what is no {kind.__name__.strip('_')}: {error}"))
+
+    def _lose(self, key: str, failure: Failure) -> Failure:
+        """Let go of a worker: what it would answer later would be the answer to another question."""
+        if failure.verdict is Verdict.TIMED_OUT:
+            failure = replace(failure, reason=f"no answer within {self._timeout:g} s")
+        self._lost[key] = failure
+        self._workers[key].bury()
+        return failure
+
+
+def _decoded(arrays: Mapping[str, Mapping[str, Any]]) -> Arrays:
+    return {name: _protocol.decode(array, mapped="r") for name, array in arrays.items()}
+
+
+def _roomy_folder(inputs: Arrays) -> Path:
+    """A private folder for arrays, in memory where there is room for the inputs and several answers of their size."""
+    needed = 16 * sum(array.nbytes for array in inputs.values())
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > needed
+    return Path(tempfile.mkdtemp(prefix="gradcheck-", dir=memory if roomy else None))
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None, "opened with a pipe"
+    return stream
+
+
+def _ready(stream: IO[bytes], event: int, deadline: float) -> bool:
+    """Wait until a pipe can be read or written (or is closed); False where the deadline comes first."""
+    poll = select.poll()
+    poll.register(stream, event)
+    return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
