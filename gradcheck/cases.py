@@ -18,10 +18,10 @@ import numpy.typing as npt
 from gradcheck.errors import RequestError
 from gradcheck.problems import Problem
 
-Array = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 Shape = tuple[int, ...]
 
-# dtype -> (bits of the significand, smallest normal exponent, container). NumPy has no bfloat16: float32 holds its values.
+# dtype -> (bits of the significand, smallest normal exponent, container): NumPy has no bfloat16, float32 holds it.
 DTYPES: dict[str, tuple[int, int, type[np.floating]]] = {
     "float64": (53, -1022, np.float64),
     "float32": (24, -126, np.float32),
@@ -46,7 +46,7 @@ class Stream:
         return ((raw * np.uint64(below)) >> np.uint64(32)).astype(np.int64).reshape(shape)
 
     def uniform(self, shape: Shape) -> Array:
-        """Floats in (−1, 1): the 2⁵² odd multiples of 2⁻⁵², each equally likely, symmetric about a zero that never comes."""
+        """Floats in (−1, 1): the 2⁵² odd multiples of 2⁻⁵², each equally likely; zero is none of them."""
         steps = (self._bits.random_raw(math.prod(shape)) >> np.uint64(12)).astype(np.int64)
         return ((2 * steps + 1 - 2**52) * 2.0**-52).reshape(shape)
 
@@ -65,7 +65,7 @@ def uniform(stream: Stream, shape: Shape, setting: Setting) -> Array:
 
 
 def normal(stream: Stream, shape: Shape, setting: Setting) -> Array:
-    """Nearly normal, mean 0, variance 1: half the sum of twelve uniform numbers (Irwin-Hall; a logarithm would be libm's)."""
+    """Nearly normal, mean 0, variance 1: half the sum of twelve uniform numbers (Irwin-Hall; no logarithm needed)."""
     return 0.5 * sum_in_order(stream.uniform((12, *shape)))
 
 
@@ -83,7 +83,8 @@ def tiny(stream: Stream, shape: Shape, setting: Setting) -> Array:
 def mixed(stream: Stream, shape: Shape, setting: Setting) -> Array:
     """Magnitudes over nine decades: uniform numbers times powers of two from 2⁻²⁰ to 2¹⁰."""
     drawn = stream.uniform(shape)
-    return np.ldexp(drawn, stream.integers(31, shape) - 20)
+    scaled: Array = np.ldexp(drawn, stream.integers(31, shape) - 20)
+    return scaled
 
 
 def zeros(stream: Stream, shape: Shape, setting: Setting) -> Array:
@@ -94,7 +95,9 @@ def zeros(stream: Stream, shape: Shape, setting: Setting) -> Array:
 def unit_scaled(stream: Stream, shape: Shape, setting: Setting) -> Array:
     """Uniform in (−1, 1), matrices divided by √k (a square root and a quotient are rounded in one way by IEEE 754)."""
     drawn = stream.uniform(shape)
-    return drawn / math.sqrt(setting.k) if len(shape) > 1 else drawn
+    if len(shape) > 1:
+        drawn /= math.sqrt(setting.k)
+    return drawn
 
 
 def subnormal(stream: Stream, shape: Shape, setting: Setting) -> Array:
@@ -146,7 +149,7 @@ class Case:
         digest = hashlib.sha256()
         for name, array in self.inputs.items():
             digest.update(f"{name} {array.shape} {array.dtype.name}\n".encode())
-            digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")))
+            digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()
 
 

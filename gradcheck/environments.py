@@ -25,7 +25,6 @@ import platformdirs
 
 from gradcheck.catalogue import Engine, Spec
 
-
 # Of what uv says, the lines that tell how far it is.
 PROGRESS = ("Resolved", "Downloading", "Prepared", "Installed", "Bytecode")
 
@@ -92,7 +91,7 @@ def find(spec: Spec, engine: Engine) -> Environment | Missing:
 def installed_here(engine: Engine) -> str | None:
     """The engine's version in the current interpreter ("" where it does not say), or None where it is not installed."""
     # A worker runs isolated: what the current directory, PYTHONPATH or the user's site add here is not there.
-    leaked = {"", os.getcwd(), site.getusersitepackages(), *os.environ.get("PYTHONPATH", "").split(os.pathsep)}
+    leaked = {"", str(Path.cwd()), site.getusersitepackages(), *os.environ.get("PYTHONPATH", "").split(os.pathsep)}
     path = [entry for entry in sys.path[1:] if entry not in leaked]
     if importlib.machinery.PathFinder.find_spec(engine.module, path) is None:
         return None

@@ -14,7 +14,7 @@ class GradcheckError(Exception):
 
 
 class RequestError(GradcheckError):
-    """The request is wrong: a bad option, file or setting. The message is one line with the value and what was expected."""
+    """The request is wrong. The message is one line that shows the value and what was expected."""
 
 
 class ProblemError(RequestError):

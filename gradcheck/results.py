@@ -56,7 +56,7 @@ class Record(msgspec.Struct, frozen=True):
     """The base of all records."""
 
 
-class Case(Record, kw_only=True):
+class Case(Record, frozen=True, kw_only=True):
     """One problem at one size, seed, dtype, distribution and scale."""
 
     problem: str
@@ -69,7 +69,7 @@ class Case(Record, kw_only=True):
     replay: str
 
 
-class ArrayError(Record, kw_only=True):
+class ArrayError(Record, frozen=True, kw_only=True):
     """How far one gradient is from the truth, over all of its entries.
 
     `max_ulp` is in units in the last place of the true value in the case's dtype, `max_bound_ratio` in units of the
@@ -87,7 +87,7 @@ class ArrayError(Record, kw_only=True):
     entries: int
 
 
-class FirstWrong(Record, kw_only=True):
+class FirstWrong(Record, frozen=True, kw_only=True):
     """The first watched value, in the order of computation, that is wrong: forward values, then adjoints backwards."""
 
     kind: Literal["value", "adjoint"]
@@ -98,15 +98,15 @@ class FirstWrong(Record, kw_only=True):
     bound: Number
 
 
-class Seconds(Record, kw_only=True):
+class Seconds(Record, frozen=True, kw_only=True):
     """Wall-clock times: importing the framework (`imported`, written `import`), and the first answer."""
 
     imported: float = msgspec.field(name="import")
     first: float
 
 
-class Backend(Record, kw_only=True):
-    """One backend's answer and what is said of it. Without an answer, all that an answer would give is null or empty."""
+class Backend(Record, frozen=True, kw_only=True):
+    """One backend's answer and what is said of it. What an answer would give is null without one."""
 
     name: str
     spec: str
@@ -122,7 +122,7 @@ class Backend(Record, kw_only=True):
     seconds: Seconds | None = None
 
 
-class Pair(Record, kw_only=True):
+class Pair(Record, frozen=True, kw_only=True):
     """The largest absolute differences between two backends' answers."""
 
     left: str
@@ -131,7 +131,7 @@ class Pair(Record, kw_only=True):
     max_abs_diff: dict[str, Number]
 
 
-class BackendEnvironment(Record, kw_only=True):
+class BackendEnvironment(Record, frozen=True, kw_only=True):
     """Where a backend ran."""
 
     python: str
@@ -140,7 +140,7 @@ class BackendEnvironment(Record, kw_only=True):
     threads: int | None
 
 
-class Environment(Record, kw_only=True):
+class Environment(Record, frozen=True, kw_only=True):
     """Where a run took place. The only part of a report, beside `seconds`, that may change from run to run."""
 
     gradcheck: str
@@ -150,7 +150,7 @@ class Environment(Record, kw_only=True):
     backends: dict[str, BackendEnvironment]
 
 
-class Report(Record, kw_only=True):
+class Report(Record, frozen=True, kw_only=True):
     """A whole run."""
 
     schema: str = SCHEMA

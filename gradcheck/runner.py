@@ -1,4 +1,4 @@
-"""One case, from a request to a report. Data flows one way: settings → problem → workers → answers → judgement → report."""
+"""One case, from a request to a report: settings → problem → workers → answers → judgement → report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gradcheck.errors import RequestError
 from gradcheck.problems import Problem
 from gradcheck.results import Report, Verdict
 from gradcheck.settings import Settings
-from gradcheck.workers import Crew, Failure, Post
+from gradcheck.workers import Answer, Crew, Failure, Post
 
 if TYPE_CHECKING:
     from gradcheck.cases import Case
@@ -61,21 +61,20 @@ def run(settings: Settings, listener: Listener) -> Report:
     problem = problems.load(settings.problem)
     rows = choose(settings.backend, problem)
     inputs = read_inputs(settings, problem, settings.inputs) if settings.inputs else None
-    placed = place(rows, settings, listener)
-    places = {str(spec): where for spec, where in placed.items() if isinstance(where, Environment)}
+    places, failures = place(rows, settings, listener)
     with Crew(settings.timeout) as crew:
         crew.start({str(row.spec): post(row, places[str(row.spec)]) for row in rows if str(row.spec) in places})
         listener.evaluating(list(places))
         # NumPy is imported from here on, while the workers import their frameworks.
         case = inputs or draw(settings, problem)
-        answers = crew.evaluate(problem.path, settings.dtype, problem.wrt, case.inputs)
-    for key, answer in answers.items():
-        if isinstance(answer, Failure) and answer.details:
-            listener.details(key, answer.details)
+        outcomes = failures | crew.evaluate(problem.path, settings.dtype, problem.wrt, case.inputs)
+    for key, outcome in outcomes.items():
+        if isinstance(outcome, Failure) and outcome.details:
+            listener.details(key, outcome.details)
     from gradcheck import composition
 
-    outcomes = {row.spec: answers.get(str(row.spec)) or placed[row.spec] for row in rows}
-    return composition.report(case, replay(settings), outcomes, places, crew.started)
+    in_order = {row.spec: outcomes[str(row.spec)] for row in rows}
+    return composition.report(case, replay(settings), in_order, places, crew.started)
 
 
 def choose(specs: Sequence[str], problem: Problem) -> list[Row]:
@@ -84,7 +83,7 @@ def choose(specs: Sequence[str], problem: Problem) -> list[Row]:
     Raises:
         RequestError: a name stands for no backend, or comes twice.
     """
-    rows = []
+    rows: list[Row] = []
     for text in specs or (*problem.gradients, *DEFAULT_ENGINES):
         spec = catalogue.parse(text)
         if spec in (row.spec for row in rows):
@@ -106,16 +105,22 @@ def known_engine(spec: Spec, others: Sequence[str] = ()) -> Engine:
     return found
 
 
-def place(rows: Sequence[Row], settings: Settings, building: Building) -> dict[Spec, Environment | Failure]:
-    """Where each backend runs, its environment built if need be, or why it cannot run."""
+def place(
+    rows: Sequence[Row], settings: Settings, building: Building
+) -> tuple[dict[str, Environment], dict[str, Failure | Answer]]:
+    """Where each backend runs, its environment built if need be; and why the others cannot run."""
     found = {row.spec: located(row, settings.dtype) for row in rows}
     if not settings.no_build:
         wanted = {row.spec: row.engine for row in rows if row.engine and is_buildable(found[row.spec])}
         found |= Builder(building).build(wanted) if wanted else {}
-    return {
-        spec: Failure(Verdict.UNAVAILABLE, where.reason) if isinstance(where, Missing) else where
-        for spec, where in found.items()
-    }
+    places: dict[str, Environment] = {}
+    failures: dict[str, Failure | Answer] = {}
+    for spec, where in found.items():
+        if isinstance(where, Environment):
+            places[str(spec)] = where
+        else:
+            failures[str(spec)] = where if isinstance(where, Failure) else Failure(Verdict.UNAVAILABLE, where.reason)
+    return places, failures
 
 
 def located(row: Row, dtype: str) -> Environment | Missing | Failure:

@@ -305,7 +305,7 @@ class Crew:
             return wire
         try:
             return Answer(
-                loss=_protocol.decode(wire.loss, mapped="r"),
+                loss=_protocol.decode(wire.loss, mapped=True),
                 gradients=_decoded(wire.gradients),
                 values=_decoded(wire.values),
                 adjoints=_decoded(wire.adjoints),
@@ -338,7 +338,7 @@ class Crew:
 
 
 def _decoded(arrays: Mapping[str, Mapping[str, Any]]) -> Arrays:
-    return {name: _protocol.decode(array, mapped="r") for name, array in arrays.items()}
+    return {name: _protocol.decode(array, mapped=True) for name, array in arrays.items()}
 
 
 def _roomy_folder(inputs: Arrays) -> Path:

@@ -1,4 +1,4 @@
-"""Run in a worker's interpreter: makes this folder importable there as `gradcheck.backends`, and nothing else of ours."""
+"""Run in a worker's interpreter: makes this folder importable there as `gradcheck.backends`, and no more of ours."""
 
 import importlib.machinery
 import importlib.util
@@ -12,6 +12,8 @@ sys.modules["gradcheck"] = importlib.util.module_from_spec(
 spec = importlib.util.spec_from_file_location(
     "gradcheck.backends", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
 )
+assert spec is not None
+assert spec.loader is not None
 sys.modules["gradcheck.backends"] = package = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(package)
 

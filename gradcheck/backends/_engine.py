@@ -1,10 +1,11 @@
-"""What a backend is: something that answers inputs with the loss, the gradients, the watched values and their adjoints."""
+"""What a backend is: it answers inputs with the loss, the gradients, the watched values and their adjoints."""
 
 from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -39,8 +40,8 @@ class Operations:
     def __init__(self, primitives: Mapping[str, Callable[..., Any]], zeros_like: Callable[[Any], Any]) -> None:
         self._primitives = primitives
         self._zeros_like = zeros_like
-        self.values: Dict[str, Any] = {}
-        self.offsets: Dict[str, Any] = {}
+        self.values: dict[str, Any] = {}
+        self.offsets: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         try:
@@ -52,7 +53,7 @@ class Operations:
     def watch(self, name: str, value: Any) -> Any:
         """Name an intermediate value. Its adjoint is the gradient with respect to a zero that is added here.
 
-        Frameworks differ in how, and whether, they keep gradients of intermediates; all of them have gradients of leaves.
+        Frameworks differ in how, and whether, they keep gradients of intermediates; all have gradients of leaves.
         """
         self.offsets[name] = self._zeros_like(value)
         self.values[name] = value + self.offsets[name]

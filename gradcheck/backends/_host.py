@@ -8,7 +8,8 @@ import sys
 import threading
 import time
 import traceback
-from typing import TYPE_CHECKING, Any, BinaryIO, Dict, Mapping, Optional
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gradcheck.backends import _protocol
 from gradcheck.backends._engine import Answer, Engine, Unsupported
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def main() -> None:
     """Answer the requests on standard input."""
     requests, replies = take_standard_streams()
-    arrived: queue.SimpleQueue[Dict[str, Any]] = queue.SimpleQueue()
+    arrived: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=listen, args=(requests, arrived), daemon=True).start()
     host = Host()
     while True:
@@ -31,7 +32,7 @@ def main() -> None:
 
 
 def take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Keep standard input and output for the protocol alone: what frameworks and problems print goes to standard error."""
+    """Keep standard input and output for the protocol; what frameworks and problems print goes to standard error."""
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -40,7 +41,7 @@ def take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
     return requests, replies
 
 
-def listen(requests: BinaryIO, arrived: queue.SimpleQueue[Dict[str, Any]]) -> None:
+def listen(requests: BinaryIO, arrived: queue.SimpleQueue[dict[str, Any]]) -> None:
     """Pass requests on, and end the process when it is told to stop or the parent is gone, even in mid-evaluation.
 
     It ends at once: a framework's own teardown costs a tenth of a second and may crash, and there is nothing to save.
@@ -56,10 +57,10 @@ class Host:
     """One backend, once it is started, and the problems that it has loaded."""
 
     def __init__(self) -> None:
-        self.engine: Optional[Engine] = None
-        self.problems: Dict[str, ModuleType] = {}
+        self.engine: Engine | None = None
+        self.problems: dict[str, ModuleType] = {}
 
-    def answer(self, request: Mapping[str, Any]) -> Dict[str, Any]:
+    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """A request's result or error."""
         try:
             method = {"start": self.start, "evaluate": self.evaluate}[request["method"]]
@@ -71,7 +72,7 @@ class Host:
         except Exception as error:
             return failure("crashed", error)
 
-    def start(self, request: Mapping[str, Any]) -> Dict[str, Any]:
+    def start(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Import the framework."""
         began = time.perf_counter()
         if request["gradient"] is None:
@@ -86,7 +87,7 @@ class Host:
             "seconds": time.perf_counter() - began,
         }
 
-    def evaluate(self, request: Mapping[str, Any]) -> Dict[str, Any]:
+    def evaluate(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer a case."""
         assert self.engine is not None, "evaluate comes after start"
         problem = self.problem(request["problem"])
@@ -103,16 +104,16 @@ class Host:
         return self.problems[path]
 
 
-def encoded(answer: Answer, folder: str) -> Dict[str, Any]:
+def encoded(answer: Answer, folder: str) -> dict[str, Any]:
     """An answer as a part of a message."""
-    result: Dict[str, Any] = {"loss": _protocol.encode(answer.loss, folder, "loss")}
+    result: dict[str, Any] = {"loss": _protocol.encode(answer.loss, folder, "loss")}
     for kind in ("gradients", "values", "adjoints"):
         arrays = getattr(answer, kind)
         result[kind] = {name: _protocol.encode(array, folder, f"{kind}-{name}") for name, array in arrays.items()}
     return result
 
 
-def failure(kind: str, error: Exception) -> Dict[str, Any]:
+def failure(kind: str, error: Exception) -> dict[str, Any]:
     """An exception as an error message."""
     message = f"{type(error).__name__}: {error}" if kind == "crashed" else str(error)
     return {"error": {"kind": kind, "message": message, "traceback": trimmed(error)}}

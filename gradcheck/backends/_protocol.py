@@ -1,7 +1,8 @@
 """The worker protocol: one JSON object a line, on a worker's standard input and output.
 
     → {"id": 1, "method": "start", "backend": "/…/backends/torch.py", "gradient": null}
-    ← {"id": 1, "result": {"version": "2.13.0", "python_version": "3.11.7", "packages": {…}, "threads": 2, "seconds": 1.2}}
+    ← {"id": 1, "result": {"version": "2.13.0", "python_version": "3.11.7", "packages": {…}, "threads": 2,
+       "seconds": 1.2}}
     → {"id": 2, "method": "evaluate", "problem": "/…/sigmoid_skip.py", "dtype": "float64", "wrt": ["A"], "inputs": {…},
        "folder": "/dev/shm/…"}
     ← {"id": 2, "result": {"loss": …, "gradients": {…}, "values": {…}, "adjoints": {…}, "seconds": 0.001}}
@@ -9,9 +10,10 @@
     → {"id": 3, "method": "stop"}
 
 An error's kind is `unsupported` (the engine lacks it), `unavailable` (the framework cannot be imported) or `crashed`
-(anything else). An array is {"dtype": "float64", "shape": [3, 3], "data": [numbers, row by row]} with "NaN", "Infinity" and "-Infinity"
-for what is not finite, or {"npy": "/path/of/an/.npy/file"}; a worker writes its files into the request's `folder`.
-bfloat16 values travel as float32. Python's shortest decimal form gives back the same bits, so nothing is lost on the way.
+(anything else). An array is {"dtype": "float64", "shape": [3, 3], "data": [numbers, row by row]}, with "NaN", "Infinity"
+and "-Infinity" for what is not finite, or {"npy": "/path/of/an/.npy/file"}; a worker writes its files into the request's
+`folder`. bfloat16 values travel as float32. Python's shortest decimal form gives back the same bits, so nothing is lost
+on the way.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from typing import TYPE_CHECKING, Any, BinaryIO, Dict, Iterator, Mapping, Optional
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 INLINE_SIZE = 256  # entries; above it a file is faster than decimal digits
 
 
-def encode(array: np.ndarray, folder: str, name: str) -> Dict[str, Any]:
+def encode(array: np.ndarray, folder: str, name: str) -> dict[str, Any]:
     """An array as a part of a message; a large one is written to `folder` under `name`.
 
     Raises:
@@ -50,8 +53,8 @@ def encode(array: np.ndarray, folder: str, name: str) -> Dict[str, Any]:
 _NAMES = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
-def decode(message: Mapping[str, Any], mapped: Optional[str] = None) -> np.ndarray:
-    """The array that a part of a message holds; one in a file is mapped in that mode of `numpy.memmap`, if any is given.
+def decode(message: Mapping[str, Any], mapped: bool = False) -> np.ndarray:
+    """The array that a part of a message holds; one in a file is read, or mapped read-only.
 
     Raises:
         OSError, ValueError, KeyError, TypeError: the message is malformed.
@@ -59,7 +62,8 @@ def decode(message: Mapping[str, Any], mapped: Optional[str] = None) -> np.ndarr
     import numpy as np
 
     if "npy" in message:
-        return np.load(message["npy"], mmap_mode=mapped, allow_pickle=False)
+        array: np.ndarray = np.load(message["npy"], mmap_mode="r" if mapped else None, allow_pickle=False)
+        return array
     return np.array([float(number) for number in message["data"]], message["dtype"]).reshape(message["shape"])
 
 
@@ -69,7 +73,7 @@ def write(stream: BinaryIO, message: Mapping[str, Any]) -> None:
     stream.flush()
 
 
-def read(stream: BinaryIO) -> Iterator[Dict[str, Any]]:
+def read(stream: BinaryIO) -> Iterator[dict[str, Any]]:
     """Messages as they arrive, until the other side closes."""
     for line in stream:
         yield json.loads(line)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._engine import Answer, Engine, Operations
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 MODULE = "mxnet"
 DISTRIBUTION = "mxnet"
 RELEASE = "1.9.1"
-# 1.9.1 is the last release: it reads np.bool, which NumPy 1.24 removed, and imports distutils, which Python 3.12 removed.
+# The last release: it reads np.bool, which NumPy 1.24 removed, and imports distutils, which Python 3.12 removed.
 REQUIREMENTS = ("numpy==1.23.5",)
 PYTHON = ((3, 9), (3, 12))
 FORMATS: dict[str, dict[str, object]] = {"float64": {}, "float32": {}}

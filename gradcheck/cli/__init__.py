@@ -41,7 +41,7 @@ class CommandFolder(click.Group):
 @click.command(cls=CommandFolder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="gradcheck")
 def gradcheck() -> None:
-    """Evaluate one loss and its gradients in many engines, and say which of them is wrong.
+    r"""Evaluate one loss and its gradients in many engines, and say which of them is wrong.
 
     \b
     Exit codes: 0 every backend agrees, 1 one differs, 2 the request is wrong,

@@ -23,11 +23,12 @@ def listing() -> None:
     from gradcheck.environments import Environment
 
     for engine, found in runner.listing():
-        ready = isinstance(found, Environment)
-        version = (found.version or "") if ready else engine.release
-        state = f"ready ({found.where})" if ready else "not built"
+        if isinstance(found, Environment):
+            version, state, where = found.version or "", f"ready ({found.where})", str(found.python)
+        else:
+            version, state, where = engine.release, "missing", found.reason
         click.echo(f"{engine.name:12} {version:14} {state:18} {' '.join(engine.formats)}")
-        click.echo(f"{'':12} {found.python if ready else found.reason}")
+        click.echo(f"{'':12} {where}")
 
 
 @command.command("build", short_help="Build an engine's environment.")
@@ -41,13 +42,9 @@ def build(spec: tuple[str, ...]) -> int:
     with Listener() as listener:
         built = runner.build(spec, listener)
     for name, where in built.items():
-        ready = isinstance(where, Environment)
-        click.echo(f"{name}: {where.python}" if ready else f"{name}: unavailable: {where.reason}")
-    return (
-        RunVerdict.AGREE.exit_code
-        if all(isinstance(where, Environment) for where in built.values())
-        else RunVerdict.UNANSWERED.exit_code
-    )
+        click.echo(f"{name}: {where.python if isinstance(where, Environment) else f'unavailable: {where.reason}'}")
+    complete = all(isinstance(where, Environment) for where in built.values())
+    return (RunVerdict.AGREE if complete else RunVerdict.UNANSWERED).exit_code
 
 
 @command.command("remove", short_help="Remove an engine's environments.")

@@ -39,7 +39,7 @@ def command(config: str | None, **given: Any) -> int:
 
     PROBLEM is a name from `gradcheck problems` or the path of a problem's file.  [default: sigmoid_skip]
 
-    Settings come from, the last word counting: pyproject.toml [tool.gradcheck], --config, GRADCHECK_* variables, options.
+    Settings come from pyproject.toml [tool.gradcheck], --config, GRADCHECK_* variables and options; the last counts.
     """
     import os
     from pathlib import Path

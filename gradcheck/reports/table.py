@@ -85,7 +85,7 @@ def backends(report: Report, width: int) -> Table:
         table.add_column("python", overflow="fold")
     for backend in report.backends:
         where = report.environment.backends.get(backend.spec)
-        row = [
+        row: list[str | Text] = [
             Text(backend.spec),
             Text(backend.version or "–"),
             Text(backend.verdict, STYLES.get(backend.verdict, OTHER_STYLE)),
