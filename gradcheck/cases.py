@@ -163,8 +163,7 @@ def sample(problem: Problem, k: int, seed: int, dtype: str, distribution: str = 
     setting = Setting(k, 2.0 ** DTYPES[dtype][1])
     inputs = {}
     for name, shape in problem.shapes(k).items():
-        with np.errstate(over="ignore"):
-            inputs[name] = round_to(scale * draw(stream, shape, setting), dtype)
+        inputs[name] = round_to(scale * draw(stream, shape, setting), dtype)
         if not np.isfinite(inputs[name]).all():
             raise RequestError(f"scale {scale:g}: {distribution} inputs overflow {dtype}: expected a smaller scale")
     return Case(problem, k, seed, dtype, distribution, scale, inputs)
@@ -191,10 +190,10 @@ def given(problem: Problem, k: int, dtype: str, arrays: Mapping[str, npt.NDArray
 def round_to(values: Array, dtype: str) -> npt.NDArray[np.floating]:
     """Round float64 to `dtype`, to nearest, ties to even, in one rounding; subnormal numbers included."""
     precision, minimum, container = DTYPES[dtype]
-    if dtype == "bfloat16":
-        exponent = np.maximum(np.frexp(values)[1] - 1, minimum) - (precision - 1)
-        values = np.ldexp(np.rint(np.ldexp(values, -exponent)), exponent)
-        largest = math.ldexp(2 - 2.0 ** (1 - precision), -minimum + 1)
-        values = np.where(np.abs(values) > largest, np.copysign(np.inf, values), values)
     with np.errstate(over="ignore"):
+        if dtype == "bfloat16":
+            exponent = np.maximum(np.frexp(values)[1] - 1, minimum) - (precision - 1)
+            values = np.ldexp(np.rint(np.ldexp(values, -exponent)), exponent)
+            largest = math.ldexp(2 - 2.0 ** (1 - precision), 1 - minimum)
+            values = np.where(np.abs(values) > largest, np.copysign(np.inf, values), values)
         return np.asarray(values).astype(container)

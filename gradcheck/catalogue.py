@@ -82,10 +82,15 @@ def engine(name: str) -> Engine | None:
     path: Path | None = FOLDER / f"{name}.py"  # ours need no look at installed distributions, which costs 30 ms
     if name.startswith("_") or path is None or not path.is_file():
         path = engines().get(name)
-    return None if path is None else _engine(name, path)
+    return None if path is None else read_engine(name, path)
 
 
-def _engine(name: str, path: Path) -> Engine:
+def read_engine(name: str, path: Path) -> Engine:
+    """The constants that a backend's file states.
+
+    Raises:
+        RequestError: one is missing.
+    """
     constants: dict[str, Any] = vars(execute(str(path)))
     try:
         return Engine(

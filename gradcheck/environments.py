@@ -230,14 +230,15 @@ class Builder:
             )  # fmt: skip
             self._running.add(process)
         said = []
-        assert process.stderr is not None
-        assert process.stdout is not None
-        for line in process.stderr:
-            said.append(line)
-            if line.startswith(PROGRESS):
-                self._listener.building(str(spec), line.strip())
-        printed = process.stdout.read()
-        code = process.wait()
+        with process:
+            assert process.stderr is not None
+            assert process.stdout is not None
+            for line in process.stderr:
+                said.append(line)
+                if line.startswith(PROGRESS):
+                    self._listener.building(str(spec), line.strip())
+            printed = process.stdout.read()
+            code = process.wait()
         with self._guard:
             self._running.discard(process)
         if code:

@@ -126,7 +126,7 @@ def _given(
             value = text.replace(",", " ").split() if name in LISTS else text
             yield Given(name, value, f"{variable}={text}", is_text=True)
     for name, value in flags.items():
-        shown = value if isinstance(value, str) else " ".join(value)
+        shown = " ".join(value) if isinstance(value, tuple) else value
         yield Given(name, value, f"--{name} {shown}", is_text=True)
 
 

@@ -241,14 +241,11 @@ class Crew:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # A second Ctrl-C has to wait: workers must not be left behind for want of half a second.
-        waiting = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         for worker in self._workers.values():
             worker.ask_to_stop()
         for worker in self._workers.values():
             worker.bury()
         shutil.rmtree(self._folder, ignore_errors=True)
-        signal.pthread_sigmask(signal.SIG_SETMASK, waiting)
 
     def start(self, posts: Mapping[str, Post]) -> None:
         """Start all workers at once, and do not wait for them."""

@@ -21,6 +21,7 @@ from gradcheck.errors import Interrupted, RequestError
 
 WRONG_REQUEST = 2
 INTERRUPTED = 130
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 
 
 class CommandFolder(click.Group):
@@ -54,7 +55,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     if sys.platform == "win32":
         _say("Windows is not supported: expected Linux or macOS (WSL works)")
         sys.exit(WRONG_REQUEST)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in INTERRUPTIONS:
+        signal.signal(number, _interrupt)
     try:
         code = gradcheck.main(arguments, standalone_mode=False)
         sys.stdout.flush()
@@ -64,7 +66,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except RequestError as error:
         _say(str(error))
         code = WRONG_REQUEST
-    except (KeyboardInterrupt, click.Abort, Interrupted):
+    except (Interrupted, click.Abort):
         _say("interrupted")
         code = INTERRUPTED
     except BrokenPipeError:  # whoever reads the output has had enough of it, as `head` has
@@ -74,6 +76,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    # The first one ends the run within seconds; a second must not keep it from burying its workers.
+    for each in INTERRUPTIONS:
+        signal.signal(each, signal.SIG_IGN)
     raise Interrupted
 
 

@@ -1,0 +1,176 @@
+"""The main job and its exit codes, through the real command on real engines."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from tests.conftest import FAKES, Command
+
+FAULTY = FAKES / "faulty.py"
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def test_the_main_job(gradcheck: Command) -> None:
+    done = gradcheck("run", "--k", 3, "--seed", 0)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "sigmoid_skip  k = 3  seed 0  float64  uniform"
+    for backend in ("manual", "numpy", "torch", "mxnet"):
+        row = next(line for line in lines if line.startswith(backend))
+        assert "agrees" in row
+        assert "1.19370" in row
+    for heading in ("Largest error of each gradient", "Largest absolute differences", "Gradients"):
+        assert any(line.startswith(heading) for line in lines)
+    assert "C[2][2]" in done.stdout
+    assert max(map(len, lines)) <= 80
+    assert "\x1b" not in done.stdout
+    assert lines[-1] == "again: gradcheck run sigmoid_skip --k 3 --seed 0 --dtype float64"
+
+
+def test_the_json_report_is_the_schema_and_repeats_itself(gradcheck: Command) -> None:
+    words = ("run", "--k", 2, "--seed", 5, "--dtype", "float32", "--format", "json", "--report", "again.json")
+    first, second = (gradcheck(*words) for _ in range(2))
+    report = json.loads(first.stdout)
+    jsonschema.validate(report, json.loads(gradcheck("schema").stdout))
+    assert (report["schema"], report["verdict"], report["exit_code"]) == ("gradcheck-report/1", "agree", 0)
+    assert [backend["name"] for backend in report["backends"]] == ["manual", "numpy", "torch", "mxnet"]
+    assert len(report["pairs"]) == 6
+    for backend in report["backends"]:
+        assert np.shape(backend["gradients"]["A"]) == (2, 2)
+        assert report["environment"]["backends"][backend["spec"]]["packages"]["numpy"]
+    assert comparable(first.stdout) == comparable(second.stdout)
+    assert list(report) == sorted(report)
+
+
+def comparable(text: str) -> str:
+    report = json.loads(text)
+    del report["environment"]
+    for backend in report["backends"]:
+        del backend["seconds"]
+    return json.dumps(report)
+
+
+def test_the_replay_command_runs_the_same_case(gradcheck: Command) -> None:
+    words = ("-b", "numpy", "--k", 2, "--seed", 9, "--distribution", "mixed", "--scale", "0.5", "--format", "json")
+    first = json.loads(gradcheck("run", *words).stdout)
+    again = shlex.split(first["case"]["replay"])
+    assert again[0] == "gradcheck"
+    second = json.loads(gradcheck(*again[1:], "--format", "json").stdout)
+    assert second["case"] == first["case"]
+
+
+def test_a_report_file_has_the_format_of_its_ending(gradcheck: Command, tmp_path: Path) -> None:
+    done = gradcheck("run", "-b", "numpy", "--report", tmp_path / "r.json", "--report", tmp_path / "r.txt")
+    assert json.loads((tmp_path / "r.json").read_text())["verdict"] == "agree"
+    assert (tmp_path / "r.txt").read_text() == done.stdout
+
+
+@pytest.mark.parametrize("k", [1, 5, 17, 64])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_all_four_agree_at_other_sizes(gradcheck: Command, k: int, dtype: str) -> None:
+    done = gradcheck("run", "--k", k, "--dtype", dtype, "--format", "json", "--distribution", "unit-scaled")
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    assert [backend["verdict"] for backend in report["backends"]] == ["agrees"] * 4
+    assert (report["backends"][0]["gradients"] is None) == (k > 16)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_dtype_that_an_engine_lacks_is_unsupported_with_the_reason(gradcheck: Command, dtype: str) -> None:
+    done = gradcheck("run", "--dtype", dtype, "--format", "json", "-b", "torch", "-b", "mxnet")
+    torch, mxnet = json.loads(done.stdout)["backends"]
+    assert done.returncode == 3
+    assert torch["verdict"] == "agrees"
+    assert mxnet["verdict"] == "unsupported"
+    assert f"MXNet has no {dtype}" in mxnet["reason"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("-b", "right"), 0),
+        (("-b", "right", "-b", "wrong_sign"), 1),
+        (("-b", "right", "-b", "wrong_sign", "-b", "exits"), 1),
+        (("-b", "right", "-b", "exits"), 3),
+        (("-b", "right", "-b", "nope"), 2),
+        (("--k", "0"), 2),
+    ],
+)
+def test_exit_codes(gradcheck: Command, words: tuple[str, ...], code: int) -> None:
+    done = gradcheck("run", FAULTY, *words)
+    assert done.returncode == code, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "--k", "x"), "--k x: expected a whole number from 1"),
+        (("run", "--kk", "3"), "No such option '--kk'"),
+        (("run", "nope"), "problem 'nope': unknown: expected sigmoid_skip"),
+        (("run", "-b", "nope"), "backend 'nope': unknown: expected one of manual, numpy, mxnet, torch"),
+        (("run", "-b", "torch=2"), "backend 'torch=2': expected NAME, NAME==VERSION or NAME@/path/to/python"),
+        (("run", "-b", "numpy", "-b", "numpy"), "backend 'numpy': named twice"),
+        (("run", "--format", "xml"), "format 'xml': unknown: expected one of json, table"),
+        (("run", "--report", "r.xml"), "report 'r.xml': unknown ending: expected one of .json, .txt"),
+        (("run", "--report", "no/r.json"), "report 'no/r.json': no folder 'no'"),
+        (("run", "--config", "none.toml"), "config 'none.toml': No such file"),
+        (("run", "--inputs", "none.json"), "inputs 'none.json': No such file"),
+        (("run", "--scale", "1e39", "--dtype", "float32"), "scale 1e+39: uniform inputs overflow float32"),
+        (("rn",), "No such command 'rn'"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_exit_code_2(gradcheck: Command, words: tuple[str, ...], message: str) -> None:
+    done = gradcheck(*words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("suffix", ["json", "npz"])
+def test_inputs_from_a_file(gradcheck: Command, tmp_path: Path, suffix: str) -> None:
+    inputs = {"a": np.array([0.5]), "b": np.array([[-2.0]])}
+    if suffix == "npz":
+        np.savez(tmp_path / "inputs.npz", **inputs)
+    else:
+        (tmp_path / "inputs.json").write_text(json.dumps({name: array.tolist() for name, array in inputs.items()}))
+    words = ("run", FAULTY, "-b", "right", "--k", 1, "--inputs", tmp_path / f"inputs.{suffix}", "--format", "json")
+    report = json.loads(gradcheck(*words).stdout)
+    assert report["backends"][0]["loss"] == 4.25
+    assert report["backends"][0]["gradients"] == {"a": [1.0], "b": [[-4.0]]}
+    assert "--inputs" in report["case"]["replay"]
+
+
+@pytest.mark.parametrize("config", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.name)
+def test_every_config_runs(gradcheck: Command, config: Path) -> None:
+    done = gradcheck("run", "--config", config)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_there_are_the_three_configs_that_the_readme_names() -> None:
+    assert {"default.toml", "ci.toml", "float32.toml"} <= {path.name for path in CONFIGS.glob("*.toml")}
+
+
+def test_an_interpreter_can_be_named(gradcheck: Command, tmp_path: Path) -> None:
+    import sys
+
+    done = gradcheck("run", "-b", f"numpy@{sys.executable}", "-b", "torch@/nowhere/python", "--format", "json")
+    numpy, torch = json.loads(done.stdout)["backends"]
+    assert numpy["verdict"] == "agrees"
+    assert (torch["verdict"], torch["reason"]) == ("unavailable", "/nowhere/python is no executable file")
+
+
+def test_a_framework_that_cannot_be_imported_is_unavailable(gradcheck: Command) -> None:
+    import sys
+
+    done = gradcheck("run", "-b", f"mxnet@{sys.executable}", "--format", "json")
+    (mxnet,) = json.loads(done.stdout)["backends"]
+    assert mxnet["verdict"] == "unavailable"
+    assert "No module named 'mxnet'" in mxnet["reason"]
+    assert done.returncode == 3

@@ -1,0 +1,163 @@
+"""What goes wrong in a backend is that row's verdict: the others stand, and nothing outlives the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import FAKES, Command
+
+FAULTY = FAKES / "faulty.py"
+
+
+@pytest.mark.parametrize(
+    ("fault", "verdict", "reason"),
+    [
+        ("wrong_sign", "differs", None),
+        ("one_entry_off", "differs", None),
+        ("wrong_loss", "differs", None),
+        ("not_a_number", "differs", None),
+        ("wrong_shape", "differs", "the gradient for b has shape (3,): expected (3, 3)"),
+        ("missing_gradient", "differs", "no gradient for b"),
+        ("vector_loss", "differs", "the loss has shape (3,): expected a scalar"),
+        ("words", "crashed", "TypeError: gradients-a has dtype <U2: expected real numbers"),
+        ("raises", "crashed", "ZeroDivisionError: planted"),
+        ("exhausts_memory", "crashed", "MemoryError: planted"),
+        ("prints", "agrees", None),
+        ("floods", "agrees", None),
+        ("exits", "crashed", "exited with code 7"),
+        ("segfaults", "crashed", "was killed by SIGSEGV"),
+    ],
+)
+def test_a_fault_is_a_verdict_and_the_other_rows_stand(
+    gradcheck: Command, fault: str, verdict: str, reason: str | None
+) -> None:
+    done = gradcheck("run", FAULTY, "-b", "right", "-b", fault, "--format", "json")
+    right, wrong = json.loads(done.stdout)["backends"]
+    assert (wrong["verdict"], wrong["reason"]) == (verdict, reason)
+    assert right["verdict"] == "agrees"
+    assert done.returncode == {"agrees": 0, "differs": 1, "crashed": 3}[verdict]
+
+
+@pytest.mark.parametrize("fault", ["hangs", "hangs_deaf"])
+def test_a_hang_is_timed_out_and_gone(gradcheck: Command, fault: str) -> None:
+    began = time.monotonic()
+    done = gradcheck("run", FAULTY, "-b", fault, "-b", "right", "--timeout", 2, "--format", "json")
+    wrong, right = json.loads(done.stdout)["backends"]
+    assert (wrong["verdict"], wrong["reason"]) == ("timed-out", "no answer within 2 s")
+    assert right["verdict"] == "agrees"
+    assert done.returncode == 3
+    assert time.monotonic() - began < 10
+    assert workers() == []
+
+
+def test_a_users_own_traceback_is_shown_without_our_frames(gradcheck: Command) -> None:
+    done = gradcheck("run", FAULTY, "-b", "raises", "-b", "right")
+    assert "raises: ZeroDivisionError: planted" in done.stderr
+    assert str(FAULTY) in done.stderr
+    assert "_host.py" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("way", "verdict", "reason"),
+    [
+        ("garbage", "crashed", "answered 'this is no reply', which is no reply"),
+        ("half-a-line", "crashed", "exited with code 0"),
+        ("another-id", "crashed", "which is no reply: the id of the request is 1"),
+        ("empty-result", "crashed", "answered what is no Started"),
+        ("endless-line", "crashed", "which is no reply: a line has an end"),
+        ("deaf", "timed-out", "no answer within 2 s"),
+    ],
+)
+def test_a_worker_that_speaks_wrongly(gradcheck: Command, tmp_path: Path, way: str, verdict: str, reason: str) -> None:
+    interpreter = tmp_path / way
+    interpreter.write_text((FAKES / "interpreter.py").read_text().replace("/usr/bin/env python3", sys.executable))
+    interpreter.chmod(0o755)
+    words = ("-b", f"torch@{interpreter}", "-b", "right", "--timeout", 2, "--format", "json")
+    wrong, right = json.loads(gradcheck("run", FAULTY, *words).stdout)["backends"]
+    assert wrong["verdict"] == verdict
+    assert reason in wrong["reason"]
+    assert right["verdict"] == "agrees"
+    assert workers() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("fault", ["hangs", "hangs_deaf"])
+def test_no_worker_outlives_the_command(number: signal.Signals, fault: str) -> None:
+    if (number, fault) == (signal.SIGKILL, "hangs_deaf"):
+        pytest.skip("a worker that holds its interpreter's lock cannot see that its parent was killed")
+    before = folders()
+    command = [sys.executable, "-m", "gradcheck", "run", str(FAULTY), "-b", fault, "-b", "right"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: any(worker.num_threads() > 1 for worker in workers()))
+    time.sleep(0.5)  # until it hangs
+    assert len(workers()) >= 2
+    process.send_signal(number)
+    _, said = process.communicate(timeout=20)
+    if number != signal.SIGKILL:
+        assert process.returncode == 130
+        assert said == "gradcheck: interrupted\n"
+        assert folders() <= before
+    wait_for(lambda: workers() == [])
+
+
+def test_a_second_ctrl_c_leaves_no_worker_either() -> None:
+    command = [sys.executable, "-m", "gradcheck", "run", str(FAULTY), "-b", "hangs_deaf", "-b", "hangs"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for(lambda: any(worker.num_threads() > 1 for worker in workers()))
+    time.sleep(0.5)
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    process.communicate(timeout=20)
+    wait_for(lambda: workers() == [])
+
+
+def test_the_callers_environment_does_not_leak_into_workers(gradcheck: Command, tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('leaked')")
+    (tmp_path / "torch.py").write_text("raise RuntimeError('leaked')")
+    problem = tmp_path / "problem.py"
+    problem.write_text(
+        "import os\n"
+        "def inputs(k): return {'a': (k,)}\n"
+        "def loss(ops, a): return ops.sum(a * a)\n"
+        "def mine(a):\n"
+        "    assert not {'PYTHONPATH', 'VIRTUAL_ENV', 'PYTHONSTARTUP'} & set(os.environ)\n"
+        "    return (a * a).sum(), {'a': 2 * a}\n"
+        "gradients = {'mine': mine}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "from gradcheck.cli import main; main()", "run", str(problem), "-b", "mine", "-b", "torch"],
+        capture_output=True, text=True, cwd=tmp_path,
+        env=os.environ | {"VIRTUAL_ENV": "/leak", "PYTHONSTARTUP": "/leak"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def workers() -> list[psutil.Process]:
+    """The processes that run our workers' bootstrap, or that such a one has started."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if "_bootstrap.py" in " ".join(process.info["cmdline"] or ())
+    ]
+
+
+def folders() -> set[Path]:
+    return {*Path("/dev/shm").glob("gradcheck-*"), *Path(tempfile.gettempdir()).glob("gradcheck-*")}
+
+
+def wait_for(condition: object, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "never came true"
+        time.sleep(0.02)
