@@ -119,7 +119,7 @@ def cancelling(stream: Stream, shape: Shape, setting: Setting) -> Array:
 
 def sum_in_order(terms: Array) -> Array:
     """The sum over the first axis, first term first: `np.sum` may change its order from release to release."""
-    total = terms[0].copy()
+    total: Array = terms[0].copy()
     for term in terms[1:]:
         total += term
     return total

@@ -1,4 +1,4 @@
-"""Managed environments, with real uv: built once, locked, marked when complete, removed; and what is said when they cannot be."""
+"""Managed environments, with real uv: built once, locked, marked when complete, removed; and why one cannot be."""
 
 from __future__ import annotations
 

@@ -136,9 +136,9 @@ def test_the_callers_environment_does_not_leak_into_workers(gradcheck: Command, 
         "gradients = {'mine': mine}\n"
     )
     done = subprocess.run(
-        [sys.executable, "-P", "-c", "from gradcheck.cli import main; main()", "run", str(problem), "-b", "mine", "-b", "torch"],
+        [sys.executable, "-m", "gradcheck", "run", str(problem), "-b", "mine", "-b", "torch"],
         capture_output=True, text=True, cwd=tmp_path,
-        env=os.environ | {"VIRTUAL_ENV": "/leak", "PYTHONSTARTUP": "/leak"},
+        env=os.environ | {"VIRTUAL_ENV": "/leak", "PYTHONSTARTUP": "/leak", "PYTHONSAFEPATH": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -49,7 +49,7 @@ def test_a_wrong_file_is_refused(tmp_path: Path, source: str, message: str) -> N
 
 
 def test_an_unknown_problem_is_refused() -> None:
-    with pytest.raises(ProblemError, match="problem 'nope': unknown: expected .*sigmoid_skip"):
+    with pytest.raises(ProblemError, match=r"problem 'nope': unknown: expected .*sigmoid_skip"):
         problems.load("nope")
     with pytest.raises(ProblemError, match=r"problem 'nope.py': no such file"):
         problems.load("nope.py")

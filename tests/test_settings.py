@@ -74,7 +74,7 @@ def test_wrong_flags_and_variables_are_shown_as_they_were_written(tmp_path: Path
         settings.load({"k": "x"}, None, {}, tmp_path)
     with pytest.raises(RequestError, match="GRADCHECK_SEED=x: expected a whole number from 0"):
         settings.load({}, None, {"GRADCHECK_SEED": "x"}, tmp_path)
-    with pytest.raises(RequestError, match="config 'none.toml': No such file"):
+    with pytest.raises(RequestError, match=r"config 'none.toml': No such file"):
         settings.load({}, "none.toml", {}, tmp_path)
 
 

@@ -10,10 +10,11 @@
     → {"id": 3, "method": "stop"}
 
 An error's kind is `unsupported` (the engine lacks it), `unavailable` (the framework cannot be imported) or `crashed`
-(anything else). An array is {"dtype": "float64", "shape": [3, 3], "data": [numbers, row by row]}, with "NaN", "Infinity"
-and "-Infinity" for what is not finite, or {"npy": "/path/of/an/.npy/file"}; a worker writes its files into the request's
-`folder`. bfloat16 values travel as float32. Python's shortest decimal form gives back the same bits, so nothing is lost
-on the way.
+(anything else).
+
+An array is {"dtype": "float64", "shape": [3, 3], "data": [numbers, row by row]}, with "NaN", "Infinity" and "-Infinity"
+for what is not finite, or {"npy": "/path/of/an/.npy/file"}: a worker writes its files into the request's `folder`.
+bfloat16 values travel as float32. Python's shortest decimal form gives back the same bits: nothing is lost on the way.
 """
 
 from __future__ import annotations
