@@ -81,10 +81,12 @@ class Output:
         return self._block(..., self._quantity)
 
     def _block(self, rows: Rows, quantity: Quantity) -> Block:
-        enclosure = Enclosure.of(quantity.middle, quantity.radius)
-        if not np.isfinite(enclosure.radius).all():
+        enclosure = Enclosure.of(quantity.middle, quantity.float64, quantity.radius)
+        if not np.max(enclosure.radius, initial=0.0) < np.inf:
             enclosure = enclosure.completed(self._balls()[self._key].rows(rows))
-        return Block(rows, enclosure, bound_of(quantity.worst, self.shape), spread_of(quantity.variance, self.shape))
+        return Block(
+            rows, enclosure, bound_of(quantity.worst, quantity.shape), spread_of(quantity.variance, quantity.shape)
+        )
 
 
 class Analysis(Mapping[Key, Output]):

@@ -7,7 +7,6 @@ from types import EllipsisType
 
 import numpy as np
 
-from gradcheck.oracle.formats import SMALLEST
 from gradcheck.oracle.operations import Array, Errors, Shape
 
 Rows = slice | EllipsisType
@@ -15,6 +14,10 @@ Rows = slice | EllipsisType
 
 WIDENING = 1 + 1e-9
 """What pays for the float64 rounding of a bound itself: some 10⁴ roundings of 2⁻⁵³, a thousand times over."""
+
+
+SPLITTING = 2.0**-105
+"""The relative error of a sum of two float64 numbers, and as much again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +29,23 @@ class Enclosure:
     radius: Array
 
     @classmethod
-    def of(cls, middle: Array, radius: Errors) -> Enclosure:
-        """Split middles, float64 or wider, in two.
+    def of(cls, middle: Array, high: Array, radius: Errors) -> Enclosure:
+        """Split middles in two; what float64 cannot hold of a wider one, ``SPLITTING``, is already in its radius.
 
         Args:
-            middle: where they are not finite in float64, the enclosure is unbounded.
-            radius: of any floating dtype; None where the middles are exact.
+            middle: float64 or wider.
+            high: the same in float64; where it is not finite, the enclosure is unbounded.
+            radius: float64, None where the middles are exact.
         """
         with np.errstate(all="ignore"):
-            high = np.asarray(middle, dtype=np.float64)
-            low = np.asarray(middle - high, dtype=np.float64)
-            # 11 bits of an 80-bit number remain, 60 of a 128-bit one: one rounding of float64 covers both.
-            split = np.abs(low) * 2.0**-53 + SMALLEST if middle.dtype == np.longdouble else np.zeros(high.shape)
-            return cls(high, low, bound_of(split if radius is None else radius + split, high.shape)).bounded()
+            low = np.zeros(()) if middle.dtype.itemsize <= 8 else np.asarray(middle - high, dtype=np.float64)
+            return cls(high, np.broadcast_to(low, high.shape), bound_of(radius, high.shape)).bounded()
 
     def bounded(self) -> Enclosure:
         """The same, unbounded wherever a part is not finite."""
-        finite = np.isfinite(self.high + self.low + self.radius)
-        if finite.all():
+        if np.isfinite(np.sum(self.high) + np.sum(self.radius)):
             return self
+        finite = np.isfinite(self.high + self.low + self.radius)
         return Enclosure(
             *(np.where(finite, part, other) for part, other in zip(self.parts, (0.0, 0.0, np.inf), strict=True))
         )
@@ -79,8 +80,7 @@ def bound_of(errors: Errors, shape: Shape) -> Array:
     """Errors as a bound: widened, zero where exact, infinite where unknown (NaN)."""
     if errors is None:
         return np.zeros(shape)
-    widened = errors * WIDENING
-    return np.where(np.isnan(widened), np.inf, widened)
+    return _known(errors * WIDENING)
 
 
 def spread_of(variance: Errors, shape: Shape) -> Array:
@@ -88,5 +88,10 @@ def spread_of(variance: Errors, shape: Shape) -> Array:
     if variance is None:
         return np.zeros(shape)
     with np.errstate(invalid="ignore"):
-        spread = np.sqrt(variance)
-    return np.where(np.isnan(spread), np.inf, spread)
+        return _known(np.sqrt(variance))
+
+
+def _known(errors: Array) -> Array:
+    if np.max(errors, initial=0.0) < np.inf:
+        return np.asarray(errors)
+    return np.where(np.isnan(errors), np.inf, errors)

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.oracle.enclosure import Rows
+from gradcheck.oracle.enclosure import SPLITTING, Rows
 from gradcheck.oracle.formats import SMALLEST, Format
 from gradcheck.oracle.operations import Array, Errors, Operation, Shape, Term
 from gradcheck.oracle.tape import Node, Tape
 
-BLOCK = 1 << 17
-"""Entries of a block of rows: 1 MiB in float64, which stays in a core's cache."""
+BLOCK = 1 << 15
+"""Entries of a block of rows: 256 KiB in float64, so that several blocks stay in a core's cache."""
 
 
 @dataclass(eq=False)
@@ -51,10 +51,6 @@ class Quantity:
         """The magnitudes in float64, never rounded down to zero."""
         size = np.abs(self.float64)
         return size + SMALLEST if self.middle.dtype == np.longdouble else size
-
-    def term(self, error: Errors) -> Term:
-        """The quantity as an operand of an error rule."""
-        return Term(self.float64, self.size, error)
 
     @property
     def shape(self) -> Shape:
@@ -98,7 +94,7 @@ class Arithmetic:
     def extended(cls, backend: Format) -> Arithmetic:
         """NumPy's longdouble, where ``has_extended_precision``: 64 bits or more, and wider exponents."""
         own = Format.of("float64")
-        roundoff = float(np.finfo(np.longdouble).eps) / 2
+        roundoff = float(np.finfo(np.longdouble).eps) / 2 + SPLITTING
         wider = replace(
             own,
             name="longdouble",
@@ -184,12 +180,12 @@ def evaluate(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Qu
     with np.errstate(all="ignore"):
         result = Quantity(_middle(arithmetic, operation, operands))
         if arithmetic.radii:
-            terms = [operand.term(operand.radius) for operand in operands]
-            result.radius = operation.worst(arithmetic.own, result.size, *terms)
-        terms = [operand.term(operand.variance) for operand in operands]
-        result.variance = operation.variance(arithmetic.backend, result.size, *terms)
-        terms = [operand.term(operand.worst) for operand in operands]
-        result.worst = operation.worst(arithmetic.distance, result.size, *terms)
+            terms = [Term(operand, operand.radius) for operand in operands]
+            result.radius = operation.worst(arithmetic.own, Term(result), *terms)
+        terms = [Term(operand, operand.variance) for operand in operands]
+        result.variance = operation.variance(arithmetic.backend, Term(result), *terms)
+        terms = [Term(operand, operand.worst) for operand in operands]
+        result.worst = operation.worst(arithmetic.distance, Term(result), *terms)
         if result.worst is not None and not operation.compares:
             _mark_overflow(arithmetic.backend, operation, result, terms)
         result.kink = _kink(operation, operands, result.middle.shape)
@@ -210,10 +206,10 @@ def _mark_overflow(format: Format, operation: Operation, result: Quantity, terms
     """Where a backend may overflow on the way nothing can be said: the bounds become infinite."""
     sums = operation.partial_sums
     assert result.worst is not None
-    peaks = result.size + result.worst if sums is None else sums(*terms) + result.worst
-    if np.max(peaks, initial=0.0) <= format.safe_largest:
+    sizes = result.size if sums is None else sums(*terms)
+    if np.max(sizes, initial=0.0) + np.max(result.worst, initial=0.0) <= format.safe_largest:
         return
-    lost = ~(peaks <= format.safe_largest)
+    lost = ~(sizes + result.worst <= format.safe_largest)
     result.worst = np.where(lost, np.inf, result.worst)
     result.variance = np.where(lost, np.inf, result.variance)  # type: ignore[arg-type]
 

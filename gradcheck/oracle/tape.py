@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from gradcheck.oracle.formats import Format
-from gradcheck.oracle.operations import VOCABULARY, Array, Errors, Operation, Recorder, Shape, Term, Variable
+from gradcheck.oracle.operations import VOCABULARY, Errors, Operation, Recorder, Shape, Term, Variable
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
 from gradcheck.oracle.operations.base import RecordingError, apply, constant, total, user_line
 from gradcheck.oracle.operations.reductions import broadcast_to, sum_to
@@ -104,16 +104,16 @@ class Vocabulary:
         return self._recording.watch(name, value)
 
 
-def _identity_worst(format: Format, size: Array, a: Term) -> Errors:
+def _identity_worst(format: Format, result: Term, a: Term) -> Errors:
     """Engines watch v by adding a zero to it: the sum flushes (FTZ, DAZ), and is exact otherwise."""
     if format.flushes_results or format.flushes_inputs:
-        return total(a.error, np.full_like(size, 2 * format.normal))
+        return total(a.error, np.full(result.size.shape, 2 * format.normal))
     return a.error
 
 
-def _identity_variance(format: Format, size: Array, a: Term) -> Errors:
+def _identity_variance(format: Format, result: Term, a: Term) -> Errors:
     if format.flushes_results or format.flushes_inputs:
-        return total(a.error, np.full_like(size, format.variance_floor))
+        return total(a.error, np.full(result.size.shape, format.variance_floor))
     return a.error
 
 

@@ -23,18 +23,18 @@ from gradcheck.oracle.operations.base import (
 )
 
 
-def _sum_size(size: Array, terms: tuple[Term, ...]) -> Array:
+def _sum_size(result: Term, terms: tuple[Term, ...]) -> Array:
     """What the roundings are relative to: the result, or for three and more terms in any order their magnitudes."""
-    return size if len(terms) <= 2 else reduce(np.add, [term.size for term in terms])
+    return result.size if len(terms) <= 2 else reduce(np.add, [term.size for term in terms])
 
 
-def _sum_worst(format: Format, size: Array, *terms: Term) -> Errors:
+def _sum_worst(format: Format, result: Term, *terms: Term) -> Errors:
     """Ea + Eb + local; for more terms ΣE + θ(n−1, u)·Σ(|v|+E) (Higham 2002, section 4.2)."""
-    return rounded(format, _sum_size(size, terms), total(*(term.error for term in terms)), len(terms) - 1)
+    return rounded(format, _sum_size(result, terms), total(*(term.error for term in terms)), len(terms) - 1)
 
 
-def _sum_variance(format: Format, size: Array, *terms: Term) -> Errors:
-    local = rounding_variance(format, _sum_size(size, terms), np.sqrt(len(terms) - 1))
+def _sum_variance(format: Format, result: Term, *terms: Term) -> Errors:
+    local = rounding_variance(format, _sum_size(result, terms), np.sqrt(len(terms) - 1))
     return total(local, *(term.error for term in terms))
 
 
@@ -44,21 +44,21 @@ ACCUMULATE = Operation("accumulate", lambda *terms: reduce(np.add, terms), lambd
 """Three and more contributions to one gradient, which engines add in orders of their own."""
 
 
-def _quotient_worst(format: Format, size: Array, a: Term, b: Term) -> Errors:
+def _quotient_worst(format: Format, result: Term, a: Term, b: Term) -> Errors:
     """(Ea + |a/b|·Eb)/(|b| − Eb), since â/b̂ − a/b = (â − a − (a/b)(b̂ − b))/b̂; unbounded where b̂ may be 0.
 
     Two roundings, because multiplying by the reciprocal is a legitimate form.
     """
-    propagated = total(a.error, None if b.error is None else size * b.error)
+    propagated = total(a.error, None if b.error is None else result.size * b.error)
     if propagated is not None:
         nearest = b.size if b.error is None else b.size - b.error
         propagated = np.where(nearest > 0, propagated / nearest, np.inf)
-    return rounded(format, size, propagated, 2)
+    return rounded(format, result.size, propagated, 2)
 
 
-def _quotient_variance(format: Format, size: Array, a: Term, b: Term) -> Errors:
-    propagated = total(a.error, None if b.error is None else square(size) * b.error)
-    local = rounding_variance(format, size, np.sqrt(2))
+def _quotient_variance(format: Format, result: Term, a: Term, b: Term) -> Errors:
+    propagated = total(a.error, None if b.error is None else square(result.size) * b.error)
+    local = rounding_variance(format, result.size, np.sqrt(2))
     return local if propagated is None else local + propagated / square(b.size)
 
 
@@ -67,8 +67,8 @@ NEGATE = Operation(
     "neg",
     np.negative,
     lambda g, _v, _a: (-g,),
-    worst=lambda _format, _size, a: a.error,
-    variance=lambda _format, _size, a: a.error,
+    worst=lambda _format, _result, a: a.error,
+    variance=lambda _format, _result, a: a.error,
     moves=True,
 )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,18 +31,40 @@ DOUBT = 32.0
 """The multiple of s beyond which an error counts as evidence: a branch decided by less than that is open."""
 
 
+class Middle(Protocol):
+    """The values around which errors are counted."""
+
+    @property
+    def float64(self) -> Array:
+        """The values in float64 (bool for a condition)."""
+        ...
+
+    @property
+    def size(self) -> Array:
+        """The magnitudes in float64, never rounded down to zero."""
+        ...
+
+
 class Term(NamedTuple):
-    """One operand as the error rules see it.
+    """An operand or a result as the error rules see it.
 
     Attributes:
-        middle: its value, in float64 (bool for a condition).
-        size: its magnitude, never rounded down to zero.
-        error: how far a computed value may lie from ``middle``, or its variance (bool for a condition: it is in doubt).
+        source: its values; what a rule does not ask for is not computed.
+        error: how far a computed value may lie from them, or the variance (bool for a condition: it is in doubt).
     """
 
-    middle: Array
-    size: Array
-    error: Errors
+    source: Middle
+    error: Errors = None
+
+    @property
+    def middle(self) -> Array:
+        """The values in float64 (bool for a condition)."""
+        return self.source.float64
+
+    @property
+    def size(self) -> Array:
+        """The magnitudes."""
+        return self.source.size
 
     @property
     def errors(self) -> Array:
@@ -68,7 +90,7 @@ class Operation:
         value: operands -> result, in float64, longdouble, or objects with operators.
         gradients: (gradient, result, *operands), all variables -> one contribution for each operand, None where none
             flows; it may have the result's shape where an operand was broadcast.
-        worst: (format, size of the result, *terms) -> largest error.
+        worst: (format, result, *terms), the result without errors yet -> its largest error.
         variance: the same for variances, in the terms and in the result.
         shape: shapes of the operands -> shape; raises ValueError where they do not fit.
         ball: operands -> result for object arrays of Arb balls, where ``value`` does not serve.
@@ -249,8 +271,8 @@ def constant(number: float) -> Operation:
         "constant",
         value=lambda: np.asarray(number),
         gradients=lambda _g, _v: (),
-        worst=lambda format, size: None if format.represents(number) else rounded(format, size, None),
-        variance=lambda format, size: None if format.represents(number) else rounding_variance(format, size),
+        worst=lambda format, result: None if format.represents(number) else rounded(format, result.size, None),
+        variance=lambda format, result: None if format.represents(number) else rounding_variance(format, result.size),
         shape=lambda: (),
         moves=True,
     )
@@ -271,7 +293,7 @@ def structural(
         shape: shape -> shape.
     """
 
-    def errors(_format: Format, _size: Array, a: Term) -> Errors:
+    def errors(_format: Format, _result: Term, a: Term) -> Errors:
         return None if a.error is None else move(a.error)
 
     return Operation(

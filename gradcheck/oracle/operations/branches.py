@@ -39,8 +39,8 @@ def _at_doubt(term: Term) -> Term:
 def _likely(worst: Rule) -> Rule:
     """The variance of a choice: its worst case if no operand is off by more than ``DOUBT`` standard deviations."""
 
-    def variance(format: Format, size: Array, *terms: Term) -> Errors:
-        error = worst(format, size, *map(_at_doubt, terms))
+    def variance(format: Format, result: Term, *terms: Term) -> Errors:
+        error = worst(format, result, *map(_at_doubt, terms))
         return error if error is None or error.dtype == bool else np.square(error / DOUBT)
 
     return variance
@@ -56,13 +56,13 @@ def _no_gradients(*variables: Variable) -> tuple[None, ...]:
     return (None,) * (len(variables) - 2)
 
 
-def _comparison_doubt(_format: Format, _size: Array, a: Term, b: Term) -> Errors:
+def _comparison_doubt(_format: Format, _result: Term, a: Term, b: Term) -> Errors:
     if a.error is None and b.error is None:
         return None
     return np.asarray(np.abs(a.middle - b.middle) <= a.errors + b.errors)
 
 
-def _tie_doubt(_format: Format, _size: Array, a: Term, b: Term) -> Errors:
+def _tie_doubt(_format: Format, _result: Term, a: Term, b: Term) -> Errors:
     """Like a comparison, but exact equality is open too: it is the kink of a maximum."""
     return np.asarray(np.abs(a.middle - b.middle) <= a.errors + b.errors)
 
@@ -102,7 +102,7 @@ WINS = _choice(
 """Whose gradient a maximum takes."""
 
 
-def _where_worst(_format: Format, _size: Array, condition: Term, a: Term, b: Term) -> Errors:
+def _where_worst(_format: Format, _result: Term, condition: Term, a: Term, b: Term) -> Errors:
     """The branch's E; in doubt, what the other branch can be away."""
     if condition.error is None and a.error is None and b.error is None:
         return None
@@ -127,7 +127,7 @@ WHERE = _choice(
 )
 
 
-def _maximum_worst(_format: Format, _size: Array, a: Term, b: Term) -> Errors:
+def _maximum_worst(_format: Format, _result: Term, a: Term, b: Term) -> Errors:
     """The winner's E, or the larger of both where either may win: a maximum moves no further than its operands."""
     if a.error is None and b.error is None:
         return None
@@ -148,7 +148,7 @@ ABS = _choice(
     "abs",
     np.abs,
     lambda g, _v, a: (where(apply(WINS, a, 0.0), g, -g),),
-    lambda _format, _size, a: a.error,
+    lambda _format, _result, a: a.error,
 )
 
 
@@ -165,7 +165,7 @@ def _largest_ball(a: Array, axes: tuple[int, ...]) -> Array:
 def _peak(axes: tuple[int, ...]) -> Operation:
     """Which entries are the largest along the axes."""
 
-    def doubt(_format: Format, _size: Array, a: Term) -> Errors:
+    def doubt(_format: Format, _result: Term, a: Term) -> Errors:
         contenders = _contenders(a, axes)
         return np.asarray(contenders & (contenders.sum(axis=axes, keepdims=True) > 1))
 
@@ -188,7 +188,7 @@ def _peak(axes: tuple[int, ...]) -> Operation:
 
 
 def _largest(axes: tuple[int, ...], keepdims: bool) -> Operation:
-    def worst(_format: Format, _size: Array, a: Term) -> Errors:
+    def worst(_format: Format, _result: Term, a: Term) -> Errors:
         if a.error is None:
             return None
         return np.asarray(np.max(np.where(_contenders(a, axes), a.error, 0), axis=axes, keepdims=keepdims))

@@ -42,10 +42,10 @@ class Bilinear:
         return format.sum_error(terms)
 
     def relative_variance(self, format: Format, terms: int) -> float:  # noqa: ARG002
-        """The variance of what is rounded before the result, relative to the sum of the squares of its terms."""
-        return 0.0
+        """The variance of what rounding does to an entry, relative to the sum of the squares of its terms."""
+        return (ROUNDING_DEVIATION * format.roundoff) ** 2
 
-    def worst(self, format: Format, size: Array, a: Term, b: Term) -> Array:  # noqa: ARG002
+    def worst(self, format: Format, result: Term, a: Term, b: Term) -> Array:  # noqa: ARG002
         """|A|Eb + Ea(|B|+Eb) + ρ(n)(|A|+Ea)(|B|+Eb) + 2nt (Higham 2002, section 3.5, for inexact operands).
 
         A is the large operand in practice, so its factors are left as they are.
@@ -59,16 +59,15 @@ class Bilinear:
             pairs.append((left.error, local + right.reach))
         return self.combine(pairs) + 2 * terms * format.underflow
 
-    def variance(self, format: Format, size: Array, a: Term, b: Term) -> Array:
-        """(A∘A)sB² + sA²(B∘B + sB²) + (0.6u)²((1+n/2)(A∘A)(B∘B) + v∘v) + nλ², all errors being independent."""
+    def variance(self, format: Format, result: Term, a: Term, b: Term) -> Array:
+        """(A∘A)sB² + sA²(B∘B + sB²) + κ(A∘A)(B∘B) + nλ², all errors being independent."""
         terms = self.terms(a)
         squares = square(b.size)
         spread = squares * self.relative_variance(format, terms)
         pairs = [(square(a.size), spread if b.error is None else spread + b.error)]
         if a.error is not None:
             pairs.append((a.error, squares if b.error is None else squares + b.error))
-        local = np.square(ROUNDING_DEVIATION * format.roundoff * size)
-        return self.combine(pairs) + local + terms * format.variance_floor
+        return self.combine(pairs) + terms * format.variance_floor
 
 
 class MatrixProduct(Bilinear):
@@ -83,9 +82,13 @@ class MatrixProduct(Bilinear):
         return format.product_error(terms)
 
     def relative_variance(self, format: Format, terms: int) -> float:
-        """(0.6u)²(1+n/2) of the accumulator, and two roundings of operands."""
+        """κ = (0.6u)²(1+n/2) of the accumulator, and two roundings of operands."""
         summing = (1 + terms / 2) * format.accumulator_roundoff**2
         return ROUNDING_DEVIATION**2 * (summing + 2 * format.operand_rounding**2)
+
+    def variance(self, format: Format, result: Term, a: Term, b: Term) -> Array:
+        """The same, and (0.6u·v)² for the rounding of the result."""
+        return super().variance(format, result, a, b) + np.square(ROUNDING_DEVIATION * format.roundoff * result.size)
 
     def partial_sums(self, a: Term, b: Term) -> Array:
         """(|A|+Ea)(|B|+Eb)."""

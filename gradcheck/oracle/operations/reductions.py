@@ -50,15 +50,15 @@ def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
     def terms(a: Term) -> int:
         return math.prod(a.size.shape[axis] for axis in axes)
 
-    def worst(format: Format, _size: Array, a: Term) -> Errors:
+    def worst(format: Format, _result: Term, a: Term) -> Errors:
         """ΣE + θ(n, u)·Σ(|v|+E) + nt, in any order (Higham 2002, section 4.2)."""
         relative = format.sum_error(terms(a))
         local = relative * value(a.reach) + terms(a) * format.underflow
         return local if a.error is None else local + value(a.error)
 
-    def variance(format: Format, size: Array, a: Term) -> Errors:
+    def variance(format: Format, result: Term, a: Term) -> Errors:
         """Σs² + (0.6u)²((n/2)Σv² + (Σv)²)."""
-        summing = terms(a) / 2 * value(square(a.size)) + square(size)
+        summing = terms(a) / 2 * value(square(a.size)) + square(result.size)
         local = (ROUNDING_DEVIATION * format.roundoff) ** 2 * summing + format.variance_floor
         return local if a.error is None else local + value(a.error)
 

@@ -55,17 +55,17 @@ class Smooth:
     deviation: float
     floors: bool = False
 
-    def worst(self, format: Format, size: Array, a: Term) -> Errors:
+    def worst(self, format: Format, result: Term, a: Term) -> Errors:
         """Ea·max|f'| over [a−Ea, a+Ea] + c·u·(|f| + that) + floor."""
         relative = self.accuracy * format.function_roundoff
-        local = relative * size + format.underflow + (format.normal if self.floors else 0.0)
+        local = relative * result.size + format.underflow + (format.normal if self.floors else 0.0)
         if a.error is None:
             return local
         return local + (1 + relative) * (a.error * self.slope(a.middle - a.error, a.middle + a.error))
 
-    def variance(self, format: Format, size: Array, a: Term) -> Errors:
+    def variance(self, format: Format, result: Term, a: Term) -> Errors:
         """(f'(a)·s)² + (0.6·n·u·f)² + λ²."""
-        local = rounding_variance(format, size, self.deviation)
+        local = rounding_variance(format, result.size, self.deviation)
         return local if a.error is None else local + np.square(self.slope(a.middle, a.middle)) * a.error
 
     def operation(self) -> Operation:
@@ -90,6 +90,11 @@ def _sigmoid(y: Array) -> Array:
     return np.asarray(np.where(y < 0, small, 1) / (1 + small))
 
 
+def _sigmoid_ball(y: Any) -> Any:
+    small = (-abs(y)).exp()
+    return (small if y < 0 else 1) / (1 + small) if y < 0 or y >= 0 else 1 / (1 + (-y).exp())
+
+
 def _sigmoid_slope(low: Array, high: Array) -> Array:
     small = np.exp(-_distance_from_zero(low, high))
     return np.asarray(small / np.square(1 + small))
@@ -104,28 +109,30 @@ def _reciprocal(low: Array) -> Array:
     return np.where(low > 0, 1 / low, np.inf)
 
 
-def _sigmoid_derivative_worst(format: Format, size: Array, s: Term) -> Errors:
+def _sigmoid_derivative_worst(format: Format, result: Term, s: Term) -> Errors:
     """Es(|1−2s|+Es) + u(s+Es)² + θ(4, u)(g+…) + 2t.
 
     For ŝ(1−ŝ) − s(1−s) = (ŝ−s)(1−s−ŝ), and s − s·s, whose rounding is relative to s, is as legitimate a form as s(1−s).
     """
     moved = s.errors * (np.abs(1 - 2 * s.middle) + s.errors)
     product = format.sum_error(4)
-    return (1 + product) * moved + format.roundoff * square(s.reach) + product * size + 2 * format.underflow
+    return (1 + product) * moved + format.roundoff * square(s.reach) + product * result.size + 2 * format.underflow
 
 
-def _tanh_derivative_worst(format: Format, size: Array, t: Term) -> Errors:
+def _tanh_derivative_worst(format: Format, result: Term, t: Term) -> Errors:
     """Et(2|t|+Et) + u(t+Et)² + θ(4, u)(d+…) + 2t, by the same argument for 1 − t·t and (1−t)(1+t)."""
     moved = t.errors * (2 * t.size + t.errors)
     product = format.sum_error(4)
-    return (1 + product) * moved + format.roundoff * square(t.reach) + product * size + 2 * format.underflow
+    return (1 + product) * moved + format.roundoff * square(t.reach) + product * result.size + 2 * format.underflow
 
 
 def _derivative_variance(slope: Callable[[Array], Array]) -> Callable[..., Errors]:
     """((slope² + sv²)·sv² + (0.6u)²(v⁴ + 4g²) + λ² for a derivative g of slope ``slope`` in the function's result v."""
 
-    def variance(format: Format, size: Array, v: Term) -> Errors:
-        local = rounding_variance(format, size, 2.0) + np.square(ROUNDING_DEVIATION * format.roundoff * square(v.size))
+    def variance(format: Format, result: Term, v: Term) -> Errors:
+        local = rounding_variance(format, result.size, 2.0) + np.square(
+            ROUNDING_DEVIATION * format.roundoff * square(v.size)
+        )
         return local if v.error is None else local + (np.square(slope(v.middle)) + v.error) * v.error
 
     return variance
@@ -165,7 +172,7 @@ SMOOTH = [
     Smooth(
         "sigmoid",
         _sigmoid,
-        lambda y: 1 / (1 + (-y).exp()),
+        _sigmoid_ball,
         _sigmoid_slope,
         lambda _a, v: apply(SIGMOID_DERIVATIVE, v),
         accuracy=8,  # worst measured 4.19, NumPy in float32; 1/(1+exp(−y)) has exp's 6 and two roundings
