@@ -39,16 +39,11 @@ class Enclosure:
         """
         with np.errstate(all="ignore"):
             low = np.zeros(()) if middle.dtype.itemsize <= 8 else np.asarray(middle - high, dtype=np.float64)
-            return cls(high, np.broadcast_to(low, high.shape), bound_of(radius, high.shape)).bounded()
-
-    def bounded(self) -> Enclosure:
-        """The same, unbounded wherever a part is not finite."""
-        if np.isfinite(np.sum(self.high) + np.sum(self.radius)):
-            return self
-        finite = np.isfinite(self.high + self.low + self.radius)
-        return Enclosure(
-            *(np.where(finite, part, other) for part, other in zip(self.parts, (0.0, 0.0, np.inf), strict=True))
-        )
+            if np.isfinite(np.sum(high)):
+                return cls(high, np.broadcast_to(low, high.shape), bound_of(radius, high.shape))
+            finite = np.isfinite(high)
+            radius = np.where(finite, bound_of(radius, high.shape), np.inf)
+            return cls(np.where(finite, high, 0.0), np.where(finite, low, 0.0), radius)
 
     @property
     def parts(self) -> tuple[Array, Array, Array]:

@@ -206,9 +206,11 @@ def _mark_overflow(format: Format, operation: Operation, result: Quantity, terms
     """Where a backend may overflow on the way nothing can be said: the bounds become infinite."""
     sums = operation.partial_sums
     assert result.worst is not None
-    sizes = result.size if sums is None else sums(*terms)
-    if np.max(sizes, initial=0.0) + np.max(result.worst, initial=0.0) <= format.safe_largest:
+    sizes = result.float64 if sums is None else sums(*terms)
+    peak = np.max(sizes, initial=0.0) - np.min(sizes, initial=0.0)
+    if peak + np.max(result.worst, initial=0.0) <= format.safe_largest:
         return
+    sizes = np.abs(sizes)
     lost = ~(sizes + result.worst <= format.safe_largest)
     result.worst = np.where(lost, np.inf, result.worst)
     result.variance = np.where(lost, np.inf, result.variance)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ import numpy as np
 from gradcheck.oracle.enclosure import Rows, bound_of, spread_of
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import Array
+from gradcheck.oracle.operations.base import ROUNDING_DEVIATION
 from gradcheck.oracle.running_error import Arithmetic, Quantity, Result, Walk, row_blocks, whole
 from gradcheck.oracle.tape import Key, Tape
 
@@ -140,10 +141,13 @@ def _stage(key: Key, got: Array, result: Result) -> Stage:
 
 
 def _continued(result: Result, key: Key, got: Array, format: Format) -> Result:
-    """The backend's own value in the place of ours, exact but for the excess precision of a fused kernel."""
+    """The backend's own value in the place of ours: exact but for excess precision, and unknown where it is not finite."""
     if key[0] == "loss":
         return result
-    if not format.excess_precision:
-        return Quantity(got)
-    size = np.abs(np.asarray(got, dtype=np.float64))
-    return Quantity(got, worst=format.roundoff * size, variance=np.square(0.6 * format.roundoff * size))
+    given = Quantity(got)
+    excess = format.roundoff if format.excess_precision else 0.0
+    with np.errstate(all="ignore"):
+        if excess or not np.isfinite(np.sum(given.float64)):
+            given.worst = np.where(np.isfinite(got), excess * given.size, np.inf)
+            given.variance = np.where(np.isfinite(got), np.square(ROUNDING_DEVIATION * excess * given.size), np.inf)
+    return given

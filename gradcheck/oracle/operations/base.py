@@ -330,4 +330,6 @@ def rounding_variance(format: Format, size: Array, roundings: float = 1.0) -> Ar
 
 def square(size: Array) -> Array:
     """Squares that do not underflow: a variance that is too large costs power and raises no alarm."""
-    return size * size + 2.0**-1022
+    squares = np.asarray(size * size)
+    squares += 2.0**-1022
+    return squares

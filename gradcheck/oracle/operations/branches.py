@@ -113,16 +113,26 @@ def _where_worst(_format: Format, _result: Term, condition: Term, a: Term, b: Te
     return np.where(condition.error, either, taken)
 
 
+def _where_variance(_format: Format, _result: Term, condition: Term, a: Term, b: Term) -> Errors:
+    """The branch's s²; in doubt the larger, and (a−b)²/4, the most that the toss of a coin between a and b can have."""
+    taken = _where_worst(_format, _result, Term(condition.source), a, b)
+    if condition.error is None or not condition.error.any():
+        return taken
+    either = np.maximum(a.errors, b.errors) + np.square(a.middle - b.middle) / 4
+    return either if taken is None else np.where(condition.error, either, taken)
+
+
 def _where_ball(condition: Array, a: Array, b: Array) -> Array:
     choose = np.frompyfunc(lambda c, x, y: x.union(y) if c is None else x if c else y, 3, 1)
     return np.asarray(choose(condition, a, b), dtype=object)
 
 
-WHERE = _choice(
+WHERE = Operation(
     "where",
     np.where,
     lambda g, _v, condition, _a, _b: (None, where(condition, g, 0.0), where(condition, 0.0, g)),
     _where_worst,
+    _where_variance,
     ball=_where_ball,
 )
 

@@ -57,7 +57,9 @@ class Bilinear:
         pairs = [(a.size, local if right.error is None else local + right.error)]
         if left.error is not None:
             pairs.append((left.error, local + right.reach))
-        return self.combine(pairs) + 2 * terms * format.underflow
+        error = self.combine(pairs)
+        error += 2 * terms * format.underflow
+        return error
 
     def variance(self, format: Format, result: Term, a: Term, b: Term) -> Array:
         """(A∘A)sB² + sA²(B∘B + sB²) + κ(A∘A)(B∘B) + nλ², all errors being independent."""
@@ -67,7 +69,9 @@ class Bilinear:
         pairs = [(square(a.size), spread if b.error is None else spread + b.error)]
         if a.error is not None:
             pairs.append((a.error, squares if b.error is None else squares + b.error))
-        return self.combine(pairs) + terms * format.variance_floor
+        variance = self.combine(pairs)
+        variance += terms * format.variance_floor
+        return variance
 
 
 class MatrixProduct(Bilinear):
@@ -104,13 +108,8 @@ def _flushed(term: Term, format: Format) -> Term:
 
 
 _ENTRYWISE = Bilinear(lambda pairs: reduce(np.add, [left * right for left, right in pairs]))
-_OUTER = Bilinear(lambda pairs: _outer_sum(pairs))
+_OUTER = Bilinear(lambda pairs: reduce(np.add, [np.multiply.outer(left, right) for left, right in pairs]))
 _MATRIX = MatrixProduct(lambda pairs: reduce(np.add, [left @ right for left, right in pairs]))
-
-
-def _outer_sum(pairs: Pairs) -> Array:
-    lefts, rights = zip(*pairs, strict=True)
-    return np.asarray(np.stack(lefts, axis=1) @ np.stack(rights))
 
 
 def _matrix_value(a: Array, b: Array) -> Array:
