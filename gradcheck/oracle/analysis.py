@@ -37,8 +37,8 @@ class Block(NamedTuple):
 class Output:
     """One output of an analysis, evaluated when it is asked for.
 
-    Accept an entry of a backend where ``abs(enclosure.distance(got)) <= worst + enclosure.radius``: both are widened for
-    the float64 rounding of all of these. An infinite ``worst`` says that overflow was possible, or that nothing is known.
+    Accept an entry of a backend where ``abs(enclosure.distance(got)) <= worst + enclosure.radius``; both are widened
+    for the float64 rounding of these. An infinite ``worst`` says that overflow was possible, or that nothing is known.
     """
 
     def __init__(self, key: Key, result: Result, balls: Balls) -> None:
@@ -119,8 +119,8 @@ def analyse(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Analysis
         format: of the backend that is to be judged.
 
     Returns:
-        For each key of ``tape.outputs`` an Output. Enclosures are computed in float64 for narrower formats, in longdouble
-        for float64, and in Arb balls for entries that are out of their range.
+        For each key of ``tape.outputs`` an Output. Enclosures are computed in float64 for narrower formats, in
+        longdouble for float64, and in Arb balls for entries that are out of their range.
     """
     arithmetic = _arithmetic(format)
     walk = Walk(tape, inputs, arithmetic)

@@ -7,13 +7,11 @@ from types import EllipsisType
 
 import numpy as np
 
+from gradcheck.oracle.formats import WIDENING
 from gradcheck.oracle.operations import Array, Errors, Shape
 
 Rows = slice | EllipsisType
 """Some rows of an array, or (...) all of it."""
-
-WIDENING = 1 + 1e-9
-"""What pays for the float64 rounding of a bound itself: some 10⁴ roundings of 2⁻⁵³, a thousand times over."""
 
 
 SPLITTING = 2.0**-105

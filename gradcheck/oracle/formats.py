@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 SMALLEST = 5e-324
 """The smallest positive float64, 2⁻¹⁰⁷⁴: the floor of every bound, since bounds are themselves computed in float64."""
 
+WIDENING = 1 + 1e-9
+"""What pays for the float64 rounding of a bound itself: some 10⁴ roundings of 2⁻⁵³, a thousand times over."""
+
 # name -> (bits of the significand, smallest exponent of a normal number, largest finite number)
 _LAYOUTS = {
     "float64": (53, -1022, sys.float_info.max),

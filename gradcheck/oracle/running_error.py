@@ -1,7 +1,7 @@
 """The tape in NumPy, with running error analysis: each value with its proved radius, worst error and variance.
 
-Source: N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, 2002, section 3.3, vectorised; its rules
-stand in the table of operations.
+Source: N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, 2002, section 3.3, vectorised; the
+rules stand in the table of operations.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Arithmetic:
 
 
 def has_extended_precision() -> bool:
-    """Whether longdouble is x86's 80-bit or IEEE's 128-bit format; elsewhere it is float64, or a pair without a fixed u."""
+    """Whether longdouble is x86's 80-bit or IEEE's 128-bit format; elsewhere it is float64, or a pair of them."""
     return np.finfo(np.longdouble).nmant in (63, 112)
 
 

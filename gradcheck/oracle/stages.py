@@ -63,7 +63,7 @@ class Stage:
 
     @cached_property
     def bound(self) -> Array:
-        """The largest error of a correct backend and our own rounding; inf: overflow was possible, or nothing is known."""
+        """The largest error of a correct backend, our rounding included; inf where overflow is possible."""
         return bound_of(self._quantity.worst, self.got.shape)
 
     @cached_property
@@ -141,7 +141,7 @@ def _stage(key: Key, got: Array, result: Result) -> Stage:
 
 
 def _continued(result: Result, key: Key, got: Array, format: Format) -> Result:
-    """The backend's own value in the place of ours: exact but for excess precision, and unknown where it is not finite."""
+    """The backend's own value in the place of ours: exact but for excess precision, unknown where not finite."""
     if key[0] == "loss":
         return result
     given = Quantity(got)

@@ -6,7 +6,7 @@ from functools import reduce
 
 import numpy as np
 
-from gradcheck.oracle.formats import Format
+from gradcheck.oracle.formats import WIDENING, Format
 from gradcheck.oracle.operations.base import (
     Array,
     Errors,
@@ -51,7 +51,7 @@ def _quotient_worst(format: Format, result: Term, a: Term, b: Term) -> Errors:
     """
     propagated = total(a.error, None if b.error is None else result.size * b.error)
     if propagated is not None:
-        nearest = b.size if b.error is None else b.size - b.error
+        nearest = b.size if b.error is None else b.size - b.error * WIDENING
         propagated = np.where(nearest > 0, propagated / nearest, np.inf)
     return rounded(format, result.size, propagated, 2)
 

@@ -34,6 +34,8 @@ DOUBT = 32.0
 class Middle(Protocol):
     """The values around which errors are counted."""
 
+    middle: Array
+
     @property
     def float64(self) -> Array:
         """The values in float64 (bool for a condition)."""
@@ -55,6 +57,11 @@ class Term(NamedTuple):
 
     source: Middle
     error: Errors = None
+
+    @property
+    def native(self) -> Array:
+        """The values in the dtype in which they were computed, for differences that float64 would blur."""
+        return self.source.middle
 
     @property
     def middle(self) -> Array:
@@ -81,9 +88,9 @@ class Term(NamedTuple):
 class Operation:
     """One row of the table of operations.
 
-    The error rules hold around any middle: for computed operands within ``error`` of their middles they bound how far the
-    computed result lies from the exact result of the middles. So one rule gives the radius of a reference (in its own
-    format, with its radii as errors) and the worst error of a backend.
+    The error rules hold around any middle: for computed operands within ``error`` of their middles they bound how far
+    the computed result lies from the exact result of the middles. So one rule gives the radius of a reference (in its
+    own format, with its radii as errors) and the worst error of a backend.
 
     Attributes:
         name: as the vocabulary spells it.
@@ -209,7 +216,7 @@ VOCABULARY: dict[str, Callable[..., Variable]] = {}
 
 
 def word(function: Callable[..., Variable]) -> Callable[..., Variable]:
-    """Put a function into the vocabulary under its name, less a trailing underscore; its errors name the user's line."""
+    """Put a function into the vocabulary under its name, less a trailing underscore; errors name the user's line."""
     name = function.__name__.rstrip("_")
 
     @functools.wraps(function)
@@ -231,7 +238,7 @@ class RecordingError(ValueError):
 
 def user_line() -> str:
     """``file:line`` of the innermost caller outside this package."""
-    here = str(Path(__file__).parents[1])
+    here = f"{Path(__file__).parents[1]}/"
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code.co_filename.startswith(here):
         frame = frame.f_back

@@ -1,6 +1,6 @@
 """Comparisons and choices: where, maximum, relu, abs, max.
 
-The error rules follow the branch that was taken; where errors leave open which one that is, they cover both and whatever
+The error rules follow the branch that was taken; where errors leave open which one that is, they cover both and what
 lies between, since engines share out the gradient of a tie differently.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.oracle.formats import Format
+from gradcheck.oracle.formats import WIDENING, Format
 from gradcheck.oracle.operations.base import (
     DOUBT,
     Array,
@@ -59,12 +59,17 @@ def _no_gradients(*variables: Variable) -> tuple[None, ...]:
 def _comparison_doubt(_format: Format, _result: Term, a: Term, b: Term) -> Errors:
     if a.error is None and b.error is None:
         return None
-    return np.asarray(np.abs(a.middle - b.middle) <= a.errors + b.errors)
+    return _is_open(a, b)
 
 
 def _tie_doubt(_format: Format, _result: Term, a: Term, b: Term) -> Errors:
     """Like a comparison, but exact equality is open too: it is the kink of a maximum."""
-    return np.asarray(np.abs(a.middle - b.middle) <= a.errors + b.errors)
+    return _is_open(a, b)
+
+
+def _is_open(a: Term, b: Term) -> Array:
+    """Where the errors leave open which is larger, or where an operand is not a number."""
+    return np.asarray(~(np.abs(a.native - b.native) > (a.errors + b.errors) * WIDENING))
 
 
 def _compare_balls(decide: Callable[[Any, Any], bool], refute: Callable[[Any, Any], bool]) -> Callable[..., Array]:
@@ -109,7 +114,7 @@ def _where_worst(_format: Format, _result: Term, condition: Term, a: Term, b: Te
     taken = np.where(condition.middle, a.errors, b.errors)
     if condition.error is None or not condition.error.any():
         return taken
-    either = np.maximum(a.errors, b.errors) + np.abs(a.middle - b.middle)
+    either = np.maximum(a.errors, b.errors) + np.abs(a.native - b.native).astype(np.float64)
     return np.where(condition.error, either, taken)
 
 
@@ -141,9 +146,8 @@ def _maximum_worst(_format: Format, _result: Term, a: Term, b: Term) -> Errors:
     """The winner's E, or the larger of both where either may win: a maximum moves no further than its operands."""
     if a.error is None and b.error is None:
         return None
-    lead = a.middle - b.middle
-    open_ = np.abs(lead) <= a.errors + b.errors
-    return np.where(open_, np.maximum(a.errors, b.errors), np.where(lead > 0, a.errors, b.errors))
+    winner = np.where(a.native > b.native, a.errors, b.errors)
+    return np.where(_is_open(a, b), np.maximum(a.errors, b.errors), winner)
 
 
 def _maximum_gradients(g: Variable, _v: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
@@ -164,8 +168,9 @@ ABS = _choice(
 
 def _contenders(a: Term, axes: tuple[int, ...]) -> Array:
     """Which entries may be the largest along the axes."""
-    sure = np.max(a.middle - a.errors, axis=axes, keepdims=True)
-    return np.asarray(~(a.middle + a.errors < sure))
+    reach = a.errors * WIDENING
+    sure = np.max(a.native - reach, axis=axes, keepdims=True)
+    return np.asarray(~(a.native + reach < sure))
 
 
 def _largest_ball(a: Array, axes: tuple[int, ...]) -> Array:

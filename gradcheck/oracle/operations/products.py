@@ -61,7 +61,7 @@ class Bilinear:
         error += 2 * terms * format.underflow
         return error
 
-    def variance(self, format: Format, result: Term, a: Term, b: Term) -> Array:
+    def variance(self, format: Format, result: Term, a: Term, b: Term) -> Array:  # noqa: ARG002
         """(A∘A)sB² + sA²(B∘B + sB²) + κ(A∘A)(B∘B) + nλ², all errors being independent."""
         terms = self.terms(a)
         squares = square(b.size)
@@ -128,13 +128,13 @@ def _matrix_ball(a: Array, b: Array) -> Array:
 
 def _matrix_shape(a: Shape, b: Shape) -> Shape:
     if not (1 <= len(a) <= 2 and 1 <= len(b) <= 2 and a[-1] == b[0]):
-        raise ValueError(f"matmul does not fit shapes {a} and {b}")
+        raise ValueError(f"shapes {a} and {b} do not fit")
     return a[:-1] + b[1:]
 
 
 def _outer_shape(a: Shape, b: Shape) -> Shape:
     if len(a) != 1 or len(b) != 1:
-        raise ValueError(f"outer takes two vectors, got shapes {a} and {b}")
+        raise ValueError(f"two vectors are needed, got shapes {a} and {b}")
     return a + b
 
 

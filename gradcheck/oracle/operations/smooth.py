@@ -1,9 +1,9 @@
 """Smooth functions of one argument, each declared once: value, ball, slope, accuracy, derivative.
 
-``accuracy`` is the largest error of a correct library, in units of u, and ``deviation`` the number of roundings that its
-typical error is worth. Sources: sqrt is correctly rounded in IEEE 754 and 1 ulp off in some accelerators. NumPy's own
-validation sets for its float32 kernels allow 3 ulp for exp and expm1, 4 for log, 2 for tanh, log1p, sin and cos; the tables
-of CUDA, Sleef ("u10") and glibc stay within 2 ulp (glibc's long double: 3). One ulp is at most 2u.
+``accuracy`` is the largest error of a correct library, in units of u, and ``deviation`` the number of roundings that
+its typical error is worth. Sources: sqrt is correctly rounded in IEEE 754 and 1 ulp off in some accelerators. NumPy's
+own validation sets for its float32 kernels allow 3 ulp for exp and expm1, 4 for log, 2 for tanh, log1p, sin and cos;
+the tables of CUDA, Sleef ("u10") and glibc stay within 2 ulp (glibc's long double: 3). One ulp is at most 2u.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.oracle.formats import Format
+from gradcheck.oracle.formats import WIDENING, Format
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
     VOCABULARY,
@@ -61,7 +61,8 @@ class Smooth:
         local = relative * result.size + format.underflow + (format.normal if self.floors else 0.0)
         if a.error is None:
             return local
-        return local + (1 + relative) * (a.error * self.slope(a.middle - a.error, a.middle + a.error))
+        reach = a.error * WIDENING
+        return local + (1 + relative) * (a.error * self.slope(a.middle - reach, a.middle + reach))
 
     def variance(self, format: Format, result: Term, a: Term) -> Errors:
         """(f'(a)·s)² + (0.6·n·u·f)² + λ²."""
@@ -114,14 +115,14 @@ def _sigmoid_derivative_worst(format: Format, result: Term, s: Term) -> Errors:
 
     For ŝ(1−ŝ) − s(1−s) = (ŝ−s)(1−s−ŝ), and s − s·s, whose rounding is relative to s, is as legitimate a form as s(1−s).
     """
-    moved = s.errors * (np.abs(1 - 2 * s.middle) + s.errors)
+    moved: Array = s.errors * (np.abs(1 - 2 * s.middle) + s.errors)
     product = format.sum_error(4)
     return (1 + product) * moved + format.roundoff * square(s.reach) + product * result.size + 2 * format.underflow
 
 
 def _tanh_derivative_worst(format: Format, result: Term, t: Term) -> Errors:
     """Et(2|t|+Et) + u(t+Et)² + θ(4, u)(d+…) + 2t, by the same argument for 1 − t·t and (1−t)(1+t)."""
-    moved = t.errors * (2 * t.size + t.errors)
+    moved: Array = t.errors * (2 * t.size + t.errors)
     product = format.sum_error(4)
     return (1 + product) * moved + format.roundoff * square(t.reach) + product * result.size + 2 * format.underflow
 
