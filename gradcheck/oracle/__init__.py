@@ -1,0 +1,31 @@
+"""The truth: certified values of a loss and its gradients, and the errors that a correct backend can make.
+
+    tape = record(loss, {"A": (3, 3), "x": (3,)}, wrt=("A",))
+    analysis = analyse(tape, inputs, Format.of("float32"))          # end to end
+    for stage in stages(tape, inputs, Format.of("float32"), answer): ...  # step by step
+
+Formulas and constants carry their sources where they stand.
+"""
+
+from gradcheck.oracle.analysis import Analysis, Block, Output, analyse
+from gradcheck.oracle.enclosure import Enclosure
+from gradcheck.oracle.formats import Format
+from gradcheck.oracle.operations.base import RecordingError
+from gradcheck.oracle.stages import Answer, Stage, stages
+from gradcheck.oracle.tape import Key, Tape, record
+
+__all__ = [
+    "Analysis",
+    "Answer",
+    "Block",
+    "Enclosure",
+    "Format",
+    "Key",
+    "Output",
+    "RecordingError",
+    "Stage",
+    "Tape",
+    "analyse",
+    "record",
+    "stages",
+]

@@ -1,0 +1,143 @@
+"""The analysis of a case: for each output its enclosure, the worst error of a correct backend, and the typical one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from gradcheck.oracle.enclosure import Enclosure, Rows, bound_of, spread_of
+from gradcheck.oracle.formats import Format
+from gradcheck.oracle.operations import Array, Shape
+from gradcheck.oracle.running_error import (
+    Arithmetic,
+    Quantity,
+    Result,
+    Walk,
+    has_extended_precision,
+    row_blocks,
+    whole,
+)
+from gradcheck.oracle.tape import Key, Tape
+
+Balls = Callable[[], Mapping[Key, Enclosure]]
+
+
+class Block(NamedTuple):
+    """Some rows of an output, or all of it; float64 arrays of one shape."""
+
+    rows: Rows
+    enclosure: Enclosure
+    worst: Array
+    spread: Array
+
+
+class Output:
+    """One output of an analysis, evaluated when it is asked for.
+
+    Accept an entry of a backend where ``abs(enclosure.distance(got)) <= worst + enclosure.radius``; both are widened
+    for the float64 rounding of these. An infinite ``worst`` says that overflow was possible, or that nothing is known.
+    """
+
+    def __init__(self, key: Key, result: Result, balls: Balls) -> None:
+        self.shape: Shape = result.shape
+        self._key = key
+        self._result = result
+        self._balls = balls
+
+    @property
+    def enclosure(self) -> Enclosure:
+        """Where the true values lie."""
+        return self._whole.enclosure
+
+    @property
+    def worst(self) -> Array:
+        """The largest error of a correct backend."""
+        return self._whole.worst
+
+    @property
+    def spread(self) -> Array:
+        """The standard deviation of the error of a correct backend."""
+        return self._whole.spread
+
+    @property
+    def kink(self) -> Array | None:
+        """Where a branch (max, relu, where, abs) on the way may go either way in a correct backend; None: nowhere."""
+        return self._quantity.kink
+
+    def blocks(self, rows: int | None = None) -> Iterator[Block]:
+        """The output by blocks of ``rows``, else of what a cache holds, so that it need never exist as a whole."""
+        for part in row_blocks(self.shape, rows):
+            yield self._block(part, self._result.rows(part))
+
+    @cached_property
+    def _quantity(self) -> Quantity:
+        return whole(self._result)
+
+    @cached_property
+    def _whole(self) -> Block:
+        return self._block(..., self._quantity)
+
+    def _block(self, rows: Rows, quantity: Quantity) -> Block:
+        enclosure = Enclosure.of(quantity.middle, quantity.float64, quantity.radius)
+        if not np.max(enclosure.radius, initial=0.0) < np.inf:
+            enclosure = enclosure.completed(self._balls()[self._key].rows(rows))
+        return Block(
+            rows, enclosure, bound_of(quantity.worst, quantity.shape), spread_of(quantity.variance, quantity.shape)
+        )
+
+
+class Analysis(Mapping[Key, Output]):
+    """What is known of every output of a tape for one case and one format.
+
+    Attributes:
+        precision_bits: of the arithmetic behind the enclosures.
+    """
+
+    def __init__(self, outputs: Mapping[Key, Output], precision_bits: int) -> None:
+        self.precision_bits = precision_bits
+        self._outputs = outputs
+
+    def __getitem__(self, key: Key) -> Output:
+        return self._outputs[key]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._outputs)
+
+    def __len__(self) -> int:
+        return len(self._outputs)
+
+
+def analyse(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Analysis:
+    """Analyse a case from end to end.
+
+    Args:
+        tape: of the problem.
+        inputs: name -> array of float64, float32 or float16, exact (bfloat16 values come in float32).
+        format: of the backend that is to be judged.
+
+    Returns:
+        For each key of ``tape.outputs`` an Output. Enclosures are computed in float64 for narrower formats, in
+        longdouble for float64, and in Arb balls for entries that are out of their range.
+    """
+    arithmetic = _arithmetic(format)
+    walk = Walk(tape, inputs, arithmetic)
+    for _ in walk.steps():
+        pass
+
+    @cache
+    def balls() -> Mapping[Key, Enclosure]:
+        from gradcheck.oracle.balls import enclose  # importing flint takes 30 ms
+
+        return enclose(tape, inputs)
+
+    outputs = {key: Output(key, walk.results[index], balls) for key, index in tape.outputs.items()}
+    return Analysis(outputs, arithmetic.own.bits)
+
+
+def _arithmetic(format: Format) -> Arithmetic:
+    if format.name == "float64" and has_extended_precision():
+        return Arithmetic.extended(format)
+    return Arithmetic.float64(format)

@@ -1,0 +1,76 @@
+"""The tape in Arb balls: every value with a proved radius, at any precision, with exponents that cannot overflow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from flint import arb, ctx
+
+from gradcheck.oracle.enclosure import Enclosure
+from gradcheck.oracle.operations import Array
+from gradcheck.oracle.tape import Key, Node, Tape
+
+BITS = 128
+
+
+def walk(tape: Tape, inputs: Mapping[str, Array], bits: int = BITS) -> dict[Key, Array]:
+    """Evaluate a tape in ball arithmetic.
+
+    Args:
+        tape: the program.
+        inputs: arrays of float64, float32 or float16, taken as exact.
+        bits: of the midpoints.
+
+    Returns:
+        Object arrays of Arb balls for every output.
+    """
+    results: list[Array] = []
+    with ctx.workprec(bits):
+        for node in tape.nodes:
+            results.append(_step(node, inputs, [results[operand] for operand in node.operands]))
+    return {key: results[index] for key, index in tape.outputs.items()}
+
+
+def enclose(tape: Tape, inputs: Mapping[str, Array], bits: int = BITS) -> dict[Key, Enclosure]:
+    """Evaluate a tape in ball arithmetic, and round outwards to float64: unbounded where beyond its range."""
+    with ctx.workprec(bits):
+        return {key: _enclosure(balls) for key, balls in walk(tape, inputs, bits).items()}
+
+
+def _enclosure(balls: Array) -> Enclosure:
+    parts = np.array([_parts(ball) for ball in balls.ravel()], dtype=np.float64).reshape(*balls.shape, 3)
+    return Enclosure(parts[..., 0], parts[..., 1], parts[..., 2])
+
+
+def _step(node: Node, inputs: Mapping[str, Array], operands: list[Array]) -> Array:
+    if node.operation is None:
+        return _exact(inputs[str(node.name)])
+    result = (node.operation.ball or node.operation.value)(*operands)
+    if not operands:
+        return _exact(result)
+    return result if isinstance(result, np.ndarray) else _scalar(result)
+
+
+def _exact(array: Array) -> Array:
+    values = np.asarray(array, dtype=np.float64)
+    result = np.empty(values.size, dtype=object)
+    result[:] = [arb(value) for value in values.ravel().tolist()]
+    return result.reshape(values.shape)
+
+
+def _scalar(value: Any) -> Array:
+    """NumPy hands 0-d object results back bare."""
+    result = np.empty((), dtype=object)
+    result[()] = value
+    return result
+
+
+def _parts(ball: Any) -> tuple[float, float, float]:
+    if not ball.is_finite() or not math.isfinite(float(ball.mid())):
+        return 0.0, 0.0, math.inf
+    high = float(ball.mid())
+    low = float((ball - high).mid())
+    return high, low, math.nextafter(float((ball - high - low).abs_upper()), math.inf)

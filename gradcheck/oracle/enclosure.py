@@ -1,0 +1,90 @@
+"""Enclosures: where the true values are proved to lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import EllipsisType
+
+import numpy as np
+
+from gradcheck.oracle.formats import WIDENING
+from gradcheck.oracle.operations import Array, Errors, Shape
+
+Rows = slice | EllipsisType
+"""Some rows of an array, or (...) all of it."""
+
+
+SPLITTING = 2.0**-105
+"""The relative error of a sum of two float64 numbers, and as much again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enclosure:
+    """True values lie in (high + low) ± radius, entry by entry; float64 arrays of one shape."""
+
+    high: Array
+    low: Array
+    radius: Array
+
+    @classmethod
+    def of(cls, middle: Array, high: Array, radius: Errors) -> Enclosure:
+        """Split middles in two; what float64 cannot hold of a wider one, ``SPLITTING``, is already in its radius.
+
+        Args:
+            middle: float64 or wider.
+            high: the same in float64; where it is not finite, the enclosure is unbounded.
+            radius: float64, None where the middles are exact.
+        """
+        with np.errstate(all="ignore"):
+            low = np.zeros(()) if middle.dtype.itemsize <= 8 else np.asarray(middle - high, dtype=np.float64)
+            if np.isfinite(np.sum(high)):
+                return cls(high, np.broadcast_to(low, high.shape), bound_of(radius, high.shape))
+            finite = np.isfinite(high)
+            radius = np.where(finite, bound_of(radius, high.shape), np.inf)
+            return cls(np.where(finite, high, 0.0), np.where(finite, low, 0.0), radius)
+
+    @property
+    def parts(self) -> tuple[Array, Array, Array]:
+        """High, low and radius."""
+        return self.high, self.low, self.radius
+
+    def rows(self, rows: Rows) -> Enclosure:
+        """Some rows."""
+        return Enclosure(*(part[rows] for part in self.parts))
+
+    def completed(self, other: Enclosure) -> Enclosure:
+        """This enclosure with the other's entries where this one is unbounded."""
+        finite = np.isfinite(self.radius)
+        return Enclosure(
+            *(np.where(finite, mine, theirs) for mine, theirs in zip(self.parts, other.parts, strict=True))
+        )
+
+    def distance(self, got: Array) -> Array:
+        """(got − high) − low in float64, within 4 roundings of 2⁻⁵³ of itself; not finite where ``got`` is not.
+
+        Args:
+            got: an array of the same shape, of any floating dtype.
+        """
+        with np.errstate(all="ignore"):
+            return np.asarray((np.asarray(got, dtype=np.float64) - self.high) - self.low)
+
+
+def bound_of(errors: Errors, shape: Shape) -> Array:
+    """Errors as a bound: widened, zero where exact, infinite where unknown (NaN)."""
+    if errors is None:
+        return np.zeros(shape)
+    return _known(errors * WIDENING)
+
+
+def spread_of(variance: Errors, shape: Shape) -> Array:
+    """The standard deviation of a variance: zero where exact, infinite where unknown (NaN)."""
+    if variance is None:
+        return np.zeros(shape)
+    with np.errstate(invalid="ignore"):
+        return _known(np.sqrt(variance))
+
+
+def _known(errors: Array) -> Array:
+    if np.max(errors, initial=0.0) < np.inf:
+        return np.asarray(errors)
+    return np.where(np.isnan(errors), np.inf, errors)

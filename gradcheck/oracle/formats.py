@@ -1,0 +1,166 @@
+"""Floating-point formats: what one rounded operation of an engine may do to its result."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass, replace
+
+SMALLEST = 5e-324
+"""The smallest positive float64, 2⁻¹⁰⁷⁴: the floor of every bound, since bounds are themselves computed in float64."""
+
+WIDENING = 1 + 1e-9
+"""What pays for the float64 rounding of a bound itself: some 10⁴ roundings of 2⁻⁵³, a thousand times over."""
+
+# name -> (bits of the significand, smallest exponent of a normal number, largest finite number)
+_LAYOUTS = {
+    "float64": (53, -1022, sys.float_info.max),
+    "float32": (24, -126, (2 - 2**-23) * 2.0**127),
+    "float16": (11, -14, 65504.0),
+    "bfloat16": (8, -126, (2 - 2**-7) * 2.0**127),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What rounding can do: fl(a∘b) = (a∘b)(1+δ) + ε, |δ| ≤ ``roundoff``, |ε| ≤ ``underflow`` (Higham 2002, 2.2).
+
+    Attributes:
+        name: as NumPy spells it, and "bfloat16".
+        bits: of the significand.
+        roundoff: u, half the distance from 1 to the next number.
+        accumulator_roundoff: u of the sums inside a matrix product.
+        function_roundoff: the u that the accuracies of transcendental functions are multiples of.
+        operand_rounding: relative rounding of each operand of a matrix product (TF32: 2⁻¹¹), else 0.
+        smallest: η, the smallest subnormal number.
+        normal: λ, the smallest normal number.
+        largest: ω, the largest finite number.
+        flushes_results: subnormal results become zero (FTZ).
+        flushes_inputs: subnormal operands are read as zero (DAZ).
+        excess_precision: a fused kernel may go on from more digits than the watched value shows (XLA in float16).
+    """
+
+    name: str
+    bits: int
+    roundoff: float
+    accumulator_roundoff: float
+    function_roundoff: float
+    operand_rounding: float
+    smallest: float
+    normal: float
+    largest: float
+    flushes_results: bool = False
+    flushes_inputs: bool = False
+    excess_precision: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        dtype: str,
+        *,
+        accumulator: str | None = None,
+        operand_rounding: float = 0.0,
+        flushes: bool = False,
+        flushes_results: bool = False,
+        flushes_inputs: bool = False,
+        excess_precision: bool = False,
+    ) -> Format:
+        """Return the format of a dtype with the traits of one engine.
+
+        Args:
+            dtype: "float64", "float32", "float16" or "bfloat16".
+            accumulator: the dtype in which matrix products are summed, ``dtype`` unless said otherwise.
+            operand_rounding: see the class.
+            flushes: short for ``flushes_results`` and ``flushes_inputs``.
+            flushes_results: see the class.
+            flushes_inputs: see the class.
+            excess_precision: see the class.
+
+        Raises:
+            ValueError: the dtype or the accumulator is none of the four.
+        """
+        bits, exponent, largest = _layout(dtype)
+        roundoff = 2.0**-bits
+        return cls(
+            name=dtype,
+            bits=bits,
+            roundoff=roundoff,
+            accumulator_roundoff=2.0 ** -_layout(accumulator or dtype)[0],
+            function_roundoff=roundoff,
+            operand_rounding=operand_rounding,
+            smallest=math.ldexp(1.0, exponent - bits + 1),
+            normal=math.ldexp(1.0, exponent),
+            largest=largest,
+            flushes_results=flushes or flushes_results,
+            flushes_inputs=flushes or flushes_inputs,
+            excess_precision=excess_precision,
+        )
+
+    @property
+    def underflow(self) -> float:
+        """The absolute error t of a result that underflows: η, or 2λ where it is flushed.
+
+        One float64 η more pays for the underflow of the float64 arithmetic in which the bounds are computed.
+        """
+        return (2 * self.normal if self.flushes_results else self.smallest) + SMALLEST
+
+    @property
+    def flush(self) -> float:
+        """What reading an operand as zero (DAZ) may change it by: λ, else 0."""
+        return self.normal if self.flushes_inputs else 0.0
+
+    @property
+    def safe_largest(self) -> float:
+        """The ω(1−2u) below which nothing overflows, rounded or not."""
+        return self.largest * (1 - 2 * self.roundoff)
+
+    @property
+    def variance_floor(self) -> float:
+        """The λ² of an underflow, and never so small that the square itself underflows in float64."""
+        return max(self.normal**2, 2.0**-1022)
+
+    def represents(self, value: float) -> bool:
+        """Whether ``value`` is a number of this format, so that a constant of the problem is exact in it."""
+        scaled = math.ldexp(math.frexp(value)[0], self.bits)
+        return scaled == int(scaled) and (value == 0 or self.normal <= abs(value) <= self.largest)
+
+    def sum_error(self, terms: int) -> float:
+        """The relative error θ(n, u) of n roundings in any order: (1+u)ⁿ − 1."""
+        return theta(terms, self.roundoff)
+
+    def product_error(self, terms: int) -> float:
+        """The relative error ρ(n) of an n-term dot product, in any order of summation, fused or not."""
+        error = theta(terms, self.accumulator_roundoff)
+        if self.accumulator_roundoff < self.roundoff:
+            error = combine(error, self.roundoff, self.roundoff)
+        return combine(error, self.operand_rounding, self.operand_rounding)
+
+    def against(self, reference: Format) -> Format:
+        """The format of the distance between two computed values: this engine's and a reference's, errors added up."""
+        return replace(
+            self,
+            roundoff=self.roundoff + reference.roundoff,
+            accumulator_roundoff=self.accumulator_roundoff + reference.accumulator_roundoff,
+            function_roundoff=self.function_roundoff + reference.function_roundoff,
+            smallest=self.smallest + reference.smallest,
+            normal=self.normal + reference.normal,
+        )
+
+
+def theta(terms: int, roundoff: float) -> float:
+    """(1+u)ⁿ − 1, without the cancellation of that form."""
+    return math.expm1(terms * math.log1p(roundoff))
+
+
+def combine(*errors: float) -> float:
+    """The product of all (1+e), less 1, without the cancellation of that form."""
+    total = 0.0
+    for error in errors:
+        total += error + total * error
+    return total
+
+
+def _layout(dtype: str) -> tuple[int, int, float]:
+    if dtype not in _LAYOUTS:
+        raise ValueError(f"no format for dtype {dtype!r}: expected one of {', '.join(_LAYOUTS)}")
+    return _LAYOUTS[dtype]

@@ -1,0 +1,23 @@
+"""The table of operations: one row each, with its value, gradients and error rules side by side.
+
+A new operation is one declaration in one of these files, and nothing else.
+"""
+
+from gradcheck.oracle.operations import arithmetic, branches, products, reductions, smooth
+from gradcheck.oracle.operations.base import VOCABULARY, Array, Errors, Operation, Recorder, Shape, Term, Variable
+
+__all__ = [
+    "VOCABULARY",
+    "Array",
+    "Errors",
+    "Operation",
+    "Recorder",
+    "Shape",
+    "Term",
+    "Variable",
+    "arithmetic",
+    "branches",
+    "products",
+    "reductions",
+    "smooth",
+]

@@ -1,0 +1,97 @@
+"""Sums, quotients and negation, entry by entry."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import numpy as np
+
+from gradcheck.oracle.formats import WIDENING, Format
+from gradcheck.oracle.operations.base import (
+    Array,
+    Errors,
+    Operand,
+    Operation,
+    Term,
+    Variable,
+    apply,
+    rounded,
+    rounding_variance,
+    square,
+    total,
+    word,
+)
+
+
+def _sum_size(result: Term, terms: tuple[Term, ...]) -> Array:
+    """What the roundings are relative to: the result, or for three and more terms in any order their magnitudes."""
+    return result.size if len(terms) <= 2 else reduce(np.add, [term.size for term in terms])
+
+
+def _sum_worst(format: Format, result: Term, *terms: Term) -> Errors:
+    """Ea + Eb + local; for more terms ΣE + θ(n−1, u)·Σ(|v|+E) (Higham 2002, section 4.2)."""
+    return rounded(format, _sum_size(result, terms), total(*(term.error for term in terms)), len(terms) - 1)
+
+
+def _sum_variance(format: Format, result: Term, *terms: Term) -> Errors:
+    local = rounding_variance(format, _sum_size(result, terms), np.sqrt(len(terms) - 1))
+    return total(local, *(term.error for term in terms))
+
+
+ADD = Operation("add", np.add, lambda g, _v, _a, _b: (g, g), _sum_worst, _sum_variance)
+SUBTRACT = Operation("sub", np.subtract, lambda g, _v, _a, _b: (g, -g), _sum_worst, _sum_variance)
+ACCUMULATE = Operation("accumulate", lambda *terms: reduce(np.add, terms), lambda *_: (), _sum_worst, _sum_variance)
+"""Three and more contributions to one gradient, which engines add in orders of their own."""
+
+
+def _quotient_worst(format: Format, result: Term, a: Term, b: Term) -> Errors:
+    """(Ea + |a/b|·Eb)/(|b| − Eb), since â/b̂ − a/b = (â − a − (a/b)(b̂ − b))/b̂; unbounded where b̂ may be 0.
+
+    Two roundings, because multiplying by the reciprocal is a legitimate form.
+    """
+    propagated = total(a.error, None if b.error is None else result.size * b.error)
+    if propagated is not None:
+        nearest = b.size if b.error is None else b.size - b.error * WIDENING
+        propagated = np.where(nearest > 0, propagated / nearest, np.inf)
+    return rounded(format, result.size, propagated, 2)
+
+
+def _quotient_variance(format: Format, result: Term, a: Term, b: Term) -> Errors:
+    propagated = total(a.error, None if b.error is None else square(result.size) * b.error)
+    local = rounding_variance(format, result.size, np.sqrt(2))
+    return local if propagated is None else local + propagated / square(b.size)
+
+
+DIVIDE = Operation("div", np.divide, lambda g, v, _a, b: (g / b, -(g * (v / b))), _quotient_worst, _quotient_variance)
+NEGATE = Operation(
+    "neg",
+    np.negative,
+    lambda g, _v, _a: (-g,),
+    worst=lambda _format, _result, a: a.error,
+    variance=lambda _format, _result, a: a.error,
+    moves=True,
+)
+
+
+@word
+def add(a: Operand, b: Operand) -> Variable:
+    """A + b."""
+    return apply(ADD, a, b)
+
+
+@word
+def sub(a: Operand, b: Operand) -> Variable:
+    """A − b."""
+    return apply(SUBTRACT, a, b)
+
+
+@word
+def div(a: Operand, b: Operand) -> Variable:
+    """a/b."""
+    return apply(DIVIDE, a, b)
+
+
+@word
+def neg(a: Operand) -> Variable:
+    """−a."""
+    return apply(NEGATE, a)

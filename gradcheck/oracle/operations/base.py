@@ -1,0 +1,342 @@
+"""What an operation is: one row of the table, with its value, gradients and error rules side by side."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.oracle.formats import Format
+
+Shape = tuple[int, ...]
+Array = NDArray[Any]
+Errors = Array | None
+"""Absolute errors or variances, entry by entry; None where an array is exact, so that no work is done on zeros."""
+
+ROUNDING_DEVIATION = 0.6
+"""Standard deviation of one rounding error, in units of u·|result|.
+
+A relative error uniform in ±u has 1/√3 = 0.58 (its independence: Higham and Mary 2019, "A new approach to probabilistic
+rounding error analysis").
+"""
+
+DOUBT = 32.0
+"""The multiple of s beyond which an error counts as evidence: a branch decided by less than that is open."""
+
+
+class Middle(Protocol):
+    """The values around which errors are counted."""
+
+    middle: Array
+
+    @property
+    def float64(self) -> Array:
+        """The values in float64 (bool for a condition)."""
+        ...
+
+    @property
+    def size(self) -> Array:
+        """The magnitudes in float64, never rounded down to zero."""
+        ...
+
+
+class Term(NamedTuple):
+    """An operand or a result as the error rules see it.
+
+    Attributes:
+        source: its values; what a rule does not ask for is not computed.
+        error: how far a computed value may lie from them, or the variance (bool for a condition: it is in doubt).
+    """
+
+    source: Middle
+    error: Errors = None
+
+    @property
+    def native(self) -> Array:
+        """The values in the dtype in which they were computed, for differences that float64 would blur."""
+        return self.source.middle
+
+    @property
+    def middle(self) -> Array:
+        """The values in float64 (bool for a condition)."""
+        return self.source.float64
+
+    @property
+    def size(self) -> Array:
+        """The magnitudes."""
+        return self.source.size
+
+    @property
+    def errors(self) -> Array:
+        """The errors, with exact operands written out as zero."""
+        return np.zeros(()) if self.error is None else self.error
+
+    @property
+    def reach(self) -> Array:
+        """The largest magnitude of a computed value."""
+        return self.size if self.error is None else self.size + self.error
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Operation:
+    """One row of the table of operations.
+
+    The error rules hold around any middle: for computed operands within ``error`` of their middles they bound how far
+    the computed result lies from the exact result of the middles. So one rule gives the radius of a reference (in its
+    own format, with its radii as errors) and the worst error of a backend.
+
+    Attributes:
+        name: as the vocabulary spells it.
+        value: operands -> result, in float64, longdouble, or objects with operators.
+        gradients: (gradient, result, *operands), all variables -> one contribution for each operand, None where none
+            flows; it may have the result's shape where an operand was broadcast.
+        worst: (format, result, *terms), the result without errors yet -> its largest error.
+        variance: the same for variances, in the terms and in the result.
+        shape: shapes of the operands -> shape; raises ValueError where they do not fit.
+        ball: operands -> result for object arrays of Arb balls, where ``value`` does not serve.
+        partial_sums: terms -> the largest magnitude met on the way where that is not the result; it must not overflow.
+        by_rows: a row of the result needs only that row of the first operand, and all of the others.
+        moves: entries are moved, copied or negated and never rounded, whatever their dtype.
+        compares: the result is a condition for ``where``.
+    """
+
+    name: str
+    value: Callable[..., Array]
+    gradients: Callable[..., tuple[Variable | None, ...]]
+    worst: Callable[..., Errors]
+    variance: Callable[..., Errors]
+    shape: Callable[..., Shape] = np.broadcast_shapes
+    ball: Callable[..., Array] | None = None
+    partial_sums: Callable[..., Array] | None = None
+    by_rows: bool = False
+    moves: bool = False
+    compares: bool = False
+
+
+class Recorder:
+    """Where variables append the operations that are applied to them; see ``tape.Recording``."""
+
+    def append(self, operation: Operation, operands: Sequence[Variable]) -> Variable:
+        """Add a node to the tape; raises ValueError where the shapes do not fit."""
+        raise NotImplementedError
+
+
+class Variable:
+    """A value of the loss while it is recorded: a shape without entries.
+
+    Attributes:
+        recorder: the tape being written.
+        index: of its node there.
+        shape: of the value.
+        is_condition: it came from a comparison, and may only be the condition of ``where``.
+    """
+
+    __slots__ = ("index", "is_condition", "recorder", "shape")
+    __array_ufunc__ = None  # NumPy scalars on the left leave the operation to us
+
+    def __init__(self, recorder: Recorder, index: int, shape: Shape, is_condition: bool = False) -> None:
+        self.recorder = recorder
+        self.index = index
+        self.shape = shape
+        self.is_condition = is_condition
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def T(self) -> Variable:  # noqa: N802
+        """The transpose, as arrays spell it."""
+        return VOCABULARY["transpose"](self)
+
+    def __bool__(self) -> bool:
+        raise TypeError("a recorded value has no truth value: use ops.where instead of if")
+
+    def __iter__(self) -> Any:
+        raise TypeError("a recorded value cannot be iterated over")
+
+    def __neg__(self) -> Variable:
+        return VOCABULARY["neg"](self)
+
+    def __add__(self, other: Operand) -> Variable:
+        return VOCABULARY["add"](self, other)
+
+    def __radd__(self, other: Operand) -> Variable:
+        return VOCABULARY["add"](other, self)
+
+    def __sub__(self, other: Operand) -> Variable:
+        return VOCABULARY["sub"](self, other)
+
+    def __rsub__(self, other: Operand) -> Variable:
+        return VOCABULARY["sub"](other, self)
+
+    def __mul__(self, other: Operand) -> Variable:
+        return VOCABULARY["mul"](self, other)
+
+    def __rmul__(self, other: Operand) -> Variable:
+        return VOCABULARY["mul"](other, self)
+
+    def __truediv__(self, other: Operand) -> Variable:
+        return VOCABULARY["div"](self, other)
+
+    def __rtruediv__(self, other: Operand) -> Variable:
+        return VOCABULARY["div"](other, self)
+
+    def __pow__(self, exponent: float) -> Variable:
+        return VOCABULARY["power"](self, exponent)
+
+    def __matmul__(self, other: Variable) -> Variable:
+        return VOCABULARY["matmul"](self, other)
+
+    def __gt__(self, other: Operand) -> Variable:
+        return VOCABULARY["greater"](self, other)
+
+    def __lt__(self, other: Operand) -> Variable:
+        return VOCABULARY["greater"](other, self)
+
+    def __ge__(self, other: Operand) -> Variable:
+        return VOCABULARY["greater_equal"](self, other)
+
+    def __le__(self, other: Operand) -> Variable:
+        return VOCABULARY["greater_equal"](other, self)
+
+
+Operand = Variable | float
+
+VOCABULARY: dict[str, Callable[..., Variable]] = {}
+"""What a problem finds under ``ops``; filled by ``word``."""
+
+
+def word(function: Callable[..., Variable]) -> Callable[..., Variable]:
+    """Put a function into the vocabulary under its name, less a trailing underscore; errors name the user's line."""
+    name = function.__name__.rstrip("_")
+
+    @functools.wraps(function)
+    def located(*arguments: Any, **options: Any) -> Variable:
+        try:
+            return function(*arguments, **options)
+        except RecordingError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise RecordingError(f"{user_line()}: ops.{name}: {error}") from error
+
+    VOCABULARY[name] = located
+    return located
+
+
+class RecordingError(ValueError):
+    """The loss cannot be recorded; the message begins with the file and line of the user's code that is at fault."""
+
+
+def user_line() -> str:
+    """``file:line`` of the innermost caller outside this package."""
+    here = f"{Path(__file__).parents[1]}/"
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_filename.startswith(here):
+        frame = frame.f_back
+    return "?" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def apply(operation: Operation, *operands: Operand) -> Variable:
+    """Record one operation on variables of one recording and real numbers.
+
+    Raises:
+        TypeError: no operand is a variable, one is neither variable nor number, or a condition stands for a value.
+        ValueError: the shapes do not fit.
+    """
+    recorder = next((operand.recorder for operand in operands if isinstance(operand, Variable)), None)
+    if recorder is None:
+        raise TypeError(f"{operation.name} needs a value of the problem, got {', '.join(map(repr, operands))}")
+    variables = [_lift(recorder, operation, operand) for operand in operands]
+    for position, variable in enumerate(variables):
+        if variable.is_condition != (operation.name == "where" and position == 0):
+            raise TypeError(
+                f"{operation.name}: the condition of where must be a comparison, and nothing else may be one"
+            )
+    return recorder.append(operation, variables)
+
+
+def _lift(recorder: Recorder, operation: Operation, operand: Operand) -> Variable:
+    if isinstance(operand, Variable):
+        return operand
+    if not isinstance(operand, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{operation.name} takes values of the problem and real numbers, got {type(operand).__name__}")
+    return recorder.append(constant(float(operand)), ())
+
+
+def constant(number: float) -> Operation:
+    """A Python number in the loss, exact where the backend's format has it and rounded once where not."""
+    return Operation(
+        "constant",
+        value=lambda: np.asarray(number),
+        gradients=lambda _g, _v: (),
+        worst=lambda format, result: None if format.represents(number) else rounded(format, result.size, None),
+        variance=lambda format, result: None if format.represents(number) else rounding_variance(format, result.size),
+        shape=lambda: (),
+        moves=True,
+    )
+
+
+def structural(
+    name: str,
+    move: Callable[[Array], Array],
+    back: Callable[[Variable, Variable], Variable | None],
+    shape: Callable[..., Shape],
+) -> Operation:
+    """An operation that moves or copies entries, errors like values.
+
+    Args:
+        name: as the vocabulary spells it.
+        move: array -> array.
+        back: (gradient, operand) -> the operand's gradient.
+        shape: shape -> shape.
+    """
+
+    def errors(_format: Format, _result: Term, a: Term) -> Errors:
+        return None if a.error is None else move(a.error)
+
+    return Operation(
+        name,
+        value=move,
+        gradients=lambda g, _v, a: (back(g, a),),
+        worst=errors,
+        variance=errors,
+        shape=shape,
+        moves=True,
+    )
+
+
+def total(*errors: Errors) -> Errors:
+    """The sum of those that are not exact."""
+    result: Errors = None
+    for error in errors:
+        if error is not None:
+            result = error if result is None else result + error
+    return result
+
+
+def rounded(format: Format, size: Array, propagated: Errors, roundings: int = 1) -> Array:
+    """The error of a result with its own roundings, E + θ(n, u)·(|v|+E) + nt (Higham 2002, sections 2.2 and 3.1)."""
+    relative = format.sum_error(roundings)
+    local = relative * size + roundings * format.underflow
+    return local if propagated is None else local + (1 + relative) * propagated
+
+
+def rounding_variance(format: Format, size: Array, roundings: float = 1.0) -> Array:
+    """The variance of a result's own rounding, (0.6·n·u·v)² + λ²."""
+    return np.square((ROUNDING_DEVIATION * roundings * format.roundoff) * size) + format.variance_floor
+
+
+def square(size: Array) -> Array:
+    """Squares that do not underflow: a variance that is too large costs power and raises no alarm."""
+    squares = np.asarray(size * size)
+    squares += 2.0**-1022
+    return squares

@@ -1,0 +1,198 @@
+"""Products, entry by entry, outer and matrix: one bilinear error rule for all three."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from gradcheck.oracle.formats import Format
+from gradcheck.oracle.operations.base import (
+    ROUNDING_DEVIATION,
+    Array,
+    Operand,
+    Operation,
+    Shape,
+    Term,
+    Variable,
+    apply,
+    square,
+    structural,
+    word,
+)
+
+Pairs = list[tuple[Array, Array]]
+"""Non-negative factors (left, right) of products that are to be summed."""
+
+
+class Bilinear:
+    """The errors of a product that sums nothing; ``combine`` says which indices it has."""
+
+    def __init__(self, combine: Callable[[Pairs], Array]) -> None:
+        self.combine = combine
+
+    def terms(self, a: Term) -> int:  # noqa: ARG002
+        """The number of terms in an entry of the result."""
+        return 1
+
+    def relative_error(self, format: Format, terms: int) -> float:
+        """What rounding does to an entry, relative to the sum of its terms' magnitudes."""
+        return format.sum_error(terms)
+
+    def relative_variance(self, format: Format, terms: int) -> float:  # noqa: ARG002
+        """The variance of what rounding does to an entry, relative to the sum of the squares of its terms."""
+        return (ROUNDING_DEVIATION * format.roundoff) ** 2
+
+    def worst(self, format: Format, result: Term, a: Term, b: Term) -> Array:  # noqa: ARG002
+        """|A|Eb + Ea(|B|+Eb) + ρ(n)(|A|+Ea)(|B|+Eb) + 2nt (Higham 2002, section 3.5, for inexact operands).
+
+        A is the large operand in practice, so its factors are left as they are.
+        """
+        terms = self.terms(a)
+        relative = self.relative_error(format, terms)
+        left, right = _flushed(a, format), _flushed(b, format)
+        local = relative * right.reach
+        pairs = [(a.size, local if right.error is None else local + right.error)]
+        if left.error is not None:
+            pairs.append((left.error, local + right.reach))
+        error = self.combine(pairs)
+        error += 2 * terms * format.underflow
+        return error
+
+    def variance(self, format: Format, result: Term, a: Term, b: Term) -> Array:  # noqa: ARG002
+        """(A∘A)sB² + sA²(B∘B + sB²) + κ(A∘A)(B∘B) + nλ², all errors being independent."""
+        terms = self.terms(a)
+        squares = square(b.size)
+        spread = squares * self.relative_variance(format, terms)
+        pairs = [(square(a.size), spread if b.error is None else spread + b.error)]
+        if a.error is not None:
+            pairs.append((a.error, squares if b.error is None else squares + b.error))
+        variance = self.combine(pairs)
+        variance += terms * format.variance_floor
+        return variance
+
+
+class MatrixProduct(Bilinear):
+    """The errors of A@B, summed in the accumulator's precision."""
+
+    def terms(self, a: Term) -> int:
+        """The length of a row of A."""
+        return int(a.size.shape[-1])
+
+    def relative_error(self, format: Format, terms: int) -> float:
+        """ρ(n)."""
+        return format.product_error(terms)
+
+    def relative_variance(self, format: Format, terms: int) -> float:
+        """κ = (0.6u)²(1+n/2) of the accumulator, and two roundings of operands."""
+        summing = (1 + terms / 2) * format.accumulator_roundoff**2
+        return ROUNDING_DEVIATION**2 * (summing + 2 * format.operand_rounding**2)
+
+    def variance(self, format: Format, result: Term, a: Term, b: Term) -> Array:
+        """The same, and (0.6u·v)² for the rounding of the result."""
+        return super().variance(format, result, a, b) + np.square(ROUNDING_DEVIATION * format.roundoff * result.size)
+
+    def partial_sums(self, a: Term, b: Term) -> Array:
+        """(|A|+Ea)(|B|+Eb)."""
+        return self.combine([(a.reach, b.reach)])
+
+
+def _flushed(term: Term, format: Format) -> Term:
+    """An operand that may be read as zero where it is subnormal (DAZ) has an error of λ more."""
+    if not format.flushes_inputs:
+        return term
+    error = np.zeros_like(term.size) if term.error is None else term.error
+    return term._replace(error=error + format.normal)
+
+
+_ENTRYWISE = Bilinear(lambda pairs: reduce(np.add, [left * right for left, right in pairs]))
+_OUTER = Bilinear(lambda pairs: reduce(np.add, [np.multiply.outer(left, right) for left, right in pairs]))
+_MATRIX = MatrixProduct(lambda pairs: reduce(np.add, [left @ right for left, right in pairs]))
+
+
+def _matrix_value(a: Array, b: Array) -> Array:
+    if a.dtype == np.longdouble and b.ndim == 1:
+        return np.asarray((a * b).sum(axis=-1))  # NumPy's matmul has no BLAS for longdouble, and dislikes strides
+    return np.asarray(np.matmul(a, b))
+
+
+def _matrix_ball(a: Array, b: Array) -> Array:
+    from flint import arb_mat
+
+    rows, columns = np.atleast_2d(a), b.reshape(b.shape[0], -1)
+    product = arb_mat(rows.tolist()) * arb_mat(columns.tolist())
+    return np.array(product.entries(), dtype=object).reshape(_matrix_shape(a.shape, b.shape))
+
+
+def _matrix_shape(a: Shape, b: Shape) -> Shape:
+    if not (1 <= len(a) <= 2 and 1 <= len(b) <= 2 and a[-1] == b[0]):
+        raise ValueError(f"shapes {a} and {b} do not fit")
+    return a[:-1] + b[1:]
+
+
+def _outer_shape(a: Shape, b: Shape) -> Shape:
+    if len(a) != 1 or len(b) != 1:
+        raise ValueError(f"two vectors are needed, got shapes {a} and {b}")
+    return a + b
+
+
+def _matrix_gradients(g: Variable, _v: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
+    if a.ndim == 1:
+        return g * b, g * a
+    if b.ndim == 1:
+        return outer(g, b), matmul(transpose(a), g)
+    return matmul(g, transpose(b)), matmul(transpose(a), g)
+
+
+def _rule(rule: Bilinear) -> dict[str, Any]:
+    return {"worst": rule.worst, "variance": rule.variance}
+
+
+MULTIPLY = Operation("mul", np.multiply, lambda g, _v, a, b: (g * b, g * a), **_rule(_ENTRYWISE))
+OUTER = Operation(
+    "outer",
+    np.multiply.outer,
+    lambda g, _v, a, b: (matmul(g, b), matmul(transpose(g), a)),
+    shape=_outer_shape,
+    by_rows=True,
+    **_rule(_OUTER),
+)
+MATMUL = Operation(
+    "matmul",
+    _matrix_value,
+    _matrix_gradients,
+    shape=_matrix_shape,
+    ball=_matrix_ball,
+    partial_sums=_MATRIX.partial_sums,
+    by_rows=True,
+    **_rule(_MATRIX),
+)
+TRANSPOSE = structural("transpose", np.transpose, lambda g, _a: transpose(g), lambda shape: shape[::-1])
+
+
+@word
+def mul(a: Operand, b: Operand) -> Variable:
+    """a·b, entry by entry."""
+    return apply(MULTIPLY, a, b)
+
+
+@word
+def outer(a: Variable, b: Variable) -> Variable:
+    """A bᵀ of two vectors."""
+    return apply(OUTER, a, b)
+
+
+@word
+def transpose(a: Variable) -> Variable:
+    """Aᵀ."""
+    return apply(TRANSPOSE, a)
+
+
+@word
+def matmul(a: Variable, b: Variable) -> Variable:
+    """A @ B of vectors and matrices; a matrix stands on the left of a vector, so that rows can be taken one by one."""
+    if isinstance(a, Variable) and isinstance(b, Variable) and a.ndim == 1 and b.ndim == 2:
+        a, b = transpose(b), a
+    return apply(MATMUL, a, b)

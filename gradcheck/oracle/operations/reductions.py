@@ -1,0 +1,134 @@
+"""Sums and means over axes, and the copies that are their gradients."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gradcheck.oracle.formats import Format
+from gradcheck.oracle.operations.base import (
+    ROUNDING_DEVIATION,
+    Array,
+    Errors,
+    Operation,
+    Shape,
+    Term,
+    Variable,
+    apply,
+    square,
+    structural,
+    word,
+)
+
+Axes = int | tuple[int, ...] | None
+
+
+def normalise_axes(axis: Axes, ndim: int) -> tuple[int, ...]:
+    """The axes as non-negative numbers; all of them for None.
+
+    Raises:
+        ValueError: there is no such axis.
+    """
+    axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    if any(not -ndim <= a < ndim for a in axes):
+        raise ValueError(f"no axis {axis} in {ndim} dimensions")
+    return tuple(a % ndim for a in axes)
+
+
+def reduced_shape(shape: Shape, axes: tuple[int, ...], keepdims: bool) -> Shape:
+    """The shape that is left when the axes are summed over."""
+    if keepdims:
+        return tuple(1 if a in axes else n for a, n in enumerate(shape))
+    return tuple(n for a, n in enumerate(shape) if a not in axes)
+
+
+def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
+    def value(a: Array) -> Array:
+        return np.asarray(np.sum(a, axis=axes, keepdims=keepdims))
+
+    def terms(a: Term) -> int:
+        return math.prod(a.size.shape[axis] for axis in axes)
+
+    def worst(format: Format, _result: Term, a: Term) -> Errors:
+        """ΣE + θ(n, u)·Σ(|v|+E) + nt, in any order (Higham 2002, section 4.2)."""
+        relative = format.sum_error(terms(a))
+        local = relative * value(a.reach) + terms(a) * format.underflow
+        return local if a.error is None else local + value(a.error)
+
+    def variance(format: Format, result: Term, a: Term) -> Errors:
+        """Σs² + (0.6u)²((n/2)Σv² + (Σv)²)."""
+        summing = terms(a) / 2 * value(square(a.size)) + square(result.size)
+        local = (ROUNDING_DEVIATION * format.roundoff) ** 2 * summing + format.variance_floor
+        return local if a.error is None else local + value(a.error)
+
+    def partial_sums(a: Term) -> Array:
+        return value(a.reach)
+
+    def gradients(g: Variable, _v: Variable, a: Variable) -> tuple[Variable]:
+        return (broadcast_to(reshape(g, reduced_shape(a.shape, axes, keepdims=True)), a.shape),)
+
+    return Operation(
+        "sum",
+        value,
+        gradients,
+        worst,
+        variance,
+        shape=lambda shape: reduced_shape(shape, axes, keepdims),
+        partial_sums=partial_sums,
+    )
+
+
+@word
+def sum_(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
+    """The sum over an axis, several, or all."""
+    return apply(_summation(normalise_axes(axis, a.ndim), keepdims), a)
+
+
+@word
+def mean(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
+    """The sum divided by the number of its terms."""
+    count = math.prod(a.shape[i] for i in normalise_axes(axis, a.ndim))
+    return sum_(a, axis, keepdims) / count
+
+
+@word
+def reshape(a: Variable, shape: Shape) -> Variable:
+    """The entries in another shape of the same size."""
+    if a.shape == shape:
+        return a
+    return apply(_reshaping(shape), a)
+
+
+@word
+def broadcast_to(a: Variable, shape: Shape) -> Variable:
+    """Copies of ``a`` along new and unit axes."""
+    if a.shape == shape:
+        return a
+    return apply(_broadcasting(shape), a)
+
+
+def sum_to(a: Variable, shape: Shape) -> Variable:
+    """Undo a broadcast from ``shape``: sum over the axes along which it copied."""
+    extra = a.ndim - len(shape)
+    copied = [axis for axis, size in enumerate(shape, extra) if size != a.shape[axis]]
+    axes = (*range(extra), *copied)
+    return reshape(sum_(a, axes), shape) if axes else a
+
+
+def _reshaping(target: Shape) -> Operation:
+    def shape(source: Shape) -> Shape:
+        if math.prod(source) != math.prod(target):
+            raise ValueError(f"cannot reshape {source} into {target}")
+        return target
+
+    return structural("reshape", lambda a: a.reshape(target), lambda g, a: reshape(g, a.shape), shape)
+
+
+def _broadcasting(target: Shape) -> Operation:
+    def shape(source: Shape) -> Shape:
+        if np.broadcast_shapes(source, target) != target:
+            raise ValueError(f"cannot broadcast {source} to {target}")
+        return target
+
+    return structural("broadcast_to", lambda a: np.broadcast_to(a, target), lambda g, a: sum_to(g, a.shape), shape)

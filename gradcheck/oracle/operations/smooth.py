@@ -1,0 +1,261 @@
+"""Smooth functions of one argument, each declared once: value, ball, slope, accuracy, derivative.
+
+``accuracy`` is the largest error of a correct library, in units of u, and ``deviation`` the number of roundings that
+its typical error is worth. Sources: sqrt is correctly rounded in IEEE 754 and 1 ulp off in some accelerators. NumPy's
+own validation sets for its float32 kernels allow 3 ulp for exp and expm1, 4 for log, 2 for tanh, log1p, sin and cos;
+the tables of CUDA, Sleef ("u10") and glibc stay within 2 ulp (glibc's long double: 3). One ulp is at most 2u.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradcheck.oracle.formats import WIDENING, Format
+from gradcheck.oracle.operations.base import (
+    ROUNDING_DEVIATION,
+    VOCABULARY,
+    Array,
+    Errors,
+    Operand,
+    Operation,
+    Term,
+    Variable,
+    apply,
+    rounding_variance,
+    square,
+    word,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Smooth:
+    """A smooth function f.
+
+    Attributes:
+        name: as the vocabulary spells it.
+        value: array -> array, accurate to twice ``accuracy`` in NumPy's float64 and longdouble.
+        ball: one Arb ball -> ball.
+        slope: (low, high) -> the largest |f'| between; inf where f is undefined there.
+        derivative: (a, f(a)), variables -> f'(a).
+        accuracy: see the module.
+        deviation: see the module.
+        floors: results below λ may come out as zero, whatever the format does with subnormal numbers.
+    """
+
+    name: str
+    value: Callable[[Array], Array]
+    ball: Callable[[Any], Any]
+    slope: Callable[[Array, Array], Array]
+    derivative: Callable[[Variable, Variable], Operand]
+    accuracy: float
+    deviation: float
+    floors: bool = False
+
+    def worst(self, format: Format, result: Term, a: Term) -> Errors:
+        """Ea·max|f'| over [a−Ea, a+Ea] + c·u·(|f| + that) + floor."""
+        relative = self.accuracy * format.function_roundoff
+        local = relative * result.size + format.underflow + (format.normal if self.floors else 0.0)
+        if a.error is None:
+            return local
+        reach = a.error * WIDENING
+        return local + (1 + relative) * (a.error * self.slope(a.middle - reach, a.middle + reach))
+
+    def variance(self, format: Format, result: Term, a: Term) -> Errors:
+        """(f'(a)·s)² + (0.6·n·u·f)² + λ²."""
+        local = rounding_variance(format, result.size, self.deviation)
+        return local if a.error is None else local + np.square(self.slope(a.middle, a.middle)) * a.error
+
+    def operation(self) -> Operation:
+        """The row of the table."""
+        return Operation(
+            self.name,
+            self.value,
+            lambda g, v, a: (g * self.derivative(a, v),),
+            self.worst,
+            self.variance,
+            ball=np.frompyfunc(self.ball, 1, 1),
+        )
+
+
+def _distance_from_zero(low: Array, high: Array) -> Array:
+    return np.maximum(np.maximum(low, -high), 0)
+
+
+def _sigmoid(y: Array) -> Array:
+    """1/(1+exp(−y)) without overflow."""
+    small = np.exp(-np.abs(y))
+    return np.asarray(np.where(y < 0, small, 1) / (1 + small))
+
+
+def _sigmoid_ball(y: Any) -> Any:
+    small = (-abs(y)).exp()
+    return (small if y < 0 else 1) / (1 + small) if y < 0 or y >= 0 else 1 / (1 + (-y).exp())
+
+
+def _sigmoid_slope(low: Array, high: Array) -> Array:
+    small = np.exp(-_distance_from_zero(low, high))
+    return np.asarray(small / np.square(1 + small))
+
+
+def _tanh_slope(low: Array, high: Array) -> Array:
+    small = np.exp(-2 * _distance_from_zero(low, high))
+    return np.asarray(4 * small / np.square(1 + small))
+
+
+def _reciprocal(low: Array) -> Array:
+    return np.where(low > 0, 1 / low, np.inf)
+
+
+def _sigmoid_derivative_worst(format: Format, result: Term, s: Term) -> Errors:
+    """Es(|1−2s|+Es) + u(s+Es)² + θ(4, u)(g+…) + 2t.
+
+    For ŝ(1−ŝ) − s(1−s) = (ŝ−s)(1−s−ŝ), and s − s·s, whose rounding is relative to s, is as legitimate a form as s(1−s).
+    """
+    moved: Array = s.errors * (np.abs(1 - 2 * s.middle) + s.errors)
+    product = format.sum_error(4)
+    return (1 + product) * moved + format.roundoff * square(s.reach) + product * result.size + 2 * format.underflow
+
+
+def _tanh_derivative_worst(format: Format, result: Term, t: Term) -> Errors:
+    """Et(2|t|+Et) + u(t+Et)² + θ(4, u)(d+…) + 2t, by the same argument for 1 − t·t and (1−t)(1+t)."""
+    moved: Array = t.errors * (2 * t.size + t.errors)
+    product = format.sum_error(4)
+    return (1 + product) * moved + format.roundoff * square(t.reach) + product * result.size + 2 * format.underflow
+
+
+def _derivative_variance(slope: Callable[[Array], Array]) -> Callable[..., Errors]:
+    """((slope² + sv²)·sv² + (0.6u)²(v⁴ + 4g²) + λ² for a derivative g of slope ``slope`` in the function's result v."""
+
+    def variance(format: Format, result: Term, v: Term) -> Errors:
+        local = rounding_variance(format, result.size, 2.0) + np.square(
+            ROUNDING_DEVIATION * format.roundoff * square(v.size)
+        )
+        return local if v.error is None else local + (np.square(slope(v.middle)) + v.error) * v.error
+
+    return variance
+
+
+SIGMOID_DERIVATIVE = Operation(
+    "sigmoid derivative",
+    lambda s: s * (1 - s),
+    lambda *_: (),
+    _sigmoid_derivative_worst,
+    _derivative_variance(lambda s: 1 - 2 * s),
+)
+"""σ' = s(1−s) as a function of s = σ(y), which is how engines compute it."""
+
+TANH_DERIVATIVE = Operation(
+    "tanh derivative",
+    lambda t: 1 - t * t,
+    lambda *_: (),
+    _tanh_derivative_worst,
+    _derivative_variance(lambda t: -2 * t),
+)
+"""tanh' = 1 − t² as a function of t = tanh(y)."""
+
+SMOOTH = [
+    Smooth("exp", np.exp, lambda y: y.exp(), lambda _low, high: np.exp(high), lambda _a, v: v, 6, 1.5),
+    Smooth("log", np.log, lambda y: y.log(), lambda low, _high: _reciprocal(low), lambda a, _v: 1 / a, 8, 1.5),
+    Smooth(
+        "sqrt",
+        np.sqrt,
+        lambda y: y.sqrt(),
+        lambda low, _high: 0.5 * _reciprocal(np.sqrt(low)),
+        lambda _a, v: 0.5 / v,
+        2,
+        1,
+    ),
+    Smooth("tanh", np.tanh, lambda y: y.tanh(), _tanh_slope, lambda _a, v: apply(TANH_DERIVATIVE, v), 4, 2),
+    Smooth(
+        "sigmoid",
+        _sigmoid,
+        _sigmoid_ball,
+        _sigmoid_slope,
+        lambda _a, v: apply(SIGMOID_DERIVATIVE, v),
+        accuracy=8,  # worst measured 4.19, NumPy in float32; 1/(1+exp(−y)) has exp's 6 and two roundings
+        deviation=3,
+        floors=True,  # 1/(1+exp(−y)) is 0 once exp overflows
+    ),
+    Smooth(
+        "log1p",
+        np.log1p,
+        lambda y: y.log1p(),
+        lambda low, _high: _reciprocal(1 + low),
+        lambda a, _v: 1 / (1 + a),
+        6,
+        1.5,
+    ),
+    Smooth(
+        "expm1",
+        np.expm1,
+        lambda y: y.expm1(),
+        lambda _low, high: np.exp(high),
+        lambda a, _v: VOCABULARY["exp"](a),
+        6,
+        1.5,
+    ),
+    Smooth(
+        "sin", np.sin, lambda y: y.sin(), lambda _low, _high: np.ones(()), lambda a, _v: VOCABULARY["cos"](a), 4, 1.5
+    ),
+    Smooth(
+        "cos", np.cos, lambda y: y.cos(), lambda _low, _high: np.ones(()), lambda a, _v: -VOCABULARY["sin"](a), 4, 1.5
+    ),
+]
+
+
+def _register(smooth: Smooth) -> None:
+    operation = smooth.operation()
+
+    def function(a: Operand) -> Variable:
+        return apply(operation, a)
+
+    function.__name__ = smooth.name
+    word(function)
+
+
+for _smooth in SMOOTH:
+    _register(_smooth)
+
+
+def _power_slope(exponent: float) -> Callable[[Array, Array], Array]:
+    """|p|·|a|^(p−1), largest far from zero for p ≥ 1 and near zero for less."""
+
+    def slope(low: Array, high: Array) -> Array:
+        far, near = np.maximum(np.abs(low), np.abs(high)), _distance_from_zero(low, high)
+        return np.asarray(abs(exponent) * np.power(far if exponent >= 1 else near, exponent - 1))
+
+    return slope
+
+
+def _power(exponent: float) -> Operation:
+    """aᵖ by a library function of at most 4 ulp (CUDA's powf), or by p multiplications and a division."""
+    return Smooth(
+        "power",
+        lambda a: np.power(a, exponent),
+        lambda a: a**exponent,
+        _power_slope(exponent),
+        lambda a, _v: exponent if exponent == 1 else exponent * power(a, exponent - 1),
+        accuracy=max(8, abs(exponent)),
+        deviation=2 + abs(exponent) / 2,
+        floors=exponent < 0,
+    ).operation()
+
+
+@word
+def power(a: Operand, exponent: float) -> Variable:
+    """A to the power of a number.
+
+    Raises:
+        TypeError: the exponent is no Python number.
+    """
+    if not isinstance(exponent, (int, float)):
+        raise TypeError(
+            f"power takes a number as exponent, got {type(exponent).__name__}: write exp(b * log(a)) instead"
+        )
+    if exponent == 1 and isinstance(a, Variable):
+        return a
+    return apply(_power(exponent), a)

@@ -1,0 +1,251 @@
+"""The tape in NumPy, with running error analysis: each value with its proved radius, worst error and variance.
+
+Source: N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, 2002, section 3.3, vectorised; the
+rules stand in the table of operations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
+from typing import Any
+
+import numpy as np
+
+from gradcheck.oracle.enclosure import SPLITTING, Rows
+from gradcheck.oracle.formats import SMALLEST, Format
+from gradcheck.oracle.operations import Array, Errors, Operation, Shape, Term
+from gradcheck.oracle.tape import Node, Tape
+
+BLOCK = 1 << 15
+"""Entries of a block of rows: 256 KiB in float64, so that several blocks stay in a core's cache."""
+
+
+@dataclass(eq=False)
+class Quantity:
+    """An array of the walk.
+
+    Attributes:
+        middle: the values, in the dtype in which they are exact or were computed.
+        radius: how far the true values may lie from the middle; None where they do not.
+        worst: how far a correct backend's values may lie from the middle; inf where they may overflow.
+        variance: of that distance.
+        kink: where a branch on the way was in doubt.
+    """
+
+    middle: Array
+    radius: Errors = None
+    worst: Errors = None
+    variance: Errors = None
+    kink: Array | None = None
+
+    @cached_property
+    def float64(self) -> Array:
+        """The values in float64, or as they are for a condition."""
+        return self.middle if self.middle.dtype == bool else np.asarray(self.middle, dtype=np.float64)
+
+    @cached_property
+    def size(self) -> Array:
+        """The magnitudes in float64, never rounded down to zero."""
+        size = np.abs(self.float64)
+        return size + SMALLEST if self.middle.dtype == np.longdouble else size
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the values."""
+        return self.middle.shape
+
+    def rows(self, rows: Rows) -> Quantity:
+        """Some rows of the quantity."""
+        errors = (self.radius, self.worst, self.variance, self.kink)
+        return Quantity(self.middle[rows], *(None if error is None else error[rows] for error in errors))
+
+
+@dataclass(frozen=True, eq=False)
+class Arithmetic:
+    """How a tape is walked.
+
+    Attributes:
+        dtype: in which middles are computed.
+        own: its format, with functions trusted to twice their stated accuracy.
+        backend: the format whose errors are bounded.
+        radii: whether the radius of the middles is wanted.
+    """
+
+    dtype: np.dtype[Any]
+    own: Format
+    backend: Format
+    radii: bool = True
+
+    @cached_property
+    def distance(self) -> Format:
+        """The format of the distance between a backend's value and ours."""
+        return self.backend.against(self.own)
+
+    @classmethod
+    def float64(cls, backend: Format, radii: bool = True) -> Arithmetic:
+        """NumPy's float64."""
+        own = Format.of("float64")
+        return cls(np.dtype(np.float64), replace(own, function_roundoff=2 * own.roundoff), backend, radii)
+
+    @classmethod
+    def extended(cls, backend: Format) -> Arithmetic:
+        """NumPy's longdouble, where ``has_extended_precision``: 64 bits or more, and wider exponents."""
+        own = Format.of("float64")
+        roundoff = float(np.finfo(np.longdouble).eps) / 2 + SPLITTING
+        wider = replace(
+            own,
+            name="longdouble",
+            roundoff=roundoff,
+            accumulator_roundoff=roundoff,
+            function_roundoff=2 * roundoff,
+            normal=own.smallest,  # the true ones are 0 in float64, where bounds are computed
+        )
+        return cls(np.dtype(np.longdouble), wider, backend)
+
+
+def has_extended_precision() -> bool:
+    """Whether longdouble is x86's 80-bit or IEEE's 128-bit format; elsewhere it is float64, or a pair of them."""
+    return np.finfo(np.longdouble).nmant in (63, 112)
+
+
+@dataclass(frozen=True, eq=False)
+class Deferred:
+    """A result that is evaluated when it is asked for, and by blocks of rows."""
+
+    arithmetic: Arithmetic
+    operation: Operation
+    operands: Sequence[Quantity]
+    shape: Shape
+
+    def rows(self, rows: Rows) -> Quantity:
+        """Some rows of the result."""
+        return evaluate(self.arithmetic, self.operation, [self.operands[0].rows(rows), *self.operands[1:]])
+
+
+Result = Quantity | Deferred
+
+
+def whole(result: Result) -> Quantity:
+    """A result with all its rows, evaluated by blocks of rows of the (large) first operand."""
+    if isinstance(result, Quantity):
+        return result
+    blocks = [result.rows(rows) for rows in row_blocks(result.operands[0].shape)]
+    return blocks[0] if len(blocks) == 1 else _stacked(blocks)
+
+
+def row_blocks(shape: Shape, rows: int | None = None) -> Iterator[Rows]:
+    """Cut an array into slices of rows, by default of at most ``BLOCK`` entries; a scalar is one piece."""
+    if shape == ():
+        yield ...
+        return
+    step = rows or max(BLOCK // max(math.prod(shape[1:]), 1), 1)
+    for start in range(0, shape[0], step):
+        yield slice(start, min(start + step, shape[0]))
+
+
+class Walk:
+    """One walk along a tape, a step at a time.
+
+    Attributes:
+        results: of the steps taken; a caller may put values of its own in the place of the last.
+    """
+
+    def __init__(self, tape: Tape, inputs: Mapping[str, Array], arithmetic: Arithmetic) -> None:
+        self.tape = tape
+        self.inputs = inputs
+        self.arithmetic = arithmetic
+        self.results: list[Result] = []
+
+    def steps(self) -> Iterator[int]:
+        """Take the steps one by one; yields the index of each when it is done."""
+        for index, node in enumerate(self.tape.nodes):
+            self.results.append(self._step(index, node))
+            yield index
+
+    def _step(self, index: int, node: Node) -> Result:
+        if node.operation is None:
+            return Quantity(np.asarray(self.inputs[str(node.name)]))
+        operands = [whole(self.results[operand]) for operand in node.operands]
+        if not node.operation.by_rows or node.shape == ():
+            return evaluate(self.arithmetic, node.operation, operands)
+        deferred = Deferred(self.arithmetic, node.operation, operands, node.shape)
+        return whole(deferred) if index in self.tape.consumed else deferred
+
+
+def evaluate(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Quantity]) -> Quantity:
+    """One step: the middle, and what the table of operations says of its errors."""
+    with np.errstate(all="ignore"):
+        result = Quantity(_middle(arithmetic, operation, operands))
+        if arithmetic.radii:
+            terms = [Term(operand, operand.radius) for operand in operands]
+            result.radius = operation.worst(arithmetic.own, Term(result), *terms)
+        terms = [Term(operand, operand.variance) for operand in operands]
+        result.variance = operation.variance(arithmetic.backend, Term(result), *terms)
+        terms = [Term(operand, operand.worst) for operand in operands]
+        result.worst = operation.worst(arithmetic.distance, Term(result), *terms)
+        if result.worst is not None and not operation.compares:
+            _mark_overflow(arithmetic.backend, operation, result, terms)
+        result.kink = _kink(operation, operands, result.middle.shape)
+    return result
+
+
+def _middle(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Quantity]) -> Array:
+    if operation.moves:
+        return np.asarray(operation.value(*(operand.middle for operand in operands)))
+    return np.asarray(operation.value(*(_working(arithmetic.dtype, operand.middle) for operand in operands)))
+
+
+def _working(dtype: np.dtype[Any], array: Array) -> Array:
+    return array if array.dtype in (bool, dtype) else array.astype(dtype)
+
+
+def _mark_overflow(format: Format, operation: Operation, result: Quantity, terms: Sequence[Term]) -> None:
+    """Where a backend may overflow on the way nothing can be said: the bounds become infinite."""
+    sums = operation.partial_sums
+    assert result.worst is not None
+    sizes = result.float64 if sums is None else sums(*terms)
+    peak = np.max(sizes, initial=0.0) - np.min(sizes, initial=0.0)
+    if peak + np.max(result.worst, initial=0.0) <= format.safe_largest:
+        return
+    sizes = np.abs(sizes)
+    lost = ~(sizes + result.worst <= format.safe_largest)
+    result.worst = np.where(lost, np.inf, result.worst)
+    result.variance = np.where(lost, np.inf, result.variance)  # type: ignore[arg-type]
+
+
+def _kink(operation: Operation, operands: Sequence[Quantity], shape: Shape) -> Array | None:
+    """Where a doubt in a branch reaches: entry by entry where the operation is so, and everywhere where it is not."""
+    doubts = [_doubt(operand) for operand in operands]
+    found = [doubt for doubt in doubts if doubt is not None and doubt.any()]
+    if not found or operation.compares:
+        return None
+    if operation.moves:
+        return np.asarray(operation.value(found[0].astype(np.int8))).astype(bool)
+    entrywise = not operation.by_rows and np.broadcast_shapes(*(operand.middle.shape for operand in operands)) == shape
+    return np.broadcast_to(reduce(np.logical_or, found), shape) if entrywise else np.ones(shape, dtype=bool)
+
+
+def _doubt(operand: Quantity) -> Array | None:
+    return operand.worst if operand.middle.dtype == bool else operand.kink
+
+
+def _stacked(blocks: Sequence[Quantity]) -> Quantity:
+    """Blocks of rows put together; a part that only some blocks have is exact, or certain, in the others."""
+
+    def stack(parts: list[Array | None]) -> Array | None:
+        if all(part is None for part in parts):
+            return None
+        return np.concatenate(
+            [np.zeros(block.middle.shape) if part is None else part for block, part in zip(blocks, parts, strict=True)]
+        )
+
+    return Quantity(
+        np.concatenate([block.middle for block in blocks]),
+        stack([block.radius for block in blocks]),
+        stack([block.worst for block in blocks]),
+        stack([block.variance for block in blocks]),
+        stack([block.kink for block in blocks]),
+    )

@@ -1,0 +1,153 @@
+"""The stage walk: every step of a backend judged from the backend's own previous step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from gradcheck.oracle.enclosure import Rows, bound_of, spread_of
+from gradcheck.oracle.formats import Format
+from gradcheck.oracle.operations import Array
+from gradcheck.oracle.operations.base import ROUNDING_DEVIATION
+from gradcheck.oracle.running_error import Arithmetic, Quantity, Result, Walk, row_blocks, whole
+from gradcheck.oracle.tape import Key, Tape
+
+
+class Answer(Protocol):
+    """What a backend answered; watched values and adjoints as far as it gives them."""
+
+    @property
+    def loss(self) -> Array | float | None:
+        """The loss."""
+        ...
+
+    @property
+    def gradients(self) -> Mapping[str, Array]:
+        """Input -> gradient."""
+        ...
+
+    @property
+    def values(self) -> Mapping[str, Array]:
+        """Name -> watched value."""
+        ...
+
+    @property
+    def adjoints(self) -> Mapping[str, Array]:
+        """Name -> adjoint of the watched value."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One step of a backend, beside what the true operation makes of the backend's own earlier steps.
+
+    Attributes:
+        kind: "value", "loss", "adjoint" or "gradient".
+        name: of the watched value or the input; None for the loss.
+        got: the backend's entries.
+    """
+
+    kind: str
+    name: str | None
+    got: Array
+    result: Result
+
+    @property
+    def expected(self) -> Array:
+        """What the step should have made, float64; NaN where earlier entries are not finite."""
+        return np.asarray(self._quantity.middle, dtype=np.float64)
+
+    @cached_property
+    def bound(self) -> Array:
+        """The largest error of a correct backend, our rounding included; inf where overflow is possible."""
+        return bound_of(self._quantity.worst, self.got.shape)
+
+    @cached_property
+    def spread(self) -> Array:
+        """The standard deviation of a correct backend's error; inf where unknown."""
+        return spread_of(self._quantity.variance, self.got.shape)
+
+    @cached_property
+    def error(self) -> Array:
+        """|got − expected|; inf where just one of them is not a finite number."""
+        with np.errstate(all="ignore"):
+            return np.asarray(np.abs(self.got - self.expected))
+
+    @property
+    def kink(self) -> Array | None:
+        """Where a branch may go either way in a correct backend; None: nowhere."""
+        return self._quantity.kink
+
+    @property
+    def fails(self) -> Array:
+        """Where the step is proved wrong: beyond a finite bound, or not finite where it must be."""
+        return np.isfinite(self.bound) & ~(self.error <= self.bound)
+
+    def blocks(self, rows: int | None = None) -> Iterator[tuple[Rows, Stage]]:
+        """The stage by blocks of rows, so that a large step never exists as a whole."""
+        for part in row_blocks(self.got.shape, rows):
+            yield part, Stage(self.kind, self.name, self.got[part], self.result.rows(part))
+
+    @cached_property
+    def _quantity(self) -> Quantity:
+        return whole(self.result)
+
+
+def stages(tape: Tape, inputs: Mapping[str, Array], format: Format, answer: Answer) -> Iterator[Stage]:
+    """Judge a backend step by step; by induction an answer that passes every stage lies within the worst bound.
+
+    Args:
+        tape: of the problem.
+        inputs: name -> array of float64, float32 or float16, exact.
+        format: of the backend.
+        answer: what it gave; steps that it did not give are carried on with their own errors.
+
+    Yields:
+        The stages: values in order of computation, the loss, adjoints backwards, gradients.
+
+    Raises:
+        ValueError: an array of the answer does not have the shape of its step.
+    """
+    given = _given(answer)
+    walk = Walk(tape, inputs, Arithmetic.float64(format, radii=False))
+    for index in walk.steps():
+        for key in tape.outputs_of.get(index, ()):
+            if key in given and key[0] != "gradient":
+                yield _stage(key, given[key], walk.results[index])
+                walk.results[index] = _continued(walk.results[index], key, given[key], format)
+    for key, index in tape.outputs.items():
+        if key in given and key[0] == "gradient":
+            yield _stage(key, given[key], walk.results[index])
+
+
+def _given(answer: Answer) -> dict[Key, Array]:
+    groups = {"value": answer.values, "adjoint": answer.adjoints, "gradient": answer.gradients}
+    given: dict[Key, Array] = {
+        (kind, name): np.asarray(array) for kind, group in groups.items() for name, array in group.items()
+    }
+    if answer.loss is not None:
+        given["loss", None] = np.asarray(answer.loss)
+    return given
+
+
+def _stage(key: Key, got: Array, result: Result) -> Stage:
+    if got.shape != result.shape:
+        raise ValueError(f"{key[0]} {key[1] or ''} has shape {got.shape}, expected {result.shape}")
+    return Stage(*key, got, result)
+
+
+def _continued(result: Result, key: Key, got: Array, format: Format) -> Result:
+    """The backend's own value in the place of ours: exact but for excess precision, unknown where not finite."""
+    if key[0] == "loss":
+        return result
+    given = Quantity(got)
+    excess = format.roundoff if format.excess_precision else 0.0
+    with np.errstate(all="ignore"):
+        if excess or not np.isfinite(np.sum(given.float64)):
+            given.worst = np.where(np.isfinite(got), excess * given.size, np.inf)
+            given.variance = np.where(np.isfinite(got), np.square(ROUNDING_DEVIATION * excess * given.size), np.inf)
+    return given

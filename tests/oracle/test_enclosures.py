@@ -1,0 +1,138 @@
+"""The fast references against Arb: each enclosure must hold what Arb proves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from flint import arb, ctx
+
+from gradcheck.oracle import Enclosure, Format, analyse, record
+from gradcheck.oracle.balls import walk
+from gradcheck.oracle.running_error import Arithmetic, Walk, whole
+from tests.oracle.problems import PROBLEMS
+from tests.oracle.samples import DISTRIBUTIONS, EXTREMES, sample
+
+OPERATIONS = {
+    "add": lambda ops, a, b, M: a + b,
+    "subtract": lambda ops, a, b, M: a - b,
+    "multiply": lambda ops, a, b, M: a * b,
+    "divide": lambda ops, a, b, M: a / b,
+    "negate": lambda ops, a, b, M: -a,
+    "square": lambda ops, a, b, M: a**2,
+    "cube": lambda ops, a, b, M: a**3,
+    "reciprocal": lambda ops, a, b, M: a**-1,
+    "root": lambda ops, a, b, M: ops.abs(a) ** 0.5,
+    "numbers": lambda ops, a, b, M: 0.1 - 3 * a / 7,
+    "exp": lambda ops, a, b, M: ops.exp(a),
+    "log": lambda ops, a, b, M: ops.log(ops.abs(a)),
+    "sqrt": lambda ops, a, b, M: ops.sqrt(ops.abs(a)),
+    "tanh": lambda ops, a, b, M: ops.tanh(a),
+    "sigmoid": lambda ops, a, b, M: ops.sigmoid(a),
+    "log1p": lambda ops, a, b, M: ops.log1p(ops.abs(a)),
+    "expm1": lambda ops, a, b, M: ops.expm1(a),
+    "sin": lambda ops, a, b, M: ops.sin(a),
+    "cos": lambda ops, a, b, M: ops.cos(a),
+    "abs": lambda ops, a, b, M: ops.abs(a - b),
+    "relu": lambda ops, a, b, M: ops.relu(a + b),
+    "maximum": lambda ops, a, b, M: ops.maximum(a, b),
+    "where": lambda ops, a, b, M: ops.where(a + b > 0.25, a * a, b),
+    "greater or equal": lambda ops, a, b, M: ops.where(a * b >= b, a * a, b),
+    "matrix vector": lambda ops, a, b, M: M @ a,
+    "vector matrix": lambda ops, a, b, M: ops.matmul(a, M),
+    "matrix matrix": lambda ops, a, b, M: M @ ops.transpose(M) @ M,
+    "vector vector": lambda ops, a, b, M: a @ b,
+    "outer": lambda ops, a, b, M: ops.outer(a, b) * M,
+    "sum": lambda ops, a, b, M: ops.sum(M, axis=0) * a,
+    "sum of all": lambda ops, a, b, M: ops.sum(M) * a,
+    "mean": lambda ops, a, b, M: ops.mean(M, axis=(0, 1), keepdims=True) * M,
+    "max": lambda ops, a, b, M: ops.max(M * a, axis=1) * b,
+    "max of all": lambda ops, a, b, M: ops.max(M),
+    "broadcast": lambda ops, a, b, M: (M + a) * ops.reshape(b, (4, 1)),
+}
+SHAPES = {"a": (4,), "b": (4,), "M": (4, 4)}
+
+
+def balls_of(enclosure: Enclosure):
+    """The enclosure as Arb balls."""
+    parts = zip(*(part.ravel().tolist() for part in enclosure.parts), strict=True)
+    return [arb(high) + arb(low) + arb(0, radius) for high, low, radius in parts]
+
+
+def outside(enclosure: Enclosure, balls) -> int:
+    """The number of entries that the enclosure cannot share with Arb's."""
+    with ctx.workprec(400):
+        pairs = zip(balls_of(enclosure), balls.ravel(), strict=True)
+        return sum(1 for mine, truth in pairs if truth.is_finite() and not mine.overlaps(truth))
+
+
+def references(tape, inputs):
+    """The enclosures of every arithmetic that this platform has."""
+    for arithmetic in (Arithmetic.float64(Format.of("float32")), Arithmetic.extended(Format.of("float64"))):
+        steps = Walk(tape, inputs, arithmetic)
+        assert len(list(steps.steps())) == len(tape.nodes)
+        for key, index in tape.outputs.items():
+            quantity = whole(steps.results[index])
+            yield key, Enclosure.of(quantity.middle, quantity.float64, quantity.radius)
+    for key, output in analyse(tape, inputs, Format.of("float64")).items():
+        yield key, output.enclosure
+
+
+def assert_certified(loss, shapes, wrt, inputs):
+    tape = record(loss, shapes, wrt)
+    truth = walk(tape, inputs, bits=256)
+    for key, enclosure in references(tape, inputs):
+        assert outside(enclosure, truth[key]) == 0, key
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS | EXTREMES)
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_operation_is_certified_by_arb(name, distribution):
+    def loss(ops, **inputs):
+        return ops.sum(ops.watch("out", OPERATIONS[name](ops, **inputs)))
+
+    assert_certified(loss, SHAPES, ("a", "b", "M"), sample(distribution, SHAPES, "float64"))
+
+
+@pytest.mark.parametrize("k", [1, 3, 8])
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS | EXTREMES)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_every_problem_is_certified_by_arb(name, distribution, k):
+    problem = PROBLEMS[name]
+    shapes = problem.inputs(k)
+    assert_certified(problem.loss, shapes, problem.wrt, sample(distribution, shapes, "float64", seed=k))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_enclosures_are_narrower_than_the_rounding_that_they_judge(dtype):
+    problem = PROBLEMS["sigmoid_skip"]
+    inputs = sample("uniform", problem.inputs(16), dtype)
+    for key, output in analyse(record(problem.loss, problem.inputs(16), problem.wrt), inputs, Format.of(dtype)).items():
+        assert np.all(output.enclosure.radius <= 2.0**-9 * output.worst), key
+
+
+def test_an_enclosure_that_is_too_narrow_is_noticed():
+    problem = PROBLEMS["sigmoid_skip"]
+    inputs = sample("uniform", problem.inputs(8), "float64")
+    tape = record(problem.loss, problem.inputs(8), problem.wrt)
+    output = analyse(tape, inputs, Format.of("float32"))["gradient", "A"]
+    narrow = Enclosure(output.enclosure.high, output.enclosure.low, output.enclosure.radius * 1e-9)
+    assert outside(narrow, walk(tape, inputs)["gradient", "A"]) > 0
+
+
+def test_beyond_the_range_of_float64_arb_takes_over():
+    def loss(ops, a):
+        return ops.sum(ops.watch("scaled", ops.watch("square", a * a) / a) / 2.0**1000)
+
+    inputs = {"a": np.array([2.0**1000, -(2.0**1000)])}
+    analysis = analyse(record(loss, {"a": (2,)}, ("a",)), inputs, Format.of("float32"))
+    assert np.all(np.isinf(analysis["value", "square"].enclosure.radius))
+    assert np.array_equal(analysis["value", "scaled"].enclosure.high, inputs["a"])
+    assert np.all(np.isinf(analysis["value", "scaled"].worst))
+
+
+def test_distance_is_exact_near_and_honest_far():
+    enclosure = Enclosure(np.array([1.0, 1.0, 1.0, 1.0]), np.full(4, 2.0**-60), np.zeros(4))
+    distance = enclosure.distance(np.array([1.0, 1 + 2.0**-52, np.inf, np.nan]))
+    assert distance[:2].tolist() == [-(2.0**-60), 2.0**-52 - 2.0**-60]
+    assert distance[2] == np.inf
+    assert np.isnan(distance[3])

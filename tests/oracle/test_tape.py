@@ -1,0 +1,121 @@
+"""Recording: what the tape holds, and what it says of a loss that it cannot record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradcheck.oracle import Format, RecordingError, analyse, record
+from tests.oracle.problems import PROBLEMS, SIGMOID_SKIP
+
+
+def gradient(loss, **inputs):
+    """The loss and its gradients."""
+    tape = record(loss, {name: np.shape(array) for name, array in inputs.items()}, tuple(inputs))
+    analysis = analyse(tape, {name: np.asarray(array, float) for name, array in inputs.items()}, Format.of("float64"))
+    return {name: output.enclosure.high for (_, name), output in analysis.items()}
+
+
+def test_outputs_are_values_in_order_then_the_loss_then_adjoints_backwards_then_gradients():
+    tape = record(SIGMOID_SKIP.loss, SIGMOID_SKIP.inputs(3), SIGMOID_SKIP.wrt)
+    assert tape.watched == ("y", "u", "v", "z", "w")
+    values, adjoints = [("value", name) for name in "yuvzw"], [("adjoint", name) for name in "wzvuy"]
+    gradients = [("gradient", name) for name in "ABC"]
+    assert list(tape.outputs) == [*values, ("loss", None), *adjoints, *gradients]
+
+
+def test_what_no_output_needs_is_dropped():
+    everything = record(SIGMOID_SKIP.loss, SIGMOID_SKIP.inputs(3), ("A", "B", "C", "x"))
+    asked = record(SIGMOID_SKIP.loss, SIGMOID_SKIP.inputs(3), ("C",))
+    assert len(asked.nodes) < len(everything.nodes)
+
+
+def test_an_input_that_the_loss_does_not_use_has_gradient_zero():
+    found = gradient(lambda ops, a, unused: ops.sum(a * a), a=[1.0, 2.0], unused=[[3.0]])
+    assert found["a"].tolist() == [2.0, 4.0]
+    assert found["unused"].tolist() == [[0.0]]
+
+
+def test_broadcast_operands_collect_their_gradients():
+    found = gradient(
+        lambda ops, M, row, number: ops.sum(M * row + number), M=np.ones((3, 2)), row=[2.0, 5.0], number=1.0
+    )
+    assert found["M"].tolist() == [[2.0, 5.0]] * 3
+    assert found["row"].tolist() == [3.0, 3.0]
+    assert found["number"] == 6.0
+
+
+def test_a_value_used_three_times_collects_three_contributions():
+    assert gradient(lambda ops, a: ops.sum(a * a * a + 2 * a - a / 4), a=[2.0])["a"].tolist() == [13.75]
+
+
+def test_at_a_tie_every_branch_is_within_the_bounds_and_the_kink_is_named():
+    tape = record(lambda ops, a: ops.sum(ops.relu(a)) + ops.max(a), {"a": (3,)}, ("a",))
+    output = analyse(tape, {"a": np.array([0.0, 0.0, -1.0])}, Format.of("float64"))["gradient", "a"]
+    assert output.kink is not None
+    assert output.kink.tolist()[:2] == [True, True]
+    for legitimate in ([0.0, 1.0, 0.0], [0.5, 0.5, 0.0], [2.0, 0.0, 0.0]):
+        error = np.abs(output.enclosure.distance(np.array(legitimate)))
+        assert np.all(error <= output.worst + output.enclosure.radius)
+        assert np.all(error <= 32 * output.spread)
+    assert np.abs(output.enclosure.distance(np.array([0.0, 0.0, 1.0])))[2] > output.worst[2]
+
+
+def test_smooth_problems_have_no_kinks():
+    tape = record(SIGMOID_SKIP.loss, SIGMOID_SKIP.inputs(2), SIGMOID_SKIP.wrt)
+    inputs = {name: np.ones(shape) for name, shape in SIGMOID_SKIP.inputs(2).items()}
+    assert all(output.kink is None for output in analyse(tape, inputs, Format.of("float32")).values())
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda ops, a, M: ops.sum(ops.convolve(a, a)), "unknown operation ops.convolve"),
+        (lambda ops, a, M: ops.sum(ops.matmul(M, M @ a)), r"matmul.* \(3, 2\) and \(3,\)"),
+        (lambda ops, a, M: ops.sum(M + ops.outer(a, a)), "ops.add: shape mismatch"),
+        (lambda ops, a, M: ops.sum(a, axis=3), "no axis 3"),
+        (lambda ops, a, M: ops.watch("a", a * 2), "'a' is taken"),
+        (lambda ops, a, M: ops.watch("b", ops.watch("b", ops.sum(a))), "'b' is taken"),
+        (lambda ops, a, M: a * 2, r"must be a recorded scalar, got an array of shape \(2,\)"),
+        (lambda ops, a, M: 2.0, "must be a recorded scalar, got float"),
+        (lambda ops, a, M: ops.sum(a ** ops.sum(a)), "number as exponent"),
+        (lambda ops, a, M: ops.sum(a * np.ones(2)), "got ndarray"),
+        (lambda ops, a, M: ops.sum((a > 0) * a), "condition of where"),
+        (lambda ops, a, M: ops.sum(ops.where(a, a, a)), "condition of where"),
+        (lambda ops, a, M: ops.exp(2.0), "needs a value of the problem"),
+    ],
+)
+def test_an_error_names_the_line_and_the_reason(loss, message):
+    with pytest.raises(RecordingError, match=message) as caught:
+        record(loss, {"a": (2,), "M": (3, 2)}, ("a",))
+    line = loss.__code__.co_firstlineno
+    assert str(caught.value).startswith(f"{Path(__file__)}:{line}: ")
+
+
+def test_gradients_of_what_is_no_input_are_refused():
+    with pytest.raises(RecordingError, match="'B', which is none of the inputs A"):
+        record(lambda ops, A: ops.sum(A), {"A": (2,)}, ("B",))
+
+
+def test_a_branch_in_python_is_refused():
+    with pytest.raises(TypeError, match=r"use ops\.where"):
+        record(lambda ops, a: ops.sum(a) if a > 0 else a, {"a": ()}, ("a",))
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_gradients_agree_with_finite_differences(name):
+    problem = PROBLEMS[name]
+    rng = np.random.default_rng(5)
+    inputs = {each: rng.uniform(0.1, 1, shape) for each, shape in problem.inputs(3).items()}
+    tape = record(problem.loss, problem.inputs(3), problem.wrt)
+    analysis = analyse(tape, inputs, Format.of("float64"))
+    for wrt in problem.wrt:
+        direction, step = rng.standard_normal(inputs[wrt].shape), 1e-6
+        ahead, behind = (
+            analyse(tape, inputs | {wrt: inputs[wrt] + sign * step * direction}, Format.of("float64"))["loss", None]
+            for sign in (1, -1)
+        )
+        slope = (ahead.enclosure.high - behind.enclosure.high) / (2 * step)
+        assert np.isclose(slope, np.sum(analysis["gradient", wrt].enclosure.high * direction), rtol=1e-6)
