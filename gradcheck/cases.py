@@ -137,7 +137,7 @@ class Case:
 
     problem: Problem
     k: int
-    seed: int
+    seed: int | None
     dtype: str
     distribution: str
     scale: float
@@ -184,7 +184,7 @@ def given(problem: Problem, k: int, dtype: str, arrays: Mapping[str, npt.NDArray
         if not np.isfinite(arrays[name]).all():
             raise RequestError(f"{source}: {name} holds a value that is not finite: expected finite numbers")
     inputs = {name: round_to(np.asarray(arrays[name], np.float64), dtype) for name in shapes}
-    return Case(problem, k, 0, dtype, "given", 1.0, inputs)
+    return Case(problem, k, None, dtype, "given", 1.0, inputs)
 
 
 def round_to(values: Array, dtype: str) -> npt.NDArray[np.floating]:

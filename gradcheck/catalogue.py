@@ -31,7 +31,7 @@ class Engine:
     release: str
     requirements: tuple[str, ...]
     python: tuple[Release, Release | None]
-    formats: Mapping[str, Mapping[str, object]]
+    formats: Mapping[str, Mapping[str, Any]]
     lacks: Mapping[str, str]
     install_options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 

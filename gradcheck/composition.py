@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck import __version__, judge
+from gradcheck import __version__
+from gradcheck.answers import Answer
 from gradcheck.cases import Case
-from gradcheck.catalogue import Spec
-from gradcheck.environments import Environment
+from gradcheck.environments import Environment as Place
+from gradcheck.judge import Judgement, Truth
 from gradcheck.results import (
     Backend,
     BackendEnvironment,
+    Enclosed,
+    Environment,
     Nested,
+    Oracle,
+    Pair,
     Report,
     RunVerdict,
     Seconds,
 )
 from gradcheck.results import Case as CaseRecord
-from gradcheck.results import Environment as EnvironmentRecord
-from gradcheck.workers import Answer, Failure, Started
+from gradcheck.workers import Failure, Started
 
 LARGEST_LISTED = 16  # k up to which a report holds the gradients themselves
 
@@ -32,62 +37,71 @@ LARGEST_LISTED = 16  # k up to which a report holds the gradients themselves
 def report(
     case: Case,
     replay: str,
-    outcomes: Mapping[Spec, Answer | Failure],
-    places: Mapping[str, Environment],
-    started: Mapping[str, Started],
+    truth: Truth | None,
+    backends: Sequence[Backend],
+    answers: Mapping[str, Answer],
+    environments: Mapping[str, BackendEnvironment],
 ) -> Report:
     """The report on one case.
 
     Args:
         case: what was evaluated.
         replay: the shell command that does it again.
-        outcomes: what became of each backend, in the order in which they were asked for.
-        places: the interpreters of those that had one, by the backend's spec.
-        started: what the workers that started said of themselves.
+        truth: what the oracle knows, in the dtype of the case.
+        backends: the record of each backend, in the order in which they were asked for.
+        answers: what they answered, by spec.
+        environments: where they ran, by spec.
     """
-    answers = {str(spec): outcome for spec, outcome in outcomes.items() if isinstance(outcome, Answer)}
-    judged = judge.judge(case, answers)
-    backends = tuple(
-        answered(case, spec, outcome, started[str(spec)], judged[str(spec)])
-        if isinstance(outcome, Answer)
-        else unanswered(spec, outcome, started.get(str(spec)), places.get(str(spec)))
-        for spec, outcome in outcomes.items()
-    )
     verdict = RunVerdict.of([backend.verdict for backend in backends])
     return Report(
         verdict=verdict,
         exit_code=verdict.exit_code,
-        case=case_record(case, replay),
-        backends=backends,
-        pairs=judge.pairs(answers),
-        environment=environment(places, started),
+        case=CaseRecord(
+            problem=case.problem.name,
+            k=case.k,
+            seed=case.seed,
+            dtype=case.dtype,
+            distribution=case.distribution,
+            scale=case.scale,
+            inputs_sha256=case.inputs_sha256,
+            replay=replay,
+        ),
+        oracle=oracle(truth) if truth else None,
+        backends=tuple(backends),
+        pairs=pairs(answers),
+        environment=environment(environments),
     )
 
 
-def answered(case: Case, spec: Spec, answer: Answer, started: Started, judgement: judge.Judgement) -> Backend:
-    """The record of a backend that gave an answer, right or wrong."""
-    listed = case.k <= LARGEST_LISTED
+def answered(
+    name: str, spec: str, dtype: str, answer: Answer, judgement: Judgement, started: Started | None, listed: bool
+) -> Backend:
+    """The record of a backend that gave an answer, right or wrong; its gradients are in it where `listed`."""
+    seconds = None
+    if started is not None and answer.seconds is not None:
+        seconds = Seconds(imported=started.seconds, first=answer.seconds)
     return Backend(
-        name=spec.name,
-        spec=str(spec),
-        version=started.version,
+        name=name,
+        spec=spec,
+        version=started.version if started else None,
+        dtype=dtype,
         verdict=judgement.verdict,
         evidence=judgement.evidence,
         reason=judgement.reason,
         loss=float(answer.loss) if answer.loss.shape == () else None,
         loss_error=judgement.loss_error,
-        gradients={name: nested(answer.gradients[name]) for name in answer.gradients} if listed else None,
+        gradients={each: nested(array) for each, array in answer.gradients.items()} if listed else None,
         errors=dict(judgement.errors),
-        seconds=Seconds(imported=started.seconds, first=answer.seconds),
+        first_wrong=judgement.first_wrong,
+        wrong_steps=judgement.wrong_steps,
+        seconds=seconds,
     )
 
 
-def unanswered(spec: Spec, failure: Failure, started: Started | None, place: Environment | None) -> Backend:
+def unanswered(name: str, spec: str, dtype: str, failure: Failure, version: str | None) -> Backend:
     """The record of a backend that gave no answer."""
-    version = started.version if started else place.version if place else spec.version
-    return Backend(
-        name=spec.name, spec=str(spec), version=version, verdict=failure.verdict, reason=failure.reason.splitlines()[0]
-    )
+    reason = failure.reason.splitlines()[0] if failure.reason else None
+    return Backend(name=name, spec=spec, version=version, dtype=dtype, verdict=failure.verdict, reason=reason)
 
 
 def nested(array: npt.NDArray[np.floating]) -> Nested:
@@ -95,37 +109,58 @@ def nested(array: npt.NDArray[np.floating]) -> Nested:
     return np.asarray(array).tolist()
 
 
-def case_record(case: Case, replay: str) -> CaseRecord:
-    """What a report says of its case."""
-    return CaseRecord(
-        problem=case.problem.name,
-        k=case.k,
-        seed=case.seed,
-        dtype=case.dtype,
-        distribution=case.distribution,
-        scale=case.scale,
-        inputs_sha256=case.inputs_sha256,
-        replay=replay,
+def oracle(truth: Truth) -> Oracle:
+    """What a report says of the truth."""
+    loss = truth.analysis["loss", None].enclosure
+    return Oracle(
+        loss=Enclosed(mid=float(loss.high), rad=float(loss.radius + np.abs(loss.low))),
+        precision_bits=truth.analysis.precision_bits,
     )
 
 
-def environment(places: Mapping[str, Environment], started: Mapping[str, Started]) -> EnvironmentRecord:
+def pairs(answers: Mapping[str, Answer]) -> tuple[Pair, ...]:
+    """The largest absolute differences between every two answers; NaN where shapes differ or a number is not finite."""
+    return tuple(
+        Pair(
+            left=left,
+            right=right,
+            loss_abs_diff=_largest_difference(answers[left].loss, answers[right].loss),
+            max_abs_diff={
+                name: _largest_difference(array, answers[right].gradients[name])
+                for name, array in answers[left].gradients.items()
+                if name in answers[right].gradients
+            },
+        )
+        for left, right in itertools.combinations(answers, 2)
+    )
+
+
+def _largest_difference(left: npt.NDArray[np.floating], right: npt.NDArray[np.floating]) -> float:
+    if left.shape != right.shape:
+        return float("nan")
+    with np.errstate(invalid="ignore", over="ignore"):
+        return float(np.max(np.abs(np.asarray(left, np.float64) - right), initial=0.0))
+
+
+def ran_in(place: Place, started: Started) -> BackendEnvironment:
+    """Where a worker ran."""
+    return BackendEnvironment(
+        python=str(place.python),
+        python_version=started.python_version,
+        packages=started.packages,
+        threads=started.threads,
+    )
+
+
+def environment(backends: Mapping[str, BackendEnvironment]) -> Environment:
     """Where a run took place."""
     system = os.uname()
-    return EnvironmentRecord(
+    return Environment(
         gradcheck=__version__,
         python=".".join(map(str, sys.version_info[:3])),
         platform=f"{system.sysname} {system.release} {system.machine}",
         cpu=cpu(),
-        backends={
-            key: BackendEnvironment(
-                python=str(places[key].python),
-                python_version=told.python_version,
-                packages=told.packages,
-                threads=told.threads,
-            )
-            for key, told in started.items()
-        },
+        backends=dict(backends),
     )
 
 

@@ -1,20 +1,43 @@
-"""What is to be said of answers: errors, verdicts, differences. Pure: answers in, records out."""
+"""What is to be said of an answer: it is held against the oracle, entry by entry. Pure: answers in, records out.
+
+An answer differs where an entry is proved wrong (beyond the worst error of a correct backend, from end to end or in one
+step from the answer's own earlier values, or not finite where it must be), or where it is off by more than rounding
+explains: by more than `evidence.SPREADS` standard deviations of a correct backend's error.
+"""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck.cases import DTYPES, Case
-from gradcheck.results import ArrayError, Pair, Verdict
-from gradcheck.workers import Answer
+from gradcheck.answers import Answer
+from gradcheck.evidence import Finding, examine
+from gradcheck.oracle import Analysis, Format, Key, Stage, Tape, analyse, stages
+from gradcheck.results import ArrayError, Kind, Verdict, WrongStep
 
 Array = npt.NDArray[np.floating[Any]]
+
+PROVED = "proved"
+BEYOND_ROUNDING = "beyond rounding"
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the oracle knows of a case in one format."""
+
+    tape: Tape
+    inputs: Mapping[str, Array]
+    format: Format
+    analysis: Analysis
+
+
+def truth(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Truth:
+    """What the oracle knows of a case in one format."""
+    return Truth(tape, inputs, format, analyse(tape, inputs, format))
 
 
 @dataclass(frozen=True)
@@ -22,86 +45,137 @@ class Judgement:
     """What is said of one answer."""
 
     verdict: Verdict
-    evidence: str | None
-    reason: str | None
-    loss_error: float | None
-    errors: Mapping[str, ArrayError]
+    evidence: str | None = None
+    reason: str | None = None
+    loss_error: float | None = None
+    errors: Mapping[str, ArrayError] = field(default_factory=dict)
+    first_wrong: WrongStep | None = None
+    wrong_steps: tuple[WrongStep, ...] = ()
 
 
-def judge(case: Case, answers: Mapping[str, Answer]) -> dict[str, Judgement]:
-    """Hold every answer against the first whose shapes are right, under a tolerance scaled by dtype and size."""
-    complete = {key: answer for key, answer in answers.items() if missing(case, answer) is None}
-    reference = next(iter(complete.values()), None)
-    return {key: _judged(case, answer, reference) for key, answer in answers.items()}
+def judge(answer: Answer, truth: Truth, gate: str) -> Judgement:
+    """Judge one answer.
+
+    Args:
+        answer: what the backend gave.
+        truth: what the oracle knows of the case in the backend's format.
+        gate: "proved" refuses on proofs alone, "rounding" also what is beyond rounding.
+    """
+    lacking = missing(answer, truth.tape)
+    if lacking is not None:
+        return Judgement(Verdict.DIFFERS, PROVED, lacking)
+    findings = dict(examined(answer, truth, gate))
+    judged = Judgement(
+        verdict=Verdict.AGREES,
+        loss_error=findings["loss", None].largest_error,
+        errors={name: finding.record() for (kind, name), finding in findings.items() if kind == "gradient" and name},
+    )
+    wrong = {key: finding for key, finding in findings.items() if finding.bad}
+    if wrong:
+        key, first = next(iter(wrong.items()))
+        proved = any(finding.proved for finding in wrong.values())
+        return replace(
+            judged,
+            verdict=Verdict.DIFFERS,
+            evidence=PROVED if proved else BEYOND_ROUNDING,
+            reason=sentence(key, first),
+            first_wrong=wrong_step(key, first),
+            wrong_steps=tuple(wrong_step(key, finding) for key, finding in wrong.items() if finding.step_bad),
+        )
+    if open_question := undecided(findings, truth.tape):
+        return replace(judged, verdict=Verdict.UNDECIDED, reason=open_question)
+    return judged
 
 
-def missing(case: Case, answer: Answer) -> str | None:
-    """What an answer lacks before its numbers can be looked at, or None."""
-    shapes = case.problem.shapes(case.k)
-    if answer.loss.shape != ():
-        return f"the loss has shape {answer.loss.shape}: expected a scalar"
-    for name in case.problem.wrt:
-        if name not in answer.gradients:
-            return f"no gradient for {name}"
-        if answer.gradients[name].shape != shapes[name]:
-            return f"the gradient for {name} has shape {answer.gradients[name].shape}: expected {shapes[name]}"
-    if not sum(answer.gradients[name].size for name in case.problem.wrt):
-        return "there is no entry to compare"
+def missing(answer: Answer, tape: Tape) -> str | None:
+    """What an answer lacks or has too much of before its numbers can be looked at, or None."""
+    shapes = {key: tape.nodes[index].shape for key, index in tape.outputs.items()}
+    compared = 0
+    for (kind, name), shape in shapes.items():
+        array = entry(answer, (kind, name))
+        if array is None and kind in ("value", "adjoint"):
+            continue
+        what = described(kind, name)
+        if array is None:
+            return f"{what} is missing"
+        if array.shape != shape:
+            return f"{what} has shape {array.shape}: expected {shape or 'a scalar'}"
+        compared += array.size if kind == "gradient" else 0
+    for kind, names in (("value", answer.values), ("adjoint", answer.adjoints)):
+        for name in names:
+            if (kind, name) not in shapes:
+                known = ", ".join(tape.watched) or "none"
+                return f"{described(kind, name)} is given, but the problem watches {known}"
+    return None if compared else "there is no entry of a gradient to compare"
+
+
+def examined(answer: Answer, truth: Truth, gate: str) -> Iterator[tuple[Key, Finding]]:
+    """Look at every array of an answer, in the order of computation: values, the loss, adjoints backwards, gradients.
+
+    Watched values and adjoints are judged by their own step alone; the loss and the gradients from end to end as well.
+    Numbers that were rounded for print are no step's real operands: then everything is judged from end to end.
+    """
+    steps: Mapping[Key, Stage] = {}
+    if answer.printed is None:
+        walk = stages(truth.tape, truth.inputs, truth.format, answer)
+        steps = {(stage.kind, stage.name): stage for stage in walk}
+    for key in truth.tape.outputs:
+        got = entry(answer, key)
+        if got is not None:
+            step = steps.get(key)
+            output = truth.analysis[key] if step is None or key[0] in ("loss", "gradient") else None
+            slack = answer.printed.half_unit(got) if answer.printed else None
+            yield key, examine(got, output, step, slack, truth.format, gate == "rounding")
+
+
+def entry(answer: Answer, key: Key) -> Array | None:
+    """The array of an answer that a key of the tape stands for."""
+    kind, name = key
+    if name is None:
+        return answer.loss
+    return {"value": answer.values, "adjoint": answer.adjoints, "gradient": answer.gradients}[kind].get(name)
+
+
+def undecided(findings: Mapping[Key, Finding], tape: Tape) -> str | None:
+    """Why nothing can be said of an answer in which nothing is wrong, or None.
+
+    Where it gave every watched value and adjoint, each step stands on the one before: then it is enough that every step
+    has power. Else the checks from end to end have to.
+    """
+    chain = len(findings) == len(tape.outputs) and all(finding.step_has_power for finding in findings.values())
+    if chain:
+        return None
+    for key, finding in findings.items():
+        if key[0] in ("loss", "gradient") and not finding.has_power:
+            why = "overflow on the way is possible" if finding.overflow else "the bound is wider than the values"
+            return f"{described(*key)} cannot be judged: {why}"
     return None
 
 
-def _judged(case: Case, answer: Answer, reference: Answer | None) -> Judgement:
-    lacking = missing(case, answer)
-    if lacking is not None or reference is None:
-        return Judgement(Verdict.DIFFERS, "proved", lacking, None, {})
-    unit = 2.0 ** -DTYPES[case.dtype][0]
-    errors = {
-        name: _array_error(answer.gradients[name], reference.gradients[name], unit, case.k) for name in case.problem.wrt
-    }
-    loss = _array_error(answer.loss, reference.loss, unit, case.k)
-    differs = loss.bad_entries or any(error.bad_entries for error in errors.values())
-    verdict = Verdict.DIFFERS if differs else Verdict.AGREES
-    return Judgement(verdict, None, None, loss.max_abs, errors)
-
-
-def _array_error(got: Array, true: Array, unit: float, k: int) -> ArrayError:
-    got, true = np.asarray(got, np.float64), np.asarray(true, np.float64)
-    bound = 16 * unit * k * max(1.0, float(np.abs(true).max()))
-    with np.errstate(invalid="ignore"):
-        error = np.where(got == true, 0.0, np.abs(got - true))
-    worst = np.unravel_index(int(np.argmax(np.nan_to_num(error, nan=np.inf))), error.shape)
-    return ArrayError(
-        max_abs=float(error[worst]),
-        max_ulp=float(error[worst] / (2 * unit * 2.0 ** np.floor(np.log2(max(abs(true[worst]), 2.0**-1022))))),
-        max_bound_ratio=float(error[worst] / bound),
-        worst_index=tuple(int(index) for index in worst),
-        got=float(got[worst]),
-        true=float(true[worst]),
-        bound=bound,
-        bad_entries=int(np.count_nonzero(~(error <= bound))),
-        entries=error.size,
+def wrong_step(key: Key, finding: Finding) -> WrongStep:
+    """The record of an array that is wrong: by its own step, where that is known to be."""
+    worst = finding.step_worst[0] if finding.step_bad else finding.worst[0]
+    return WrongStep(
+        kind=cast(Kind, key[0]),
+        name=key[1] or "loss",
+        index=worst.index,
+        got=worst.got,
+        true=worst.true,
+        bound=worst.bound,
+        bad_entries=finding.step_bad or finding.bad,
+        entries=finding.entries,
     )
 
 
-def pairs(answers: Mapping[str, Answer]) -> tuple[Pair, ...]:
-    """The largest absolute differences between every two answers; NaN where shapes differ or a number is not finite."""
-    return tuple(
-        Pair(
-            left=left,
-            right=right,
-            loss_abs_diff=_largest_difference(answers[left].loss, answers[right].loss),
-            max_abs_diff={
-                name: _largest_difference(array, answers[right].gradients[name])
-                for name, array in answers[left].gradients.items()
-                if name in answers[right].gradients
-            },
-        )
-        for left, right in itertools.combinations(answers, 2)
-    )
+def sentence(key: Key, finding: Finding) -> str:
+    """What is wrong first, in one line."""
+    what = described(*key)
+    entries = f"{finding.bad} of {finding.entries} entries" if finding.entries > 1 else "it"
+    if finding.proved:
+        return f"{what} is proved wrong in {entries}"
+    return f"{what} is off by up to {finding.largest_spread_ratio:.3g} standard deviations of rounding in {entries}"
 
 
-def _largest_difference(left: Array, right: Array) -> float:
-    if left.shape != right.shape:
-        return float("nan")
-    with np.errstate(invalid="ignore", over="ignore"):
-        return float(np.max(np.abs(np.asarray(left, np.float64) - right), initial=0.0))
+def described(kind: str, name: str | None) -> str:
+    """An output in words."""
+    return {"value": name, "loss": "the loss", "adjoint": f"dL/d{name}", "gradient": f"dL/d{name}"}[kind] or ""

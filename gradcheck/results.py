@@ -13,6 +13,7 @@ SCHEMA = "gradcheck-report/1"
 Number = Annotated[
     float, msgspec.Meta(extra_json_schema={"type": ["number", "string"], "pattern": "^(NaN|-?Infinity)$"})
 ]
+Kind = Literal["value", "loss", "adjoint", "gradient"]
 Index = tuple[int, ...]
 Nested = Any  # nested lists of Number, as deep as the array has dimensions
 
@@ -61,7 +62,7 @@ class Case(Record, frozen=True, kw_only=True):
 
     problem: str
     k: int
-    seed: int
+    seed: int | None
     dtype: str
     distribution: str
     scale: float
@@ -69,17 +70,57 @@ class Case(Record, frozen=True, kw_only=True):
     replay: str
 
 
+class Entry(Record, frozen=True, kw_only=True):
+    """One entry of an array; `bound_ratio` is its error in units of its bound."""
+
+    index: Index
+    got: Number
+    true: Number
+    error: Number
+    bound: Number
+    bound_ratio: Number
+    bad: bool
+
+
+class Power(Record, frozen=True, kw_only=True):
+    """Detection power: the smallest relative error of an entry that would have been caught, over the entries."""
+
+    median: Number
+    percentile_99: Number
+
+
 class ArrayError(Record, frozen=True, kw_only=True):
     """How far one gradient is from the truth, over all of its entries.
 
-    `max_ulp` is in units in the last place of the true value in the case's dtype, `max_bound_ratio` in units of the
-    bound of the same entry; `got`, `true` and `bound` are those of the entry at `worst_index`.
+    `max_ulp` is in units in the last place of the true value in the backend's dtype, `max_bound_ratio` in units of the
+    bound of the same entry, `max_spread_ratio` in standard deviations of a correct backend's error (the step's own
+    included). `got`, `true` and `bound` are those of the entry at `worst_index`; `worst` are the worst that are bad.
     """
 
     max_abs: Number
     max_ulp: Number
     max_bound_ratio: Number
+    max_spread_ratio: Number
     worst_index: Index
+    got: Number
+    true: Number
+    bound: Number
+    bad_entries: int
+    entries: int
+    worst: tuple[Entry, ...]
+    power: Power
+
+
+class WrongStep(Record, frozen=True, kw_only=True):
+    """An array of an answer that is wrong, and its worst entry.
+
+    Where the backend gave its watched values, `true` is what the true operation makes of its own earlier ones, so that
+    a step that only hands an error on is not wrong.
+    """
+
+    kind: Kind
+    name: str
+    index: Index
     got: Number
     true: Number
     bound: Number
@@ -87,15 +128,18 @@ class ArrayError(Record, frozen=True, kw_only=True):
     entries: int
 
 
-class FirstWrong(Record, frozen=True, kw_only=True):
-    """The first watched value, in the order of computation, that is wrong: forward values, then adjoints backwards."""
+class Enclosed(Record, frozen=True, kw_only=True):
+    """A true value: proved to lie within `rad` of `mid`."""
 
-    kind: Literal["value", "adjoint"]
-    name: str
-    index: Index
-    got: Number
-    true: Number
-    bound: Number
+    mid: Number
+    rad: Number
+
+
+class Oracle(Record, frozen=True, kw_only=True):
+    """The truth; `precision_bits` is of the arithmetic that found it."""
+
+    loss: Enclosed
+    precision_bits: int
 
 
 class Seconds(Record, frozen=True, kw_only=True):
@@ -106,11 +150,16 @@ class Seconds(Record, frozen=True, kw_only=True):
 
 
 class Backend(Record, frozen=True, kw_only=True):
-    """One backend's answer and what is said of it. What an answer would give is null without one."""
+    """One backend's answer and what is said of it. What an answer would give is null without one.
+
+    `first_wrong` is the first array that is wrong in the order of computation: values, the loss, adjoints backwards,
+    gradients; `wrong_steps` are all that are wrong by themselves, whatever came before.
+    """
 
     name: str
     spec: str
     version: str | None
+    dtype: str
     verdict: Verdict
     evidence: str | None = None
     reason: str | None = None
@@ -118,7 +167,8 @@ class Backend(Record, frozen=True, kw_only=True):
     loss_error: Number | None = None
     gradients: dict[str, Nested] | None = None
     errors: dict[str, ArrayError] = {}
-    first_wrong: FirstWrong | None = None
+    first_wrong: WrongStep | None = None
+    wrong_steps: tuple[WrongStep, ...] = ()
     seconds: Seconds | None = None
 
 
@@ -157,6 +207,7 @@ class Report(Record, frozen=True, kw_only=True):
     verdict: RunVerdict
     exit_code: int
     case: Case
+    oracle: Oracle | None
     backends: tuple[Backend, ...]
     pairs: tuple[Pair, ...]
     environment: Environment

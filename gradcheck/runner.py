@@ -17,10 +17,13 @@ from gradcheck.errors import RequestError
 from gradcheck.problems import Problem
 from gradcheck.results import Report, Verdict
 from gradcheck.settings import Settings
-from gradcheck.workers import Answer, Crew, Failure, Post
+from gradcheck.workers import Crew, Failure, Post, Started
 
 if TYPE_CHECKING:
+    from gradcheck.answers import Answer
     from gradcheck.cases import Case
+    from gradcheck.judge import Truth
+    from gradcheck.oracle import Format
 
 DEFAULT_ENGINES = ("torch", "mxnet")
 
@@ -36,6 +39,13 @@ class Row:
     def lacks(self) -> Mapping[str, str]:
         """dtype -> why it cannot compute in it."""
         return self.engine.lacks if self.engine else _handwritten.LACKS
+
+    def format(self, dtype: str) -> Format:
+        """How it rounds."""
+        from gradcheck.oracle import Format
+
+        formats = self.engine.formats if self.engine else _handwritten.FORMATS
+        return Format.of(dtype, **formats.get(dtype, {}))
 
 
 class Listener(Building, Protocol):
@@ -65,16 +75,53 @@ def run(settings: Settings, listener: Listener) -> Report:
     with Crew(settings.timeout) as crew:
         crew.start({str(row.spec): post(row, places[str(row.spec)]) for row in rows if str(row.spec) in places})
         listener.evaluating(list(places))
-        # NumPy is imported from here on, while the workers import their frameworks.
+        # NumPy and the oracle are imported from here on, while the workers import their frameworks.
+        from gradcheck import judge
+        from gradcheck.tapes import record_tape
+
         case = inputs or draw(settings, problem)
+        tape = record_tape(problem, case.k)
+        formats = dict.fromkeys(row.format(case.dtype) for row in rows)
+        truths = {each: judge.truth(tape, case.inputs, each) for each in formats}
         outcomes = failures | crew.evaluate(problem.path, settings.dtype, problem.wrt, case.inputs)
     for key, outcome in outcomes.items():
         if isinstance(outcome, Failure) and outcome.details:
             listener.details(key, outcome.details)
-    from gradcheck import composition
+    ran = Ran(rows, outcomes, places, crew.started)
+    return compose(settings, case, truths, ran)
 
-    in_order = {row.spec: outcomes[str(row.spec)] for row in rows}
-    return composition.report(case, replay(settings), in_order, places, crew.started)
+
+@dataclass(frozen=True)
+class Ran:
+    """What became of the backends, by spec."""
+
+    rows: Sequence[Row]
+    outcomes: Mapping[str, Answer | Failure]
+    places: Mapping[str, Environment]
+    started: Mapping[str, Started]
+
+
+def compose(settings: Settings, case: Case, truths: Mapping[Format, Truth], ran: Ran) -> Report:
+    """Judge what the backends answered, and put the report together."""
+    from gradcheck import composition, judge
+
+    listed = case.k <= composition.LARGEST_LISTED
+    backends = []
+    for row in ran.rows:
+        key = str(row.spec)
+        outcome, started = ran.outcomes[key], ran.started.get(key)
+        if isinstance(outcome, Failure):
+            place = ran.places.get(key)
+            version = started.version if started else place.version if place else row.spec.version
+            backends.append(composition.unanswered(row.spec.name, key, case.dtype, outcome, version))
+        else:
+            judged = judge.judge(outcome, truths[row.format(case.dtype)], settings.gate)
+            backends.append(composition.answered(row.spec.name, key, case.dtype, outcome, judged, started, listed))
+    answers = {key: outcome for key, outcome in ran.outcomes.items() if not isinstance(outcome, Failure)}
+    in_order = {str(row.spec): answers[str(row.spec)] for row in ran.rows if str(row.spec) in answers}
+    environments = {key: composition.ran_in(ran.places[key], started) for key, started in ran.started.items()}
+    truth = next(iter(truths.values()))
+    return composition.report(case, replay(settings), truth, backends, in_order, environments)
 
 
 def choose(specs: Sequence[str], problem: Problem) -> list[Row]:
@@ -191,7 +238,7 @@ def replay(settings: Settings) -> str:
     """The shell command that runs the case again."""
     default = Settings()
     words = ["gradcheck", "run", settings.problem, "--k", str(settings.k), "--seed", str(settings.seed)]
-    for name in ("dtype", "distribution", "scale", "inputs"):
+    for name in ("dtype", "distribution", "scale", "inputs", "gate"):
         value = getattr(settings, name)
         if name == "dtype" or value != getattr(default, name):
             words += [f"--{name}", str(value)]

@@ -37,6 +37,7 @@ EXPECTED = {
     "timeout": "a number of seconds above 0",
     "no-build": "true or false",
     "show-gradients": "true or false",
+    "gate": "rounding or proved",
     "format": "the name of a report format",
     "report": "a list of paths",
 }
@@ -56,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     timeout: Annotated[float, Meta(gt=0)] = 120.0
     no_build: bool = False
     show_gradients: bool = False
+    gate: Literal["rounding", "proved"] = "rounding"
     format: str = "table"
     report: tuple[str, ...] = ()
 

@@ -18,15 +18,13 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from gradcheck.answers import Answer
 from gradcheck.backends import _protocol
 from gradcheck.environments import scrubbed
 from gradcheck.results import Verdict
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Arrays = Mapping[str, npt.NDArray[np.floating[Any]]]
+    from gradcheck.answers import Arrays
 
 T = TypeVar("T")
 BOOTSTRAP = Path(_protocol.__file__).with_name("_bootstrap.py")
@@ -78,17 +76,6 @@ class _Reply(msgspec.Struct, frozen=True):
     id: int
     result: msgspec.Raw = msgspec.Raw(b"null")
     error: _Error | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A backend's answer to a case, as NumPy arrays; `seconds` is what computing it took in the worker."""
-
-    loss: npt.NDArray[np.floating[Any]]
-    gradients: Arrays
-    values: Arrays
-    adjoints: Arrays
-    seconds: float
 
 
 class Worker:

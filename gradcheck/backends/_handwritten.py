@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._engine import Answer, Engine
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays
 
 MODULE = "numpy"
-FORMATS: dict[str, dict[str, object]] = {"float64": {}, "float32": {}, "float16": {}}
+FORMATS: dict[str, dict[str, Any]] = {"float64": {}, "float32": {}, "float16": {}}
 LACKS = {"bfloat16": "NumPy has no bfloat16"}
 
 

@@ -26,6 +26,10 @@ from gradcheck.cli._listener import Listener
 @click.option("--scale", metavar="FACTOR", help="Factor on all inputs.  [default: 1.0]")
 @click.option("--inputs", metavar="FILE", help="Inputs from a .json or .npz file instead of a seed.")
 @click.option("--timeout", metavar="SECONDS", help="For a backend to start, and again to answer.  [default: 120]")
+@click.option(
+    "--gate", metavar="NAME",
+    help="rounding: refuse what rounding cannot explain; proved: refuse proofs alone.  [default: rounding]",
+)  # fmt: skip
 @click.option("--no-build", is_flag=True, help="Never build an environment.")
 @click.option("--show-gradients", is_flag=True, help="Print the gradients also above k = 4, up to k = 16.")
 @click.option("--format", metavar="NAME", help="What goes to standard output: table or json.  [default: table]")

@@ -37,6 +37,18 @@ class Problem:
         """
         return checked_shapes(self.path, self.inputs, k)
 
+    def size_of(self, shapes: Mapping[str, Shape]) -> int:
+        """The size `k` at which the inputs have these shapes.
+
+        Raises:
+            ProblemError: there is none.
+        """
+        largest = max((size for shape in shapes.values() for size in shape), default=1)
+        for k in range(1, largest + 1):
+            if self.shapes(k) == dict(shapes):
+                return k
+        raise ProblemError(f"inputs of shapes {dict(shapes)}: expected those of {self.name}, {self.shapes(3)} at k = 3")
+
 
 def names() -> dict[str, Path]:
     """Every problem that is known by name, ours first, then those of installed distributions, with their files."""

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gradcheck.results import Backend, Report, RunVerdict, Verdict
+from gradcheck.results import Backend, Report, RunVerdict, Verdict, WrongStep
 
 SUFFIX = ".txt"
 LARGEST_SHOWN = 4  # k up to which gradients are printed without being asked for
@@ -42,17 +42,17 @@ def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
     console = Console(file=stream, highlight=False)
     case = report.case
     factor = "" if case.scale == 1 else f" × {case.scale:g}"
-    console.print(
-        f"[bold]{case.problem}[/bold]  k = {case.k}  seed {case.seed}  {case.dtype}  {case.distribution}{factor}"
+    drawn = (
+        f"{case.dtype}  given inputs" if case.seed is None else f"seed {case.seed}  {case.dtype}  {case.distribution}"
     )
+    console.print(f"[bold]{case.problem}[/bold]  k = {case.k}  {drawn}{factor}")
     for title, table in parts(report, console.width, show_gradients):
         console.print(Text(f"\n{title}", "bold"))  # not the table's own title, which is folded at the table's width
         console.print(table)
+    console.print()
     for backend in report.backends:
-        if backend.reason:
-            console.print(
-                Text(f"{backend.spec}: {backend.verdict}: {backend.reason}", STYLES.get(backend.verdict, OTHER_STYLE))
-            )
+        for line in findings(backend):
+            console.print(line)
     verdict = Text(f"{report.verdict}: {SENTENCES[report.verdict]}", STYLES.get(report.verdict, OTHER_STYLE))
     console.print(verdict)
     console.print(f"again: {case.replay}", soft_wrap=True)  # one line, to be copied
@@ -64,6 +64,8 @@ def parts(report: Report, width: int, show_gradients: bool) -> Iterator[tuple[st
     yield "Backends", backends(report, width)
     if any(backend.errors for backend in answered):
         yield "Largest error of each gradient", errors(answered)
+    if any(backend.errors for backend in answered):
+        yield "Smallest relative error that would have been caught in an entry", powers(answered)
     for columns in chunks(answered[:-1], width - 20, DIFFERENCE_WIDTH):
         yield "Largest absolute differences between backends", differences(report, answered, columns)
     if report.case.k <= LARGEST_SHOWN or show_gradients:
@@ -89,7 +91,7 @@ def backends(report: Report, width: int) -> Table:
             Text(backend.spec),
             Text(backend.version or "–"),
             Text(backend.verdict, STYLES.get(backend.verdict, OTHER_STYLE)),
-            number(backend.loss, 17 if width >= WIDE else 10),
+            number(backend.loss, 17 if width >= WIDE else 9),
             small(backend.loss_error),
             f"{backend.seconds.imported:.2f}" if backend.seconds else "–",
             f"{backend.seconds.first:.4f}" if backend.seconds else "–",
@@ -119,6 +121,47 @@ def errors(answered: list[Backend]) -> Table:
     return table
 
 
+def step(wrong: WrongStep) -> str:
+    """A wrong step in words."""
+    what = {"value": wrong.name, "loss": "the loss"}.get(wrong.kind, f"dL/d{wrong.name}")
+    share = f", {wrong.bad_entries} of {wrong.entries} entries" if wrong.entries > 1 else ""
+    return f"{what}{index(wrong.index)} = {number(wrong.got, 12)}, not {number(wrong.true, 12)}{share}"
+
+
+def powers(answered: list[Backend]) -> Table:
+    """The detection power of the check of each gradient, of the backend for which it is weakest."""
+    table = plain("gradient", "median entry", "99 % of entries", labels=1)
+    judged = [backend.errors for backend in answered if backend.errors]
+    for name in dict.fromkeys(name for errors in judged for name in errors):
+        checks = [errors[name].power for errors in judged if name in errors]
+        medians, percentiles = [check.median for check in checks], [check.percentile_99 for check in checks]
+        table.add_row(f"dL/d{name}", small(max(medians)), small(max(percentiles)))
+    return table
+
+
+def findings(backend: Backend) -> Iterator[Text | Table]:
+    """What a reader wants to know of a backend that does not agree: why, where it went wrong first, and how."""
+    style = STYLES.get(backend.verdict, OTHER_STYLE)
+    if backend.reason:
+        evidence = f" ({backend.evidence})" if backend.evidence else ""
+        yield Text(f"{backend.spec}: {backend.verdict}{evidence}: {backend.reason}", style)
+    first = backend.first_wrong
+    if first is None:
+        return
+    yield Text(f"  first wrong: {step(first)}")
+    for each in backend.wrong_steps:
+        if each != first:
+            yield Text(f"   also wrong: {step(each)}")
+    bad = {name: error for name, error in backend.errors.items() if error.bad_entries}
+    if bad:
+        table = plain("  worst entries", "got", "true", "|error|", "bound", "of bound", labels=1)
+        for name, error in bad.items():
+            for entry in error.worst:
+                numbers = (number(entry.got, 10), number(entry.true, 10), small(entry.error), small(entry.bound))
+                table.add_row(f"  dL/d{name}{index(entry.index)}", *numbers, small(entry.bound_ratio))
+        yield table
+
+
 def differences(report: Report, answered: list[Backend], columns: list[Backend]) -> Table:
     """The lower triangle of the matrix of largest absolute differences, for the loss and each gradient."""
     table = plain("", "", *(column.spec for column in columns))
@@ -141,7 +184,7 @@ def differences(report: Report, answered: list[Backend], columns: list[Backend])
 def gradients(shown: list[Backend], width: int) -> Table:
     """Every entry of every gradient, a column for each backend."""
     digits = min(17, width // max(len(shown), 1) - PADDING)
-    table = plain("", *(backend.spec for backend in shown))
+    table = plain("", *(backend.spec for backend in shown), labels=1)
     names = list(dict.fromkeys(name for backend in shown for name in backend.gradients or {}))
     for name in names:
         columns = [dict(entries((backend.gradients or {}).get(name))) for backend in shown]
@@ -174,9 +217,12 @@ def small(value: float | None) -> str:
     return "–" if value is None else "0" if value == 0 else f"{value:.1f}" if 0.1 <= value < 1000 else f"{value:.1e}"
 
 
-def plain(*names: str) -> Table:
-    """A table without vertical lines, which is legible in a pipe too; columns after the first two flush right."""
+def plain(*names: str, labels: int = 2) -> Table:
+    """A table without vertical lines, which is legible in a pipe too: labels to the left, then numbers."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for position, name in enumerate(names):
-        table.add_column(Text(name), justify="left" if position < 2 else "right", no_wrap=True)
+        if position < labels:
+            table.add_column(Text(name), overflow="fold")
+        else:
+            table.add_column(Text(name), justify="right", no_wrap=True)
     return table

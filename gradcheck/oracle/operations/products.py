@@ -33,7 +33,7 @@ class Bilinear:
     def __init__(self, combine: Callable[[Pairs], Array]) -> None:
         self.combine = combine
 
-    def terms(self, a: Term) -> int:  # noqa: ARG002
+    def terms(self, a: Term) -> int:
         """The number of terms in an entry of the result."""
         return 1
 
@@ -41,11 +41,11 @@ class Bilinear:
         """What rounding does to an entry, relative to the sum of its terms' magnitudes."""
         return format.sum_error(terms)
 
-    def relative_variance(self, format: Format, terms: int) -> float:  # noqa: ARG002
+    def relative_variance(self, format: Format, terms: int) -> float:
         """The variance of what rounding does to an entry, relative to the sum of the squares of its terms."""
         return (ROUNDING_DEVIATION * format.roundoff) ** 2
 
-    def worst(self, format: Format, result: Term, a: Term, b: Term) -> Array:  # noqa: ARG002
+    def worst(self, format: Format, result: Term, a: Term, b: Term) -> Array:
         """|A|Eb + Ea(|B|+Eb) + ρ(n)(|A|+Ea)(|B|+Eb) + 2nt (Higham 2002, section 3.5, for inexact operands).
 
         A is the large operand in practice, so its factors are left as they are.
@@ -61,7 +61,7 @@ class Bilinear:
         error += 2 * terms * format.underflow
         return error
 
-    def variance(self, format: Format, result: Term, a: Term, b: Term) -> Array:  # noqa: ARG002
+    def variance(self, format: Format, result: Term, a: Term, b: Term) -> Array:
         """(A∘A)sB² + sA²(B∘B + sB²) + κ(A∘A)(B∘B) + nλ², all errors being independent."""
         terms = self.terms(a)
         squares = square(b.size)

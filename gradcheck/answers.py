@@ -1,0 +1,47 @@
+"""What a backend answers to a case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # NumPy takes 60 ms: workers are started before it is loaded
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.floating[Any]]
+    Arrays = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Printed:
+    """How the numbers of an answer were rounded when they were printed: to decimals, or else to significant digits."""
+
+    decimals: int | None = None
+    significant: int | None = None
+
+    def half_unit(self, printed: Array) -> Array:
+        """Half a unit of the last printed place of each number: by so much printing may have changed it."""
+        import numpy as np
+
+        if self.decimals is not None:
+            return np.full(printed.shape, 0.5 * 10.0**-self.decimals)
+        assert self.significant is not None, "one of the two is given"
+        magnitude = np.maximum(np.abs(np.asarray(printed, np.float64)), np.finfo(np.float64).tiny)
+        return np.asarray(0.5 * 10.0 ** (np.floor(np.log10(magnitude)) - self.significant + 1))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The loss (shape ()), the gradients by input, and what is known of watched values and their adjoints, by name.
+
+    `seconds` is what computing it took; `printed` says how its numbers were rounded, where they were.
+    """
+
+    loss: Array
+    gradients: Arrays
+    values: Arrays = field(default_factory=dict)
+    adjoints: Arrays = field(default_factory=dict)
+    seconds: float | None = None
+    printed: Printed | None = None

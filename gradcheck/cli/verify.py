@@ -1,0 +1,36 @@
+"""`gradcheck verify`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("verify", short_help="Judge gradients that were computed elsewhere.")
+@click.argument("record", nargs=-1, required=True, metavar="RECORD...")
+@click.option("--gate", type=click.Choice(["rounding", "proved"]), default="rounding", show_default=True)
+@click.option("--format", metavar="NAME", default="table", show_default=True, help="table or json.")
+@click.option("--report", multiple=True, metavar="PATH", help="Write a report to a file too (one RECORD only).")
+@click.option("--show-gradients", is_flag=True, help="Print the gradients also above k = 4, up to k = 16.")
+def command(record: tuple[str, ...], gate: str, format: str, report: tuple[str, ...], show_gradients: bool) -> int:
+    r"""Judge gradients that were computed elsewhere: each RECORD is a .json or .npz file.
+
+    \b
+    It holds   problem   a problem's name, or the path of its file from the record's folder
+               inputs    the inputs by name
+               answers   by name: dtype, loss, gradients; and if known values and adjoints of
+                         watched values, and printed: {"decimals": 4} or {"significant": 8}
+    """
+    from pathlib import Path
+
+    from gradcheck import reports, verification
+    from gradcheck.errors import RequestError
+    from gradcheck.results import RunVerdict
+
+    if report and len(record) > 1:
+        raise RequestError(f"--report {report[0]}: {len(record)} records: expected one with --report")
+    outputs = reports.outputs(format, report)
+    found = [verification.verify(Path(path), gate) for path in record]
+    for each in found:
+        for output in outputs:
+            output.write(each, show_gradients)
+    return RunVerdict.of([backend.verdict for each in found for backend in each.backends]).exit_code
