@@ -11,6 +11,7 @@ import numpy as np
 from gradcheck.oracle.enclosure import Enclosure, Rows, bound_of, spread_of
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import Array, Shape
+from gradcheck.oracle.operations.base import total
 from gradcheck.oracle.running_error import (
     Arithmetic,
     Quantity,
@@ -21,6 +22,9 @@ from gradcheck.oracle.running_error import (
     whole,
 )
 from gradcheck.oracle.tape import Key, Tape
+
+BALL_BITS = 128
+"""Precision of the Arb balls: twice that of the widest middles."""
 
 Balls = Callable[[], Mapping[Key, Enclosure]]
 
@@ -41,11 +45,12 @@ class Output:
     for the float64 rounding of these. An infinite ``worst`` says that overflow was possible, or that nothing is known.
     """
 
-    def __init__(self, key: Key, result: Result, balls: Balls) -> None:
+    def __init__(self, key: Key, result: Result, balls: Balls, sharp: bool) -> None:
         self.shape: Shape = result.shape
         self._key = key
         self._result = result
         self._balls = balls
+        self._sharp = sharp  # our middles are sharper than the backend's values
 
     @property
     def enclosure(self) -> Enclosure:
@@ -81,12 +86,12 @@ class Output:
         return self._block(..., self._quantity)
 
     def _block(self, rows: Rows, quantity: Quantity) -> Block:
-        enclosure = Enclosure.of(quantity.middle, quantity.float64, quantity.radius)
-        if not np.max(enclosure.radius, initial=0.0) < np.inf:
+        enclosure, worst = Enclosure.of(quantity.middle, quantity.float64, quantity.radius), quantity.worst
+        if not self._sharp:
+            enclosure, worst = self._balls()[self._key].rows(rows), total(quantity.worst, quantity.radius)
+        elif not np.max(enclosure.radius, initial=0.0) < np.inf:
             enclosure = enclosure.completed(self._balls()[self._key].rows(rows))
-        return Block(
-            rows, enclosure, bound_of(quantity.worst, quantity.shape), spread_of(quantity.variance, quantity.shape)
-        )
+        return Block(rows, enclosure, bound_of(worst, quantity.shape), spread_of(quantity.variance, quantity.shape))
 
 
 class Analysis(Mapping[Key, Output]):
@@ -120,7 +125,8 @@ def analyse(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Analysis
 
     Returns:
         For each key of ``tape.outputs`` an Output. Enclosures are computed in float64 for narrower formats, in
-        longdouble for float64, and in Arb balls for entries that are out of their range.
+        longdouble for float64, and in Arb balls for entries that are out of their range, or where the platform's
+        longdouble is no wider than float64.
     """
     arithmetic = _arithmetic(format)
     walk = Walk(tape, inputs, arithmetic)
@@ -131,10 +137,11 @@ def analyse(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Analysis
     def balls() -> Mapping[Key, Enclosure]:
         from gradcheck.oracle.balls import enclose  # importing flint takes 30 ms
 
-        return enclose(tape, inputs)
+        return enclose(tape, inputs, BALL_BITS)
 
-    outputs = {key: Output(key, walk.results[index], balls) for key, index in tape.outputs.items()}
-    return Analysis(outputs, arithmetic.own.bits)
+    sharp = arithmetic.own.roundoff < format.roundoff
+    outputs = {key: Output(key, walk.results[index], balls, sharp) for key, index in tape.outputs.items()}
+    return Analysis(outputs, arithmetic.own.bits if sharp else BALL_BITS)
 
 
 def _arithmetic(format: Format) -> Arithmetic:

@@ -13,10 +13,8 @@ from gradcheck.oracle.enclosure import Enclosure
 from gradcheck.oracle.operations import Array
 from gradcheck.oracle.tape import Key, Node, Tape
 
-BITS = 128
 
-
-def walk(tape: Tape, inputs: Mapping[str, Array], bits: int = BITS) -> dict[Key, Array]:
+def walk(tape: Tape, inputs: Mapping[str, Array], bits: int) -> dict[Key, Array]:
     """Evaluate a tape in ball arithmetic.
 
     Args:
@@ -34,7 +32,7 @@ def walk(tape: Tape, inputs: Mapping[str, Array], bits: int = BITS) -> dict[Key,
     return {key: results[index] for key, index in tape.outputs.items()}
 
 
-def enclose(tape: Tape, inputs: Mapping[str, Array], bits: int = BITS) -> dict[Key, Enclosure]:
+def enclose(tape: Tape, inputs: Mapping[str, Array], bits: int) -> dict[Key, Enclosure]:
     """Evaluate a tape in ball arithmetic, and round outwards to float64: unbounded where beyond its range."""
     with ctx.workprec(bits):
         return {key: _enclosure(balls) for key, balls in walk(tape, inputs, bits).items()}

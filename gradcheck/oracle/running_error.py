@@ -98,6 +98,7 @@ class Arithmetic:
         wider = replace(
             own,
             name="longdouble",
+            bits=np.finfo(np.longdouble).nmant + 1,
             roundoff=roundoff,
             accumulator_roundoff=roundoff,
             function_roundoff=2 * roundoff,

@@ -31,29 +31,39 @@ Rule = Callable[..., Errors]
 
 def _at_doubt(term: Term) -> Term:
     """The term with its variance turned into an error of ``DOUBT`` standard deviations."""
-    if term.error is None or term.error.dtype == bool:
-        return term
-    return term._replace(error=DOUBT * np.sqrt(term.error))
-
-
-def _likely(worst: Rule) -> Rule:
-    """The variance of a choice: its worst case if no operand is off by more than ``DOUBT`` standard deviations."""
-
-    def variance(format: Format, result: Term, *terms: Term) -> Errors:
-        error = worst(format, result, *map(_at_doubt, terms))
-        return error if error is None or error.dtype == bool else np.square(error / DOUBT)
-
-    return variance
+    return term if term.error is None else term._replace(error=DOUBT * np.sqrt(term.error))
 
 
 def _choice(
     name: str, value: Callable[..., Array], gradients: Callable[..., Any], worst: Rule, **more: Any
 ) -> Operation:
-    return Operation(name, value, gradients, worst, _likely(worst), **more)
+    """A choice that moves no further than its operands do, ``DOUBT`` standard deviations included."""
+
+    def variance(format: Format, result: Term, *terms: Term) -> Errors:
+        error = worst(format, result, *map(_at_doubt, terms))
+        return None if error is None else np.square(error / DOUBT)
+
+    return Operation(name, value, gradients, worst, variance, **more)
 
 
-def _no_gradients(*variables: Variable) -> tuple[None, ...]:
-    return (None,) * (len(variables) - 2)
+def _comparison(name: str, value: Callable[..., Array], doubt: Rule, **more: Any) -> Operation:
+    """A condition for ``where``: its error is the doubt, and its variance the number of coins to toss.
+
+    None where the operands are more than ``DOUBT`` standard deviations apart, else one; infinitely many where underflow
+    is what leaves the question open, since that strikes all entries alike.
+    """
+
+    def coins(format: Format, result: Term, *terms: Term) -> Errors:
+        open_ = doubt(format, result, *map(_at_doubt, terms))
+        if open_ is None:
+            return None
+        underflows = reduce(np.maximum, [term.size for term in terms]) <= DOUBT * format.normal
+        return np.where(open_, np.where(underflows, np.inf, 1.0), 0.0)
+
+    def no_gradients(_gradient: Variable, _result: Variable, *operands: Variable) -> tuple[None, ...]:
+        return (None,) * len(operands)
+
+    return Operation(name, value, no_gradients, doubt, coins, compares=True, **more)
 
 
 def _comparison_doubt(_format: Format, _result: Term, a: Term, b: Term) -> Errors:
@@ -80,30 +90,13 @@ def _compare_balls(decide: Callable[[Any, Any], bool], refute: Callable[[Any, An
     return compare
 
 
-GREATER = _choice(
-    "greater",
-    np.greater,
-    _no_gradients,
-    _comparison_doubt,
-    ball=_compare_balls(lambda a, b: a > b, lambda a, b: a <= b),
-    compares=True,
+GREATER = _comparison(
+    "greater", np.greater, _comparison_doubt, ball=_compare_balls(lambda a, b: a > b, lambda a, b: a <= b)
 )
-GREATER_EQUAL = _choice(
-    "greater_equal",
-    np.greater_equal,
-    _no_gradients,
-    _comparison_doubt,
-    ball=_compare_balls(lambda a, b: a >= b, lambda a, b: a < b),
-    compares=True,
+GREATER_EQUAL = _comparison(
+    "greater_equal", np.greater_equal, _comparison_doubt, ball=_compare_balls(lambda a, b: a >= b, lambda a, b: a < b)
 )
-WINS = _choice(
-    "wins",
-    np.greater,
-    _no_gradients,
-    _tie_doubt,
-    ball=_compare_balls(lambda a, b: a > b, lambda a, b: a < b),
-    compares=True,
-)
+WINS = _comparison("wins", np.greater, _tie_doubt, ball=_compare_balls(lambda a, b: a > b, lambda a, b: a < b))
 """Whose gradient a maximum takes."""
 
 
@@ -119,12 +112,12 @@ def _where_worst(_format: Format, _result: Term, condition: Term, a: Term, b: Te
 
 
 def _where_variance(_format: Format, _result: Term, condition: Term, a: Term, b: Term) -> Errors:
-    """The branch's s²; in doubt the larger, and (a−b)²/4, the most that the toss of a coin between a and b can have."""
+    """The branch's s²; in doubt the larger, and for each coin (a−b)²/4, the variance of an even toss."""
     taken = _where_worst(_format, _result, Term(condition.source), a, b)
     if condition.error is None or not condition.error.any():
         return taken
-    either = np.maximum(a.errors, b.errors) + np.square(a.middle - b.middle) / 4
-    return either if taken is None else np.where(condition.error, either, taken)
+    either = np.maximum(a.errors, b.errors) + condition.error * np.square(a.middle - b.middle) / 4
+    return np.where(condition.error > 0, either, 0.0 if taken is None else taken)
 
 
 def _where_ball(condition: Array, a: Array, b: Array) -> Array:
@@ -191,14 +184,8 @@ def _peak(axes: tuple[int, ...]) -> Operation:
         certain, open_, beaten_ = (np.array(decision, dtype=object) for decision in (True, None, False))
         return np.where(contenders, np.where(alone, certain, open_), beaten_)
 
-    return _choice(
-        "peak",
-        lambda a: np.equal(a, np.max(a, axis=axes, keepdims=True)),
-        _no_gradients,
-        doubt,
-        shape=lambda shape: shape,
-        ball=ball,
-        compares=True,
+    return _comparison(
+        "peak", lambda a: np.equal(a, np.max(a, axis=axes, keepdims=True)), doubt, shape=lambda shape: shape, ball=ball
     )
 
 

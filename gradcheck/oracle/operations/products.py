@@ -20,6 +20,7 @@ from gradcheck.oracle.operations.base import (
     apply,
     square,
     structural,
+    summing_variance,
     word,
 )
 
@@ -87,12 +88,14 @@ class MatrixProduct(Bilinear):
 
     def relative_variance(self, format: Format, terms: int) -> float:
         """κ = (0.6u)²(1+n/2) of the accumulator, and two roundings of operands."""
-        summing = (1 + terms / 2) * format.accumulator_roundoff**2
+        summing = (1 + summing_variance(terms)[0]) * format.accumulator_roundoff**2
         return ROUNDING_DEVIATION**2 * (summing + 2 * format.operand_rounding**2)
 
     def variance(self, format: Format, result: Term, a: Term, b: Term) -> Array:
-        """The same, and (0.6u·v)² for the rounding of the result."""
-        return super().variance(format, result, a, b) + np.square(ROUNDING_DEVIATION * format.roundoff * result.size)
+        """The same, and (0.6u·v)² for the rounding of the result, (0.6u·v)²n/3 for that of the accumulator."""
+        sums = summing_variance(self.terms(a))[1] * format.accumulator_roundoff**2
+        relative = ROUNDING_DEVIATION**2 * (format.roundoff**2 + sums)
+        return super().variance(format, result, a, b) + relative * square(result.size)
 
     def partial_sums(self, a: Term, b: Term) -> Array:
         """(|A|+Ea)(|B|+Eb)."""

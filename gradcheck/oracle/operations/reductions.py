@@ -18,6 +18,7 @@ from gradcheck.oracle.operations.base import (
     apply,
     square,
     structural,
+    summing_variance,
     word,
 )
 
@@ -57,8 +58,9 @@ def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
         return local if a.error is None else local + value(a.error)
 
     def variance(format: Format, result: Term, a: Term) -> Errors:
-        """Σs² + (0.6u)²((n/2)Σv² + (Σv)²)."""
-        summing = terms(a) / 2 * value(square(a.size)) + square(result.size)
+        """Σs² + (0.6u)²((n/2)Σv² + (1+n/3)(Σv)²); see ``summing_variance``."""
+        squares, sums = summing_variance(terms(a))
+        summing = squares * value(square(a.size)) + (1 + sums) * square(result.size)
         local = (ROUNDING_DEVIATION * format.roundoff) ** 2 * summing + format.variance_floor
         return local if a.error is None else local + value(a.error)
 
