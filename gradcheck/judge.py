@@ -170,10 +170,10 @@ def wrong_step(key: Key, finding: Finding) -> WrongStep:
 def sentence(key: Key, finding: Finding) -> str:
     """What is wrong first, in one line."""
     what = described(*key)
-    entries = f"{finding.bad} of {finding.entries} entries" if finding.entries > 1 else "it"
+    where = f" in {finding.bad} of {finding.entries} entries" if finding.entries > 1 else ""
     if finding.proved:
-        return f"{what} is proved wrong in {entries}"
-    return f"{what} is off by up to {finding.largest_spread_ratio:.3g} standard deviations of rounding in {entries}"
+        return f"{what} is proved wrong{where}"
+    return f"{what} is off by up to {finding.largest_spread_ratio:.3g} standard deviations of rounding{where}"
 
 
 def described(kind: str, name: str | None) -> str:

@@ -120,7 +120,7 @@ def test_exit_codes(gradcheck: Command, words: tuple[str, ...], code: int) -> No
         (("run", "--report", "r.xml"), "report 'r.xml': unknown ending: expected one of .json, .txt"),
         (("run", "--report", "no/r.json"), "report 'no/r.json': no folder 'no'"),
         (("run", "--config", "none.toml"), "config 'none.toml': No such file"),
-        (("run", "--inputs", "none.json"), "inputs 'none.json': No such file"),
+        (("run", "--inputs", "none.json"), "'none.json': No such file"),
         (("run", "--scale", "1e39", "--dtype", "float32"), "scale 1e+39: uniform inputs overflow float32"),
         (("rn",), "No such command 'rn'"),
     ],
