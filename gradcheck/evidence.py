@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,62 +16,86 @@ from gradcheck.oracle import Format, Output, Stage
 from gradcheck.results import ArrayError, Entry, Power
 
 Array = npt.NDArray[np.floating[Any]]
+Mask = npt.NDArray[np.bool_]
 
 # No correct entry came near it in millions (benchmarks/false_alarms.py); what a worst bound must allow is far above it.
 SPREADS = 32
 WORST_SHOWN = 5
 # The power of a check is measured on so many entries of an array, evenly spaced: all of them in a small one.
 MEASURED = 1 << 16
+SMALLEST = 5e-324  # added to what is divided by, so that no error is 0 units of a bound of 0
 EXPONENT_BITS = np.int64(0x7FF0_0000_0000_0000)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Check:
-    """One comparison of a block of entries, flat float64 arrays: an error beyond `bound` is a proof.
+    """One comparison of a block of entries, float64 arrays: an error beyond `bound` is a proof of a wrong entry.
 
-    Beyond `limit` it is more than rounding does. Where they are infinite, nothing is known.
+    `limit` is how far rounding explains an error; it counts where `limited`. Where they are infinite, nothing is known.
     """
 
     true: Array
     error: Array
     bound: Array
-    spread: Array
     limit: Array
+    limited: bool
 
-    @property
-    def bad(self) -> npt.NDArray[np.bool_]:
-        """Where the entry is refused."""
-        return self.proved | self.beyond
-
-    @property
-    def proved(self) -> npt.NDArray[np.bool_]:
-        """Where the error is a proof; written so that NaN is one."""
-        return np.isfinite(self.bound) & ~(self.error <= self.bound)
-
-    @property
-    def beyond(self) -> npt.NDArray[np.bool_]:
-        """Where the error is more than rounding does."""
-        return np.isfinite(self.limit) & ~(self.error <= self.limit)
-
-    @property
+    @cached_property
     def threshold(self) -> Array:
-        """The smallest error that would have been refused."""
-        return np.minimum(self.bound, self.limit)
+        """The largest error that is not refused."""
+        return np.minimum(self.bound, self.limit) if self.limited else self.bound
+
+    @cached_property
+    def refused(self) -> Mask:
+        """Where the error is beyond it; written so that NaN is, where anything is known."""
+        refused = ~(self.error <= self.threshold)
+        return refused & np.isfinite(self.threshold) if refused.any() else refused
+
+    @property
+    def proved(self) -> Mask:
+        """Where the error is a proof."""
+        return self.refused & np.isfinite(self.bound) & ~(self.error <= self.bound)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
-    """Some entries of an array, flat: what was got, and the checks on them, from end to end or of the step or both."""
+    """Some rows of an array, from `row` on: what was got, and its checks, from end to end or of the step or both."""
 
-    first: int
+    row: int
     got: Array
     whole: Check | None
     step: Check | None
 
-    @property
+    @cached_property
     def checks(self) -> list[Check]:
-        """The checks that there are, from end to end first: that one's error is what is reported."""
+        """The checks that there are; the first one's error is what is reported."""
         return [check for check in (self.whole, self.step) if check is not None]
+
+    @cached_property
+    def threshold(self) -> Array:
+        """The largest error that no check refuses."""
+        first, *others = (check.threshold for check in self.checks)
+        return np.minimum(first, others[0]) if others else first
+
+    @cached_property
+    def refused(self) -> Mask:
+        """Where a check refuses."""
+        first, *others = (check.refused for check in self.checks)
+        return first | others[0] if others else first
+
+    def entry(self, number: int, check: Check) -> Entry:
+        """One entry as a check sees it; `number` counts the block's entries."""
+        position = np.unravel_index(number, self.got.shape)
+        true, error, bound = (np.broadcast_to(each, self.got.shape) for each in (check.true, check.error, check.bound))
+        index = tuple(map(int, position))
+        return Entry(
+            index=(index[0] + self.row, *index[1:]) if index else (),
+            got=float(self.got[position]),
+            true=float(true[position]),
+            error=float(error[position]),
+            bound=float(bound[position]),
+            bound_ratio=float(error[position] / (bound[position] + SMALLEST)),
+        )
 
 
 @dataclass
@@ -78,72 +103,70 @@ class Finding:
     """What was found in one array; blocks are added to it.
 
     Attributes:
-        threshold: the largest error that every check, from end to end and of the step, would have let pass.
-        step_threshold: the same of the step alone.
+        format: of the backend.
+        shape: of the array.
+        measured: whether errors are measured everywhere; else the array is only held against its thresholds.
+        bad, proved: how many entries are refused, and how many of them by a proof.
+        worst: the worst of them; an error is reported from end to end where that is known.
+        step_bad, step_worst: the same by the check of the step alone.
+        threshold, step_threshold: the largest error in any entry that no check, and that the step's check, would refuse.
         largest_true: the largest magnitude of a true value.
+        closest: the entry with the largest error in units of its bound.
     """
 
     format: Format
     shape: tuple[int, ...]
+    measured: bool
     entries: int = 0
     bad: int = 0
     proved: int = 0
+    worst: list[Entry] = field(default_factory=list)
+    step_bad: int = 0
+    step_worst: list[Entry] = field(default_factory=list)
+    threshold: float = 0.0
+    step_threshold: float = 0.0
+    largest_true: float = 0.0
     largest_error: float = 0.0
     largest_ulp: float = 0.0
     largest_spread_ratio: float = 0.0
-    largest_true: float = 0.0
-    threshold: float = 0.0
-    step_threshold: float = 0.0
-    step_bad: int = 0
-    step_worst: list[Entry] = field(default_factory=list)
-    worst: list[Entry] = field(default_factory=list)
+    closest: Entry | None = None
     powers: list[Array] = field(default_factory=list)
 
     def add(self, block: Block) -> None:
         """Take a block into account."""
-        reported = block.checks[0]
-        bad = np.logical_or.reduce([check.bad for check in block.checks])
-        threshold = np.minimum.reduce([check.threshold for check in block.checks])
-        size = np.abs(reported.true)
+        size = np.abs(block.checks[0].true)
         self.entries += block.got.size
-        self.bad += int(np.count_nonzero(bad))
-        self.proved += int(np.count_nonzero(np.logical_or.reduce([check.proved for check in block.checks])))
-        self.largest_error = _larger(self.largest_error, reported.error)
-        self.largest_ulp = _larger(self.largest_ulp, reported.error / ulp(size, self.format))
-        self.largest_spread_ratio = max([self.largest_spread_ratio, *map(_spread_ratio, block.checks)])
         self.largest_true = _larger(self.largest_true, size)
-        self.threshold = _larger(self.threshold, threshold)
-        self.worst = self._worst([*self.worst, *self._entries(block, reported, bad)])
+        self.threshold = _larger(self.threshold, block.threshold)
         if block.step is not None:
             self.step_threshold = _larger(self.step_threshold, block.step.threshold)
-            self.step_bad += int(np.count_nonzero(block.step.bad))
-            self.step_worst = self._worst([*self.step_worst, *self._entries(block, block.step, block.step.bad)])
+        if block.refused.any():
+            self._refuse(block)
+        if self.measured and block.got.size:
+            self._measure(block, size)
+
+    def _refuse(self, block: Block) -> None:
+        self.bad += int(np.count_nonzero(block.refused))
+        self.proved += int(np.count_nonzero(np.logical_or.reduce([check.proved for check in block.checks])))
+        self.largest_spread_ratio = max([self.largest_spread_ratio, *map(_spread_ratio, block.checks)])
+        self.worst = _worst([*self.worst, *_refused(block, block.checks[0], block.refused)])
+        if block.step is not None and block.step.refused.any():
+            self.step_bad += int(np.count_nonzero(block.step.refused))
+            self.step_worst = _worst([*self.step_worst, *_refused(block, block.step, block.step.refused)])
+
+    def _measure(self, block: Block, size: Array) -> None:
+        check = block.checks[0]
+        self.largest_error = _larger(self.largest_error, check.error)
+        self.largest_ulp = _larger(self.largest_ulp, check.error / ulp(size, self.format))
+        self.largest_spread_ratio = max(self.largest_spread_ratio, _spread_ratio(check))
+        number = int(np.argmax(check.error / (check.bound + SMALLEST)))  # the first NaN, if there is one
+        self.closest = _worst([block.entry(number, check), *([self.closest] if self.closest else [])])[0]
         stride = -(-math.prod(self.shape) // MEASURED)
-        self.powers.append((threshold / size)[-block.first % stride :: stride])
-
-    def _entries(self, block: Block, check: Check, bad: npt.NDArray[np.bool_]) -> Iterator[Entry]:
-        """Those with the largest errors in units of their bounds: one of the block, and the worst of its bad ones."""
-        ratios = np.nan_to_num(_ratio(check.error, check.bound), nan=np.inf)
-        numbers = {int(np.argmax(ratios))} if ratios.size else set()
-        if bad.any():
-            numbers |= _largest(np.where(bad, ratios, -1.0), int(np.count_nonzero(bad)))
-        for number in sorted(numbers):
-            yield Entry(
-                index=tuple(int(each) for each in np.unravel_index(block.first + number, self.shape)),
-                got=float(block.got[number]),
-                true=float(check.true[number]),
-                error=float(check.error[number]),
-                bound=float(check.bound[number]),
-                bound_ratio=float(ratios[number]),
-                bad=bool(bad[number]),
-            )
-
-    def _worst(self, entries: list[Entry]) -> list[Entry]:
-        return sorted(entries, key=lambda entry: (entry.bad, entry.bound_ratio), reverse=True)[:WORST_SHOWN]
+        self.powers.append(block.threshold.ravel()[::stride] / size.ravel()[::stride])
 
     @property
     def reach(self) -> float:
-        """What a check has to be narrower than to have power: the largest value, or what is underflow's alone.
+        """What a threshold has to be below to have power: the largest value, or what is underflow's alone.
 
         Below λ/u the absolute error λ of an underflow is no larger than a rounding error.
         """
@@ -166,34 +189,42 @@ class Finding:
 
     def record(self) -> ArrayError:
         """What a report says of it."""
-        worst = self.worst[0]
+        assert self.closest is not None, "a gradient is measured, and has entries"
         return ArrayError(
             max_abs=self.largest_error,
             max_ulp=self.largest_ulp,
-            max_bound_ratio=worst.bound_ratio,
+            max_bound_ratio=self.closest.bound_ratio,
             max_spread_ratio=self.largest_spread_ratio,
-            worst_index=worst.index,
-            got=worst.got,
-            true=worst.true,
-            bound=worst.bound,
+            worst_index=self.closest.index,
+            got=self.closest.got,
+            true=self.closest.true,
+            bound=self.closest.bound,
             bad_entries=self.bad,
             entries=self.entries,
-            worst=tuple(entry for entry in self.worst if entry.bad),
+            worst=tuple(self.worst),
             power=self.power(),
         )
 
     def power(self) -> Power:
         """The smallest relative error that would have been caught, over the entries whose true value is not 0."""
         caught = np.concatenate(self.powers)
-        caught = caught[~np.isnan(caught) & (caught < np.inf)]
+        caught = caught[caught < np.inf]
         if not caught.size:
             return Power(median=math.inf, percentile_99=math.inf)
-        median, high = np.quantile(caught, (0.5, 0.99))
-        return Power(median=float(median), percentile_99=float(high))
+        caught.sort()
+        last = caught.size - 1
+        return Power(median=float(caught[last // 2]), percentile_99=float(caught[math.ceil(0.99 * last)]))
 
 
 def examine(
-    got: Array, output: Output | None, step: Stage | None, slack: Array | None, format: Format, with_limits: bool
+    got: Array,
+    output: Output | None,
+    step: Stage | None,
+    slack: Array | None,
+    format: Format,
+    *,
+    limited: bool,
+    measured: bool,
 ) -> Finding:
     """Hold one array of an answer against what the oracle allows.
 
@@ -203,65 +234,68 @@ def examine(
         step: what is known of it from the answer's own earlier values, if that shall count.
         slack: how much printing may have changed each entry, if the answer was rounded for print.
         format: of the backend.
-        with_limits: whether errors beyond rounding, short of a proof, count.
+        limited: whether errors beyond rounding, short of a proof, count.
+        measured: whether errors shall be measured.
     """
-    finding = Finding(format, got.shape)
+    finding = Finding(format, got.shape, measured)
     with np.errstate(all="ignore"):
-        for block in _blocks(got, output, step, slack, with_limits):
+        for block in _blocks(got, output, step, slack, limited):
             finding.add(block)
     return finding
 
 
 def _blocks(
-    got: Array, output: Output | None, step: Stage | None, slack: Array | None, with_limits: bool
+    got: Array, output: Output | None, step: Stage | None, slack: Array | None, limited: bool
 ) -> Iterator[Block]:
     """Both partitions are by rows in the same blocks, since both depend on the shape alone."""
     outputs = output.blocks() if output is not None else itertools.repeat(None)
     steps = step.blocks() if step is not None else itertools.repeat(None)
-    first = 0
+    row = 0
     for known, stepped in zip(outputs, steps):  # noqa: B905 (one of them may be endless)
         whole = walked = None
         if known is not None:
             rows, enclosure = known.rows, known.enclosure
             allowed = enclosure.radius if slack is None else enclosure.radius + slack[rows]
             error = np.abs(enclosure.distance(got[rows]))
-            whole = _check(enclosure.high, error, known.worst + allowed, known.spread, allowed, with_limits)
+            limit = SPREADS * known.spread + allowed
+            whole = Check(enclosure.high, error, known.worst + allowed, limit, limited)
         if stepped is not None:
             rows, stage = stepped
-            walked = _check(stage.expected, stage.error, stage.bound, stage.spread, np.zeros(()), with_limits)
-        part = np.asarray(got[rows], np.float64).ravel()
-        yield Block(first, part, whole, walked)
-        first += part.size
-
-
-def _check(true: Array, error: Array, bound: Array, spread: Array, allowed: Array, with_limits: bool) -> Check:
-    limit = SPREADS * spread + allowed if with_limits else np.asarray(np.inf)
-    return Check(*(np.broadcast_to(array, error.shape).ravel() for array in (true, error, bound, spread, limit)))
+            walked = Check(stage.expected, stage.error, stage.bound, SPREADS * stage.spread, limited)
+        part = got[rows]
+        yield Block(row, part, whole, walked)
+        row += part.shape[0] if part.shape else 1
 
 
 def ulp(size: Array, format: Format) -> Array:
-    """The unit in the last place of magnitudes in float64 (the distance to the next number above, in `format`)."""
-    # A float64's exponent bits alone are the power of two below it.
+    """The unit in the last place of float64 magnitudes: the distance to the next number above, in `format`."""
+    # The exponent bits of a float64 alone are the power of two below it.
     powers = (np.ascontiguousarray(size).view(np.int64) & EXPONENT_BITS).view(np.float64)
     return np.maximum(powers, format.normal) * (2 * format.roundoff)
 
 
-def _ratio(error: Array, unit: Array) -> Array:
-    """Errors in some unit; no error is 0 in every unit."""
-    return np.where(error == 0, 0.0, error / unit)
+def _refused(block: Block, check: Check, refused: Mask) -> Iterator[Entry]:
+    """The refused entries of a block with the largest errors in units of their bounds."""
+    ratios = np.nan_to_num(np.where(refused, check.error / (check.bound + SMALLEST), -1.0), nan=np.inf)
+    few = min(int(np.count_nonzero(refused)), WORST_SHOWN)
+    for number in np.argpartition(ratios, -few, axis=None)[-few:]:
+        yield block.entry(int(number), check)
+
+
+def _worst(entries: list[Entry]) -> list[Entry]:
+    """The worst entries; NaN is worse than all, and of equals the first in the array comes first."""
+    return sorted(entries, key=lambda entry: (not math.isnan(entry.error), -entry.bound_ratio, entry.index))[
+        :WORST_SHOWN
+    ]
 
 
 def _spread_ratio(check: Check) -> float:
-    ratios = _ratio(check.error, check.spread)
-    return float(np.max(ratios[np.isfinite(ratios)], initial=0.0))
+    """The largest error in standard deviations, counting the reference's own radius as a part of these."""
+    ratio = float((check.error / (check.limit + SMALLEST)).max(initial=0.0)) * SPREADS
+    return 0.0 if math.isnan(ratio) else ratio
 
 
 def _larger(known: float, candidates: Array) -> float:
     """The largest, NaN if one of them is."""
-    return float(np.maximum(known, np.max(candidates, initial=0.0)))
-
-
-def _largest(ratios: Array, count: int) -> set[int]:
-    """The positions of the largest few."""
-    few = min(count, WORST_SHOWN)
-    return {int(number) for number in np.argpartition(ratios, -few)[-few:]}
+    highest = float(candidates.max(initial=0.0))
+    return known if highest <= known or math.isnan(known) else highest

@@ -123,9 +123,11 @@ def examined(answer: Answer, truth: Truth, gate: str) -> Iterator[tuple[Key, Fin
         got = entry(answer, key)
         if got is not None:
             step = steps.get(key)
-            output = truth.analysis[key] if step is None or key[0] in ("loss", "gradient") else None
+            measured = key[0] in ("loss", "gradient")
+            output = truth.analysis[key] if step is None or measured else None
             slack = answer.printed.half_unit(got) if answer.printed else None
-            yield key, examine(got, output, step, slack, truth.format, gate == "rounding")
+            limited = gate == "rounding"
+            yield key, examine(got, output, step, slack, truth.format, limited=limited, measured=measured)
 
 
 def entry(answer: Answer, key: Key) -> Array | None:

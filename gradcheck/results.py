@@ -79,7 +79,6 @@ class Entry(Record, frozen=True, kw_only=True):
     error: Number
     bound: Number
     bound_ratio: Number
-    bad: bool
 
 
 class Power(Record, frozen=True, kw_only=True):
