@@ -214,7 +214,7 @@ def _mark_overflow(format: Format, operation: Operation, result: Quantity, terms
     sizes = np.abs(sizes)
     lost = ~(sizes + result.worst <= format.safe_largest)
     result.worst = np.where(lost, np.inf, result.worst)
-    result.variance = np.where(lost, np.inf, result.variance)  # type: ignore[arg-type]
+    result.variance = np.where(lost, np.inf, 0.0 if result.variance is None else result.variance)
 
 
 def _kink(operation: Operation, operands: Sequence[Quantity], shape: Shape) -> Array | None:

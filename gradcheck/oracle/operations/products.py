@@ -117,7 +117,7 @@ _MATRIX = MatrixProduct(lambda pairs: reduce(np.add, [left @ right for left, rig
 
 def _matrix_value(a: Array, b: Array) -> Array:
     if a.dtype == np.longdouble and b.ndim == 1:
-        return np.asarray((a * b).sum(axis=-1))  # NumPy's matmul has no BLAS for longdouble, and dislikes strides
+        return np.asarray(np.einsum("...j,j->...", a, b))  # without BLAS, twice as fast as matmul on a transpose
     return np.asarray(np.matmul(a, b))
 
 
