@@ -157,10 +157,10 @@ def test_importing_the_oracle_does_not_import_flint():
 
 def test_overflow_behind_a_likely_branch_is_unbounded():
     """The branch is open under the worst case only, so that the result has a worst error and no variance."""
-    tape = record(lambda ops, a, b: ops.where(ops.sum(a) > 0, b, -b) * 2.0, {"a": (400,), "b": ()}, ("b",))
+    tape = record(lambda ops, a, b: ops.sum(ops.where(ops.sum(a) > 0, b, -b)), {"a": (400,), "b": (2,)}, ("b",))
     a = np.full(400, 1.0)
     a[:200] = -1.0
     a[0] += 2.0**-10
-    analysis = analyse(tape, {"a": a.astype(np.float32), "b": np.float32(3e38)}, Format.of("float32"))
+    analysis = analyse(tape, {"a": a.astype(np.float32), "b": np.full(2, 3e38, np.float32)}, Format.of("float32"))
     assert np.isinf(analysis["loss", None].worst)
     assert np.isinf(analysis["loss", None].spread)
