@@ -182,15 +182,20 @@ def evaluate(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Qu
         result = Quantity(_middle(arithmetic, operation, operands))
         if arithmetic.radii:
             terms = [Term(operand, operand.radius) for operand in operands]
-            result.radius = operation.worst(arithmetic.own, Term(result), *terms)
+            result.radius = _spread_out(operation.worst(arithmetic.own, Term(result), *terms), result.shape)
         terms = [Term(operand, operand.variance) for operand in operands]
-        result.variance = operation.variance(arithmetic.backend, Term(result), *terms)
+        result.variance = _spread_out(operation.variance(arithmetic.backend, Term(result), *terms), result.shape)
         terms = [Term(operand, operand.worst) for operand in operands]
-        result.worst = operation.worst(arithmetic.distance, Term(result), *terms)
+        result.worst = _spread_out(operation.worst(arithmetic.distance, Term(result), *terms), result.shape)
         if result.worst is not None and not operation.compares:
             _mark_overflow(arithmetic.backend, operation, result, terms)
         result.kink = _kink(operation, operands, result.middle.shape)
     return result
+
+
+def _spread_out(errors: Errors, shape: Shape) -> Errors:
+    """Errors that come from a broadcast operand alone, as many as there are entries."""
+    return errors if errors is None or errors.shape == shape else np.broadcast_to(errors, shape)
 
 
 def _middle(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Quantity]) -> Array:
