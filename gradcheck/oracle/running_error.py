@@ -245,7 +245,10 @@ def _stacked(blocks: Sequence[Quantity]) -> Quantity:
         if all(part is None for part in parts):
             return None
         return np.concatenate(
-            [np.zeros(block.middle.shape) if part is None else part for block, part in zip(blocks, parts, strict=True)]
+            [
+                np.zeros(block.shape, dtype=bool) if part is None else part
+                for block, part in zip(blocks, parts, strict=True)
+            ]
         )
 
     return Quantity(
