@@ -129,6 +129,12 @@ class Deferred:
 Result = Quantity | Deferred
 
 
+def kink_of(result: Result) -> Array | None:
+    """The kinks of a result, which is not evaluated where there can be none."""
+    sources = [result] if isinstance(result, Quantity) else result.operands
+    return None if all(source.kink is None for source in sources) else whole(result).kink
+
+
 def whole(result: Result) -> Quantity:
     """A result with all its rows, evaluated by blocks of rows of the (large) first operand."""
     if isinstance(result, Quantity):

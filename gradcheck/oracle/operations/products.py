@@ -195,7 +195,7 @@ def transpose(a: Variable) -> Variable:
 
 @word
 def matmul(a: Variable, b: Variable) -> Variable:
-    """The product A B of vectors and matrices; a matrix stands on the left of a vector, so that rows can be taken one by one."""
+    """The product A B of vectors and matrices; a matrix stands left of a vector, so that it can be cut into rows."""
     if isinstance(a, Variable) and isinstance(b, Variable) and a.ndim == 1 and b.ndim == 2:
         a, b = transpose(b), a
     return apply(MATMUL, a, b)
