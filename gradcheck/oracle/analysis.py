@@ -18,6 +18,7 @@ from gradcheck.oracle.running_error import (
     Result,
     Walk,
     has_extended_precision,
+    kink_of,
     row_blocks,
     whole,
 )
@@ -70,7 +71,7 @@ class Output:
     @property
     def kink(self) -> Array | None:
         """Where a branch (max, relu, where, abs) on the way may go either way in a correct backend; None: nowhere."""
-        return self._quantity.kink
+        return kink_of(self._result)
 
     def blocks(self, rows: int | None = None) -> Iterator[Block]:
         """The output by blocks of ``rows``, else of what a cache holds, so that it need never exist as a whole."""

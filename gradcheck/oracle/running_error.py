@@ -129,6 +129,12 @@ class Deferred:
 Result = Quantity | Deferred
 
 
+def kink_of(result: Result) -> Array | None:
+    """The kinks of a result, which is not evaluated where there can be none."""
+    sources = [result] if isinstance(result, Quantity) else result.operands
+    return None if all(source.kink is None for source in sources) else whole(result).kink
+
+
 def whole(result: Result) -> Quantity:
     """A result with all its rows, evaluated by blocks of rows of the (large) first operand."""
     if isinstance(result, Quantity):
@@ -182,15 +188,20 @@ def evaluate(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Qu
         result = Quantity(_middle(arithmetic, operation, operands))
         if arithmetic.radii:
             terms = [Term(operand, operand.radius) for operand in operands]
-            result.radius = operation.worst(arithmetic.own, Term(result), *terms)
+            result.radius = _spread_out(operation.worst(arithmetic.own, Term(result), *terms), result.shape)
         terms = [Term(operand, operand.variance) for operand in operands]
-        result.variance = operation.variance(arithmetic.backend, Term(result), *terms)
+        result.variance = _spread_out(operation.variance(arithmetic.backend, Term(result), *terms), result.shape)
         terms = [Term(operand, operand.worst) for operand in operands]
-        result.worst = operation.worst(arithmetic.distance, Term(result), *terms)
+        result.worst = _spread_out(operation.worst(arithmetic.distance, Term(result), *terms), result.shape)
         if result.worst is not None and not operation.compares:
             _mark_overflow(arithmetic.backend, operation, result, terms)
         result.kink = _kink(operation, operands, result.middle.shape)
     return result
+
+
+def _spread_out(errors: Errors, shape: Shape) -> Errors:
+    """Errors that come from a broadcast operand alone, as many as there are entries."""
+    return errors if errors is None or errors.shape == shape else np.broadcast_to(errors, shape)
 
 
 def _middle(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Quantity]) -> Array:
@@ -214,7 +225,7 @@ def _mark_overflow(format: Format, operation: Operation, result: Quantity, terms
     sizes = np.abs(sizes)
     lost = ~(sizes + result.worst <= format.safe_largest)
     result.worst = np.where(lost, np.inf, result.worst)
-    result.variance = np.where(lost, np.inf, result.variance)  # type: ignore[arg-type]
+    result.variance = np.where(lost, np.inf, 0.0 if result.variance is None else result.variance)
 
 
 def _kink(operation: Operation, operands: Sequence[Quantity], shape: Shape) -> Array | None:
@@ -240,7 +251,10 @@ def _stacked(blocks: Sequence[Quantity]) -> Quantity:
         if all(part is None for part in parts):
             return None
         return np.concatenate(
-            [np.zeros(block.middle.shape) if part is None else part for block, part in zip(blocks, parts, strict=True)]
+            [
+                np.zeros(block.shape, dtype=bool) if part is None else part
+                for block, part in zip(blocks, parts, strict=True)
+            ]
         )
 
     return Quantity(

@@ -13,7 +13,7 @@ from gradcheck.oracle.enclosure import Rows, bound_of, spread_of
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import Array
 from gradcheck.oracle.operations.base import ROUNDING_DEVIATION
-from gradcheck.oracle.running_error import Arithmetic, Quantity, Result, Walk, row_blocks, whole
+from gradcheck.oracle.running_error import Arithmetic, Quantity, Result, Walk, kink_of, row_blocks, whole
 from gradcheck.oracle.tape import Key, Tape
 
 
@@ -80,7 +80,7 @@ class Stage:
     @property
     def kink(self) -> Array | None:
         """Where a branch may go either way in a correct backend; None: nowhere."""
-        return self._quantity.kink
+        return kink_of(self.result)
 
     @property
     def fails(self) -> Array:

@@ -153,3 +153,14 @@ def test_overflow_on_the_way_is_unbounded_and_only_there():
 def test_importing_the_oracle_does_not_import_flint():
     script = "import sys, gradcheck.oracle; sys.exit('flint' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_overflow_behind_a_likely_branch_is_unbounded():
+    """The branch is open under the worst case only, so that the result has a worst error and no variance."""
+    tape = record(lambda ops, a, b: ops.sum(ops.where(ops.sum(a) > 0, b, -b)), {"a": (400,), "b": (2,)}, ("b",))
+    a = np.full(400, 1.0)
+    a[:200] = -1.0
+    a[0] += 2.0**-10
+    analysis = analyse(tape, {"a": a.astype(np.float32), "b": np.array([3e38, 1.0], np.float32)}, Format.of("float32"))
+    assert np.isinf(analysis["loss", None].worst)
+    assert np.isinf(analysis["loss", None].spread)

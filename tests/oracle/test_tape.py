@@ -63,6 +63,24 @@ def test_at_a_tie_every_branch_is_within_the_bounds_and_the_kink_is_named():
     assert np.abs(output.enclosure.distance(np.array([0.0, 0.0, 1.0])))[2] > output.worst[2]
 
 
+@pytest.mark.parametrize(
+    ("exponent", "slope"), [(0, 0.0), (1, 1.0), (2, 6.0), (3, 27.0), (-1, -1 / 9), (0.5, 3**-0.5 / 2)]
+)
+def test_powers(exponent, slope):
+    assert np.isclose(gradient(lambda ops, a: ops.sum(a**exponent), a=[3.0])["a"][0], slope, rtol=1e-15)
+
+
+def test_kinks_survive_blocks_of_rows(monkeypatch):
+    monkeypatch.setattr("gradcheck.oracle.running_error.BLOCK", 4)
+    tape = record(
+        lambda ops, M, x: ops.sum(ops.relu(M) @ x) + ops.sum(ops.relu(x)), {"M": (3, 3), "x": (3,)}, ("M", "x")
+    )
+    inputs = {"M": np.eye(3), "x": np.array([1.0, 0.0, 2.0])}
+    analysis = analyse(tape, inputs, Format.of("float32"))
+    assert analysis["gradient", "x"].kink.tolist() == [False, True, False]
+    assert analysis["gradient", "M"].kink.tolist() == (np.eye(3) == 0).tolist()
+
+
 def test_smooth_problems_have_no_kinks():
     tape = record(SIGMOID_SKIP.loss, SIGMOID_SKIP.inputs(2), SIGMOID_SKIP.wrt)
     inputs = {name: np.ones(shape) for name, shape in SIGMOID_SKIP.inputs(2).items()}

@@ -75,13 +75,13 @@ NEGATE = Operation(
 
 @word
 def add(a: Operand, b: Operand) -> Variable:
-    """A + b."""
+    """The sum a + b, entry by entry."""
     return apply(ADD, a, b)
 
 
 @word
 def sub(a: Operand, b: Operand) -> Variable:
-    """A − b."""
+    """The difference a − b, entry by entry."""
     return apply(SUBTRACT, a, b)
 
 
@@ -93,5 +93,5 @@ def div(a: Operand, b: Operand) -> Variable:
 
 @word
 def neg(a: Operand) -> Variable:
-    """−a."""
+    """The negative −a."""
     return apply(NEGATE, a)

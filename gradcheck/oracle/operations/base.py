@@ -338,8 +338,8 @@ def rounding_variance(format: Format, size: Array, roundings: float = 1.0) -> Ar
 def summing_variance(terms: int) -> tuple[float, float]:
     """What the rounding of partial sums adds to a variance: (0.6u)²·(first·Σv² + second·(Σv)²).
 
-    The error of a sum is Σ δₖSₖ over its partial sums (Higham 2002, section 4.2). In random order Sₖ has mean k·Σv/n and
-    a variance below k·Σv²/n; Σk² is about n³/3 and Σk n²/2. Engines that sum in blocks stay below.
+    The error of a sum is Σ δₖSₖ over its partial sums (Higham 2002, section 4.2). In random order Sₖ has mean k·Σv/n
+    and a variance below k·Σv²/n; Σk² is about n³/3 and Σk n²/2. Engines that sum in blocks stay below.
     """
     return terms / 2, terms / 3
 

@@ -211,13 +211,13 @@ def _largest(axes: tuple[int, ...], keepdims: bool) -> Operation:
 
 @word
 def greater(a: Operand, b: Operand) -> Variable:
-    """A > b, as a condition for ``where``."""
+    """The comparison a > b, as a condition for ``where``."""
     return apply(GREATER, a, b)
 
 
 @word
 def greater_equal(a: Operand, b: Operand) -> Variable:
-    """A ≥ b, as a condition for ``where``."""
+    """The comparison a ≥ b, as a condition for ``where``."""
     return apply(GREATER_EQUAL, a, b)
 
 
@@ -241,7 +241,7 @@ def relu(a: Operand) -> Variable:
 
 @word
 def abs_(a: Operand) -> Variable:
-    """|a|."""
+    """The magnitude |a|."""
     return apply(ABS, a)
 
 

@@ -117,7 +117,7 @@ _MATRIX = MatrixProduct(lambda pairs: reduce(np.add, [left @ right for left, rig
 
 def _matrix_value(a: Array, b: Array) -> Array:
     if a.dtype == np.longdouble and b.ndim == 1:
-        return np.asarray((a * b).sum(axis=-1))  # NumPy's matmul has no BLAS for longdouble, and dislikes strides
+        return np.asarray(np.einsum("...j,j->...", a, b))  # without BLAS, twice as fast as matmul on a transpose
     return np.asarray(np.matmul(a, b))
 
 
@@ -183,19 +183,19 @@ def mul(a: Operand, b: Operand) -> Variable:
 
 @word
 def outer(a: Variable, b: Variable) -> Variable:
-    """A bᵀ of two vectors."""
+    """The matrix a bᵀ of two vectors."""
     return apply(OUTER, a, b)
 
 
 @word
 def transpose(a: Variable) -> Variable:
-    """Aᵀ."""
+    """The transpose Aᵀ."""
     return apply(TRANSPOSE, a)
 
 
 @word
 def matmul(a: Variable, b: Variable) -> Variable:
-    """A @ B of vectors and matrices; a matrix stands on the left of a vector, so that rows can be taken one by one."""
+    """The product A B of vectors and matrices; a matrix stands left of a vector, so that it can be cut into rows."""
     if isinstance(a, Variable) and isinstance(b, Variable) and a.ndim == 1 and b.ndim == 2:
         a, b = transpose(b), a
     return apply(MATMUL, a, b)

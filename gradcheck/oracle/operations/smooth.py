@@ -238,7 +238,7 @@ def _power(exponent: float) -> Operation:
         lambda a: np.power(a, exponent),
         lambda a: a**exponent,
         _power_slope(exponent),
-        lambda a, _v: exponent if exponent == 1 else exponent * power(a, exponent - 1),
+        lambda a, _v: exponent * power(a, exponent - 1) if exponent else 0.0,
         accuracy=max(8, abs(exponent)),
         deviation=2 + abs(exponent) / 2,
         floors=exponent < 0,
@@ -247,7 +247,7 @@ def _power(exponent: float) -> Operation:
 
 @word
 def power(a: Operand, exponent: float) -> Variable:
-    """A to the power of a number.
+    """Raise ``a`` to the power of a number.
 
     Raises:
         TypeError: the exponent is no Python number.
