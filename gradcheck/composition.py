@@ -14,6 +14,7 @@ import numpy.typing as npt
 from gradcheck import __version__
 from gradcheck.answers import Answer
 from gradcheck.cases import Case
+from gradcheck.catalogue import Spec
 from gradcheck.environments import Environment as Place
 from gradcheck.judge import Judgement, Truth
 from gradcheck.results import (
@@ -73,24 +74,23 @@ def report(
     )
 
 
-def answered(
-    name: str, spec: str, dtype: str, answer: Answer, judgement: Judgement, started: Started | None, listed: bool
-) -> Backend:
-    """The record of a backend that gave an answer, right or wrong; its gradients are in it where `listed`."""
+def answered(spec: Spec, case: Case, answer: Answer, judgement: Judgement, started: Started | None) -> Backend:
+    """The record of a backend that gave an answer, right or wrong."""
     seconds = None
     if started is not None and answer.seconds is not None:
         seconds = Seconds(imported=started.seconds, first=answer.seconds)
+    listed = case.k <= LARGEST_LISTED
     return Backend(
-        name=name,
-        spec=spec,
+        name=spec.name,
+        spec=str(spec),
         version=started.version if started else None,
-        dtype=dtype,
+        dtype=case.dtype,
         verdict=judgement.verdict,
         evidence=judgement.evidence,
         reason=judgement.reason,
         loss=float(answer.loss) if answer.loss.shape == () else None,
         loss_error=judgement.loss_error,
-        gradients={each: nested(array) for each, array in answer.gradients.items()} if listed else None,
+        gradients={name: nested(array) for name, array in answer.gradients.items()} if listed else None,
         errors=dict(judgement.errors),
         first_wrong=judgement.first_wrong,
         wrong_steps=judgement.wrong_steps,
@@ -98,10 +98,10 @@ def answered(
     )
 
 
-def unanswered(name: str, spec: str, dtype: str, failure: Failure, version: str | None) -> Backend:
+def unanswered(spec: Spec, dtype: str, failure: Failure, version: str | None) -> Backend:
     """The record of a backend that gave no answer."""
     reason = failure.reason.splitlines()[0] if failure.reason else None
-    return Backend(name=name, spec=spec, version=version, dtype=dtype, verdict=failure.verdict, reason=reason)
+    return Backend(name=spec.name, spec=str(spec), version=version, dtype=dtype, verdict=failure.verdict, reason=reason)
 
 
 def nested(array: npt.NDArray[np.floating]) -> Nested:

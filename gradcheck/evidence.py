@@ -22,9 +22,13 @@ Mask = npt.NDArray[np.bool_]
 SPREADS = 32
 WORST_SHOWN = 5
 # The power of a check is measured on so many entries of an array, evenly spaced: all of them in a small one.
-MEASURED = 1 << 16
+MEASURED = 1 << 12
 SMALLEST = 5e-324  # added to what is divided by, so that no error is 0 units of a bound of 0
 EXPONENT_BITS = np.int64(0x7FF0_0000_0000_0000)
+
+# glibc hands freed memory back to the kernel above a threshold that it raises when a large block is freed, even one that
+# was never touched (mallopt(3), M_MMAP_THRESHOLD). Else every temporary is faulted in anew: half of the time at K = 256.
+np.empty(31 << 17)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +113,7 @@ class Finding:
         bad, proved: how many entries are refused, and how many of them by a proof.
         worst: the worst of them; an error is reported from end to end where that is known.
         step_bad, step_worst: the same by the check of the step alone.
-        threshold, step_threshold: the largest error in any entry that no check, and that the step's check, would refuse.
+        threshold, step_threshold: the largest error of an entry that no check, or that the step's, would refuse.
         largest_true: the largest magnitude of a true value.
         closest: the entry with the largest error in units of its bound.
     """

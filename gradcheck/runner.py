@@ -17,12 +17,10 @@ from gradcheck.errors import RequestError
 from gradcheck.problems import Problem
 from gradcheck.results import Report, Verdict
 from gradcheck.settings import Settings
-from gradcheck.workers import Crew, Failure, Post, Started
+from gradcheck.workers import Crew, Failure, Post
 
 if TYPE_CHECKING:
-    from gradcheck.answers import Answer
     from gradcheck.cases import Case
-    from gradcheck.judge import Truth
     from gradcheck.oracle import Format
 
 DEFAULT_ENGINES = ("torch", "mxnet")
@@ -34,6 +32,11 @@ class Row:
 
     spec: Spec
     engine: Engine | None
+
+    @property
+    def key(self) -> str:
+        """What it is called in reports."""
+        return str(self.spec)
 
     @property
     def lacks(self) -> Mapping[str, str]:
@@ -71,57 +74,47 @@ def run(settings: Settings, listener: Listener) -> Report:
     problem = problems.load(settings.problem)
     rows = choose(settings.backend, problem)
     inputs = read_inputs(settings, problem, settings.inputs) if settings.inputs else None
-    places, failures = place(rows, settings, listener)
+    lineup = place(rows, settings, listener)
     with Crew(settings.timeout) as crew:
-        crew.start({str(row.spec): post(row, places[str(row.spec)]) for row in rows if str(row.spec) in places})
-        listener.evaluating(list(places))
+        crew.start(lineup.posts())
+        listener.evaluating(list(lineup.places))
         # NumPy and the oracle are imported from here on, while the workers import their frameworks.
-        from gradcheck import judge
-        from gradcheck.tapes import record_tape
-
         case = inputs or draw(settings, problem)
-        tape = record_tape(problem, case.k)
-        formats = dict.fromkeys(row.format(case.dtype) for row in rows)
-        truths = {each: judge.truth(tape, case.inputs, each) for each in formats}
-        outcomes = failures | crew.evaluate(problem.path, settings.dtype, problem.wrt, case.inputs)
-    for key, outcome in outcomes.items():
-        if isinstance(outcome, Failure) and outcome.details:
-            listener.details(key, outcome.details)
-    ran = Ran(rows, outcomes, places, crew.started)
-    return compose(settings, case, truths, ran)
+        return assess(case, lineup, crew, settings, listener)
 
 
-@dataclass(frozen=True)
-class Ran:
-    """What became of the backends, by spec."""
-
-    rows: Sequence[Row]
-    outcomes: Mapping[str, Answer | Failure]
-    places: Mapping[str, Environment]
-    started: Mapping[str, Started]
-
-
-def compose(settings: Settings, case: Case, truths: Mapping[Format, Truth], ran: Ran) -> Report:
-    """Judge what the backends answered, and put the report together."""
+def assess(case: Case, lineup: Lineup, crew: Crew, settings: Settings, listener: Listener) -> Report:
+    """Have a case answered by every backend, and judge the answers as they come."""
     from gradcheck import composition, judge
+    from gradcheck.tapes import record_tape
 
-    listed = case.k <= composition.LARGEST_LISTED
-    backends = []
-    for row in ran.rows:
-        key = str(row.spec)
-        outcome, started = ran.outcomes[key], ran.started.get(key)
+    tape = record_tape(case.problem, case.k)
+    formats = {row.key: row.format(case.dtype) for row in lineup.rows}
+    truths = {format: judge.truth(tape, case.inputs, format) for format in dict.fromkeys(formats.values())}
+    backends = {
+        row.key: composition.unanswered(row.spec, case.dtype, lineup.failures[row.key], row.spec.version)
+        for row in lineup.rows
+        if row.key in lineup.failures
+    }
+    answers = {}
+    for key, outcome in crew.evaluate(case.problem.path, case.dtype, case.problem.wrt, case.inputs):
+        spec, told = lineup.specs[key], crew.started.get(key)
         if isinstance(outcome, Failure):
-            place = ran.places.get(key)
-            version = started.version if started else place.version if place else row.spec.version
-            backends.append(composition.unanswered(row.spec.name, key, case.dtype, outcome, version))
+            listener.details(key, outcome.details)
+            version = told.version if told else lineup.places[key].version
+            backends[key] = composition.unanswered(spec, case.dtype, outcome, version)
         else:
-            judged = judge.judge(outcome, truths[row.format(case.dtype)], settings.gate)
-            backends.append(composition.answered(row.spec.name, key, case.dtype, outcome, judged, started, listed))
-    answers = {key: outcome for key, outcome in ran.outcomes.items() if not isinstance(outcome, Failure)}
-    in_order = {str(row.spec): answers[str(row.spec)] for row in ran.rows if str(row.spec) in answers}
-    environments = {key: composition.ran_in(ran.places[key], started) for key, started in ran.started.items()}
-    truth = next(iter(truths.values()))
-    return composition.report(case, replay(settings), truth, backends, in_order, environments)
+            answers[key] = outcome
+            judgement = judge.judge(outcome, truths[formats[key]], settings.gate)
+            backends[key] = composition.answered(spec, case, outcome, judgement, told)
+    return composition.report(
+        case=case,
+        replay=replay(settings),
+        truth=next(iter(truths.values())),
+        backends=[backends[row.key] for row in lineup.rows],
+        answers={row.key: answers[row.key] for row in lineup.rows if row.key in answers},
+        environments={key: composition.ran_in(lineup.places[key], told) for key, told in crew.started.items()},
+    )
 
 
 def choose(specs: Sequence[str], problem: Problem) -> list[Row]:
@@ -152,22 +145,46 @@ def known_engine(spec: Spec, others: Sequence[str] = ()) -> Engine:
     return found
 
 
-def place(
-    rows: Sequence[Row], settings: Settings, building: Building
-) -> tuple[dict[str, Environment], dict[str, Failure | Answer]]:
-    """Where each backend runs, its environment built if need be; and why the others cannot run."""
+@dataclass(frozen=True)
+class Lineup:
+    """The backends of a run in the order in which they were asked for, where each runs, and why the others cannot."""
+
+    rows: Sequence[Row]
+    places: Mapping[str, Environment]
+    failures: Mapping[str, Failure]
+
+    @property
+    def specs(self) -> dict[str, Spec]:
+        """The backends by key."""
+        return {row.key: row.spec for row in self.rows}
+
+    def posts(self) -> dict[str, Post]:
+        """How the workers are started."""
+        return {
+            row.key: Post(
+                python=self.places[row.key].python,
+                backend=row.engine.path if row.engine else None,
+                gradient=None if row.engine else row.spec.name,
+            )
+            for row in self.rows
+            if row.key in self.places
+        }
+
+
+def place(rows: Sequence[Row], settings: Settings, building: Building) -> Lineup:
+    """Find where each backend runs, and build its environment if need be."""
     found = {row.spec: located(row, settings.dtype) for row in rows}
     if not settings.no_build:
         wanted = {row.spec: row.engine for row in rows if row.engine and is_buildable(found[row.spec])}
         found |= Builder(building).build(wanted) if wanted else {}
     places: dict[str, Environment] = {}
-    failures: dict[str, Failure | Answer] = {}
+    failures: dict[str, Failure] = {}
     for spec, where in found.items():
         if isinstance(where, Environment):
             places[str(spec)] = where
         else:
             failures[str(spec)] = where if isinstance(where, Failure) else Failure(Verdict.UNAVAILABLE, where.reason)
-    return places, failures
+    return Lineup(rows, places, failures)
 
 
 def located(row: Row, dtype: str) -> Environment | Missing | Failure:
@@ -182,13 +199,6 @@ def located(row: Row, dtype: str) -> Environment | Missing | Failure:
 def is_buildable(where: Environment | Missing | Failure) -> bool:
     """Whether building an environment would help."""
     return isinstance(where, Missing) and where.buildable
-
-
-def post(row: Row, environment: Environment) -> Post:
-    """How a backend's worker is started."""
-    if row.engine is None:
-        return Post(environment.python, backend=None, gradient=row.spec.name)
-    return Post(environment.python, backend=row.engine.path, gradient=None)
 
 
 def build(names: Sequence[str], building: Building) -> dict[str, Environment | Missing]:

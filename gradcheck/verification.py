@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from gradcheck import cases, composition, judge, problems
+from gradcheck.catalogue import Spec
 from gradcheck.oracle import Format
 from gradcheck.records import as_arrays, read_record
 from gradcheck.results import Report
@@ -33,12 +34,11 @@ def verify(path: Path, gate: str) -> Report:
     formats = {dtype: Format.of(dtype, flushes=True) for dtype in dtypes}
     truths = {dtype: judge.truth(tape, drawn[dtype].inputs, formats[dtype]) for dtype in dtypes}
     answers = {name: told.answer(f"{path}: {name}") for name, told in record.answers.items()}
-    listed = k <= composition.LARGEST_LISTED
     backends = [
         composition.answered(
-            name, name, dtype, answers[name], judge.judge(answers[name], truths[dtype], gate), None, listed
+            Spec(name), drawn[told.dtype], answers[name], judge.judge(answers[name], truths[told.dtype], gate), None
         )
-        for name, dtype in ((name, told.dtype) for name, told in record.answers.items())
+        for name, told in record.answers.items()
     ]
     first = next(iter(dtypes))
     replay = shlex.join(["gradcheck", "verify", str(path), *(["--gate", gate] if gate != "rounding" else [])])

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -90,14 +90,14 @@ class Worker:
         self._folder = folder
         self._printed = folder / "stderr"
         self._unread = b""
-        self._requests = 0
+        self._requests = self._replies = 0
         with self._printed.open("wb") as printed:
             # A session of its own, so that the whole group can be ended, and so that a Ctrl-C reaches the parent alone.
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=printed,
                 env=scrubbed(os.environ), start_new_session=True, bufsize=0,
             )  # fmt: skip
-        self._input, self._output = _pipe(self._process.stdin), _pipe(self._process.stdout)
+        self._input, self.output = _pipe(self._process.stdin), _pipe(self._process.stdout)
         os.set_blocking(self._input.fileno(), False)
 
     @property
@@ -105,12 +105,17 @@ class Worker:
         """The process's number."""
         return self._process.pid
 
+    @property
+    def has_line(self) -> bool:
+        """Whether a reply has been read already."""
+        return b"\n" in self._unread
+
     def send(self, method: str, deadline: float, **parameters: object) -> Failure | None:
         """Send a request. A worker that does not read it until `deadline` (of `time.monotonic`) has timed out."""
         self._requests += 1
         rest = msgspec.json.encode({"id": self._requests, "method": method, **parameters}) + b"\n"
         while rest:
-            if not _ready(self._input, select.POLLOUT, deadline):
+            if not _ready([self._input], select.POLLOUT, deadline):
                 return self._timed_out()
             try:
                 rest = rest[os.write(self._input.fileno(), rest) :]
@@ -119,7 +124,7 @@ class Worker:
         return None
 
     def receive(self, deadline: float) -> msgspec.Raw | Failure:
-        """The result of the last request."""
+        """The result of the first request that is not answered yet."""
         line = self._line(deadline)
         if isinstance(line, Failure):
             return line
@@ -127,8 +132,9 @@ class Worker:
             reply = msgspec.json.decode(line, type=_Reply)
         except msgspec.MsgspecError as error:
             return self._garbage(line, error)
-        if reply.id != self._requests:
-            return self._garbage(line, f"the id of the request is {self._requests}")
+        self._replies += 1
+        if reply.id != self._replies:
+            return self._garbage(line, f"the id of the request is {self._replies}")
         if reply.error is not None:
             return Failure(reply.error.kind, reply.error.message, reply.error.traceback, lost=False)
         return reply.result
@@ -137,9 +143,9 @@ class Worker:
         while b"\n" not in self._unread:
             if len(self._unread) > LONGEST_LINE:
                 return self._garbage(self._unread, "a line has an end")
-            if not _ready(self._output, select.POLLIN, deadline):
+            if not _ready([self.output], select.POLLIN, deadline):
                 return self._timed_out()
-            arrived = os.read(self._output.fileno(), 1 << 16)
+            arrived = os.read(self.output.fileno(), 1 << 16)
             if not arrived:
                 return self._death()
             self._unread += arrived
@@ -184,7 +190,7 @@ class Worker:
             self._signal(step)
         self._signal(signal.SIGKILL)  # whatever it started and left
         self._process.wait()
-        self._output.close()
+        self.output.close()
 
     def _ended(self, patience: float) -> bool:
         try:
@@ -216,10 +222,10 @@ class Crew:
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
-        self._folder = Path(tempfile.mkdtemp(prefix="gradcheck-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"gradcheck-{os.getpid()}-"))
         self._workers: dict[str, Worker] = {}
         self._lost: dict[str, Failure] = {}
-        self._deadline = 0.0
+        self._deadlines: dict[str, float] = {}
         self.started: dict[str, Started] = {}
 
     def __enter__(self) -> Crew:
@@ -236,7 +242,6 @@ class Crew:
 
     def start(self, posts: Mapping[str, Post]) -> None:
         """Start all workers at once, and do not wait for them."""
-        self._deadline = time.monotonic() + self._timeout
         for key, post in posts.items():
             folder = self._folder / str(len(self._workers) + len(self._lost))
             folder.mkdir()
@@ -245,10 +250,13 @@ class Crew:
             except OSError as error:
                 self._lost[key] = Failure(Verdict.UNAVAILABLE, f"{post.python}: {error.strerror}")
                 continue
+            self._deadlines[key] = time.monotonic() + self._timeout
             self._send(key, "start", backend=post.backend and str(post.backend), gradient=post.gradient)
 
-    def evaluate(self, problem: Path, dtype: str, wrt: Sequence[str], inputs: Arrays) -> dict[str, Answer | Failure]:
-        """Every worker's answer to a case, or why it gave none.
+    def evaluate(
+        self, problem: Path, dtype: str, wrt: Sequence[str], inputs: Arrays
+    ) -> Iterator[tuple[str, Answer | Failure]]:
+        """Ask every worker, and give each one's answer to a case, or why it gave none, as they come.
 
         Args:
             problem: the problem's file.
@@ -259,29 +267,44 @@ class Crew:
         folder = _roomy_folder(inputs)
         try:
             encoded = {name: _protocol.encode(array, str(folder), f"input-{name}") for name, array in inputs.items()}
-            self._await_start()
-            self._deadline = time.monotonic() + self._timeout
-            asked = [key for key in self._workers if key not in self._lost]
-            for number, key in enumerate(asked):
+            for number, key in enumerate(self._workers):
                 answers = folder / str(number)
                 answers.mkdir()
+                # A worker that still imports its framework finds this when it is done.
+                self._deadlines[key] = time.monotonic() + self._timeout
                 self._send(
                     key, "evaluate", problem=str(problem), dtype=dtype, wrt=wrt, inputs=encoded, folder=str(answers)
                 )
-            answered = {key: self._answer(key) for key in asked if key not in self._lost}
-            return self._lost | answered
+            yield from self._lost.items()
+            yield from self._as_they_come([key for key in self._workers if key not in self._lost])
         finally:
             shutil.rmtree(folder, ignore_errors=True)  # arrays that were mapped from it stay readable
 
-    def _await_start(self) -> None:
-        for key in self._workers:
-            if key in self._lost or key in self.started:
-                continue
-            started = self._receive(key, Started)
-            if isinstance(started, Failure):
-                self._lose(key, started)
-            else:
-                self.started[key] = started
+    def _as_they_come(self, waiting: list[str]) -> Iterator[tuple[str, Answer | Failure]]:
+        while waiting:
+            key = self._next(waiting)
+            outcome = self._answer(key) if key in self.started else self._await_start(key)
+            if outcome is not None:
+                waiting.remove(key)
+                yield key, outcome
+
+    def _next(self, waiting: Sequence[str]) -> str:
+        """The first of several workers that has something to say, or whose time is up."""
+        heard = [key for key in waiting if self._workers[key].has_line]
+        if heard:
+            return heard[0]
+        outputs = {self._workers[key].output: key for key in waiting}
+        next_deadline = min(waiting, key=lambda key: self._deadlines[key])
+        ready = _ready(outputs, select.POLLIN, self._deadlines[next_deadline])
+        return outputs[ready[0]] if ready else next_deadline
+
+    def _await_start(self, key: str) -> Failure | None:
+        started = self._receive(key, Started)
+        if isinstance(started, Failure):
+            return self._lose(key, started)
+        self.started[key] = started
+        self._deadlines[key] = time.monotonic() + self._timeout
+        return None
 
     def _answer(self, key: str) -> Answer | Failure:
         wire = self._receive(key, _Answer)
@@ -299,12 +322,14 @@ class Crew:
             return self._lose(key, Failure(Verdict.CRASHED, f"answered an array that cannot be read: {error}"))
 
     def _send(self, key: str, method: str, **parameters: object) -> None:
-        failure = self._workers[key].send(method, self._deadline, **parameters)
+        if key in self._lost:
+            return
+        failure = self._workers[key].send(method, self._deadlines[key], **parameters)
         if failure is not None:
             self._lose(key, failure)
 
     def _receive(self, key: str, kind: type[T]) -> T | Failure:
-        received = self._workers[key].receive(self._deadline)
+        received = self._workers[key].receive(self._deadlines[key])
         if isinstance(received, Failure):
             return self._lose(key, received) if received.lost else received
         try:
@@ -330,7 +355,7 @@ def _roomy_folder(inputs: Arrays) -> Path:
     needed = 16 * sum(array.nbytes for array in inputs.values())
     memory = Path("/dev/shm")
     roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > needed
-    return Path(tempfile.mkdtemp(prefix="gradcheck-", dir=memory if roomy else None))
+    return Path(tempfile.mkdtemp(prefix=f"gradcheck-{os.getpid()}-", dir=memory if roomy else None))
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
@@ -338,8 +363,10 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     return stream
 
 
-def _ready(stream: IO[bytes], event: int, deadline: float) -> bool:
-    """Wait until a pipe can be read or written (or is closed); False where the deadline comes first."""
+def _ready(streams: Iterable[IO[bytes]], event: int, deadline: float) -> list[IO[bytes]]:
+    """Wait until one of several pipes can be read or written (or is closed); none where the deadline comes first."""
     poll = select.poll()
-    poll.register(stream, event)
-    return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
+    by_number = {stream.fileno(): stream for stream in streams}
+    for number in by_number:
+        poll.register(number, event)
+    return [by_number[number] for number, _ in poll.poll(max(0.0, deadline - time.monotonic()) * 1000)]

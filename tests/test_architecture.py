@@ -30,8 +30,8 @@ ALLOWED = {
     "tapes": {"errors", "oracle", "problems"},
     "evidence": {"oracle", "results"},
     "judge": {"answers", "evidence", "oracle", "results"},
-    "composition": {"", "answers", "cases", "environments", "judge", "results", "workers"},
-    "verification": {"cases", "composition", "judge", "oracle", "problems", "records", "results", "tapes"},
+    "composition": {"", "answers", "cases", "catalogue", "environments", "judge", "results", "workers"},
+    "verification": {"cases", "catalogue", "composition", "judge", "oracle", "problems", "records", "results", "tapes"},
     "runner": {
         "answers", "backends", "cases", "catalogue", "composition", "environments", "errors", "judge", "oracle",
         "problems", "records", "results", "settings", "tapes", "workers",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from pathlib import Path
 
 import psutil
@@ -49,7 +51,7 @@ def test_a_fault_is_a_verdict_and_the_other_rows_stand(
 
 
 @pytest.mark.parametrize("fault", ["hangs", "hangs_deaf"])
-def test_a_hang_is_timed_out_and_gone(gradcheck: Command, fault: str) -> None:
+def test_a_hang_is_timed_out_and_gone(gradcheck: Command, fault: str, mark: str) -> None:
     began = time.monotonic()
     done = gradcheck("run", FAULTY, "-b", fault, "-b", "right", "--timeout", 2, "--format", "json")
     wrong, right = json.loads(done.stdout)["backends"]
@@ -57,7 +59,7 @@ def test_a_hang_is_timed_out_and_gone(gradcheck: Command, fault: str) -> None:
     assert right["verdict"] == "agrees"
     assert done.returncode == 3
     assert time.monotonic() - began < 10
-    assert workers() == []
+    assert workers(mark) == []
 
 
 def test_a_users_own_traceback_is_shown_without_our_frames(gradcheck: Command) -> None:
@@ -78,7 +80,9 @@ def test_a_users_own_traceback_is_shown_without_our_frames(gradcheck: Command) -
         ("deaf", "timed-out", "no answer within 2 s"),
     ],
 )
-def test_a_worker_that_speaks_wrongly(gradcheck: Command, tmp_path: Path, way: str, verdict: str, reason: str) -> None:
+def test_a_worker_that_speaks_wrongly(
+    gradcheck: Command, tmp_path: Path, mark: str, way: str, verdict: str, reason: str
+) -> None:
     interpreter = tmp_path / way
     interpreter.write_text((FAKES / "interpreter.py").read_text().replace("/usr/bin/env python3", sys.executable))
     interpreter.chmod(0o755)
@@ -87,39 +91,38 @@ def test_a_worker_that_speaks_wrongly(gradcheck: Command, tmp_path: Path, way: s
     assert wrong["verdict"] == verdict
     assert reason in wrong["reason"]
     assert right["verdict"] == "agrees"
-    assert workers() == []
+    assert workers(mark) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("fault", ["hangs", "hangs_deaf"])
-def test_no_worker_outlives_the_command(number: signal.Signals, fault: str) -> None:
+def test_no_worker_outlives_the_command(number: signal.Signals, fault: str, mark: str) -> None:
     if (number, fault) == (signal.SIGKILL, "hangs_deaf"):
         pytest.skip("a worker that holds its interpreter's lock cannot see that its parent was killed")
-    before = folders()
     command = [sys.executable, "-m", "gradcheck", "run", str(FAULTY), "-b", fault, "-b", "right"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: any(worker.num_threads() > 1 for worker in workers()))
+    wait_for(lambda: any(worker.num_threads() > 1 for worker in workers(mark)))
     time.sleep(0.5)  # until it hangs
-    assert len(workers()) >= 2
+    assert len(workers(mark)) >= 2
     process.send_signal(number)
     _, said = process.communicate(timeout=20)
     if number != signal.SIGKILL:
         assert process.returncode == 130
         assert said == "gradcheck: interrupted\n"
-        assert folders() <= before
-    wait_for(lambda: workers() == [])
+        assert folders(process.pid) == []
+    wait_for(lambda: workers(mark) == [])
 
 
-def test_a_second_ctrl_c_leaves_no_worker_either() -> None:
+def test_a_second_ctrl_c_leaves_no_worker_either(mark: str) -> None:
     command = [sys.executable, "-m", "gradcheck", "run", str(FAULTY), "-b", "hangs_deaf", "-b", "hangs"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    wait_for(lambda: any(worker.num_threads() > 1 for worker in workers()))
+    wait_for(lambda: any(worker.num_threads() > 1 for worker in workers(mark)))
     time.sleep(0.5)
     for _ in range(3):
         process.send_signal(signal.SIGINT)
         time.sleep(0.05)
     process.communicate(timeout=20)
-    wait_for(lambda: workers() == [])
+    wait_for(lambda: workers(mark) == [])
 
 
 def test_the_callers_environment_does_not_leak_into_workers(gradcheck: Command, tmp_path: Path) -> None:
@@ -143,17 +146,27 @@ def test_the_callers_environment_does_not_leak_into_workers(gradcheck: Command, 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def workers() -> list[psutil.Process]:
-    """The processes that run our workers' bootstrap, or that such a one has started."""
-    return [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if "_bootstrap.py" in " ".join(process.info["cmdline"] or ())
-    ]
+@pytest.fixture(autouse=True)
+def mark(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Workers inherit it: so a test knows its own from those of other commands."""
+    value = uuid.uuid4().hex
+    monkeypatch.setenv("TEST_OF_FAULTS", value)
+    return value
 
 
-def folders() -> set[Path]:
-    return {*Path("/dev/shm").glob("gradcheck-*"), *Path(tempfile.gettempdir()).glob("gradcheck-*")}
+def workers(mark: str) -> list[psutil.Process]:
+    """The processes of a test that run our workers' bootstrap, or that such a one has started."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("TEST_OF_FAULTS") == mark and "_bootstrap.py" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+def folders(pid: int) -> list[Path]:
+    """What a command has left in memory and on disk."""
+    return [path for place in ("/dev/shm", tempfile.gettempdir()) for path in Path(place).glob(f"gradcheck-{pid}-*")]
 
 
 def wait_for(condition: object, seconds: float = 10) -> None:

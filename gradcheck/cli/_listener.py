@@ -47,6 +47,8 @@ class Listener:
 
     def details(self, spec: str, text: str) -> None:
         """A backend failed: the end of its traceback or of what it printed."""
+        if not text:
+            return
         self.quiet()
         lines = text.splitlines()[-12:]
         print("\n".join(f"{spec}: {line}" for line in lines), file=sys.stderr, flush=True)
