@@ -26,8 +26,8 @@ MEASURED = 1 << 12
 SMALLEST = 5e-324  # added to what is divided by, so that no error is 0 units of a bound of 0
 EXPONENT_BITS = np.int64(0x7FF0_0000_0000_0000)
 
-# glibc hands freed memory back to the kernel above a threshold that it raises when a large block is freed, even one that
-# was never touched (mallopt(3), M_MMAP_THRESHOLD). Else every temporary is faulted in anew: half of the time at K = 256.
+# glibc hands freed memory back to the kernel above a threshold that it raises when a large block is freed, even one
+# never touched (mallopt(3), M_MMAP_THRESHOLD). Else every temporary is faulted in anew: half of the time at K = 256.
 np.empty(31 << 17)
 
 

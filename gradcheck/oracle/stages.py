@@ -12,13 +12,8 @@ import numpy as np
 from gradcheck.oracle.enclosure import Rows, bound_of, spread_of
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import Array
-<<<<<<< HEAD
-from gradcheck.oracle.operations.base import ROUNDING_DEVIATION
-from gradcheck.oracle.running_error import Arithmetic, Quantity, Result, Walk, kink_of, row_blocks, whole
-=======
 from gradcheck.oracle.operations.base import ROUNDING_DEVIATION, total
-from gradcheck.oracle.running_error import Arithmetic, Quantity, Result, Walk, row_blocks, whole
->>>>>>> planted
+from gradcheck.oracle.running_error import Arithmetic, Quantity, Result, Walk, kink_of, row_blocks, whole
 from gradcheck.oracle.tape import Key, Tape
 
 
