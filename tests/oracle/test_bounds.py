@@ -234,3 +234,13 @@ def test_one_by_one_is_judged_like_any_other_size(entries, dtype):
     answer = sigmoid_skip(np.matmul, **inputs)
     assert not any(sum(counts[:2]) for counts in bad_entries(tape, inputs, Format.of(dtype), answer).values())
     assert failing_stages(tape, inputs, Format.of(dtype), answer)[0] == []
+
+
+@pytest.mark.parametrize(("dtype", "known"), [("float16", False), ("float32", True)])
+def test_a_quotient_may_overflow_in_another_legitimate_form(dtype, known):
+    """−(g·a)/(b·b) overflows in float16 where −g(a/b)/b does not."""
+    inputs = {"a": np.full(1, 300, dtype), "b": np.full(1, 300, dtype)}
+    tape = record(lambda ops, a, b: ops.sum(a / b), {"a": (1,), "b": (1,)}, ("a", "b"))
+    analysis = analyse(tape, inputs, Format.of(dtype))
+    assert np.isfinite(analysis["gradient", "a"].worst).all()
+    assert np.isfinite(analysis["gradient", "b"].worst).all() == known

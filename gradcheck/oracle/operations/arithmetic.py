@@ -62,7 +62,25 @@ def _quotient_variance(format: Format, result: Term, a: Term, b: Term) -> Errors
     return local if propagated is None else local + propagated / square(b.size)
 
 
-DIVIDE = Operation("div", np.divide, lambda g, v, _a, b: (g / b, -(g * (v / b))), _quotient_worst, _quotient_variance)
+def _either_worst(_format: Format, _result: Term, a: Term, b: Term) -> Errors:
+    """The larger error; both are forms of one value, whose middles differ by our own rounding."""
+    return np.maximum(a.errors, b.errors + np.abs(a.middle - b.middle))
+
+
+def _either_variance(_format: Format, _result: Term, a: Term, b: Term) -> Errors:
+    return np.maximum(a.errors, b.errors)
+
+
+EITHER = Operation("either", lambda a, _b: a, lambda *_: (), _either_worst, _either_variance)
+"""Two legitimate forms of one value: what overflows or underflows on the way in one of them may do so in an engine."""
+
+
+def _quotient_gradients(g: Variable, v: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
+    """g/b, and −g(a/b)/b as PyTorch has it or −(g·a)/(b·b) as JAX and autograd do."""
+    return g / b, apply(EITHER, -(g * (v / b)), -((g * a) / (b * b)))
+
+
+DIVIDE = Operation("div", np.divide, _quotient_gradients, _quotient_worst, _quotient_variance)
 NEGATE = Operation(
     "neg",
     np.negative,
