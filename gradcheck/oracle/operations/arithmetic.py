@@ -64,11 +64,11 @@ def _quotient_variance(format: Format, result: Term, a: Term, b: Term) -> Errors
 
 def _either_worst(_format: Format, _result: Term, a: Term, b: Term) -> Errors:
     """The larger error; both are forms of one value, whose middles differ by our own rounding."""
-    return np.maximum(a.errors, b.errors + np.abs(a.middle - b.middle))
+    return np.asarray(np.maximum(a.errors, b.errors + np.abs(a.middle - b.middle)))
 
 
 def _either_variance(_format: Format, _result: Term, a: Term, b: Term) -> Errors:
-    return np.maximum(a.errors, b.errors)
+    return np.asarray(np.maximum(a.errors, b.errors))
 
 
 EITHER = Operation("either", lambda a, _b: a, lambda *_: (), _either_worst, _either_variance)
