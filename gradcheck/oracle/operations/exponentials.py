@@ -1,9 +1,10 @@
 """Softmax and log-sum-exp: rules of their own, since the shift by the largest entry is no kink of theirs.
 
-Engines take e^d of the distance d = a − max a (any shift near it does as well). Rounding d moves e^d by u·|d|, and the shares p = e^d/S of the sum S weigh that with Σp·|d| ≤ H(p) ≤ log n, since d = log p + log S and S ≥ 1;
-twice that holds where u·|d| is not small. So S has a relative error of θ(n, u) + c_exp·u + 2u·log n, which is the
-absolute error of log S. Source of the shape of this analysis: P. Blanchard, D. J. Higham and N. J. Higham, "Accurately
-computing the log-sum-exp and softmax functions", IMA Journal of Numerical Analysis 41, 2021, sections 3 and 4.
+Engines take e^d of the distance d = a − max a (any shift near it does as well). Rounding d moves e^d by u·|d|, and
+the shares p = e^d/S of the sum S weigh that with Σp·|d| ≤ H(p) ≤ log n, since d = log p + log S and S ≥ 1; twice that
+holds where u·|d| is not small. So S has a relative error of θ(n, u) + c_exp·u + 2u·log n, which is the absolute error
+of log S. After P. Blanchard, D. J. Higham and N. J. Higham, "Accurately computing the log-sum-exp and softmax
+functions", IMA Journal of Numerical Analysis 41, 2021, sections 3 and 4.
 """
 
 from __future__ import annotations
