@@ -124,9 +124,9 @@ def errors(answered: list[Backend]) -> Table:
 def step(wrong: WrongStep) -> str:
     """A wrong step in words."""
     what = {"value": wrong.name, "loss": "the loss"}.get(wrong.kind, f"dL/d{wrong.name}")
-    share = f"; {wrong.bad_entries} of {wrong.entries} entries" if wrong.entries > 1 else ""
-    off = f"off by {small(abs(wrong.got - wrong.true))}, allowed {small(wrong.bound)}"
-    return f"{what}{index(wrong.index)} = {number(wrong.got, 12)}: {off}{share}"
+    share = f", in {wrong.bad_entries} of {wrong.entries}" if wrong.entries > 1 else ""
+    off = f"off by {small(abs(wrong.got - wrong.true))}, bound {small(wrong.bound)}"
+    return f"{what}{index(wrong.index)} = {number(wrong.got, 8)} {off}{share}"
 
 
 def powers(answered: list[Backend]) -> Table:
