@@ -58,7 +58,7 @@ class Host:
 
     def __init__(self) -> None:
         self.engine: Engine | None = None
-        self.problems: dict[str, ModuleType] = {}
+        self.problems: dict[tuple[str, int], ModuleType] = {}
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """A request's result or error."""
@@ -98,10 +98,11 @@ class Host:
         return {**encoded(answer, request["folder"]), "seconds": seconds}
 
     def problem(self, path: str) -> ModuleType:
-        """The problem's module, loaded once."""
-        if path not in self.problems:
-            self.problems[path] = execute(path)
-        return self.problems[path]
+        """The problem's module, loaded once for each version of its file."""
+        version = (path, os.stat(path).st_mtime_ns)
+        if version not in self.problems:
+            self.problems[version] = execute(path)
+        return self.problems[version]
 
 
 def encoded(answer: Answer, folder: str) -> dict[str, Any]:
