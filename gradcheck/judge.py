@@ -101,11 +101,11 @@ def missing(answer: Answer, tape: Tape) -> str | None:
         if array.shape != shape:
             return f"{what} has shape {array.shape}: expected {shape or 'a scalar'}"
         compared += array.size if kind == "gradient" else 0
-    for kind, names in (("value", answer.values), ("adjoint", answer.adjoints)):
+    for kind, names in (("gradient", answer.gradients), ("value", answer.values), ("adjoint", answer.adjoints)):
         for name in names:
             if (kind, name) not in shapes:
-                known = ", ".join(tape.watched) or "none"
-                return f"{described(kind, name)} is given, but the problem watches {known}"
+                known = ", ".join(str(each) for of, each in shapes if of == kind) or "none"
+                return f"{described(kind, name)} is given: expected {kind}s of {known}"
     return None if compared else "there is no entry of a gradient to compare"
 
 

@@ -102,6 +102,8 @@ def as_array(value: Any, where: str) -> Array:
             array = np.vectorize(lambda entry: NON_FINITE.get(entry, entry), otypes=[object])(array)
         if array.dtype.kind == "c":
             raise TypeError("complex numbers")
+        if array.dtype.kind == "O" and None in array.ravel().tolist():  # NumPy would read it as NaN
+            raise TypeError("a number is missing")
         return np.asarray(array, np.float64)
     except (ValueError, TypeError, OverflowError) as error:
         raise RequestError(f"{where}: {error}: expected an array of real numbers") from None
