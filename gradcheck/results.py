@@ -255,7 +255,7 @@ class Report(Record, frozen=True, kw_only=True):
     environment: Environment
 
     def finding(self) -> str:
-        """What is to be said of the run in words: each backend that does not agree, and the command that runs it again."""
+        """What is to be said of the run in words, and the command that runs it again."""
         lines = [line for backend in self.backends for line in backend.finding()]
         for backend in self.backends:
             for name, error in backend.errors.items():

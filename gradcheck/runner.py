@@ -97,6 +97,10 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers."""
         self._crew.bury()
 
     def run(self, settings: Settings) -> Report:
