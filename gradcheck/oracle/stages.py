@@ -12,7 +12,7 @@ import numpy as np
 from gradcheck.oracle.enclosure import Rows, bound_of, spread_of
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import Array
-from gradcheck.oracle.operations.base import ROUNDING_DEVIATION
+from gradcheck.oracle.operations.base import ROUNDING_DEVIATION, total
 from gradcheck.oracle.running_error import Arithmetic, Quantity, Result, Walk, row_blocks, whole
 from gradcheck.oracle.tape import Key, Tape
 
@@ -119,6 +119,8 @@ def stages(tape: Tape, inputs: Mapping[str, Array], format: Format, answer: Answ
             if key in given and key[0] != "gradient":
                 yield _stage(key, given[key], walk.results[index])
                 walk.results[index] = _continued(walk.results[index], key, given[key], format)
+                if key[0] == "value":
+                    _hand_back(walk, index, given[key])
     for key, index in tape.outputs.items():
         if key in given and key[0] == "gradient":
             yield _stage(key, given[key], walk.results[index])
@@ -138,6 +140,25 @@ def _stage(key: Key, got: Array, result: Result) -> Stage:
     if got.shape != result.shape:
         raise ValueError(f"{key[0]} {key[1] or ''} has shape {got.shape}, expected {result.shape}")
     return Stage(*key, got, result)
+
+
+def _hand_back(walk: Walk, index: int, got: Array) -> None:
+    """Let the derivative of the function behind a watched value go on from the backend's value too.
+
+    Engines take σ' from the σ(y) that they have, u(1−u), or anew from y, e/(1+e)²: both are correct. So the function's
+    result is the backend's value, and the distance from it to another correct one, the step's errors twice, its error.
+    """
+    function = walk.tape.nodes[index].operands[0]
+    if walk.tape.nodes[function].operation is None or function in walk.tape.outputs_of:
+        return
+    step = whole(walk.results[function])
+    with np.errstate(all="ignore"):
+        again = Quantity(got, worst=total(step.worst, step.worst), variance=total(step.variance, step.variance))
+        again.kink = step.kink
+        if not np.isfinite(np.sum(again.float64)):
+            unknown = np.where(np.isfinite(got), 0.0, np.inf)
+            again.worst, again.variance = total(again.worst, unknown), total(again.variance, unknown)
+    walk.results[function] = again
 
 
 def _continued(result: Result, key: Key, got: Array, format: Format) -> Result:

@@ -129,6 +129,15 @@ def test_a_larger_planted_error_is_proved(step):
     assert next((kind, name) for kind, name, fails, _ in found if fails) == step
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("step", STEPS, ids=str)
+def test_steps_that_hand_an_error_on_do_not_fail(step, dtype):
+    """Among them dL/dy, which takes σ' from the σ(y) that the backend has."""
+    inputs = sample("uniform", SIGMOID_SKIP.inputs(16), dtype)
+    tape = tape_of("sigmoid_skip", 16)
+    assert failing_stages(tape, inputs, Format.of(dtype), planted(*step, inputs, 0.25))[0] == [step]
+
+
 @pytest.mark.parametrize("step", STEPS, ids=str)
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_a_step_that_is_not_finite_fails_and_nothing_breaks(step, wrong):
