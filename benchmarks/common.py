@@ -40,7 +40,7 @@ class Table:
         columns = list(dict.fromkeys(column for row in self.rows for column in row))
         table = RichTable(title=self.title, title_justify="left")
         for number, column in enumerate(columns):
-            table.add_column(column, justify="right" if number else "left")
+            table.add_column(column, justify="right" if number and column.strip() else "left")
         for row in self.rows:
             table.add_row(*(shown(row.get(column)) for column in columns))
         return table
@@ -59,7 +59,7 @@ def command(measure: Callable[..., list[Table]], *options: click.Option) -> clic
     def run(output: Path | None, **given: Any) -> None:
         tables = measure(**given)
         # Wide enough for a log file, where there is no terminal to ask.
-        console = Console() if Console().is_terminal else Console(width=160)
+        console = Console() if Console().is_terminal else Console(width=200)
         for table in tables:
             console.print(table.printed())
         if output:
