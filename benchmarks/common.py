@@ -18,9 +18,8 @@ from gradcheck import composition, problems, runner
 from gradcheck.answers import Answer
 from gradcheck.backends._source import execute
 from gradcheck.cases import Case, sample
-from gradcheck.environments import Environment
 from gradcheck.problems import Problem
-from gradcheck.runner import Row
+from gradcheck.runner import Lineup
 from gradcheck.settings import Settings
 
 PROBLEM = "sigmoid_skip"
@@ -113,14 +112,13 @@ class Notices:
         """It is complete."""
 
 
-def rows_and_places(specs: Sequence[str]) -> tuple[list[Row], dict[str, Environment]]:
+def lineup(specs: Sequence[str]) -> Lineup:
     """Backends and the interpreters they run in, built where need be.
 
     Raises:
         click.ClickException: one cannot be had; a benchmark never goes on without it.
     """
-    rows = runner.choose(specs, problem())
-    places, failures = runner.place(rows, Settings(), Notices())
-    for spec, failure in failures.items():
-        raise click.ClickException(f"{spec}: {getattr(failure, 'reason', failure)}")
-    return rows, places
+    found = runner.place(runner.choose(specs, problem()), Settings(), Notices(), {})
+    for spec, failure in found.failures.items():
+        raise click.ClickException(f"{spec}: {failure.reason}")
+    return found

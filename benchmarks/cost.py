@@ -8,7 +8,7 @@ import tracemalloc
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from benchmarks.common import Table, answer, command, draw, problem, rows_and_places
+from benchmarks.common import Table, answer, command, draw, lineup, problem
 from benchmarks.peers import Peers
 from gradcheck.judge import judge, truth
 from gradcheck.oracle import Format
@@ -32,8 +32,7 @@ def cost(small: bool) -> list[Table]:
 def beside(sizes: Iterable[int]) -> Table:
     """This check and torch's, on the same float64 loss."""
     table = Table(f"Milliseconds for one backend in float64 (medians of {REPEATS})")
-    _, places = rows_and_places(["torch"])
-    with Peers(places["torch"].python) as peers:
+    with Peers(lineup(["torch"]).places["torch"].python) as peers:
         for k in sizes:
             check = prepared(k, "float64")
             slow_repeats = REPEATS if k <= LARGEST_REPEATED else 1

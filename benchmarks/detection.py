@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.common import Cell, Table, command, draw, problem, rows_and_places
+from benchmarks.common import Cell, Table, command, draw, lineup, problem
 from benchmarks.peers import NAMES, Peers
 from gradcheck.answers import Answer
 from gradcheck.judge import Judgement, judge, truth
@@ -52,8 +52,7 @@ Shares = dict[str, float | None]
 
 def detection(small: bool) -> list[Table]:
     """Plant bugs in a hand-written backend, and legitimate variants, and ask every checker what it makes of them."""
-    _, places = rows_and_places(["torch"])
-    with Peers(places["torch"].python) as peers:
+    with Peers(lineup(["torch"]).places["torch"].python) as peers:
         return [table for section in (SMALL if small else FULL) for table in tables(section, peers)]
 
 

@@ -6,6 +6,7 @@ bound what no correct backend exceeds; from end to end, and of each step from th
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.common import PROBLEM, Table, command, draw, problem, rows_and_places
+from benchmarks.common import PROBLEM, Table, command, draw, lineup, problem
 from gradcheck import runner
 from gradcheck.answers import Answer
 from gradcheck.cases import DISTRIBUTIONS, Case
@@ -25,7 +26,7 @@ from gradcheck.oracle import stages
 from gradcheck.results import Verdict
 from gradcheck.settings import Settings
 from gradcheck.tapes import record_tape
-from gradcheck.workers import Crew, Failure
+from gradcheck.workers import Crew, Failure, Question
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -63,12 +64,12 @@ class Tally:
 def false_alarms(small: bool, entries: int) -> list[Table]:
     """Judge correct answers of engines, over dtypes, distributions, sizes and seeds."""
     tallies = {(engine, dtype): Tally() for engine in ENGINES for dtype in DTYPES}
-    rows, places = rows_and_places(ENGINES)
-    with Crew(TIMEOUT) as crew:
-        crew.start({str(row.spec): runner.post(row, places[str(row.spec)]) for row in rows})
+    engines = lineup(ENGINES)
+    with contextlib.closing(Crew()) as crew:
+        crew.start(engines.posts(), TIMEOUT)
         for turn in itertools.count():
             for case in round_of_cases(turn, small):
-                evaluate(case, crew, tallies, {str(row.spec): row for row in rows})
+                evaluate(case, crew, tallies, {row.key: row for row in engines.rows})
             if small or sum(tally.entries for tally in tallies.values()) >= entries:
                 break
     histograms = [histogram(unit, way, tallies) for unit in UNITS for way in WAYS]
@@ -88,7 +89,8 @@ def evaluate(case: Case, crew: Crew, tallies: Mapping[tuple[str, str], Tally], r
     tape = record_tape(problem(), case.k)
     formats = {name: row.format(case.dtype) for name, row in rows.items()}
     truths = {format: truth(tape, case.inputs, format) for format in set(formats.values())}
-    for name, answer in crew.evaluate(problem().path, case.dtype, problem().wrt, case.inputs).items():
+    question = Question(problem().path, case.dtype, problem().wrt, case.inputs)
+    for name, answer in crew.evaluate(question, list(rows)):
         if isinstance(answer, Failure):
             raise click.ClickException(f"{replay(case, name)}: {answer.reason}")
         known, tally = truths[formats[name]], tallies[name, case.dtype]

@@ -101,7 +101,7 @@ class Session:
 
     def close(self) -> None:
         """End the workers."""
-        self._crew.bury()
+        self._crew.close()
 
     def run(self, settings: Settings) -> Report:
         """Evaluate one case and judge the answers; see `run`."""

@@ -231,7 +231,7 @@ class Question:
 
 
 class Crew:
-    """Workers that run side by side, one for each key, until they are buried."""
+    """Workers that run side by side, one for each key, until it is closed."""
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix=f"gradcheck-{os.getpid()}-"))
@@ -242,7 +242,7 @@ class Crew:
         self._deadlines: dict[str, float] = {}
         self.started: dict[str, Started] = {}
 
-    def bury(self) -> None:
+    def close(self) -> None:
         """End all workers."""
         for worker in self._workers.values():
             worker.ask_to_stop()
