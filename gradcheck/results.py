@@ -175,17 +175,19 @@ class Oracle(Record, frozen=True, kw_only=True):
 
 
 class Seconds(Record, frozen=True, kw_only=True):
-    """Wall-clock times: importing the framework (`imported`, written `import`), and the first answer."""
+    """Wall-clock times: importing the framework (`imported`, written `import`), the first answer, and the second."""
 
     imported: float = msgspec.field(name="import")
     first: float
+    again: float | None
 
 
 class Backend(Record, frozen=True, kw_only=True):
     """One backend's answer and what is said of it. What an answer would give is null without one.
 
     `first_wrong` is the first array that is wrong in the order of computation: values, the loss, adjoints backwards,
-    gradients; `wrong_steps` are all that are wrong by themselves, whatever came before.
+    gradients; `wrong_steps` are all that are wrong by themselves, whatever came before. Every backend is asked twice:
+    `varies` has the largest difference of what was not the same.
     """
 
     name: str
@@ -201,17 +203,21 @@ class Backend(Record, frozen=True, kw_only=True):
     errors: dict[str, ArrayError] = {}
     first_wrong: WrongStep | None = None
     wrong_steps: tuple[WrongStep, ...] = ()
+    varies: dict[str, Number] = {}
     seconds: Seconds | None = None
 
     def finding(self) -> list[str]:
         """What is to be said of it in words, line by line: nothing where it agrees."""
+        varies = [
+            f"{self.spec}: {what} varies from call to call by {two_digits(by)}" for what, by in self.varies.items()
+        ]
         if self.verdict is Verdict.AGREES:
-            return []
+            return varies
         evidence = f" ({self.evidence})" if self.evidence else ""
         lines = [f"{self.spec}: {self.verdict}{evidence}: {self.reason}"]
         if self.first_wrong:
             lines.append(f"  first wrong: {self.first_wrong}")
-        return lines + [f"   also wrong: {step}" for step in self.wrong_steps if step != self.first_wrong]
+        return lines + [f"   also wrong: {step}" for step in self.wrong_steps if step != self.first_wrong] + varies
 
 
 class Pair(Record, frozen=True, kw_only=True):

@@ -64,6 +64,9 @@ class _Answer(msgspec.Struct, frozen=True):
     values: dict[str, dict[str, Any]]
     adjoints: dict[str, dict[str, Any]]
     seconds: float
+    again_seconds: float | None = None
+    varies: list[tuple[str, str | None, float | str]] = []
+    mutated: list[str] = []
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -342,6 +345,9 @@ class Crew:
                 values=_decoded(wire.values),
                 adjoints=_decoded(wire.adjoints),
                 seconds=wire.seconds,
+                again_seconds=wire.again_seconds,
+                varies={(kind, name): float(largest) for kind, name, largest in wire.varies},
+                mutated=wire.mutated,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             return self._lose(key, Failure(Verdict.CRASHED, f"answered an array that cannot be read: {error}"))
