@@ -1,3 +1,63 @@
-"""Evaluate one loss and its gradients in many engines, and say with a certificate which of them is wrong."""
+"""Evaluate one loss and its gradients in many engines, and say with a certificate which of them is wrong.
+
+    import gradcheck
+
+    report = gradcheck.check("layer.py", k=8, dtype="float32")
+    report.assert_agrees()
+
+Importing this loads neither NumPy nor a framework.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+__all__ = ["GradcheckError", "Problem", "Report", "RequestError", "Session", "check", "load_problem"]
+
+if TYPE_CHECKING:
+    from gradcheck.errors import GradcheckError, RequestError
+    from gradcheck.problems import Problem
+    from gradcheck.results import Report
+    from gradcheck.sessions import Session
+
+_HOMES = {
+    "GradcheckError": "errors",
+    "Problem": "problems",
+    "Report": "results",
+    "RequestError": "errors",
+    "Session": "sessions",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gradcheck' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"gradcheck.{_HOMES[name]}"), name)
+
+
+def check(problem: Any, **options: Any) -> Report:
+    """Evaluate one case of a problem in several backends, and judge the answers; see `Session.check` for the options.
+
+    Raises:
+        RequestError: the request is wrong; nothing was run.
+    """
+    from gradcheck.sessions import Session
+
+    with Session() as session:
+        return session.check(problem, **options)
+
+
+def load_problem(problem: Any, **parts: Any) -> Problem:
+    """A problem by its name, the path of its file, or its loss as a function; see `gradcheck.problems.functions`.
+
+    Raises:
+        ProblemError: there is none, or it does not hold what a problem needs.
+    """
+    from gradcheck.problems import load
+    from gradcheck.sessions import named
+
+    return load(named(problem, **parts))

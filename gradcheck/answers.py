@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,9 @@ class Printed:
 class Answer:
     """The loss (shape ()), the gradients by input, and what is known of watched values and their adjoints, by name.
 
-    `seconds` is what computing it took; `printed` says how its numbers were rounded, where they were.
+    `seconds` is what computing it took, and `again_seconds` computing it a second time; `varies` tells by how much
+    arrays differed between the two, by kind and name, and `mutated` which inputs were changed. `printed` says how the
+    numbers were rounded, where they were.
     """
 
     loss: Array
@@ -44,4 +46,7 @@ class Answer:
     values: Arrays = field(default_factory=dict)
     adjoints: Arrays = field(default_factory=dict)
     seconds: float | None = None
+    again_seconds: float | None = None
+    varies: Mapping[tuple[str, str | None], float] = field(default_factory=dict)
+    mutated: Sequence[str] = ()
     printed: Printed | None = None

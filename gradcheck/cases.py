@@ -173,7 +173,8 @@ def given(problem: Problem, k: int, dtype: str, arrays: Mapping[str, npt.NDArray
     """A case with inputs from a file.
 
     Raises:
-        RequestError: a name is missing or unknown, a shape does not fit `k`, or a value is not finite.
+        RequestError: a name is missing or unknown, a shape does not fit `k`, a value is not finite or overflows the
+            dtype.
     """
     shapes = problem.shapes(k)
     if set(arrays) != set(shapes):
@@ -184,6 +185,9 @@ def given(problem: Problem, k: int, dtype: str, arrays: Mapping[str, npt.NDArray
         if not np.isfinite(arrays[name]).all():
             raise RequestError(f"{source}: {name} holds a value that is not finite: expected finite numbers")
     inputs = {name: round_to(np.asarray(arrays[name], np.float64), dtype) for name in shapes}
+    for name, array in inputs.items():
+        if not np.isfinite(array).all():
+            raise RequestError(f"{source}: {name} holds a value that overflows {dtype}: expected smaller numbers")
     return Case(problem, k, None, dtype, "given", 1.0, inputs)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
 import re
@@ -77,6 +78,7 @@ def engines() -> dict[str, Path]:
     return found
 
 
+@functools.cache
 def engine(name: str) -> Engine | None:
     """An engine's constants, or None where there is no such engine."""
     path: Path | None = FOLDER / f"{name}.py"  # ours need no look at installed distributions, which costs 30 ms

@@ -16,7 +16,7 @@ from gradcheck.answers import Answer
 from gradcheck.cases import Case
 from gradcheck.catalogue import Spec
 from gradcheck.environments import Environment as Place
-from gradcheck.judge import Judgement, Truth
+from gradcheck.judge import Judgement, Truth, described
 from gradcheck.results import (
     Backend,
     BackendEnvironment,
@@ -78,7 +78,7 @@ def answered(spec: Spec, case: Case, answer: Answer, judgement: Judgement, start
     """The record of a backend that gave an answer, right or wrong."""
     seconds = None
     if started is not None and answer.seconds is not None:
-        seconds = Seconds(imported=started.seconds, first=answer.seconds)
+        seconds = Seconds(imported=started.seconds, first=answer.seconds, again=answer.again_seconds)
     listed = case.k <= LARGEST_LISTED
     return Backend(
         name=spec.name,
@@ -94,6 +94,7 @@ def answered(spec: Spec, case: Case, answer: Answer, judgement: Judgement, start
         errors=dict(judgement.errors),
         first_wrong=judgement.first_wrong,
         wrong_steps=judgement.wrong_steps,
+        varies={described(*key): largest for key, largest in answer.varies.items()},
         seconds=seconds,
     )
 

@@ -64,6 +64,8 @@ def judge(answer: Answer, truth: Truth, gate: str) -> Judgement:
     lacking = missing(answer, truth.tape)
     if lacking is not None:
         return Judgement(Verdict.DIFFERS, PROVED, lacking)
+    if answer.mutated:
+        return Judgement(Verdict.DIFFERS, PROVED, f"it changes its inputs: {', '.join(answer.mutated)}")
     findings = dict(examined(answer, truth, gate))
     judged = Judgement(
         verdict=Verdict.AGREES,
@@ -82,6 +84,8 @@ def judge(answer: Answer, truth: Truth, gate: str) -> Judgement:
             first_wrong=wrong_step(key, first),
             wrong_steps=tuple(wrong_step(key, finding) for key, finding in wrong.items() if finding.step_bad),
         )
+    if unsteady := varying(answer, findings):
+        return replace(judged, verdict=Verdict.DIFFERS, evidence=PROVED, reason=unsteady)
     if open_question := undecided(findings, truth.tape):
         return replace(judged, verdict=Verdict.UNDECIDED, reason=open_question)
     return judged
@@ -101,11 +105,11 @@ def missing(answer: Answer, tape: Tape) -> str | None:
         if array.shape != shape:
             return f"{what} has shape {array.shape}: expected {shape or 'a scalar'}"
         compared += array.size if kind == "gradient" else 0
-    for kind, names in (("value", answer.values), ("adjoint", answer.adjoints)):
+    for kind, names in (("gradient", answer.gradients), ("value", answer.values), ("adjoint", answer.adjoints)):
         for name in names:
             if (kind, name) not in shapes:
-                known = ", ".join(tape.watched) or "none"
-                return f"{described(kind, name)} is given, but the problem watches {known}"
+                known = ", ".join(str(each) for of, each in shapes if of == kind) or "none"
+                return f"{described(kind, name)} is given: expected {kind}s of {known}"
     return None if compared else "there is no entry of a gradient to compare"
 
 
@@ -128,6 +132,14 @@ def examined(answer: Answer, truth: Truth, gate: str) -> Iterator[tuple[Key, Fin
             slack = answer.printed.half_unit(got) if answer.printed else None
             limited = gate == "rounding"
             yield key, examine(got, output, step, slack, truth.format, limited=limited, measured=measured)
+
+
+def varying(answer: Answer, findings: Mapping[Key, Finding]) -> str | None:
+    """Which array varies from call to call by more than two correct answers can, or None."""
+    for key, largest in answer.varies.items():
+        if key in findings and not largest <= 2 * findings[key].threshold:
+            return f"{described(*key)} varies from call to call by {largest:.2g}"
+    return None
 
 
 def entry(answer: Answer, key: Key) -> Array | None:

@@ -73,7 +73,7 @@ def read_record(path: Path) -> Record:
     Raises:
         RequestError: the file cannot be read, or holds something else.
     """
-    return _convert(_nested(_read(path)), Record, path)
+    return _convert(_nested(_read(path), path), Record, path)
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
@@ -102,8 +102,10 @@ def as_array(value: Any, where: str) -> Array:
             array = np.vectorize(lambda entry: NON_FINITE.get(entry, entry), otypes=[object])(array)
         if array.dtype.kind == "c":
             raise TypeError("complex numbers")
+        if array.dtype.kind == "O" and None in array.ravel().tolist():  # NumPy would read it as NaN
+            raise TypeError("a number is missing")
         return np.asarray(array, np.float64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise RequestError(f"{where}: {error}: expected an array of real numbers") from None
 
 
@@ -111,7 +113,9 @@ def _read(path: Path) -> Any:
     """What a file holds, unchecked: a .npz file's single strings and numbers as such."""
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
+            with zipfile.ZipFile(path):  # NumPy would read a .npy file too, and think that others are pickled
+                archive = np.load(path, allow_pickle=False)
+            with archive:
                 arrays = {name: archive[name] for name in archive.files}
             return {name: array.item() if array.shape == () else array for name, array in arrays.items()}
         return msgspec.json.decode(path.read_bytes())
@@ -121,8 +125,12 @@ def _read(path: Path) -> Any:
         raise RequestError(f"{path}: {error}: expected JSON, or a .npz file") from None
 
 
-def _nested(flat: Any) -> Any:
-    """Keys that are paths as nested mappings."""
+def _nested(flat: Any, source: Path) -> Any:
+    """Keys that are paths as nested mappings.
+
+    Raises:
+        RequestError: a key is the folder of another; `source` is shown.
+    """
     if not isinstance(flat, dict):
         return flat
     nested: dict[str, Any] = {}
@@ -131,6 +139,8 @@ def _nested(flat: Any) -> Any:
         place = nested
         for folder in folders:
             place = place.setdefault(folder, {})
+            if not isinstance(place, dict):
+                raise RequestError(f"{source}: {path}: expected no value at {folder}, which holds it")
         place[name] = value
     return nested
 

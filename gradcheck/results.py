@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -53,6 +54,26 @@ class RunVerdict(StrEnum):
         return cls.UNDECIDED if Verdict.UNDECIDED in verdicts else cls.AGREE
 
 
+def index_in_code(index: Index) -> str:
+    """An entry's index as it is written in code."""
+    return "".join(f"[{each}]" for each in index)
+
+
+def two_digits(value: float | None) -> str:
+    """An error, a difference or a ratio: two digits say all, and seven columns hold them."""
+    if value is None:
+        return "–"
+    return "0" if value == 0 else f"{value:.1f}" if 0.1 <= value < 1000 else f"{value:.1e}"
+
+
+SENTENCES = {
+    RunVerdict.AGREE: "every backend agrees",
+    RunVerdict.DIFFER: "at least one backend differs",
+    RunVerdict.UNANSWERED: "a backend that was asked for gave no answer",
+    RunVerdict.UNDECIDED: "it cannot be decided whether every backend agrees",
+}
+
+
 class Record(msgspec.Struct, frozen=True):
     """The base of all records."""
 
@@ -79,6 +100,11 @@ class Entry(Record, frozen=True, kw_only=True):
     error: Number
     bound: Number
     bound_ratio: Number
+
+    def __str__(self) -> str:
+        """The entry in one line."""
+        off = f"off by {two_digits(self.error)}, bound {two_digits(self.bound)}"
+        return f"{index_in_code(self.index)} = {self.got:.10g}, true {self.true:.10g}: {off}"
 
 
 class Power(Record, frozen=True, kw_only=True):
@@ -126,6 +152,13 @@ class WrongStep(Record, frozen=True, kw_only=True):
     bad_entries: int
     entries: int
 
+    def __str__(self) -> str:
+        """The step in one line of less than 80 columns."""
+        what = {"value": self.name, "loss": "the loss"}.get(self.kind, f"dL/d{self.name}")
+        off = f"off by {two_digits(abs(self.got - self.true))}, bound {two_digits(self.bound)}"
+        share = f", in {self.bad_entries} of {self.entries}" if self.entries > 1 else ""
+        return f"{what}{index_in_code(self.index)} = {self.got:.8g} {off}{share}"
+
 
 class Enclosed(Record, frozen=True, kw_only=True):
     """A true value: proved to lie within `rad` of `mid`."""
@@ -142,17 +175,19 @@ class Oracle(Record, frozen=True, kw_only=True):
 
 
 class Seconds(Record, frozen=True, kw_only=True):
-    """Wall-clock times: importing the framework (`imported`, written `import`), and the first answer."""
+    """Wall-clock times: importing the framework (`imported`, written `import`), the first answer, and the second."""
 
     imported: float = msgspec.field(name="import")
     first: float
+    again: float | None
 
 
 class Backend(Record, frozen=True, kw_only=True):
     """One backend's answer and what is said of it. What an answer would give is null without one.
 
     `first_wrong` is the first array that is wrong in the order of computation: values, the loss, adjoints backwards,
-    gradients; `wrong_steps` are all that are wrong by themselves, whatever came before.
+    gradients; `wrong_steps` are all that are wrong by themselves, whatever came before. Every backend is asked twice:
+    `varies` has the largest difference of what was not the same.
     """
 
     name: str
@@ -168,7 +203,21 @@ class Backend(Record, frozen=True, kw_only=True):
     errors: dict[str, ArrayError] = {}
     first_wrong: WrongStep | None = None
     wrong_steps: tuple[WrongStep, ...] = ()
+    varies: dict[str, Number] = {}
     seconds: Seconds | None = None
+
+    def finding(self) -> list[str]:
+        """What is to be said of it in words, line by line: nothing where it agrees."""
+        varies = [
+            f"{self.spec}: {what} varies from call to call by {two_digits(by)}" for what, by in self.varies.items()
+        ]
+        if self.verdict is Verdict.AGREES:
+            return varies
+        evidence = f" ({self.evidence})" if self.evidence else ""
+        lines = [f"{self.spec}: {self.verdict}{evidence}: {self.reason}"]
+        if self.first_wrong:
+            lines.append(f"  first wrong: {self.first_wrong}")
+        return lines + [f"   also wrong: {step}" for step in self.wrong_steps if step != self.first_wrong] + varies
 
 
 class Pair(Record, frozen=True, kw_only=True):
@@ -210,3 +259,35 @@ class Report(Record, frozen=True, kw_only=True):
     backends: tuple[Backend, ...]
     pairs: tuple[Pair, ...]
     environment: Environment
+
+    def finding(self) -> str:
+        """What is to be said of the run in words, and the command that runs it again."""
+        lines = [line for backend in self.backends for line in backend.finding()]
+        for backend in self.backends:
+            for name, error in backend.errors.items():
+                lines += [f"  {backend.spec}: dL/d{name}{entry}" for entry in error.worst]
+        return "\n".join([*lines, f"{self.verdict}: {SENTENCES[self.verdict]}", f"again: {self.case.replay}"])
+
+    def assert_agrees(self) -> None:
+        """Do nothing where every backend agrees.
+
+        Raises:
+            AssertionError: one does not, with the finding as its message.
+        """
+        if self.verdict is not RunVerdict.AGREE:
+            raise AssertionError(self.finding())
+
+    def _repr_html_(self) -> str:
+        """The report as notebooks show it."""
+        cells = [
+            (
+                backend.spec,
+                backend.version or "–",
+                backend.verdict,
+                "–" if backend.loss is None else f"{backend.loss:.9g}",
+            )
+            for backend in self.backends
+        ]
+        rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in cells)
+        heads = "".join(f"<th>{name}</th>" for name in ("backend", "version", "verdict", "loss"))
+        return f"<table><tr>{heads}</tr>{rows}</table><pre>{html.escape(self.finding())}</pre>"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from gradcheck import catalogue, environments, problems
@@ -17,11 +19,11 @@ from gradcheck.errors import RequestError
 from gradcheck.problems import Problem
 from gradcheck.results import Report, Verdict
 from gradcheck.settings import Settings
-from gradcheck.workers import Crew, Failure, Post
+from gradcheck.workers import Crew, Failure, Post, Question
 
 if TYPE_CHECKING:
     from gradcheck.cases import Case
-    from gradcheck.oracle import Format
+    from gradcheck.oracle import Format, Tape
 
 DEFAULT_ENGINES = ("torch", "mxnet")
 
@@ -71,50 +73,91 @@ def run(settings: Settings, listener: Listener) -> Report:
     Raises:
         RequestError: the request is wrong; nothing was run.
     """
-    problem = problems.load(settings.problem)
-    rows = choose(settings.backend, problem)
-    inputs = read_inputs(settings, problem, settings.inputs) if settings.inputs else None
-    lineup = place(rows, settings, listener)
-    with Crew(settings.timeout) as crew:
-        crew.start(lineup.posts())
-        listener.evaluating(list(lineup.places))
+    with Session(listener) as session:
+        return session.run(settings)
+
+
+class Session:
+    """Backends that stay warm from case to case: the first one starts their workers, later ones take milliseconds.
+
+    Args:
+        listener: who is told what happens.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._crew = Crew()
+        self._problem = functools.lru_cache(_problem)
+        self._tape = functools.lru_cache(_tape)
+        self._places: dict[Spec, Environment] = {}
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers."""
+        self._crew.close()
+
+    def run(self, settings: Settings) -> Report:
+        """Evaluate one case and judge the answers; see `run`."""
+        problem = self._problem(settings.problem, problems.find(settings.problem).stat().st_mtime_ns)
+        rows = choose(settings.backend, problem)
+        inputs = read_inputs(settings, problem, settings.inputs) if settings.inputs else None
+        lineup = place(rows, settings, self._listener, self._places)
+        self._crew.start(lineup.posts(), settings.timeout)
+        self._listener.evaluating(list(lineup.places))
         # NumPy and the oracle are imported from here on, while the workers import their frameworks.
         case = inputs or draw(settings, problem)
-        return assess(case, lineup, crew, settings, listener)
+        return self._assess(case, lineup, settings)
+
+    def _assess(self, case: Case, lineup: Lineup, settings: Settings) -> Report:
+        """Have a case answered by every backend, and judge the answers as they come."""
+        from gradcheck import composition, judge
+
+        formats = {row.key: row.format(case.dtype) for row in lineup.rows}
+        tape = self._tape(case.problem, case.k)
+        truths = {format: judge.truth(tape, case.inputs, format) for format in dict.fromkeys(formats.values())}
+        backends = {
+            row.key: composition.unanswered(row.spec, case.dtype, lineup.failures[row.key], row.spec.version)
+            for row in lineup.rows
+            if row.key in lineup.failures
+        }
+        answers = {}
+        question = Question(case.problem.path, case.dtype, case.problem.wrt, case.inputs)
+        for key, outcome in self._crew.evaluate(question, list(lineup.places)):
+            spec, told = lineup.specs[key], self._crew.started.get(key)
+            if isinstance(outcome, Failure):
+                self._listener.details(key, outcome.details)
+                version = told.version if told else lineup.places[key].version
+                backends[key] = composition.unanswered(spec, case.dtype, outcome, version)
+            else:
+                answers[key] = outcome
+                judgement = judge.judge(outcome, truths[formats[key]], settings.gate)
+                backends[key] = composition.answered(spec, case, outcome, judgement, told)
+        started = {key: told for key, told in self._crew.started.items() if key in lineup.places}
+        return composition.report(
+            case=case,
+            replay=replay(settings),
+            truth=next(iter(truths.values())),
+            backends=[backends[row.key] for row in lineup.rows],
+            answers={row.key: answers[row.key] for row in lineup.rows if row.key in answers},
+            environments={key: composition.ran_in(lineup.places[key], told) for key, told in started.items()},
+        )
 
 
-def assess(case: Case, lineup: Lineup, crew: Crew, settings: Settings, listener: Listener) -> Report:
-    """Have a case answered by every backend, and judge the answers as they come."""
-    from gradcheck import composition, judge
+def _problem(name: str, _modified: int) -> Problem:
+    return problems.load(name)
+
+
+def _tape(problem: Problem, k: int) -> Tape:
     from gradcheck.tapes import record_tape
 
-    tape = record_tape(case.problem, case.k)
-    formats = {row.key: row.format(case.dtype) for row in lineup.rows}
-    truths = {format: judge.truth(tape, case.inputs, format) for format in dict.fromkeys(formats.values())}
-    backends = {
-        row.key: composition.unanswered(row.spec, case.dtype, lineup.failures[row.key], row.spec.version)
-        for row in lineup.rows
-        if row.key in lineup.failures
-    }
-    answers = {}
-    for key, outcome in crew.evaluate(case.problem.path, case.dtype, case.problem.wrt, case.inputs):
-        spec, told = lineup.specs[key], crew.started.get(key)
-        if isinstance(outcome, Failure):
-            listener.details(key, outcome.details)
-            version = told.version if told else lineup.places[key].version
-            backends[key] = composition.unanswered(spec, case.dtype, outcome, version)
-        else:
-            answers[key] = outcome
-            judgement = judge.judge(outcome, truths[formats[key]], settings.gate)
-            backends[key] = composition.answered(spec, case, outcome, judgement, told)
-    return composition.report(
-        case=case,
-        replay=replay(settings),
-        truth=next(iter(truths.values())),
-        backends=[backends[row.key] for row in lineup.rows],
-        answers={row.key: answers[row.key] for row in lineup.rows if row.key in answers},
-        environments={key: composition.ran_in(lineup.places[key], told) for key, told in crew.started.items()},
-    )
+    return record_tape(problem, k)
 
 
 def choose(specs: Sequence[str], problem: Problem) -> list[Row]:
@@ -171,9 +214,9 @@ class Lineup:
         }
 
 
-def place(rows: Sequence[Row], settings: Settings, building: Building) -> Lineup:
-    """Find where each backend runs, and build its environment if need be."""
-    found = {row.spec: located(row, settings.dtype) for row in rows}
+def place(rows: Sequence[Row], settings: Settings, building: Building, known: dict[Spec, Environment]) -> Lineup:
+    """Find where each backend runs, and build its environment if need be; what is found is added to `known`."""
+    found = {row.spec: located(row, settings.dtype, known) for row in rows}
     if not settings.no_build:
         wanted = {row.spec: row.engine for row in rows if row.engine and is_buildable(found[row.spec])}
         found |= Builder(building).build(wanted) if wanted else {}
@@ -181,16 +224,18 @@ def place(rows: Sequence[Row], settings: Settings, building: Building) -> Lineup
     failures: dict[str, Failure] = {}
     for spec, where in found.items():
         if isinstance(where, Environment):
-            places[str(spec)] = where
+            places[str(spec)] = known[spec] = where
         else:
             failures[str(spec)] = where if isinstance(where, Failure) else Failure(Verdict.UNAVAILABLE, where.reason)
     return Lineup(rows, places, failures)
 
 
-def located(row: Row, dtype: str) -> Environment | Missing | Failure:
+def located(row: Row, dtype: str, known: Mapping[Spec, Environment]) -> Environment | Missing | Failure:
     """Where a backend runs as things are, or why it cannot."""
     if dtype in row.lacks:
         return Failure(Verdict.UNSUPPORTED, row.lacks[dtype])
+    if row.spec in known:
+        return known[row.spec]
     if row.engine is None:
         return Environment(row.spec.python or Path(sys.executable), "current")
     return environments.find(row.spec, row.engine)

@@ -85,6 +85,17 @@ def load(flags: Mapping[str, Any], config: str | None, environment: Mapping[str,
     return msgspec.convert(merged, Settings)
 
 
+def of(**values: Any) -> Settings:
+    """Settings from Python, by name with underscores.
+
+    Raises:
+        RequestError: a value is not what is expected.
+    """
+    given = ((name.replace("_", "-"), name, value) for name, value in values.items())
+    checked_values = {key: checked(Given(key, value, f"{name}={value!r}", is_text=False)) for key, name, value in given}
+    return msgspec.convert(checked_values, Settings)
+
+
 class Given(NamedTuple):
     """A value that was given for a setting; `shown` is the place and the value as the user wrote them."""
 

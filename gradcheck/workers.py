@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import select
 import shutil
@@ -13,7 +14,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -64,6 +64,9 @@ class _Answer(msgspec.Struct, frozen=True):
     values: dict[str, dict[str, Any]]
     adjoints: dict[str, dict[str, Any]]
     seconds: float
+    again_seconds: float | None = None
+    varies: list[tuple[str, str | None, float | str]] = []
+    mutated: list[str] = []
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -213,72 +216,97 @@ class Post:
     gradient: str | None
 
 
-class Crew:
-    """Workers that run side by side, one for each key, and are gone when the context is left.
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a worker.
 
-    Args:
-        timeout: seconds that a worker has to import its framework, and again for each answer.
+    Attributes:
+        problem: the problem's file.
+        dtype: the name of the dtype to compute in.
+        wrt: the inputs whose gradients are wanted.
+        inputs: name -> array of that dtype (float32 for bfloat16).
     """
 
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
+    problem: Path
+    dtype: str
+    wrt: Sequence[str]
+    inputs: Arrays
+
+
+class Crew:
+    """Workers that run side by side, one for each key, until it is closed."""
+
+    def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix=f"gradcheck-{os.getpid()}-"))
+        self._numbers = itertools.count()
+        self._timeout = 0.0
         self._workers: dict[str, Worker] = {}
         self._lost: dict[str, Failure] = {}
         self._deadlines: dict[str, float] = {}
         self.started: dict[str, Started] = {}
 
-    def __enter__(self) -> Crew:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End all workers."""
         for worker in self._workers.values():
             worker.ask_to_stop()
         for worker in self._workers.values():
             worker.bury()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def start(self, posts: Mapping[str, Post]) -> None:
-        """Start all workers at once, and do not wait for them."""
-        for key, post in posts.items():
-            folder = self._folder / str(len(self._workers) + len(self._lost))
-            folder.mkdir()
-            try:
-                self._workers[key] = Worker([str(post.python), "-I", str(BOOTSTRAP)], folder)
-            except OSError as error:
-                self._lost[key] = Failure(Verdict.UNAVAILABLE, f"{post.python}: {error.strerror}")
-                continue
-            self._deadlines[key] = time.monotonic() + self._timeout
-            self._send(key, "start", backend=post.backend and str(post.backend), gradient=post.gradient)
-
-    def evaluate(
-        self, problem: Path, dtype: str, wrt: Sequence[str], inputs: Arrays
-    ) -> Iterator[tuple[str, Answer | Failure]]:
-        """Ask every worker, and give each one's answer to a case, or why it gave none, as they come.
+    def start(self, posts: Mapping[str, Post], timeout: float) -> None:
+        """Start, all at once, the workers that do not run yet, and those anew that were lost; do not wait for them.
 
         Args:
-            problem: the problem's file.
-            dtype: the name of the dtype to compute in.
-            wrt: the inputs whose gradients are wanted.
-            inputs: name -> array of that dtype (float32 for bfloat16).
+            posts: how each is started.
+            timeout: seconds that each has to import its framework, and again for each answer.
         """
-        folder = _roomy_folder(inputs)
+        self._timeout = timeout
+        for key, post in posts.items():
+            if key in self._workers and key not in self._lost:
+                continue
+            self._lost.pop(key, None)
+            self.started.pop(key, None)
+            self._start(key, post)
+
+    def _start(self, key: str, post: Post) -> None:
+        folder = self._folder / str(next(self._numbers))
+        folder.mkdir()
         try:
-            encoded = {name: _protocol.encode(array, str(folder), f"input-{name}") for name, array in inputs.items()}
-            for number, key in enumerate(self._workers):
-                answers = folder / str(number)
-                answers.mkdir()
-                # A worker that still imports its framework finds this when it is done.
-                self._deadlines[key] = time.monotonic() + self._timeout
-                self._send(
-                    key, "evaluate", problem=str(problem), dtype=dtype, wrt=wrt, inputs=encoded, folder=str(answers)
-                )
-            yield from self._lost.items()
-            yield from self._as_they_come([key for key in self._workers if key not in self._lost])
+            self._workers[key] = Worker([str(post.python), "-I", str(BOOTSTRAP)], folder)
+        except OSError as error:
+            self._lost[key] = Failure(Verdict.UNAVAILABLE, f"{post.python}: {error.strerror}")
+            return
+        self._deadlines[key] = time.monotonic() + self._timeout
+        self._send(key, "start", backend=post.backend and str(post.backend), gradient=post.gradient)
+
+    def evaluate(self, question: Question, keys: Sequence[str]) -> Iterator[tuple[str, Answer | Failure]]:
+        """Ask several workers, and give each one's answer to a case, or why it gave none, as they come."""
+        folder = _roomy_folder(question.inputs)
+        try:
+            self._ask(question, [key for key in keys if key not in self._lost], folder)
+            yield from ((key, self._lost[key]) for key in keys if key in self._lost)
+            yield from self._as_they_come([key for key in keys if key not in self._lost])
         finally:
             shutil.rmtree(folder, ignore_errors=True)  # arrays that were mapped from it stay readable
+
+    def _ask(self, question: Question, keys: Sequence[str], folder: Path) -> None:
+        inputs = {
+            name: _protocol.encode(array, str(folder), f"input-{name}") for name, array in question.inputs.items()
+        }
+        for number, key in enumerate(keys):
+            answers = folder / str(number)
+            answers.mkdir()
+            # A worker that still imports its framework finds this when it is done.
+            self._deadlines[key] = time.monotonic() + self._timeout
+            self._send(
+                key,
+                "evaluate",
+                problem=str(question.problem),
+                dtype=question.dtype,
+                wrt=question.wrt,
+                inputs=inputs,
+                folder=str(answers),
+            )
 
     def _as_they_come(self, waiting: list[str]) -> Iterator[tuple[str, Answer | Failure]]:
         while waiting:
@@ -317,13 +345,14 @@ class Crew:
                 values=_decoded(wire.values),
                 adjoints=_decoded(wire.adjoints),
                 seconds=wire.seconds,
+                again_seconds=wire.again_seconds,
+                varies={(kind, name): float(largest) for kind, name, largest in wire.varies},
+                mutated=wire.mutated,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             return self._lose(key, Failure(Verdict.CRASHED, f"answered an array that cannot be read: {error}"))
 
     def _send(self, key: str, method: str, **parameters: object) -> None:
-        if key in self._lost:
-            return
         failure = self._workers[key].send(method, self._deadlines[key], **parameters)
         if failure is not None:
             self._lose(key, failure)

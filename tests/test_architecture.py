@@ -38,7 +38,9 @@ ALLOWED = {
     },
     "reports": {"errors", "results"},
     "cli": {"", "environments", "errors", "problems", "reports", "results", "runner", "settings", "verification"},
-    "": set(),
+    "sessions": {"problems", "results", "runner", "settings"},
+    "pytest_plugin": {"results", "sessions"},
+    "": {"errors", "problems", "results", "sessions"},
     "__main__": {"cli"},
 }  # fmt: skip
 

@@ -19,6 +19,7 @@ PROBLEM = problems.load("sigmoid_skip")
 SIZES = (1, 3, 16, 64)
 SEEDS = (0, 1)
 STRUCTURAL = [bug for bug in BUGS if not bug.numerical]
+[FOUR_DECIMALS] = (bug for bug in BUGS if str(bug) == "dw: rounded to 4 decimals")
 VISIBLE = 4
 """Units in the last place: an answer that is nowhere further from the correct one may be as good."""
 
@@ -147,10 +148,20 @@ def test_the_right_step_is_named_nearly_always() -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_without_watched_values_what_cannot_be_proved_is_beyond_rounding(seed: int) -> None:
+    known = truth(16, seed, "float32")
+    got = unwatched(FOUR_DECIMALS.answer(known.inputs))
+    judged = judge.judge(got, known, "rounding")
+    assert (judged.verdict, judged.evidence) == (Verdict.DIFFERS, judge.BEYOND_ROUNDING)
+    assert "standard deviations of rounding" in judged.reason
+    assert judge.judge(got, known, "proved").verdict == Verdict.AGREES
+    assert judge.judge(unwatched(answer(known.inputs)), known, "rounding").verdict == Verdict.AGREES
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_four_decimals_are_too_few_for_float32_at_256(seed: int) -> None:
     known = truth(256, seed, "float32")
-    [rounding] = (bug for bug in BUGS if str(bug) == "dw: rounded to 4 decimals")
-    judged = judge.judge(rounding.answer(known.inputs), known, "rounding")
+    judged = judge.judge(FOUR_DECIMALS.answer(known.inputs), known, "rounding")
     assert judged.verdict == Verdict.DIFFERS
     assert (judged.first_wrong.kind, judged.first_wrong.name) == ("adjoint", "w")
     assert [(step.kind, step.name) for step in judged.wrong_steps] == [("adjoint", "w")]

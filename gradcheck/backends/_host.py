@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gradcheck.backends import _protocol
@@ -18,6 +18,10 @@ from gradcheck.backends._source import execute
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    import numpy as np
+
+    from gradcheck.backends._engine import Arrays
 
 
 def main() -> None:
@@ -58,7 +62,7 @@ class Host:
 
     def __init__(self) -> None:
         self.engine: Engine | None = None
-        self.problems: dict[str, ModuleType] = {}
+        self.problems: dict[tuple[str, int], ModuleType] = {}
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """A request's result or error."""
@@ -88,28 +92,71 @@ class Host:
         }
 
     def evaluate(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer a case."""
-        assert self.engine is not None, "evaluate comes after start"
+        """Answer a case, and ask the backend a second time: one that keeps state, or races, does not repeat itself."""
         problem = self.problem(request["problem"])
-        inputs = {name: _protocol.decode(array) for name, array in request["inputs"].items()}
+        given = {name: _protocol.decode(array) for name, array in request["inputs"].items()}
+        inputs = copied(given)
+        answer, seconds = self.ask(problem, inputs, request)
+        again, again_seconds = self.ask(problem, copied(given), request)
+        return {
+            **encoded(answer, request["folder"]),
+            "seconds": seconds,
+            "again_seconds": again_seconds,
+            "mutated": [name for name, array in inputs.items() if array.tobytes() != given[name].tobytes()],
+            "varies": list(differences(answer, again)),
+        }
+
+    def ask(self, problem: ModuleType, inputs: Arrays, request: Mapping[str, Any]) -> tuple[Answer, float]:
+        """The backend's answer, and the seconds that it took."""
+        assert self.engine is not None, "evaluate comes after start"
         began = time.perf_counter()
         answer = self.engine.evaluate(problem, inputs, request["wrt"], request["dtype"])
-        seconds = time.perf_counter() - began
-        return {**encoded(answer, request["folder"]), "seconds": seconds}
+        return answer, time.perf_counter() - began
 
     def problem(self, path: str) -> ModuleType:
-        """The problem's module, loaded once."""
-        if path not in self.problems:
-            self.problems[path] = execute(path)
-        return self.problems[path]
+        """The problem's module, loaded once for each version of its file."""
+        version = (path, os.stat(path).st_mtime_ns)
+        if version not in self.problems:
+            self.problems[version] = execute(path)
+        return self.problems[version]
+
+
+def copied(arrays: Arrays) -> Arrays:
+    """Copies of arrays."""
+    return {name: array.copy() for name, array in arrays.items()}
+
+
+def arrays_of(answer: Answer) -> Iterator[tuple[str, str | None, np.ndarray]]:
+    """Every array of an answer, with its kind and its name."""
+    yield "loss", None, answer.loss
+    for kind, arrays in (("gradient", answer.gradients), ("value", answer.values), ("adjoint", answer.adjoints)):
+        for name, array in arrays.items():
+            yield kind, name, array
+
+
+def differences(first: Answer, second: Answer) -> Iterator[tuple[str, str | None, float | str]]:
+    """The arrays in which two answers are not the same bits, and by how much they differ at the most."""
+    import numpy as np
+
+    others = {(kind, name): array for kind, name, array in arrays_of(second)}
+    for kind, name, array in arrays_of(first):
+        other = others.get((kind, name))
+        if other is None or other.shape != array.shape:
+            yield kind, name, "NaN"
+        elif other.tobytes() != array.tobytes():
+            with np.errstate(all="ignore"):
+                largest = float(np.max(np.abs(np.asarray(array, np.float64) - other)))
+            yield kind, name, _protocol.number(largest)
 
 
 def encoded(answer: Answer, folder: str) -> dict[str, Any]:
     """An answer as a part of a message."""
-    result: dict[str, Any] = {"loss": _protocol.encode(answer.loss, folder, "loss")}
-    for kind in ("gradients", "values", "adjoints"):
-        arrays = getattr(answer, kind)
-        result[kind] = {name: _protocol.encode(array, folder, f"{kind}-{name}") for name, array in arrays.items()}
+    result: dict[str, Any] = {"gradients": {}, "values": {}, "adjoints": {}}
+    for kind, name, array in arrays_of(answer):
+        if name is None:
+            result["loss"] = _protocol.encode(array, folder, kind)
+        else:
+            result[f"{kind}s"][name] = _protocol.encode(array, folder, f"{kind}-{name}")
     return result
 
 

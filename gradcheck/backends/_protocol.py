@@ -5,12 +5,16 @@
        "seconds": 1.2}}
     → {"id": 2, "method": "evaluate", "problem": "/…/sigmoid_skip.py", "dtype": "float64", "wrt": ["A"], "inputs": {…},
        "folder": "/dev/shm/…"}
-    ← {"id": 2, "result": {"loss": …, "gradients": {…}, "values": {…}, "adjoints": {…}, "seconds": 0.001}}
+    ← {"id": 2, "result": {"loss": …, "gradients": {…}, "values": {…}, "adjoints": {…}, "seconds": 0.001,
+       "again_seconds": 0.0002, "mutated": [], "varies": []}}
     ← {"id": 2, "error": {"kind": "unsupported", "message": "…", "traceback": "…"}}
     → {"id": 3, "method": "stop"}
 
 An error's kind is `unsupported` (the engine lacks it), `unavailable` (the framework cannot be imported) or `crashed`
 (anything else).
+
+A worker asks its backend twice: `mutated` names the inputs that it changed, and `varies` has [kind, name, largest
+difference] for each array that was not the same the second time.
 
 An array is {"dtype": "float64", "shape": [3, 3], "data": [numbers, row by row]}, with "NaN", "Infinity" and "-Infinity"
 for what is not finite, or {"npy": "/path/of/an/.npy/file"}: a worker writes its files into the request's `folder`.
@@ -47,11 +51,12 @@ def encode(array: np.ndarray, folder: str, name: str) -> dict[str, Any]:
         path = os.path.join(folder, f"{name}.npy")
         np.save(path, array, allow_pickle=False)
         return {"npy": path}
-    flat = [number if math.isfinite(number) else _NAMES[str(number)] for number in array.ravel().tolist()]
-    return {"dtype": array.dtype.name, "shape": array.shape, "data": flat}
+    return {"dtype": array.dtype.name, "shape": array.shape, "data": [number(each) for each in array.ravel().tolist()]}
 
 
-_NAMES = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+def number(value: float) -> float | str:
+    """A number as JSON can have it."""
+    return value if math.isfinite(value) else {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
 
 
 def decode(message: Mapping[str, Any], mapped: bool = False) -> np.ndarray:

@@ -10,6 +10,7 @@ import importlib
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -21,6 +22,7 @@ from gradcheck.errors import Interrupted, RequestError
 
 WRONG_REQUEST = 2
 INTERRUPTED = 130
+INTERNAL_ERROR = 70  # sysexits.h: Python's own 1 would read as a verdict
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -42,7 +44,7 @@ class CommandFolder(click.Group):
 @click.command(cls=CommandFolder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="gradcheck")
 def gradcheck() -> None:
-    r"""Evaluate one loss and its gradients in many engines, and say which of them is wrong.
+    """Evaluate one loss and its gradients in many engines, and say which of them is wrong.
 
     \b
     Exit codes: 0 every backend agrees, 1 one differs, 2 the request is wrong,
@@ -58,7 +60,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     for number in INTERRUPTIONS:
         signal.signal(number, _interrupt)
     try:
-        code = gradcheck.main(arguments, standalone_mode=False)
+        code = gradcheck.main(arguments, prog_name="gradcheck", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         _say(" ".join(error.format_message().split()))
@@ -72,6 +74,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except BrokenPipeError:  # whoever reads the output has had enough of it, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 0
+    except Exception:
+        traceback.print_exc()
+        _say("this is a bug in gradcheck: nothing is said of the backends")
+        code = INTERNAL_ERROR
     sys.exit(code)
 
 

@@ -12,7 +12,7 @@ import click
 @click.option("--report", multiple=True, metavar="PATH", help="Write a report to a file too (one RECORD only).")
 @click.option("--show-gradients", is_flag=True, help="Print the gradients also above k = 4, up to k = 16.")
 def command(record: tuple[str, ...], gate: str, format: str, report: tuple[str, ...], show_gradients: bool) -> int:
-    r"""Judge gradients that were computed elsewhere: each RECORD is a .json or .npz file.
+    """Judge gradients that were computed elsewhere: each RECORD is a .json or .npz file.
 
     \b
     It holds   problem   a problem's name, or the path of its file from the record's folder

@@ -90,7 +90,7 @@ class Output:
         enclosure, worst = Enclosure.of(quantity.middle, quantity.float64, quantity.radius), quantity.worst
         if not self._sharp:
             enclosure, worst = self._balls()[self._key].rows(rows), total(quantity.worst, quantity.radius)
-        elif not np.max(enclosure.radius, initial=0.0) < np.inf:
+        elif not enclosure.radius.max(initial=0.0) < np.inf:
             enclosure = enclosure.completed(self._balls()[self._key].rows(rows))
         return Block(rows, enclosure, bound_of(worst, quantity.shape), spread_of(quantity.variance, quantity.shape))
 

@@ -85,6 +85,6 @@ def spread_of(variance: Errors, shape: Shape) -> Array:
 
 
 def _known(errors: Array) -> Array:
-    if np.max(errors, initial=0.0) < np.inf:
+    if errors.max(initial=0.0) < np.inf:
         return np.asarray(errors)
     return np.where(np.isnan(errors), np.inf, errors)

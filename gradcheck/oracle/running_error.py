@@ -219,8 +219,8 @@ def _mark_overflow(format: Format, operation: Operation, result: Quantity, terms
     sums = operation.partial_sums
     assert result.worst is not None
     sizes = result.float64 if sums is None else sums(*terms)
-    peak = np.max(sizes, initial=0.0) - np.min(sizes, initial=0.0)
-    if peak + np.max(result.worst, initial=0.0) <= format.safe_largest:
+    peak = sizes.max(initial=0.0) - sizes.min(initial=0.0)
+    if peak + result.worst.max(initial=0.0) <= format.safe_largest:
         return
     sizes = np.abs(sizes)
     lost = ~(sizes + result.worst <= format.safe_largest)

@@ -66,12 +66,22 @@ def load(name: str) -> Problem:
     Raises:
         ProblemError: there is no such problem, or its file does not hold what a problem needs.
     """
+    path = find(name)
+    return _problem(name, path, _execute(path))
+
+
+def find(name: str) -> Path:
+    """The file of a problem.
+
+    Raises:
+        ProblemError: there is none.
+    """
     path = Path(__file__).parent / f"{name}.py"  # ours need no look at installed distributions, which costs 30 ms
     if not name.isidentifier() or not path.is_file():
         path = Path(name) if name.endswith(".py") else _named(name)
     if not path.is_file():
         raise ProblemError(f"problem {name!r}: no such file: expected a problem's name or the path of a .py file")
-    return _problem(name, path.resolve(), _execute(path.resolve()))
+    return path.resolve()
 
 
 def _named(name: str) -> Path:

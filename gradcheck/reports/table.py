@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gradcheck.results import Backend, Report, RunVerdict, Verdict, WrongStep
+from gradcheck.results import SENTENCES, Backend, Report, RunVerdict, Verdict, index_in_code, two_digits
 
 SUFFIX = ".txt"
 LARGEST_SHOWN = 4  # k up to which gradients are printed without being asked for
@@ -28,13 +28,6 @@ STYLES = {
     RunVerdict.DIFFER: "bold red",
 }
 OTHER_STYLE = "yellow"
-
-SENTENCES = {
-    RunVerdict.AGREE: "every backend agrees",
-    RunVerdict.DIFFER: "at least one backend differs",
-    RunVerdict.UNANSWERED: "a backend that was asked for gave no answer",
-    RunVerdict.UNDECIDED: "it cannot be decided whether every backend agrees",
-}
 
 
 def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
@@ -92,7 +85,7 @@ def backends(report: Report, width: int) -> Table:
             Text(backend.version or "–"),
             Text(backend.verdict, STYLES.get(backend.verdict, OTHER_STYLE)),
             number(backend.loss, 17 if width >= WIDE else 9),
-            small(backend.loss_error),
+            two_digits(backend.loss_error),
             f"{backend.seconds.imported:.2f}" if backend.seconds else "–",
             f"{backend.seconds.first:.4f}" if backend.seconds else "–",
         ]
@@ -111,21 +104,14 @@ def errors(answered: list[Backend]) -> Table:
             table.add_row(
                 Text(backend.spec if position == 0 else ""),
                 f"dL/d{name}",
-                small(error.max_abs),
-                small(error.max_ulp),
-                small(error.max_bound_ratio),
-                index(error.worst_index),
+                two_digits(error.max_abs),
+                two_digits(error.max_ulp),
+                two_digits(error.max_bound_ratio),
+                index_in_code(error.worst_index),
                 f"{error.bad_entries} of {error.entries}",
                 style=style,
             )
     return table
-
-
-def step(wrong: WrongStep) -> str:
-    """A wrong step in words."""
-    what = {"value": wrong.name, "loss": "the loss"}.get(wrong.kind, f"dL/d{wrong.name}")
-    share = f", {wrong.bad_entries} of {wrong.entries} entries" if wrong.entries > 1 else ""
-    return f"{what}{index(wrong.index)} = {number(wrong.got, 12)}, not {number(wrong.true, 12)}{share}"
 
 
 def powers(answered: list[Backend]) -> Table:
@@ -135,30 +121,28 @@ def powers(answered: list[Backend]) -> Table:
     for name in dict.fromkeys(name for errors in judged for name in errors):
         checks = [errors[name].power for errors in judged if name in errors]
         medians, percentiles = [check.median for check in checks], [check.percentile_99 for check in checks]
-        table.add_row(f"dL/d{name}", small(max(medians)), small(max(percentiles)))
+        table.add_row(f"dL/d{name}", two_digits(max(medians)), two_digits(max(percentiles)))
     return table
 
 
 def findings(backend: Backend) -> Iterator[Text | Table]:
     """What a reader wants to know of a backend that does not agree: why, where it went wrong first, and how."""
-    style = STYLES.get(backend.verdict, OTHER_STYLE)
-    if backend.reason:
-        evidence = f" ({backend.evidence})" if backend.evidence else ""
-        yield Text(f"{backend.spec}: {backend.verdict}{evidence}: {backend.reason}", style)
-    first = backend.first_wrong
-    if first is None:
-        return
-    yield Text(f"  first wrong: {step(first)}")
-    for each in backend.wrong_steps:
-        if each != first:
-            yield Text(f"   also wrong: {step(each)}")
+    first, *others = backend.finding() or [""]
+    if first:
+        yield Text(first, STYLES.get(backend.verdict, OTHER_STYLE))
+    yield from map(Text, others)
     bad = {name: error for name, error in backend.errors.items() if error.bad_entries}
     if bad:
         table = plain("  worst entries", "got", "true", "|error|", "bound", "of bound", labels=1)
         for name, error in bad.items():
             for entry in error.worst:
-                numbers = (number(entry.got, 10), number(entry.true, 10), small(entry.error), small(entry.bound))
-                table.add_row(f"  dL/d{name}{index(entry.index)}", *numbers, small(entry.bound_ratio))
+                numbers = (
+                    number(entry.got, 10),
+                    number(entry.true, 10),
+                    two_digits(entry.error),
+                    two_digits(entry.bound),
+                )
+                table.add_row(f"  dL/d{name}{index_in_code(entry.index)}", *numbers, two_digits(entry.bound_ratio))
         yield table
 
 
@@ -172,7 +156,7 @@ def differences(report: Report, answered: list[Backend], columns: list[Backend])
         for row in answered[1:]:
             pairs = [found.get((column.spec, row.spec)) for column in columns]
             cells = [
-                "" if pair is None else small(pair.max_abs_diff.get(quantity) if quantity else pair.loss_abs_diff)
+                "" if pair is None else two_digits(pair.max_abs_diff.get(quantity) if quantity else pair.loss_abs_diff)
                 for pair in pairs
             ]
             if any(cells):
@@ -189,7 +173,9 @@ def gradients(shown: list[Backend], width: int) -> Table:
     for name in names:
         columns = [dict(entries((backend.gradients or {}).get(name))) for backend in shown]
         for position in dict.fromkeys(itertools.chain.from_iterable(columns)):
-            table.add_row(f"{name}{index(position)}", *(number(column.get(position), digits) for column in columns))
+            table.add_row(
+                f"{name}{index_in_code(position)}", *(number(column.get(position), digits) for column in columns)
+            )
     return table
 
 
@@ -202,19 +188,9 @@ def entries(nested: Any, position: tuple[int, ...] = ()) -> Iterator[tuple[tuple
         yield position, nested
 
 
-def index(position: tuple[int, ...]) -> str:
-    """An entry's index as it is written in code."""
-    return "".join(f"[{each}]" for each in position)
-
-
 def number(value: float | None, digits: int) -> str:
     """A number with so many significant digits."""
     return "–" if value is None else f"{value:.{digits}g}"
-
-
-def small(value: float | None) -> str:
-    """An error, a difference or a ratio: two digits say all, and seven columns hold them."""
-    return "–" if value is None else "0" if value == 0 else f"{value:.1f}" if 0.1 <= value < 1000 else f"{value:.1e}"
 
 
 def plain(*names: str, labels: int = 2) -> Table:

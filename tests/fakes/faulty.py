@@ -97,6 +97,26 @@ def floods(a, b):
     return right(a, b)
 
 
+def mutates(a, b):
+    value, gradients = right(a, b)
+    gradients = {name: array.copy() for name, array in gradients.items()}
+    b *= 2
+    return value, gradients
+
+
+def unsteady(a, b):
+    """Wrong from the second call on."""
+    value, gradients = right(a, b)
+    unsteady.calls = getattr(unsteady, "calls", 0) + 1
+    return value, gradients | {"a": gradients["a"] * (1 + 1e-9 * (unsteady.calls - 1))}
+
+
+def varies_as_rounding_does(a, b):
+    value, gradients = right(a, b)
+    varies_as_rounding_does.calls = getattr(varies_as_rounding_does, "calls", 0) + 1
+    return value * (1 + 2.0**-52 * (varies_as_rounding_does.calls - 1)), gradients
+
+
 def exhausts_memory(a, b):
     raise MemoryError("planted")
 
@@ -105,6 +125,7 @@ gradients = {
     function.__name__: function
     for function in (
         right, wrong_sign, one_entry_off, wrong_loss, not_a_number, wrong_shape, missing_gradient, vector_loss, words,
-        raises, prints, exits, segfaults, hangs, hangs_deaf, floods, exhausts_memory,
+        raises, prints, exits, segfaults, hangs, hangs_deaf, floods, mutates, unsteady,
+        varies_as_rounding_does, exhausts_memory,
     )
 }  # fmt: skip

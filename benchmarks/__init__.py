@@ -1,0 +1,1 @@
+"""Side-by-side measurements: `python -m benchmarks.detection`, `.false_alarms`, `.cost`; each knows `--help`."""

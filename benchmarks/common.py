@@ -1,0 +1,124 @@
+"""What the benchmarks share: tables, the command line, the case, and the interpreters of engines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from gradcheck import composition, problems, runner
+from gradcheck.answers import Answer
+from gradcheck.backends._source import execute
+from gradcheck.cases import Case, sample
+from gradcheck.problems import Problem
+from gradcheck.runner import Lineup
+from gradcheck.settings import Settings
+
+PROBLEM = "sigmoid_skip"
+ROOT = Path(__file__).parent.parent
+Cell = str | int | float | None
+
+
+@dataclass
+class Table:
+    """A titled table: one mapping of column to cell for each row; None is a cell that was not measured."""
+
+    title: str
+    rows: list[dict[str, Cell]] = field(default_factory=list)
+
+    def printed(self) -> RichTable:
+        """The table for a terminal."""
+        columns = list(dict.fromkeys(column for row in self.rows for column in row))
+        table = RichTable(title=self.title, title_justify="left")
+        for number, column in enumerate(columns):
+            table.add_column(column, justify="right" if number and column.strip() else "left")
+        for row in self.rows:
+            table.add_row(*(shown(row.get(column)) for column in columns))
+        return table
+
+
+def shown(cell: Cell) -> str:
+    """A cell in a terminal."""
+    if cell is None:
+        return "–"
+    return f"{cell:.3g}" if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else cell
+
+
+def command(measure: Callable[..., list[Table]], *options: click.Option) -> click.Command:
+    """A benchmark's command line: `measure(small, **options)` gives the tables to print and to write."""
+
+    def run(output: Path | None, **given: Any) -> None:
+        tables = measure(**given)
+        # Wide enough for a log file, where there is no terminal to ask.
+        console = Console() if Console().is_terminal else Console(width=200)
+        for table in tables:
+            console.print(table.printed())
+        if output:
+            output.write_text(json.dumps(written(tables), indent=1, ensure_ascii=False) + "\n")
+
+    small = click.Option(["--small"], is_flag=True, help="In seconds, for continuous integration.")
+    path = click.Option(["--output"], type=click.Path(path_type=Path), help="Write the tables as JSON too.")
+    return click.Command("benchmark", callback=run, params=[small, path, *options], help=measure.__doc__)
+
+
+def written(tables: Sequence[Table]) -> dict[str, Any]:
+    """The tables and where they were measured, for JSON."""
+    place = composition.environment({})
+    return {
+        "environment": {"python": place.python, "platform": place.platform, "cpu": place.cpu, "numpy": np.__version__},
+        "tables": [asdict(table) for table in tables],
+    }
+
+
+@cache
+def problem() -> Problem:
+    """The problem that is measured on."""
+    return problems.load(PROBLEM)
+
+
+def answer(case: Case) -> Answer:
+    """The answer of the problem's hand-written NumPy gradient, in this process."""
+    module = execute(str(case.problem.path))
+    loss, derivatives, values = module.vectorised(**case.inputs)
+    return Answer(
+        loss=np.asarray(loss),
+        gradients={name: array for name, array in derivatives.items() if name in case.inputs},
+        values=values,
+        adjoints={name: array for name, array in derivatives.items() if name not in case.inputs},
+    )
+
+
+def draw(k: int, dtype: str, seed: int = 0, distribution: str = "uniform") -> Case:
+    """A case of the problem."""
+    return sample(problem(), k, seed, dtype, distribution)
+
+
+class Notices:
+    """Tells on standard error which environment is being built."""
+
+    def building(self, spec: str, text: str) -> None:
+        """It is being built."""
+        click.echo(f"{spec}: {text}", err=True)
+
+    def built(self, spec: str) -> None:
+        """It is complete."""
+
+
+def lineup(specs: Sequence[str]) -> Lineup:
+    """Backends and the interpreters they run in, built where need be.
+
+    Raises:
+        click.ClickException: one cannot be had; a benchmark never goes on without it.
+    """
+    found = runner.place(runner.choose(specs, problem()), Settings(), Notices(), {})
+    for spec, failure in found.failures.items():
+        raise click.ClickException(f"{spec}: {failure.reason}")
+    return found

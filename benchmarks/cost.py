@@ -1,0 +1,133 @@
+"""What a check costs: beside torch.autograd.gradcheck, alone up to large sizes, and as a part of a small run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+import tracemalloc
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from benchmarks.common import Table, answer, command, draw, lineup, problem
+from benchmarks.peers import Peers
+from gradcheck.judge import judge, truth
+from gradcheck.oracle import Format
+from gradcheck.results import Verdict
+from gradcheck.tapes import record_tape
+
+REPEATS = 5
+BACKENDS_OF_A_RUN = 4
+MILLISECONDS = 1000.0
+# Slow gradcheck takes K⁴ steps: above this size it is run once.
+LARGEST_REPEATED = 128
+
+
+def cost(small: bool) -> list[Table]:
+    """Time and memory of the whole check of one backend, in this process, and of torch.autograd.gradcheck."""
+    sizes = (8, 16, 32) if small else (16, 32, 64, 128, 256)
+    large = (64, 256) if small else (256, 1024, 2048, 4096)
+    return [beside(sizes), alone(large), small_run()]
+
+
+def beside(sizes: Iterable[int]) -> Table:
+    """This check and torch's, on the same float64 loss."""
+    table = Table(f"Milliseconds for one backend in float64 (medians of {REPEATS})")
+    with Peers(lineup(["torch"]).places["torch"].python) as peers:
+        for k in sizes:
+            check = prepared(k, "float64")
+            slow_repeats = REPEATS if k <= LARGEST_REPEATED else 1
+            ours = median(check)
+            peers.ask("gradcheck_of_torch", k=k, fast=True)  # the first is slower
+            fast, fast_passes = timed_peer(peers, k, True, REPEATS)
+            slow, slow_passes = timed_peer(peers, k, False, slow_repeats)
+            table.rows.append({
+                "K": k,
+                "entries judged": 3 * k * k,
+                "recording the tape": median(partial(record_tape, problem(), k)) * MILLISECONDS,
+                "this check": ours * MILLISECONDS,
+                "gradcheck, fast": fast * MILLISECONDS,
+                "gradcheck, slow": slow * MILLISECONDS,
+                "fast passes": fast_passes,
+                "slow passes": slow_passes,
+                "fast / this": fast / ours,
+                "slow / this": slow / ours,
+            })  # fmt: skip
+    return table
+
+
+def timed_peer(peers: Peers, k: int, fast: bool, repeats: int) -> tuple[float, str]:
+    """The median of torch's seconds, and whether it passes the gradient, which is correct."""
+    answers = [peers.ask("gradcheck_of_torch", k=k, fast=fast) for _ in range(repeats)]
+    passes = {each["passes"] for each in answers}
+    return statistics.median(each["seconds"] for each in answers), "yes" if passes == {True} else "no"
+
+
+def alone(sizes: Iterable[int]) -> Table:
+    """This check alone, with the memory that it takes beside inputs and answer."""
+    table = Table(f"This check alone (medians of {REPEATS}; memory beside inputs and answer)")
+    for dtype in ("float32", "float64"):
+        for k in sizes:
+            check = prepared(k, dtype)
+            matrices = 3 * k * k * (4 if dtype == "float32" else 8)
+            table.rows.append({
+                "dtype": dtype,
+                "K": k,
+                "seconds": median(check),
+                "peak MiB": (peak := peak_memory(check)) / 2**20,
+                "in units of the three matrices": peak / matrices,
+            })  # fmt: skip
+    return table
+
+
+def small_run() -> Table:
+    """What the oracle adds to a run of four backends at K = 3, once everything is imported."""
+    case = draw(3, "float64")
+    format, given = Format.of("float64"), answer(case)
+
+    def oracle() -> None:
+        known = truth(record_tape(problem(), 3), case.inputs, format)
+        for _ in range(BACKENDS_OF_A_RUN):
+            judge(given, known, "rounding")
+
+    oracle()
+    milliseconds = median(oracle, 10 * REPEATS) * MILLISECONDS
+    return Table("A run at K = 3", [{"backends judged": BACKENDS_OF_A_RUN, "milliseconds": milliseconds}])
+
+
+def prepared(k: int, dtype: str) -> Callable[[], None]:
+    """The whole check of a correct answer, its tape recorded before; it has been run once."""
+    case = draw(k, dtype)
+    tape, given, format = record_tape(problem(), k), answer(case), Format.of(dtype)
+
+    def check() -> None:
+        judgement = judge(given, truth(tape, case.inputs, format), "rounding")
+        assert judgement.verdict is Verdict.AGREES, judgement.reason
+
+    check()
+    return check
+
+
+def median(function: Callable[[], object], repeats: int = REPEATS) -> float:
+    """The median of several calls' seconds."""
+    return statistics.median(timed(function) for _ in range(repeats))
+
+
+def timed(function: Callable[[], object]) -> float:
+    """The seconds of a call."""
+    begin = time.perf_counter()
+    function()
+    return time.perf_counter() - begin
+
+
+def peak_memory(function: Callable[[], object]) -> int:
+    """The most bytes that a call holds at a time; NumPy tells tracemalloc of its arrays."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+if __name__ == "__main__":
+    command(cost)()

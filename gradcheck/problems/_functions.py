@@ -1,0 +1,119 @@
+"""Problems given as functions: their sources, and those of what they use, put into a file that any worker can load."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import platformdirs
+
+from gradcheck.errors import ProblemError
+
+Shapes = Callable[[int], Mapping[str, tuple[int, ...]]] | Mapping[str, tuple[int, ...]]
+LITERALS = (int, float, complex, str, bytes, bool, type(None))
+
+
+def write(
+    loss: Callable[..., Any],
+    inputs: Shapes | None,
+    wrt: Sequence[str] | None,
+    gradients: Mapping[str, Callable[..., Any]] | None,
+) -> Path:
+    """Write a problem's file, named by its content, into the user's cache, where a replay finds it.
+
+    Args:
+        loss: a function of `ops` and the inputs, made with `def`.
+        inputs: the inputs' shapes by name, or a function of `k` that gives them.
+        wrt: the inputs whose gradients are wanted; every one where left out.
+        gradients: hand-written gradients by name.
+
+    Raises:
+        ProblemError: something in it has no source, or uses what cannot be written down.
+    """
+    if inputs is None:
+        raise ProblemError(f"{loss.__name__}: no inputs: expected inputs=, their shapes by name, or a function of k")
+    sources = Sources()
+    lines = [f"loss = {sources.add(loss)}"]
+    if callable(inputs):
+        lines.append(f"inputs = {sources.add(inputs)}")
+    else:
+        shapes = {name: tuple(shape) for name, shape in inputs.items()}
+        lines.append(f"\n\ndef inputs(k):\n    return {shapes!r}\n\n")
+    if wrt is not None:
+        lines.append(f"wrt = {tuple(wrt)!r}")
+    named = ", ".join(f"{name!r}: {sources.add(function)}" for name, function in (gradients or {}).items())
+    lines.append(f"gradients = {{{named}}}")
+    title = (inspect.getdoc(loss) or f"The function {loss.__name__}.").splitlines()[0]
+    text = "\n".join([repr(title), "", *sources.parts, *lines, ""])
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    path = platformdirs.user_cache_path("gradcheck") / "problems" / f"{loss.__name__}_{digest}.py"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return path
+
+
+class Sources:
+    """The sources of functions, and of all that they use, each once and before it is used."""
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self._known: dict[str, Any] = {}
+
+    def add(self, function: Callable[..., Any]) -> str:
+        """Add a function with what it uses, and give back its name in the file."""
+        if not isinstance(function, FunctionType) or function.__name__ == "<lambda>":
+            raise ProblemError(f"{function!r}: expected a function made with def, whose source can be read")
+        if self._is_new(function.__name__, function):
+            source = _source(function)
+            used = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+            scope = function.__globals__ | _closure(function)
+            for name in sorted(used & scope.keys() - {function.__name__}):
+                self._add_value(name, scope[name], function)
+            self.parts.append(source)
+        return function.__name__
+
+    def _add_value(self, name: str, value: Any, user: FunctionType) -> None:
+        if isinstance(value, FunctionType) and value.__module__ == user.__module__ and value.__name__ == name:
+            self.add(value)
+        elif self._is_new(name, value):
+            self.parts.append(_statement(name, value, user))
+
+    def _is_new(self, name: str, value: Any) -> bool:
+        if name in self._known and self._known[name] is not value and self._known[name] != value:
+            raise ProblemError(f"{name}: two different things of that name: expected names of their own")
+        new = name not in self._known
+        self._known[name] = value
+        return new
+
+
+def _source(function: FunctionType) -> str:
+    try:
+        return textwrap.dedent(inspect.getsource(function))
+    except (OSError, TypeError) as error:
+        raise ProblemError(f"{function.__name__}: {error}: expected a function whose source can be read") from None
+
+
+def _closure(function: FunctionType) -> dict[str, Any]:
+    return dict(inspect.getclosurevars(function).nonlocals)
+
+
+def _statement(name: str, value: Any, user: FunctionType) -> str:
+    """The statement that gives a name its value."""
+    if isinstance(value, ModuleType):
+        return f"import {value.__name__} as {name}"
+    if isinstance(value, LITERALS) or (isinstance(value, tuple) and all(isinstance(each, LITERALS) for each in value)):
+        return f"{name} = {value!r}"
+    home, own_name = getattr(value, "__module__", None), getattr(value, "__name__", None)
+    if home and own_name and home != "__main__":
+        return f"from {home} import {own_name} as {name}"
+    raise ProblemError(
+        f"{user.__name__} uses {name} = {value!r}: expected modules, functions and plain numbers; "
+        "write the problem as a file instead"
+    )

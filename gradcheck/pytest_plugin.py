@@ -1,0 +1,51 @@
+"""The pytest plug-in: a fixture `gradcheck`, whose failure message is the finding, and whose workers stay warm.
+
+def test_layer(gradcheck):
+gradcheck("layer.py", k=8, seeds=range(5))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from gradcheck.results import Report
+    from gradcheck.sessions import Session
+
+
+@pytest.fixture(scope="session")
+def gradcheck_session() -> Iterator[Session]:
+    """The workers of all checks of a test run."""
+    from gradcheck.sessions import Session
+
+    with Session() as session:
+        yield session
+
+
+@pytest.fixture
+def gradcheck(gradcheck_session: Session, request: pytest.FixtureRequest) -> Callable[..., list[Report]]:
+    """`gradcheck(problem, seeds=..., **options)`: check cases of a problem, and fail with the finding of the first bad.
+
+    The options are those of `gradcheck.Session.check`; `seeds` are several for `seed`. The path of a problem's file is
+    taken from the test's folder where it is there. The reports are given back.
+    """
+
+    def check(problem: Any, seeds: Iterable[int] | None = None, seed: int = 0, **options: Any) -> list[Report]:
+        __tracebackhide__ = True
+        beside = request.path.parent / problem if isinstance(problem, (str, Path)) else None
+        found = str(beside) if beside is not None and beside.is_file() else problem
+        reports = []
+        for each in (seed,) if seeds is None else seeds:
+            report = gradcheck_session.check(found, seed=each, **options)
+            if report.exit_code:
+                pytest.fail(report.finding(), pytrace=False)
+            reports.append(report)
+        if not reports:
+            pytest.fail("seeds is empty: nothing was checked: expected at least one", pytrace=False)
+        return reports
+
+    return check

@@ -1,0 +1,118 @@
+"""The Python API: checks whose workers stay warm from one to the next."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from gradcheck import runner, settings
+from gradcheck.problems import _functions
+from gradcheck.results import Report
+
+LOG = logging.getLogger("gradcheck")
+
+
+class Logged:
+    """Tells the log what happens."""
+
+    def building(self, spec: str, text: str) -> None:
+        """An environment is being built."""
+        LOG.info("%s: %s", spec, text)
+
+    def built(self, spec: str) -> None:
+        """An environment is complete, or will never be."""
+
+    def evaluating(self, specs: list[str]) -> None:
+        """Workers have started."""
+
+    def details(self, spec: str, text: str) -> None:
+        """A backend failed."""
+        if text:
+            LOG.warning("%s: %s", spec, text)
+
+
+class Session:
+    """Checks whose workers stay warm: the first one with a backend imports its framework, later ones take milliseconds.
+
+    with gradcheck.Session() as session:
+        for seed in range(100):
+            session.check("layer.py", k=8, seed=seed).assert_agrees()
+    """
+
+    def __init__(self) -> None:
+        self._session = runner.Session(Logged())
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers."""
+        self._session.close()
+
+    def check(
+        self,
+        problem: str | os.PathLike[str] | Callable[..., Any],
+        *,
+        k: int = 3,
+        seed: int = 0,
+        dtype: str = "float64",
+        backends: Sequence[str] = (),
+        distribution: str = "uniform",
+        scale: float = 1.0,
+        gate: str = "rounding",
+        timeout: float = 120.0,
+        build: bool = True,
+        inputs: _functions.Shapes | None = None,
+        wrt: Sequence[str] | None = None,
+        gradients: Mapping[str, Callable[..., Any]] | None = None,
+    ) -> Report:
+        """Evaluate one case of a problem in several backends, and judge the answers.
+
+        Args:
+            problem: a problem's name, the path of its file, or its loss as a function `loss(ops, **inputs)`.
+            k: size of the problem.
+            seed: of the random inputs.
+            dtype: "float64", "float32", "float16" or "bfloat16".
+            backends: NAME, NAME==VERSION or NAME@/path/to/python each; left out, every hand-written gradient of the
+                problem, torch and mxnet.
+            distribution: of the inputs, see `gradcheck run --help`.
+            scale: factor on all inputs.
+            gate: "rounding" refuses what rounding cannot explain, "proved" proofs alone.
+            timeout: seconds that a backend has to start, and again to answer.
+            build: whether environments may be built.
+            inputs: where `problem` is a function: the inputs' shapes by name, or a function of `k` that gives them.
+            wrt: likewise: the inputs whose gradients are wanted; every one where left out.
+            gradients: likewise: hand-written gradients by name, each a function of the inputs.
+
+        Raises:
+            RequestError: the request is wrong; nothing was run.
+        """
+        chosen = settings.of(
+            problem=named(problem, inputs=inputs, wrt=wrt, gradients=gradients),
+            k=k,
+            seed=seed,
+            dtype=dtype,
+            backend=list(backends),
+            distribution=distribution,
+            scale=scale,
+            gate=gate,
+            timeout=timeout,
+            no_build=not build,
+        )
+        return self._session.run(chosen)
+
+
+def named(problem: str | os.PathLike[str] | Callable[..., Any], **parts: Any) -> str:
+    """What the settings call a problem: its name or the path of its file, which is written if it is a function."""
+    if callable(problem):
+        return str(_functions.write(problem, parts.get("inputs"), parts.get("wrt"), parts.get("gradients")))
+    return str(Path(problem)) if isinstance(problem, os.PathLike) else problem

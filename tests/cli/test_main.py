@@ -1,0 +1,48 @@
+"""The command as a whole: help of every command, and what happens when gradcheck itself is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import gradcheck.cli
+from gradcheck import __version__
+from tests.conftest import Command
+
+COMMANDS = sorted(path.stem for path in Path(gradcheck.cli.__file__).parent.glob("[!_]*.py"))
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_is_in_the_readme(gradcheck: Command, name: str) -> None:
+    done = gradcheck(name, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"Usage: gradcheck {name}")
+    assert max(map(len, done.stdout.splitlines())) <= 100
+    assert f"gradcheck {name}" in README
+
+
+def test_the_list_of_commands_says_what_each_does(gradcheck: Command) -> None:
+    printed = gradcheck("--help").stdout
+    for name in COMMANDS:
+        (line,) = (line for line in printed.splitlines() if line.startswith(f"  {name} "))
+        assert line.endswith("."), "no sentence is cut"
+    assert "130 interrupted" in printed
+
+
+def test_the_version(gradcheck: Command) -> None:
+    assert gradcheck("--version").stdout == f"gradcheck, version {__version__}\n"
+
+
+def test_a_bug_of_ours_is_no_verdict(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from gradcheck.reports import json
+
+    def broken() -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(json, "schema", broken)
+    with pytest.raises(SystemExit) as exit_:
+        gradcheck.cli.main(["schema"])
+    assert exit_.value.code == 70
+    assert "this is a bug in gradcheck" in capsys.readouterr().err

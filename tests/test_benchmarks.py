@@ -1,0 +1,119 @@
+"""The benchmarks in their small form: each table has something to say, and says what the full one does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PEERS = ("torch gradcheck, fast", "torch gradcheck, slow", "numpy.allclose", "torch assert_close")
+OURS = ("this tool", "proofs alone", "no watched values")
+Rows = list[dict[str, Any]]
+
+
+def measured(name: str, folder: Path) -> dict[str, Rows]:
+    """Runs a benchmark as its user does, with real engines; the rows of its tables by title."""
+    output = folder / "tables.json"
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--small", "--output", str(output)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    tables = {table["title"]: table["rows"] for table in json.loads(output.read_text())["tables"]}
+    assert all(title in done.stdout for title in tables)
+    return tables
+
+
+def rows_of(tables: dict[str, Rows], start: str) -> Rows:
+    """The rows of the one table whose title begins so."""
+    [rows] = (rows for title, rows in tables.items() if title.startswith(start))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def detection(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
+    return measured("detection", tmp_path_factory.mktemp("detection"))
+
+
+@pytest.fixture(scope="module")
+def false_alarms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
+    return measured("false_alarms", tmp_path_factory.mktemp("false_alarms"))
+
+
+@pytest.fixture(scope="module")
+def cost(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
+    return measured("cost", tmp_path_factory.mktemp("cost"))
+
+
+def test_detection_has_shares_and_every_checker_finds_and_misses(detection: dict[str, Rows]) -> None:
+    assert all(
+        0 <= cell <= 100 for rows in detection.values() for row in rows for cell in list(row.values())[1:] if cell
+    )
+    rows = rows_of(detection, "Planted bugs found, % of cases: float64")
+    assert all(row[name] is not None for row in rows for name in (*OURS, *PEERS))
+    for name in PEERS:
+        assert {0, 100} <= {row[name] for row in rows}, name
+
+
+def test_every_planted_bug_is_found_and_no_legitimate_variant_refused(detection: dict[str, Rows]) -> None:
+    for title, rows in detection.items():
+        for row in rows:
+            is_right = "Legitimate" in title or "legitimate" in row["planted"]
+            assert row["this tool"] == (0 if is_right else 100), (title, row)
+
+
+@pytest.mark.parametrize(
+    ("planted", "missing"),
+    [
+        ("dC: one entry off by 2⁻³⁰", PEERS),
+        ("dC: one entry off by 2⁻⁴⁸", (*PEERS, "no watched values")),
+        ("dw: rounded to 6 decimals", PEERS[:2]),
+        ("dz: float32 product", PEERS[:2]),
+        ("loss: float32 sum", PEERS[2:]),
+    ],
+)
+def test_what_peers_miss_is_found(detection: dict[str, Rows], planted: str, missing: tuple[str, ...]) -> None:
+    [row] = (row for row in rows_of(detection, "Planted bugs found, % of cases: float64") if row["planted"] == planted)
+    assert {name: row[name] for name in missing} == dict.fromkeys(missing, 0)
+    assert row["this tool"] == row["right step named"] == 100
+
+
+def test_correct_float32_gradients_are_refused_by_finite_differences(detection: dict[str, Rows]) -> None:
+    rows = rows_of(detection, "Legitimate variants refused, % of 1 cases: float32, K = 4")
+    assert len(rows) >= 10
+    assert all(row["torch gradcheck, slow"] == 100 for row in rows)
+
+
+def test_no_correct_answer_is_refused(false_alarms: dict[str, Rows]) -> None:
+    *rows, total = rows_of(false_alarms, "False alarms")
+    assert {(row["engine"], row["dtype"]) for row in rows} == {
+        (engine, dtype) for engine in ("numpy", "torch", "mxnet") for dtype in ("float64", "float32")
+    }
+    assert all(row["cases"] == 27 and row["entries"] > 5000 for row in rows)
+    assert total["entries"] == sum(row["entries"] for row in rows)
+    assert total["false alarms"] == total["undecided"] == 0
+    assert rows_of(false_alarms, "Commands") == []
+
+
+def test_ratios_are_of_errors_that_are_there(false_alarms: dict[str, Rows]) -> None:
+    *rows, total = rows_of(false_alarms, "False alarms")
+    for way in ("end to end", "by step"):
+        assert all(0.1 < row[f"largest e/s {way}"] < 16 for row in rows)
+        assert all(0.01 < row[f"largest e/bound {way}"] <= 1 + 1e-9 for row in rows)
+        for unit in ("e/s", "e/bound"):
+            bins = [row["entries"] for row in rows_of(false_alarms, f"{unit} {way}")]
+            assert sum(bins) == total["entries"]
+            assert sum(count > 0 for count in bins) > 5
+
+
+def test_costs_are_measured(cost: dict[str, Rows]) -> None:
+    beside, alone, small = cost.values()
+    assert [row["K"] for row in beside] == [8, 16, 32]
+    assert all(0 < row["this check"] < row["gradcheck, slow"] for row in beside[1:])
+    assert all(row["gradcheck, fast"] > 0 and row["fast passes"] == row["slow passes"] == "yes" for row in beside)
+    assert {row["dtype"] for row in alone} == {"float32", "float64"}
+    assert all(row["seconds"] > 0 and row["in units of the three matrices"] > 0 for row in alone)
+    assert 0 < small[0]["milliseconds"] < 1000

@@ -1,0 +1,141 @@
+"""Verdicts: what is proof, what is evidence, what stays open, and how small an error would have been caught."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gradcheck import cases, judge, problems
+from gradcheck.answers import Answer
+from gradcheck.judge import Judgement, Truth
+from gradcheck.oracle import Format
+from gradcheck.results import Verdict
+from gradcheck.tapes import record_tape
+from tests.planted import answer as backpropagated
+
+PROBLEM = problems.load("sigmoid_skip")
+
+
+def known(k: int = 8, dtype: str = "float64", distribution: str = "uniform", scale: float = 1.0) -> Truth:
+    case = cases.sample(PROBLEM, k, 0, dtype, distribution, scale)
+    return judge.truth(record_tape(PROBLEM, k), case.inputs, Format.of(dtype))
+
+
+def gradients_alone(truth: Truth) -> Answer:
+    return replace(backpropagated(truth.inputs), values={}, adjoints={})
+
+
+def changed(answer: Answer, name: str, index: tuple[int, ...], factor: float) -> Answer:
+    array = np.array(answer.gradients[name])
+    array[index] *= 1 + factor
+    return replace(answer, gradients={**answer.gradients, name: array})
+
+
+def judged(answer: Answer, truth: Truth, gate: str = "rounding") -> Judgement:
+    return judge.judge(answer, truth, gate)
+
+
+def test_an_error_that_only_the_typical_rounding_excludes_is_evidence_and_no_proof() -> None:
+    truth = known(k=64, dtype="float32")
+    right = gradients_alone(truth)
+    output = truth.analysis["gradient", "A"]
+    index = np.unravel_index(np.argmax(np.abs(right.gradients["A"])), (64, 64))
+    error = np.sqrt(40 * output.spread[index] * output.worst[index])
+    assert 40 * output.spread[index] < error < output.worst[index], "between the two"
+    wrong = changed(right, "A", index, error / abs(right.gradients["A"][index]))
+    found = judged(wrong, truth)
+    assert (found.verdict, found.evidence) == (Verdict.DIFFERS, "beyond rounding")
+    assert "standard deviations of rounding in 1 of 4096 entries" in str(found.reason)
+    assert found.errors["A"].max_spread_ratio > 32
+    assert found.errors["A"].max_bound_ratio < 1
+    assert judged(wrong, truth, "proved").verdict is Verdict.AGREES
+    assert judged(right, truth).verdict is Verdict.AGREES
+
+
+def test_a_majority_that_is_wrong_together_is_wrong() -> None:
+    truth = known()
+    right = backpropagated(truth.inputs)
+    wrong = changed(right, "B", (0, 0), 1e-6)
+    assert [judged(each, truth).verdict for each in (wrong, wrong, right)] == ["differs", "differs", "agrees"]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_what_is_not_finite_where_it_must_be_is_proved_wrong(value: float, dtype: str) -> None:
+    truth = known(dtype=dtype)
+    array = np.array(backpropagated(truth.inputs).gradients["C"])
+    array[2, 3] = value
+    right = backpropagated(truth.inputs)
+    found = judged(replace(right, gradients={**right.gradients, "C": array}), truth, "proved")
+    assert (found.verdict, found.evidence) == (Verdict.DIFFERS, "proved")
+    assert found.errors["C"].bad_entries == 1
+    assert found.errors["C"].worst_index == (2, 3)
+    assert not np.isfinite(found.errors["C"].max_abs)
+
+
+@pytest.mark.parametrize("value", [1.0, np.nan, np.inf])
+def test_where_overflow_was_possible_nothing_is_decided(value: float) -> None:
+    truth = known(dtype="float16", distribution="saturated", k=16)
+    right = backpropagated(truth.inputs)
+    found = judged(replace(right, loss=np.asarray(value, "float16")), truth)
+    assert found.verdict is Verdict.UNDECIDED
+    assert "overflow on the way is possible" in str(found.reason)
+
+
+def test_a_bound_wider_than_the_values_decides_nothing_from_end_to_end_but_step_by_step_it_does() -> None:
+    truth = known(dtype="bfloat16", k=64, distribution="unit-scaled")
+    case = {name: cases.round_to(array.astype(np.float64), "bfloat16") for name, array in truth.inputs.items()}
+    assert all(np.array_equal(case[name], truth.inputs[name]) for name in case)
+    right = gradients_alone(truth)
+    assert judged(right, truth, "proved").verdict is Verdict.UNDECIDED
+    assert judged(backpropagated(truth.inputs), truth, "proved").verdict is Verdict.AGREES
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("k", [3, 32])
+def test_the_power_that_is_stated_is_the_power_that_is_had(dtype: str, k: int) -> None:
+    truth = known(k=k, dtype=dtype)
+    right = backpropagated(truth.inputs)
+    for name in PROBLEM.wrt:
+        power = judged(right, truth).errors[name].power
+        assert 0 < power.median <= power.percentile_99 < 1e-3
+        generator = np.random.default_rng(0)
+        entries = [tuple(generator.integers(k, size=2)) for _ in range(40)]
+        # A correct entry may be off as far in the other direction, and float32 entries move by whole ulps.
+        caught = [judged(changed(right, name, index, 4 * power.percentile_99), truth).verdict for index in entries]
+        missed = [judged(changed(right, name, index, 0.01 * power.median), truth).verdict for index in entries]
+        assert caught.count(Verdict.DIFFERS) >= 39
+        assert missed.count(Verdict.AGREES) >= 39
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"gradients": {}}, "dL/dA is missing"),
+        ({"loss": np.zeros(2)}, "the loss has shape (2,): expected a scalar"),
+        ({"values": {"y": np.zeros(3)}}, "y has shape (3,): expected (8,)"),
+        ({"adjoints": {"q": np.zeros(8)}}, "dL/dq is given: expected adjoints of w, z, v, u, y"),
+    ],
+)
+def test_what_is_missing_or_does_not_fit_is_wrong(change: dict[str, object], reason: str) -> None:
+    truth = known()
+    found = judged(replace(backpropagated(truth.inputs), **change), truth)
+    assert (found.verdict, found.reason) == (Verdict.DIFFERS, reason)
+
+
+def test_nothing_to_compare_is_no_agreement() -> None:
+    tape = record_tape(PROBLEM, 0)
+    inputs = {name: np.zeros(shape) for name, shape in PROBLEM.shapes(0).items()}
+    empty = judged(gradients_alone(Truth(tape, inputs, Format.of("float64"), {})), Truth(tape, inputs, None, {}))
+    assert (empty.verdict, empty.reason) == (Verdict.DIFFERS, "there is no entry of a gradient to compare")
+
+
+def test_errors_are_measured_in_ulp_of_the_backends_dtype() -> None:
+    truth = known(k=1, dtype="float32")
+    right = gradients_alone(truth)
+    exact = truth.analysis["gradient", "A"].enclosure.high
+    moved = np.float32(exact) + 1000 * np.spacing(np.float32(exact))
+    found = judged(replace(right, gradients={**right.gradients, "A": moved}), truth)
+    assert abs(found.errors["A"].max_ulp - 1000) <= 0.5
