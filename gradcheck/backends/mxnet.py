@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._engine import Answer, Engine, Operations
@@ -25,6 +25,37 @@ LACKS = {
 }
 
 
+def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
+    """The vocabulary in MXNet's own functions, with the signatures that problems use."""
+    np, npx = mxnet.np, mxnet.npx
+    same = [
+        *("matmul", "transpose", "outer", "sum", "mean", "max", "maximum", "reshape"),
+        *("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos"),
+    ]
+
+    def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        """MXNet has none."""
+        largest = np.max(a, axis=axis, keepdims=True).detach()
+        result = largest + np.log(np.sum(np.exp(a - largest), axis=axis, keepdims=True))
+        return result if keepdims else np.squeeze(result, axis=axis)
+
+    def where(condition: Any, a: Any, b: Any) -> Any:
+        """Two numbers would become float32."""
+        return np.where(condition, np.array(a, dtype=dtype) if isinstance(a, (int, float)) else a, b)
+
+    return {
+        **{name: getattr(np, name) for name in same},
+        "sigmoid": npx.sigmoid,
+        "relu": npx.relu,
+        "softmax": lambda a, axis=-1: npx.softmax(a, axis=axis),
+        "softplus": lambda a: npx.activation(a, act_type="softrelu"),
+        "logsumexp": logsumexp,
+        "where": where,
+        "concatenate": lambda arrays, axis=0: np.concatenate(arrays, axis=axis),
+        "stop_gradient": lambda a: a.detach(),
+    }
+
+
 class MXNet(Engine):
     """MXNet, imported, with NumPy semantics (zero-dimensional arrays) switched on."""
 
@@ -34,7 +65,6 @@ class MXNet(Engine):
         mxnet.npx.set_np()
         self.mxnet: Any = mxnet
         self.version = mxnet.__version__
-        self.primitives = {"matmul": mxnet.np.matmul, "sigmoid": mxnet.npx.sigmoid, "sum": mxnet.np.sum}
 
     def packages(self) -> dict[str, str]:
         return {"mxnet": self.version}
@@ -43,9 +73,10 @@ class MXNet(Engine):
         leaves = {name: self.mxnet.np.array(array, dtype=dtype) for name, array in inputs.items()}
         for name in wrt:
             leaves[name].attach_grad()
-        ops = Operations(self.primitives, self._zeros_like)
+        ops = Operations(primitives(self.mxnet, dtype), self._zeros_like)
         with self.mxnet.autograd.record():
             loss = problem.loss(ops, **leaves)
+            loss = loss + self._zeros_like(loss)  # so that it has a gradient even behind stop_gradient
         loss.backward()
         return Answer(
             loss=loss.asnumpy(),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._engine import Answer, Engine, Operations
+from gradcheck.backends._engine import Answer, Engine, Operations, Unsupported
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -28,6 +28,37 @@ FORMATS = {
 LACKS: dict[str, str] = {}
 
 
+def primitives(torch: Any) -> dict[str, Callable[..., Any]]:
+    """The vocabulary in PyTorch's own functions, with the signatures that problems use."""
+    same = [
+        *("matmul", "outer", "where", "reshape", "sigmoid", "relu"),
+        *("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos"),
+    ]
+    return {
+        **{name: getattr(torch, name) for name in same},
+        "transpose": torch.t,
+        "sum": reduction(torch.sum),
+        "mean": reduction(torch.mean),
+        "max": reduction(torch.amax),
+        "logsumexp": reduction(torch.logsumexp),
+        "softmax": lambda a, axis=-1: torch.softmax(a, dim=axis),
+        # Above its threshold, 20 unless told otherwise, it returns its argument: off by 2e-9 there, too far in float64.
+        "softplus": lambda a: torch.nn.functional.softplus(a, threshold=40.0),
+        "maximum": lambda a, b: torch.maximum(torch.as_tensor(a), torch.as_tensor(b)),
+        "concatenate": lambda arrays, axis=0: torch.cat(arrays, dim=axis),
+        "stop_gradient": torch.Tensor.detach,
+    }
+
+
+def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One that takes an axis, several, or None for all, and `keepdims`."""
+
+    def reduced(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        return function(a, dim=tuple(range(a.ndim)) if axis is None else axis, keepdim=keepdims)
+
+    return reduced
+
+
 class Torch(Engine):
     """PyTorch, imported."""
 
@@ -36,7 +67,7 @@ class Torch(Engine):
 
         self.torch: Any = torch
         self.version = torch.__version__
-        self.primitives = {"matmul": torch.matmul, "sigmoid": torch.sigmoid, "sum": torch.sum}
+        self.primitives = primitives(torch)
 
     def threads(self) -> int | None:
         return int(self.torch.get_num_threads())
@@ -46,14 +77,21 @@ class Torch(Engine):
 
     def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         torch = self.torch
+        torch.set_default_dtype(getattr(torch, dtype))  # of Python numbers that meet no tensor
         leaves = {
             name: torch.tensor(array).to(getattr(torch, dtype)).requires_grad_(name in wrt)
             for name, array in inputs.items()
         }
-        ops = Operations(self.primitives, lambda value: torch.zeros_like(value, requires_grad=True))
-        loss = problem.loss(ops, **leaves)
-        sources = [leaves[name] for name in wrt] + list(ops.offsets.values())
-        gradients = torch.autograd.grad(loss, sources, materialize_grads=True)
+        ops = Operations(self.primitives, self._zeros_like)
+        try:
+            loss = problem.loss(ops, **leaves)
+            loss = loss + self._zeros_like(loss)  # so that it has a gradient even behind stop_gradient
+            sources = [leaves[name] for name in wrt] + list(ops.offsets.values())
+            gradients = torch.autograd.grad(loss, sources, materialize_grads=True)
+        except RuntimeError as error:  # a NotImplementedError is one
+            if "not implemented for" in str(error):
+                raise Unsupported(f"PyTorch has no kernel for it: {error}") from error
+            raise
         arrays = [self._array(gradient) for gradient in gradients]
         return Answer(
             loss=self._array(loss),
@@ -61,6 +99,9 @@ class Torch(Engine):
             values={name: self._array(value) for name, value in ops.values.items()},
             adjoints=dict(zip(ops.offsets, arrays[len(wrt) :])),
         )
+
+    def _zeros_like(self, value: Any) -> Any:
+        return self.torch.zeros_like(value, requires_grad=True)
 
     def _array(self, tensor: Any) -> Any:
         tensor = tensor.detach()

@@ -235,7 +235,8 @@ def _kink(operation: Operation, operands: Sequence[Quantity], shape: Shape) -> A
     if not found or operation.compares:
         return None
     if operation.moves:
-        return np.asarray(operation.value(found[0].astype(np.int8))).astype(bool)
+        marks = [np.zeros(operand.shape, bool) if operand.kink is None else operand.kink for operand in operands]
+        return np.asarray(operation.value(*(mark.astype(np.int8) for mark in marks))).astype(bool)
     entrywise = not operation.by_rows and np.broadcast_shapes(*(operand.middle.shape for operand in operands)) == shape
     return np.broadcast_to(reduce(np.logical_or, found), shape) if entrywise else np.ones(shape, dtype=bool)
 

@@ -92,7 +92,7 @@ def test_smooth_problems_have_no_kinks():
     [
         (lambda ops, a, M: ops.sum(ops.convolve(a, a)), "unknown operation ops.convolve"),
         (lambda ops, a, M: ops.sum(ops.matmul(M, M @ a)), r"matmul.* \(3, 2\) and \(3,\)"),
-        (lambda ops, a, M: ops.sum(M + ops.outer(a, a)), "ops.add: shape mismatch"),
+        (lambda ops, a, M: ops.sum(M + ops.outer(a, a)), r"operator \+: shape mismatch"),
         (lambda ops, a, M: ops.sum(a, axis=3), "no axis 3"),
         (lambda ops, a, M: ops.watch("a", a * 2), "'a' is taken"),
         (lambda ops, a, M: ops.watch("b", ops.watch("b", ops.sum(a))), "'b' is taken"),
@@ -103,6 +103,17 @@ def test_smooth_problems_have_no_kinks():
         (lambda ops, a, M: ops.sum((a > 0) * a), "condition of where"),
         (lambda ops, a, M: ops.sum(ops.where(a, a, a)), "condition of where"),
         (lambda ops, a, M: ops.exp(2.0), "needs a value of the problem"),
+        (lambda ops, a, M: ops.sum(a[2]), "index 2 is out of bounds"),
+        (lambda ops, a, M: ops.sum(M[:, 0, 0]), "too many indices"),
+        (lambda ops, a, M: ops.sum(a[::-1]), "a step of -1"),
+        (lambda ops, a, M: ops.sum(a[a > 0]), "made of integers and slices, got Variable"),
+        (lambda ops, a, M: ops.sum(M[None]), "made of integers and slices, got NoneType"),
+        (lambda ops, a, M: ops.concatenate(a), "a list of values"),
+        (lambda ops, a, M: ops.concatenate([M, a]), "ops.concatenate: all the input array"),
+        (lambda ops, a, M: ops.sum(ops.softmax(M, axis=2)), "no axis 2"),
+        (lambda ops, a, M: ops.sum(ops.logsumexp(M, axis=-3)), "no axis -3"),
+        (lambda ops, a, M: ops.sum(ops.reshape(M, (4,))), r"cannot reshape \(3, 2\) into \(4,\)"),
+        (lambda ops, a, M: ops.sum(ops.transpose(ops.reshape(M, (3, 2, 1)))), "a vector or a matrix"),
     ],
 )
 def test_an_error_names_the_line_and_the_reason(loss, message):

@@ -3,10 +3,22 @@
 A new operation is one declaration in one of these files, and nothing else.
 """
 
-from gradcheck.oracle.operations import arithmetic, branches, products, reductions, smooth
-from gradcheck.oracle.operations.base import VOCABULARY, Array, Errors, Operation, Recorder, Shape, Term, Variable
+from gradcheck.oracle.operations import arithmetic, branches, exponentials, movements, products, reductions, smooth
+from gradcheck.oracle.operations.base import (
+    OPERATORS,
+    VOCABULARY,
+    Array,
+    Errors,
+    Operation,
+    Recorder,
+    Shape,
+    Term,
+    Variable,
+    Word,
+)
 
 __all__ = [
+    "OPERATORS",
     "VOCABULARY",
     "Array",
     "Errors",
@@ -15,8 +27,11 @@ __all__ = [
     "Shape",
     "Term",
     "Variable",
+    "Word",
     "arithmetic",
     "branches",
+    "exponentials",
+    "movements",
     "products",
     "reductions",
     "smooth",

@@ -15,11 +15,11 @@ from gradcheck.oracle.operations.base import (
     Term,
     Variable,
     apply,
+    operator,
     rounded,
     rounding_variance,
     square,
     total,
-    word,
 )
 
 
@@ -91,25 +91,25 @@ NEGATE = Operation(
 )
 
 
-@word
+@operator("+", worst="u", typical="1")
 def add(a: Operand, b: Operand) -> Variable:
     """The sum a + b, entry by entry."""
     return apply(ADD, a, b)
 
 
-@word
+@operator("-", worst="u", typical="1")
 def sub(a: Operand, b: Operand) -> Variable:
     """The difference a − b, entry by entry."""
     return apply(SUBTRACT, a, b)
 
 
-@word
+@operator("/", worst="θ(2, u)", typical="√2")
 def div(a: Operand, b: Operand) -> Variable:
     """a/b."""
     return apply(DIVIDE, a, b)
 
 
-@word
+@operator("unary -", worst="exact", typical="0")
 def neg(a: Operand) -> Variable:
     """The negative −a."""
     return apply(NEGATE, a)

@@ -163,72 +163,121 @@ class Variable:
     def __iter__(self) -> Any:
         raise TypeError("a recorded value cannot be iterated over")
 
+    def __getitem__(self, index: Any) -> Variable:
+        return OPERATORS["[]"](self, index)
+
     def __neg__(self) -> Variable:
-        return VOCABULARY["neg"](self)
+        return OPERATORS["unary -"](self)
 
     def __add__(self, other: Operand) -> Variable:
-        return VOCABULARY["add"](self, other)
+        return OPERATORS["+"](self, other)
 
     def __radd__(self, other: Operand) -> Variable:
-        return VOCABULARY["add"](other, self)
+        return OPERATORS["+"](other, self)
 
     def __sub__(self, other: Operand) -> Variable:
-        return VOCABULARY["sub"](self, other)
+        return OPERATORS["-"](self, other)
 
     def __rsub__(self, other: Operand) -> Variable:
-        return VOCABULARY["sub"](other, self)
+        return OPERATORS["-"](other, self)
 
     def __mul__(self, other: Operand) -> Variable:
-        return VOCABULARY["mul"](self, other)
+        return OPERATORS["*"](self, other)
 
     def __rmul__(self, other: Operand) -> Variable:
-        return VOCABULARY["mul"](other, self)
+        return OPERATORS["*"](other, self)
 
     def __truediv__(self, other: Operand) -> Variable:
-        return VOCABULARY["div"](self, other)
+        return OPERATORS["/"](self, other)
 
     def __rtruediv__(self, other: Operand) -> Variable:
-        return VOCABULARY["div"](other, self)
+        return OPERATORS["/"](other, self)
 
     def __pow__(self, exponent: float) -> Variable:
-        return VOCABULARY["power"](self, exponent)
+        return OPERATORS["**"](self, exponent)
 
     def __matmul__(self, other: Variable) -> Variable:
-        return VOCABULARY["matmul"](self, other)
+        return OPERATORS["@"](self, other)
 
     def __gt__(self, other: Operand) -> Variable:
-        return VOCABULARY["greater"](self, other)
+        return OPERATORS[">"](self, other)
 
     def __lt__(self, other: Operand) -> Variable:
-        return VOCABULARY["greater"](other, self)
+        return OPERATORS[">"](other, self)
 
     def __ge__(self, other: Operand) -> Variable:
-        return VOCABULARY["greater_equal"](self, other)
+        return OPERATORS[">="](self, other)
 
     def __le__(self, other: Operand) -> Variable:
-        return VOCABULARY["greater_equal"](other, self)
+        return OPERATORS[">="](other, self)
 
 
 Operand = Variable | float
 
-VOCABULARY: dict[str, Callable[..., Variable]] = {}
+Function = Callable[..., Variable]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word of the vocabulary, or one operator.
+
+    Attributes:
+        name: as a problem spells it.
+        function: records it; errors name the user's line.
+        worst: the largest rounding error of a correct backend, in words.
+        typical: the number of roundings that its typical error is worth, in words.
+    """
+
+    name: str
+    function: Function
+    worst: str
+    typical: str
+
+    def __call__(self, *arguments: Any, **options: Any) -> Variable:
+        """Record it."""
+        return self.function(*arguments, **options)
+
+
+VOCABULARY: dict[str, Word] = {}
 """What a problem finds under ``ops``; filled by ``word``."""
 
+OPERATORS: dict[str, Word] = {}
+"""What stands between a problem's values; filled by ``operator``."""
 
-def word(function: Callable[..., Variable]) -> Callable[..., Variable]:
-    """Put a function into the vocabulary under its name, less a trailing underscore; errors name the user's line."""
-    name = function.__name__.rstrip("_")
 
+def word(worst: str, typical: str) -> Callable[[Function], Function]:
+    """Put a function into the vocabulary under its name, less a trailing underscore; see ``Word``."""
+
+    def enter(function: Function) -> Function:
+        name = function.__name__.rstrip("_")
+        located = _located(f"ops.{name}", function)
+        VOCABULARY[name] = Word(name, located, worst, typical)
+        return located
+
+    return enter
+
+
+def operator(symbol: str, worst: str, typical: str) -> Callable[[Function], Function]:
+    """Give a function to an operator of the problem's values; see ``Word``."""
+
+    def enter(function: Function) -> Function:
+        located = _located(f"operator {symbol}", function)
+        OPERATORS[symbol] = Word(symbol, located, worst, typical)
+        return located
+
+    return enter
+
+
+def _located(name: str, function: Function) -> Function:
     @functools.wraps(function)
     def located(*arguments: Any, **options: Any) -> Variable:
         try:
             return function(*arguments, **options)
         except RecordingError:
             raise
-        except (TypeError, ValueError) as error:
-            raise RecordingError(f"{user_line()}: ops.{name}: {error}") from error
+        except (TypeError, ValueError, IndexError) as error:
+            raise RecordingError(f"{user_line()}: {name}: {error}") from error
 
-    VOCABULARY[name] = located
     return located
 
 
@@ -287,29 +336,34 @@ def constant(number: float) -> Operation:
 
 def structural(
     name: str,
-    move: Callable[[Array], Array],
-    back: Callable[[Variable, Variable], Variable | None],
+    move: Callable[..., Array],
+    back: Callable[..., tuple[Variable | None, ...]],
     shape: Callable[..., Shape],
+    ball: Callable[..., Array] | None = None,
 ) -> Operation:
     """An operation that moves or copies entries, errors like values.
 
     Args:
         name: as the vocabulary spells it.
-        move: array -> array.
-        back: (gradient, operand) -> the operand's gradient.
-        shape: shape -> shape.
+        move: arrays -> array.
+        back: (gradient, *operands) -> the operands' gradients.
+        shape: shapes -> shape.
+        ball: arrays of Arb balls -> array, where ``move`` does not serve.
     """
 
-    def errors(_format: Format, _result: Term, a: Term) -> Errors:
-        return None if a.error is None else move(a.error)
+    def errors(_format: Format, _result: Term, *terms: Term) -> Errors:
+        if all(term.error is None for term in terms):
+            return None
+        return move(*(np.zeros(term.native.shape) if term.error is None else term.error for term in terms))
 
     return Operation(
         name,
         value=move,
-        gradients=lambda g, _v, a: (back(g, a),),
+        gradients=lambda g, _v, *operands: back(g, *operands),
         worst=errors,
         variance=errors,
         shape=shape,
+        ball=ball,
         moves=True,
     )
 

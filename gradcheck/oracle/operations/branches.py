@@ -22,9 +22,10 @@ from gradcheck.oracle.operations.base import (
     Term,
     Variable,
     apply,
+    operator,
     word,
 )
-from gradcheck.oracle.operations.reductions import Axes, broadcast_to, normalise_axes, reduced_shape, reshape
+from gradcheck.oracle.operations.reductions import Axes, normalise_axes, reduced_shape, spread_over
 
 Rule = Callable[..., Errors]
 
@@ -196,8 +197,7 @@ def _largest(axes: tuple[int, ...], keepdims: bool) -> Operation:
         return np.asarray(np.max(np.where(_contenders(a, axes), a.error, 0), axis=axes, keepdims=keepdims))
 
     def gradients(g: Variable, _v: Variable, a: Variable) -> tuple[Variable]:
-        spread = broadcast_to(reshape(g, reduced_shape(a.shape, axes, keepdims=True)), a.shape)
-        return (where(apply(_peak(axes), a), spread, 0.0),)
+        return (where(apply(_peak(axes), a), spread_over(g, a.shape, axes), 0.0),)
 
     return _choice(
         "max",
@@ -209,43 +209,43 @@ def _largest(axes: tuple[int, ...], keepdims: bool) -> Operation:
     )
 
 
-@word
+@operator(">", worst="in doubt where errors leave it open", typical="0")
 def greater(a: Operand, b: Operand) -> Variable:
     """The comparison a > b, as a condition for ``where``."""
     return apply(GREATER, a, b)
 
 
-@word
+@operator(">=", worst="in doubt where errors leave it open", typical="0")
 def greater_equal(a: Operand, b: Operand) -> Variable:
     """The comparison a ≥ b, as a condition for ``where``."""
     return apply(GREATER_EQUAL, a, b)
 
 
-@word
+@word(worst="exact", typical="0")
 def where(condition: Variable, a: Operand, b: Operand) -> Variable:
     """``a`` where the condition holds, else ``b``."""
     return apply(WHERE, condition, a, b)
 
 
-@word
+@word(worst="exact", typical="0")
 def maximum(a: Operand, b: Operand) -> Variable:
     """The larger of both, entry by entry."""
     return apply(MAXIMUM, a, b)
 
 
-@word
+@word(worst="exact", typical="0")
 def relu(a: Operand) -> Variable:
     """max(a, 0)."""
     return apply(MAXIMUM, a, 0.0)
 
 
-@word
+@word(worst="exact", typical="0")
 def abs_(a: Operand) -> Variable:
     """The magnitude |a|."""
     return apply(ABS, a)
 
 
-@word
+@word(worst="exact", typical="0")
 def max_(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
     """The largest entry along an axis, several, or all."""
     return apply(_largest(normalise_axes(axis, a.ndim), keepdims), a)

@@ -18,6 +18,7 @@ from gradcheck.oracle.operations.base import (
     Term,
     Variable,
     apply,
+    operator,
     square,
     structural,
     summing_variance,
@@ -141,6 +142,12 @@ def _outer_shape(a: Shape, b: Shape) -> Shape:
     return a + b
 
 
+def _transposed_shape(shape: Shape) -> Shape:
+    if len(shape) > 2:
+        raise ValueError(f"a vector or a matrix is needed, got shape {shape}")
+    return shape[::-1]
+
+
 def _matrix_gradients(g: Variable, _v: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
     if a.ndim == 1:
         return g * b, g * a
@@ -172,28 +179,29 @@ MATMUL = Operation(
     by_rows=True,
     **_rule(_MATRIX),
 )
-TRANSPOSE = structural("transpose", np.transpose, lambda g, _a: transpose(g), lambda shape: shape[::-1])
+TRANSPOSE = structural("transpose", np.transpose, lambda g, _a: (transpose(g),), _transposed_shape)
 
 
-@word
+@operator("*", worst="u", typical="1")
 def mul(a: Operand, b: Operand) -> Variable:
     """a·b, entry by entry."""
     return apply(MULTIPLY, a, b)
 
 
-@word
+@word(worst="u", typical="1")
 def outer(a: Variable, b: Variable) -> Variable:
     """The matrix a bᵀ of two vectors."""
     return apply(OUTER, a, b)
 
 
-@word
+@word(worst="exact", typical="0")
 def transpose(a: Variable) -> Variable:
     """The transpose Aᵀ."""
     return apply(TRANSPOSE, a)
 
 
-@word
+@operator("@", worst=r"ρ(n) of Σ\|a\|\|b\|", typical="√(1 + n/2)")
+@word(worst=r"ρ(n) of Σ\|a\|\|b\|", typical="√(1 + n/2)")
 def matmul(a: Variable, b: Variable) -> Variable:
     """The product A B of vectors and matrices; a matrix stands left of a vector, so that it can be cut into rows."""
     if isinstance(a, Variable) and isinstance(b, Variable) and a.ndim == 1 and b.ndim == 2:

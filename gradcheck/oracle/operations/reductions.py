@@ -68,7 +68,7 @@ def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
         return value(a.reach)
 
     def gradients(g: Variable, _v: Variable, a: Variable) -> tuple[Variable]:
-        return (broadcast_to(reshape(g, reduced_shape(a.shape, axes, keepdims=True)), a.shape),)
+        return (spread_over(g, a.shape, axes),)
 
     return Operation(
         "sum",
@@ -81,20 +81,20 @@ def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
     )
 
 
-@word
+@word(worst=r"θ(n, u) of Σ\|a\|", typical="√(n/2)")
 def sum_(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
     """The sum over an axis, several, or all."""
     return apply(_summation(normalise_axes(axis, a.ndim), keepdims), a)
 
 
-@word
+@word(worst=r"θ(n + 2, u) of Σ\|a\|/n", typical="√(n/2 + 2)")
 def mean(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
     """The sum divided by the number of its terms."""
     count = math.prod(a.shape[i] for i in normalise_axes(axis, a.ndim))
     return sum_(a, axis, keepdims) / count
 
 
-@word
+@word(worst="exact", typical="0")
 def reshape(a: Variable, shape: Shape) -> Variable:
     """The entries in another shape of the same size."""
     if a.shape == shape:
@@ -102,12 +102,16 @@ def reshape(a: Variable, shape: Shape) -> Variable:
     return apply(_reshaping(shape), a)
 
 
-@word
 def broadcast_to(a: Variable, shape: Shape) -> Variable:
     """Copies of ``a`` along new and unit axes."""
     if a.shape == shape:
         return a
     return apply(_broadcasting(shape), a)
+
+
+def spread_over(a: Variable, shape: Shape, axes: tuple[int, ...]) -> Variable:
+    """Undo a reduction from ``shape``: copy along the axes that it took away."""
+    return broadcast_to(reshape(a, reduced_shape(shape, axes, keepdims=True)), shape)
 
 
 def sum_to(a: Variable, shape: Shape) -> Variable:
@@ -124,7 +128,7 @@ def _reshaping(target: Shape) -> Operation:
             raise ValueError(f"cannot reshape {source} into {target}")
         return target
 
-    return structural("reshape", lambda a: a.reshape(target), lambda g, a: reshape(g, a.shape), shape)
+    return structural("reshape", lambda a: a.reshape(target), lambda g, a: (reshape(g, a.shape),), shape)
 
 
 def _broadcasting(target: Shape) -> Operation:
@@ -133,4 +137,4 @@ def _broadcasting(target: Shape) -> Operation:
             raise ValueError(f"cannot broadcast {source} to {target}")
         return target
 
-    return structural("broadcast_to", lambda a: np.broadcast_to(a, target), lambda g, a: sum_to(g, a.shape), shape)
+    return structural("broadcast_to", lambda a: np.broadcast_to(a, target), lambda g, a: (sum_to(g, a.shape),), shape)

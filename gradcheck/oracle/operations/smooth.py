@@ -25,6 +25,7 @@ from gradcheck.oracle.operations.base import (
     Term,
     Variable,
     apply,
+    operator,
     rounding_variance,
     square,
     word,
@@ -101,6 +102,15 @@ def _sigmoid_slope(low: Array, high: Array) -> Array:
     return np.asarray(small / np.square(1 + small))
 
 
+def _softplus(y: Array) -> Array:
+    """log(1+exp(y)) without overflow."""
+    return np.asarray(np.log1p(np.exp(-np.abs(y))) + np.maximum(y, 0))
+
+
+def _softplus_ball(y: Any) -> Any:
+    return y + (-y).exp().log1p() if y > 0 else y.exp().log1p()
+
+
 def _tanh_slope(low: Array, high: Array) -> Array:
     small = np.exp(-2 * _distance_from_zero(low, high))
     return np.asarray(4 * small / np.square(1 + small))
@@ -157,6 +167,18 @@ TANH_DERIVATIVE = Operation(
 )
 """tanh' = 1 − t² as a function of t = tanh(y)."""
 
+SOFTPLUS_DERIVATIVE = Smooth(
+    "softplus derivative",
+    _sigmoid,
+    _sigmoid_ball,
+    _sigmoid_slope,
+    lambda _a, _v: 0.0,
+    accuracy=22,  # −expm1(−softplus(y)), MXNet's form of σ(y): softplus's 14 and expm1's 6; torch has e/(e+1), 8
+    deviation=5,
+    floors=True,
+).operation()
+"""softplus' = σ(y), in the forms that engines have for it."""
+
 SMOOTH = [
     Smooth("exp", np.exp, lambda y: y.exp(), lambda _low, high: np.exp(high), lambda _a, v: v, 6, 1.5),
     Smooth("log", np.log, lambda y: y.log(), lambda low, _high: _reciprocal(low), lambda a, _v: 1 / a, 8, 1.5),
@@ -199,12 +221,36 @@ SMOOTH = [
         1.5,
     ),
     Smooth(
+        "softplus",
+        _softplus,
+        _softplus_ball,
+        lambda _low, high: _sigmoid(high),
+        lambda a, _v: apply(SOFTPLUS_DERIVATIVE, a),
+        accuracy=14,  # log1p(exp(y)) or log1p(exp(−|y|)) + max(y, 0): exp's 6, log1p's 6 and a sum
+        deviation=3,
+        floors=True,  # exp's subnormal results may be flushed in vectorised kernels
+    ),
+    Smooth(
         "sin", np.sin, lambda y: y.sin(), lambda _low, _high: np.ones(()), lambda a, _v: VOCABULARY["cos"](a), 4, 1.5
     ),
     Smooth(
         "cos", np.cos, lambda y: y.cos(), lambda _low, _high: np.ones(()), lambda a, _v: -VOCABULARY["sin"](a), 4, 1.5
     ),
 ]
+
+
+MEANINGS = {
+    "exp": "eᵃ",
+    "log": "The natural logarithm of a",
+    "sqrt": "√a",
+    "tanh": "The hyperbolic tangent of a",
+    "sigmoid": "1/(1 + e⁻ᵃ)",
+    "log1p": "log(1 + a)",
+    "expm1": "eᵃ − 1",
+    "softplus": "log(1 + eᵃ)",
+    "sin": "The sine of a",
+    "cos": "The cosine of a",
+}
 
 
 def _register(smooth: Smooth) -> None:
@@ -214,11 +260,15 @@ def _register(smooth: Smooth) -> None:
         return apply(operation, a)
 
     function.__name__ = smooth.name
-    word(function)
+    function.__doc__ = f"{MEANINGS[smooth.name]}, entry by entry."
+    word(worst=f"{smooth.accuracy} u{' + λ' if smooth.floors else ''}", typical=str(smooth.deviation))(function)
 
 
 for _smooth in SMOOTH:
     _register(_smooth)
+
+ACCURACY = {smooth.name: smooth.accuracy for smooth in SMOOTH}
+DEVIATION = {smooth.name: smooth.deviation for smooth in SMOOTH}
 
 
 def _power_slope(exponent: float) -> Callable[[Array, Array], Array]:
@@ -245,9 +295,9 @@ def _power(exponent: float) -> Operation:
     ).operation()
 
 
-@word
+@operator("**", worst="max(8, \\|p\\|) u, for p < 0 + λ", typical="2 + \\|p\\|/2")
 def power(a: Operand, exponent: float) -> Variable:
-    """Raise ``a`` to the power of a number.
+    """The power aᵖ of a number p, entry by entry.
 
     Raises:
         TypeError: the exponent is no Python number.

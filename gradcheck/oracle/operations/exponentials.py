@@ -1,0 +1,229 @@
+"""Softmax and log-sum-exp: rules of their own, since the shift by the largest entry is no kink of theirs.
+
+Engines take e^d of the distance d = a − max a (any shift near it does as well). Rounding d moves e^d by u·|d|, and
+the shares p = e^d/S of the sum S weigh that with Σp·|d| ≤ H(p) ≤ log n, since d = log p + log S and S ≥ 1; twice that
+holds where u·|d| is not small. So S has a relative error of θ(n, u) + c_exp·u + 2u·log n, which is the absolute error
+of log S. After P. Blanchard, D. J. Higham and N. J. Higham, "Accurately computing the log-sum-exp and softmax
+functions", IMA Journal of Numerical Analysis 41, 2021, sections 3 and 4.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gradcheck.oracle.formats import SMALLEST, WIDENING, Format
+from gradcheck.oracle.operations.arithmetic import EITHER
+from gradcheck.oracle.operations.base import (
+    ROUNDING_DEVIATION,
+    VOCABULARY,
+    Array,
+    Errors,
+    Operation,
+    Shape,
+    Term,
+    Variable,
+    apply,
+    rounded,
+    square,
+    summing_variance,
+    word,
+)
+from gradcheck.oracle.operations.reductions import Axes, normalise_axes, reduced_shape, spread_over, sum_
+from gradcheck.oracle.operations.smooth import ACCURACY, DEVIATION
+
+LARGEST_EXPONENT = 700.0
+"""e to it, squared, is still far from float64's largest number times its smallest: bounds stay finite below it."""
+
+_MIDDLE = np.frompyfunc(lambda ball: ball.mid(), 1, 1)
+_EXP_BALL = np.frompyfunc(lambda ball: ball.exp(), 1, 1)
+_LOG_BALL = np.frompyfunc(lambda ball: ball.log(), 1, 1)
+_LARGER = np.frompyfunc(lambda a, b: b if b > a else a, 2, 1)
+
+
+class Along:
+    """The quantities of the analysis along some axes, which stay as unit axes.
+
+    Attributes:
+        terms: n.
+    """
+
+    def __init__(self, axes: tuple[int, ...], shape: Shape) -> None:
+        self.axes = axes
+        self.terms = math.prod(shape[axis] for axis in axes)
+        self.entropy = math.log(max(self.terms, 1))
+
+    def sum(self, a: Array) -> Array:
+        """Σ."""
+        return np.asarray(np.sum(a, axis=self.axes, keepdims=True))
+
+    def largest(self, a: Array) -> Array:
+        """The largest entry."""
+        return np.asarray(np.max(a, axis=self.axes, keepdims=True, initial=-np.inf))
+
+    def distance(self, a: Term) -> Array:
+        """d in float64, never so far that 0·d is no number."""
+        return np.maximum((a.native - self.largest(a.native)).astype(np.float64), -1e300)
+
+    def shares(self, a: Term) -> Array:
+        """The shares p."""
+        exponentials = np.exp(self.distance(a))
+        return np.asarray(exponentials / self.sum(exponentials))
+
+    def moved(self, shares: Array, error: Array) -> Array:
+        """How far log S moves with its operands: log Σp·e^E exactly, and never further than they do."""
+        reach = np.broadcast_to(error * WIDENING, shares.shape)
+        largest = self.largest(reach)
+        weighted = np.log1p(self.sum((shares + SMALLEST) * np.expm1(np.minimum(reach, 1.0))))
+        return np.where(largest <= 1, np.minimum(weighted * WIDENING, largest), largest)
+
+    def sum_error(self, format: Format) -> float:
+        """The relative error of S, exponentials that are flushed to zero included."""
+        own = format.sum_error(self.terms) + self.terms * (format.underflow + format.normal)
+        return own + ACCURACY["exp"] * format.function_roundoff + 2 * format.roundoff * self.entropy
+
+    def sum_variance(self, shares: Array, distance: Array) -> Array:
+        """The variance of S, relative, in units of (0.6u)²."""
+        squares, sums = summing_variance(self.terms)
+        return self.sum(square(shares) * (square(distance) + DEVIATION["exp"] ** 2 + squares)) + sums
+
+
+def _shifted(a: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
+    """The largest entry, as an exact number, and the exponentials of the distances from it; Arb balls."""
+    middles = _MIDDLE(a)
+    for axis in axes:
+        middles = np.asarray(_LARGER.reduce(middles, axis=axis, keepdims=True))
+    return middles, np.asarray(_EXP_BALL(a - middles), dtype=object)
+
+
+def _log_sum_exp(axes: tuple[int, ...], keepdims: bool) -> Operation:
+    def reduced(a: Array) -> Array:
+        return np.asarray(a if keepdims else np.squeeze(a, axes))
+
+    def value(a: Array) -> Array:
+        largest = np.max(a, axis=axes, keepdims=True)
+        return reduced(largest + np.log(np.sum(np.exp(a - largest), axis=axes, keepdims=True)))
+
+    def ball(a: Array) -> Array:
+        largest, exponentials = _shifted(a, axes)
+        return reduced(largest + _LOG_BALL(np.sum(exponentials, axis=axes, keepdims=True)))
+
+    def worst(format: Format, result: Term, a: Term) -> Errors:
+        """Log Σp·e^E, S's relative error, c_log·u·log n, and the rounding of the last sum."""
+        along = Along(axes, a.native.shape)
+        summed = along.sum_error(format) + ACCURACY["log"] * format.function_roundoff * along.entropy
+        error = np.asarray(summed)
+        if a.error is not None:
+            error = error + reduced(along.moved(along.shares(a), a.error))
+        return rounded(format, result.size, error)
+
+    def variance(format: Format, result: Term, a: Term) -> Errors:
+        """Σp²s², and (0.6u)² times v², (n_log·log n)² and S's variance."""
+        along = Along(axes, a.native.shape)
+        shares = along.shares(a)
+        summed = reduced(along.sum_variance(shares, along.distance(a)))
+        own = square(result.size) + (DEVIATION["log"] * along.entropy) ** 2 + summed
+        local = (ROUNDING_DEVIATION * format.roundoff) ** 2 * own + along.terms * format.variance_floor
+        return local if a.error is None else local + reduced(along.sum(square(shares) * a.error))
+
+    def partial_sums(a: Term) -> Array:
+        """The result is below the largest entry plus log n, and S below n."""
+        along = Along(axes, a.native.shape)
+        return np.maximum(reduced(along.largest(np.abs(a.reach))) + along.entropy, along.terms)
+
+    def gradients(g: Variable, v: Variable, a: Variable) -> tuple[Variable]:
+        """The share p as exp(a − v), PyTorch's form; v's error covers the other, e^d/S."""
+        share = VOCABULARY["exp"](a - spread_over(v, a.shape, axes))
+        return (spread_over(g, a.shape, axes) * share,)
+
+    return Operation(
+        "logsumexp",
+        value,
+        gradients,
+        worst,
+        variance,
+        shape=lambda shape: reduced_shape(shape, axes, keepdims),
+        ball=ball,
+        partial_sums=partial_sums,
+    )
+
+
+def _softmax(axis: int) -> Operation:
+    axes = (axis,)
+
+    def value(a: Array) -> Array:
+        exponentials = np.exp(a - np.max(a, axis=axis, keepdims=True))
+        return np.asarray(exponentials / np.sum(exponentials, axis=axis, keepdims=True))
+
+    def ball(a: Array) -> Array:
+        exponentials = _shifted(a, axes)[1]
+        return np.asarray(exponentials / np.sum(exponentials, axis=axis, keepdims=True))
+
+    def moved(along: Along, p: Array, errors: Array) -> Array:
+        """How far p moves with its operands, p·(e^c − 1) for a change c of log p; 1 at the most.
+
+        Also p(1−p)·(e^c − 1) for a change c of log(p/(1−p)), which is narrower for a p near 1. Of 1−p float64 knows no
+        more than 2⁻⁵².
+        """
+        reach = np.broadcast_to(errors * WIDENING, p.shape)
+        first, second = (
+            np.expm1(np.minimum(reach + change, LARGEST_EXPONENT))
+            for change in (along.moved(p, errors), along.largest(reach))
+        )
+        bound = (p + SMALLEST) * np.minimum(first, (1 - p + 2.0**-52) * second)
+        return np.where(along.largest(reach) < LARGEST_EXPONENT / 2, np.minimum(bound, 1.0), 1.0)
+
+    def worst(format: Format, result: Term, a: Term) -> Errors:
+        """What p moves, and its own relative error: u·|d|, c_exp·u, S's, two roundings of a quotient.
+
+        The form exp(d − log S) adds the errors of log S and of a difference.
+        """
+        along = Along(axes, a.native.shape)
+        distance = np.abs(along.distance(a))
+        p = result.size
+        propagated = np.zeros(())
+        if a.error is not None:
+            propagated = moved(along, p, a.error)
+            distance = distance + a.error + along.largest(np.broadcast_to(a.error, p.shape))
+        functions = (ACCURACY["exp"] + ACCURACY["log"] * along.entropy) * format.function_roundoff
+        roundings = format.roundoff * (distance + 2 + along.entropy)
+        relative = np.expm1(np.minimum(along.sum_error(format) + functions + roundings, LARGEST_EXPONENT))
+        return np.asarray(propagated + relative * (p + propagated) + format.normal + 2 * format.underflow)
+
+    def variance(format: Format, result: Term, a: Term) -> Errors:
+        """p²((1−2p)s² + Σp²s²), and (0.6u·p)² times d², exp's, S's and a quotient's; p moves by e^error."""
+        along = Along(axes, a.native.shape)
+        distance, p = along.distance(a), result.size
+        own = square(distance) + DEVIATION["exp"] ** 2 + 2 + along.sum_variance(p, distance)
+        local = (ROUNDING_DEVIATION * format.roundoff) ** 2 * square(p) * own + format.variance_floor
+        if a.error is None:
+            return np.asarray(local)
+        grown = _lognormal(a.error)
+        change = square(p) * np.maximum((1 - 2 * p) * grown + along.sum(square(p) * grown), 0.0)
+        return np.asarray(local + np.minimum(change, 1.0))
+
+    def gradients(g: Variable, v: Variable, _a: Variable) -> tuple[Variable]:
+        """(g − Σgv)·v as PyTorch has it, or gv − v·Σgv as JAX and autodiff of the formula do."""
+        weighted = sum_(g * v, axis, keepdims=True)
+        return (apply(EITHER, (g - weighted) * v, g * v - v * weighted),)
+
+    return Operation("softmax", value, gradients, worst, variance, shape=lambda shape: shape, ball=ball)
+
+
+def _lognormal(variance: Array) -> Array:
+    """The variance of e^X for a normal X of small variance, which is X's own, and of a large one."""
+    capped = np.minimum(variance, LARGEST_EXPONENT / 2)
+    return np.asarray(np.exp(capped) * np.expm1(capped))
+
+
+@word(worst="(θ(n, u) + (6 + 10 log n) u) + u·\\|v\\|", typical="√(v² + (1.5 log n)² + n/2)")
+def logsumexp(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
+    """The logarithm of the sum of eᵃ over an axis, several, or all."""
+    return apply(_log_sum_exp(normalise_axes(axis, a.ndim), keepdims), a)
+
+
+@word(worst="θ(n, u) + (14 + 11 log n + \\|a − max a\\|) u, + λ", typical="√((a − max a)² + n/2 + 7)")
+def softmax(a: Variable, axis: int = -1) -> Variable:
+    """The shares of eᵃ in their sum over an axis."""
+    return apply(_softmax(*normalise_axes(axis, a.ndim)), a)
