@@ -113,14 +113,15 @@ class Session:
         self._listener.evaluating(list(lineup.places))
         # NumPy and the oracle are imported from here on, while the workers import their frameworks.
         case = inputs or draw(settings, problem)
-        return self._assess(case, lineup, settings)
+        return self._assess(case, self._tape(problem, settings.k), lineup, settings)
 
-    def _assess(self, case: Case, lineup: Lineup, settings: Settings) -> Report:
+    def _assess(self, case: Case, tape: Tape, lineup: Lineup, settings: Settings) -> Report:
         """Have a case answered by every backend, and judge the answers as they come."""
         from gradcheck import composition, judge
 
+        question = Question(case.problem.path, case.dtype, case.problem.wrt, case.inputs)
+        outcomes = self._crew.evaluate(question, list(lineup.places))
         formats = {row.key: row.format(case.dtype) for row in lineup.rows}
-        tape = self._tape(case.problem, case.k)
         truths = {format: judge.truth(tape, case.inputs, format) for format in dict.fromkeys(formats.values())}
         backends = {
             row.key: composition.unanswered(row.spec, case.dtype, lineup.failures[row.key], row.spec.version)
@@ -128,8 +129,7 @@ class Session:
             if row.key in lineup.failures
         }
         answers = {}
-        question = Question(case.problem.path, case.dtype, case.problem.wrt, case.inputs)
-        for key, outcome in self._crew.evaluate(question, list(lineup.places)):
+        for key, outcome in outcomes:
             spec, told = lineup.specs[key], self._crew.started.get(key)
             if isinstance(outcome, Failure):
                 self._listener.details(key, outcome.details)

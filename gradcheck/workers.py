@@ -238,6 +238,7 @@ class Crew:
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix=f"gradcheck-{os.getpid()}-"))
+        self._folders: set[Path] = set()
         self._numbers = itertools.count()
         self._timeout = 0.0
         self._workers: dict[str, Worker] = {}
@@ -251,7 +252,8 @@ class Crew:
             worker.ask_to_stop()
         for worker in self._workers.values():
             worker.bury()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for folder in (self._folder, *self._folders):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def start(self, posts: Mapping[str, Post], timeout: float) -> None:
         """Start, all at once, the workers that do not run yet, and those anew that were lost; do not wait for them.
@@ -280,14 +282,17 @@ class Crew:
         self._send(key, "start", backend=post.backend and str(post.backend), gradient=post.gradient)
 
     def evaluate(self, question: Question, keys: Sequence[str]) -> Iterator[tuple[str, Answer | Failure]]:
-        """Ask several workers, and give each one's answer to a case, or why it gave none, as they come."""
+        """Ask several workers now, and give each one's answer to a case, or why it gave none, as they come."""
         folder = _roomy_folder(question.inputs)
-        try:
-            self._ask(question, [key for key in keys if key not in self._lost], folder)
-            yield from ((key, self._lost[key]) for key in keys if key in self._lost)
-            yield from self._as_they_come([key for key in keys if key not in self._lost])
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)  # arrays that were mapped from it stay readable
+        self._folders.add(folder)
+        self._ask(question, [key for key in keys if key not in self._lost], folder)
+        return self._answers(keys, folder)
+
+    def _answers(self, keys: Sequence[str], folder: Path) -> Iterator[tuple[str, Answer | Failure]]:
+        yield from ((key, self._lost[key]) for key in keys if key in self._lost)
+        yield from self._as_they_come([key for key in keys if key not in self._lost])
+        shutil.rmtree(folder, ignore_errors=True)  # arrays that were mapped from it stay readable
+        self._folders.discard(folder)
 
     def _ask(self, question: Question, keys: Sequence[str], folder: Path) -> None:
         inputs = {

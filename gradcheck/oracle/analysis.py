@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, cached_property
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 from gradcheck.oracle.enclosure import Enclosure, Rows, bound_of, spread_of
 from gradcheck.oracle.formats import Format
+from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Shape
 from gradcheck.oracle.operations.base import total
 from gradcheck.oracle.running_error import (
@@ -78,11 +79,11 @@ class Output:
         for part in row_blocks(self.shape, rows):
             yield self._block(part, self._result.rows(part))
 
-    @cached_property
+    @lazy
     def _quantity(self) -> Quantity:
         return whole(self._result)
 
-    @cached_property
+    @lazy
     def _whole(self) -> Block:
         return self._block(..., self._quantity)
 
