@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Protocol
 from gradcheck import catalogue, environments, problems
 from gradcheck.backends import _handwritten
 from gradcheck.catalogue import Engine, Spec
+from gradcheck.crews import Crew, Post, Question
 from gradcheck.environments import Builder, Building, Environment, Missing
 from gradcheck.errors import RequestError
 from gradcheck.problems import Problem
 from gradcheck.results import Report, Verdict
 from gradcheck.settings import Settings
-from gradcheck.workers import Crew, Failure, Post, Question
+from gradcheck.workers import Failure
 
 if TYPE_CHECKING:
     from gradcheck.cases import Case
