@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from gradcheck.oracle.formats import SMALLEST, WIDENING, Format
-from gradcheck.oracle.operations.arithmetic import EITHER
+from gradcheck.oracle.operations.arithmetic import ANY
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
     VOCABULARY,
@@ -206,7 +206,7 @@ def _softmax(axis: int) -> Operation:
     def gradients(g: Variable, v: Variable, _a: Variable) -> tuple[Variable]:
         """(g − Σgv)·v as PyTorch has it, or gv − v·Σgv as JAX and autodiff of the formula do."""
         weighted = sum_(g * v, axis, keepdims=True)
-        return (apply(EITHER, (g - weighted) * v, g * v - v * weighted),)
+        return (apply(ANY, (g - weighted) * v, g * v - v * weighted),)
 
     return Operation("softmax", value, gradients, worst, variance, shape=lambda shape: shape, ball=ball)
 

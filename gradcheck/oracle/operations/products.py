@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.oracle.formats import Format
+from gradcheck.oracle.operations.arithmetic import ANY
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
     Array,
@@ -24,6 +25,7 @@ from gradcheck.oracle.operations.base import (
     summing_variance,
     word,
 )
+from gradcheck.oracle.operations.reductions import sum_
 
 Pairs = list[tuple[Array, Array]]
 """Non-negative factors (left, right) of products that are to be summed."""
@@ -161,10 +163,20 @@ def _rule(rule: Bilinear) -> dict[str, Any]:
 
 
 MULTIPLY = Operation("mul", np.multiply, lambda g, _v, a, b: (g * b, g * a), **_rule(_ENTRYWISE))
+
+
+def _outer_gradients(g: Variable, _v: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
+    """Products of a matrix and a vector, or as PyTorch has it sums of rounded entries (bfloat16)."""
+    return (
+        apply(ANY, matmul(g, b), sum_(g * b, axis=1)),
+        apply(ANY, matmul(transpose(g), a), sum_(transpose(g) * a, axis=1)),
+    )
+
+
 OUTER = Operation(
     "outer",
     np.multiply.outer,
-    lambda g, _v, a, b: (matmul(g, b), matmul(transpose(g), a)),
+    _outer_gradients,
     shape=_outer_shape,
     by_rows=True,
     **_rule(_OUTER),
