@@ -16,12 +16,14 @@ import pytest
 from gradcheck import cases, catalogue, environments, judge, problems
 from gradcheck.answers import Answer
 from gradcheck.catalogue import Spec
+from gradcheck.crews import Crew, Post, Question
 from gradcheck.environments import Environment
 from gradcheck.oracle import Format, Tape, record
 from gradcheck.oracle.operations import OPERATORS, VOCABULARY
 from gradcheck.results import Verdict
+from gradcheck.sessions import Logged
 from gradcheck.tapes import record_tape
-from gradcheck.workers import Crew, Failure, Post
+from gradcheck.workers import Failure
 from tests.conformance.words import WORDS, Sample
 
 CASES = [
@@ -84,7 +86,7 @@ def crews() -> Iterator[dict[str, Crew]]:
     running: dict[str, Crew] = {}
     yield running
     for crew in running.values():
-        crew.__exit__(None, None, None)
+        crew.close()
 
 
 def worker(crews: dict[str, Crew], name: str) -> Crew:
@@ -93,9 +95,10 @@ def worker(crews: dict[str, Crew], name: str) -> Crew:
         engine = catalogue.engine(name)
         place = environments.find(Spec(name), engine)
         if not isinstance(place, Environment):
-            pytest.skip(f"{name}: {place.reason}: gradcheck backends build {name}")
-        crews[name] = Crew(timeout=120)
-        crews[name].start({name: Post(place.python, engine.path, None)})
+            place = environments.Builder(Logged()).build({Spec(name): engine})[Spec(name)]
+        assert isinstance(place, Environment), place.reason
+        crews[name] = Crew()
+        crews[name].start({name: Post(place.python, engine.path, None)}, timeout=120)
     return crews[name]
 
 
@@ -136,7 +139,7 @@ def complaints(crew, engine, written, sample, dtype, distribution, k) -> Iterato
     """What is wrong with an engine's answer, with its watched values and without."""
     problem, tape = written(sample, k)
     inputs = drawn(problem, sample, k, dtype, distribution)
-    ((_, outcome),) = crew.evaluate(problem.path, dtype, problem.wrt, inputs)
+    ((_, outcome),) = crew.evaluate(Question(problem.path, dtype, problem.wrt, inputs), [engine.name])
     if isinstance(outcome, Failure):
         if outcome.verdict is not Verdict.UNSUPPORTED or not outcome.reason:
             yield f"{outcome.verdict}: {outcome.reason} {outcome.details[-300:]}"

@@ -10,18 +10,18 @@ from gradcheck.oracle.operations import OPERATORS, VOCABULARY, Word
 INTRODUCTION = """\
 # The vocabulary
 
-What a problem's `loss(ops, …)` may use. Values carry `.T`, `.shape` and `.ndim`, broadcast like NumPy's, and meet Python
-numbers anywhere. Each engine answers with its own primitives; the oracle knows of each word its value, its gradient and
-what rounding may do to it. This page is made by `python -m gradcheck.oracle.operations.documentation`.
+What a problem's `loss(ops, …)` may use. Values carry `.T`, `.shape` and `.ndim`, broadcast like NumPy's, and meet
+Python numbers anywhere. Each engine answers with its own primitives; the oracle knows of each word its value, its
+gradient and what rounding may do to it. This page is made by `python -m gradcheck.oracle.operations.documentation`.
 
-*Worst* is the largest rounding error that a correct backend can make, beside what its operands' errors become: relative
-to the result where nothing else is said, u the unit roundoff of its dtype, θ(n, u) = (1 + u)ⁿ − 1, ρ(n) the same in the
-accumulator's precision with the rounding of the result, n the number of terms, λ the smallest normal number. *Typical* is
-the number of roundings, 0.6 u each, that the standard deviation of that error is worth. Underflow adds the smallest
-subnormal number.
+*Worst* is the largest rounding error that a correct backend can make, beside what its operands' errors become:
+relative to the result where nothing else is said, u the unit roundoff of its dtype, θ(n, u) = (1 + u)ⁿ − 1, ρ(n) the
+same in the accumulator's precision with the rounding of the result, n the number of terms, λ the smallest normal
+number. *Typical* is the number of roundings, 0.6 u each, that the standard deviation of that error is worth.
+Underflow adds the smallest subnormal number.
 
-A comparison is a condition for `ops.where`, and nothing else. At a kink (a tie of `max`, `maximum`, `relu` or `abs`, or a
-condition that errors leave open) engines differ, and the oracle allows every branch.
+A comparison is a condition for `ops.where`, and nothing else. At a kink (a tie of `max`, `maximum`, `relu` or `abs`,
+or a condition that errors leave open) engines differ, and the oracle allows every branch.
 """
 
 WATCH = Word("watch", lambda: NotImplemented, "exact", "0")

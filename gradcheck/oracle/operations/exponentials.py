@@ -15,22 +15,17 @@ import numpy as np
 
 from gradcheck.oracle.formats import SMALLEST, WIDENING, Format
 from gradcheck.oracle.operations.arithmetic import ANY
-from gradcheck.oracle.operations.base import (
+from gradcheck.oracle.operations.base import VOCABULARY, Operation, Term, Variable, apply, word
+from gradcheck.oracle.operations.reductions import Axes, normalise_axes, reduced_shape, spread_over, sum_
+from gradcheck.oracle.operations.rounding import (
     ROUNDING_DEVIATION,
-    VOCABULARY,
     Array,
     Errors,
-    Operation,
     Shape,
-    Term,
-    Variable,
-    apply,
     rounded,
     square,
     summing_variance,
-    word,
 )
-from gradcheck.oracle.operations.reductions import Axes, normalise_axes, reduced_shape, spread_over, sum_
 from gradcheck.oracle.operations.smooth import ACCURACY, DEVIATION
 
 LARGEST_EXPONENT = 700.0

@@ -7,20 +7,8 @@ import math
 import numpy as np
 
 from gradcheck.oracle.formats import Format
-from gradcheck.oracle.operations.base import (
-    ROUNDING_DEVIATION,
-    Array,
-    Errors,
-    Operation,
-    Shape,
-    Term,
-    Variable,
-    apply,
-    square,
-    structural,
-    summing_variance,
-    word,
-)
+from gradcheck.oracle.operations.base import Operation, Term, Variable, apply, structural, word
+from gradcheck.oracle.operations.rounding import ROUNDING_DEVIATION, Array, Errors, Shape, square, summing_variance
 
 Axes = int | tuple[int, ...] | None
 

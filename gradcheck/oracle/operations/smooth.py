@@ -15,21 +15,8 @@ from typing import Any
 import numpy as np
 
 from gradcheck.oracle.formats import WIDENING, Format
-from gradcheck.oracle.operations.base import (
-    ROUNDING_DEVIATION,
-    VOCABULARY,
-    Array,
-    Errors,
-    Operand,
-    Operation,
-    Term,
-    Variable,
-    apply,
-    operator,
-    rounding_variance,
-    square,
-    word,
-)
+from gradcheck.oracle.operations.base import VOCABULARY, Operand, Operation, Term, Variable, apply, operator, word
+from gradcheck.oracle.operations.rounding import ROUNDING_DEVIATION, Array, Errors, rounding_variance, square
 
 
 @dataclass(frozen=True, slots=True)
