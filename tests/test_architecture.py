@@ -125,6 +125,14 @@ def test_functions_and_files_stay_short() -> None:
         (path.name, node.name)
         for path, text in files.items()
         for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno > 40
+        if isinstance(node, ast.FunctionDef) and lines_of_code(node) > 40
     ]
     assert functions == []
+
+
+def lines_of_code(function: ast.FunctionDef) -> int:
+    """The lines of a function without its signature and docstring."""
+    first, *others = function.body
+    is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    body = others if is_docstring else function.body
+    return (function.end_lineno or 0) - body[0].lineno if body else 0
