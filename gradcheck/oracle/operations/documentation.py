@@ -22,8 +22,8 @@ number, v the result. *Typical* is the number of roundings, 0.6 u each, that the
 worth. Underflow adds the smallest subnormal number.
 
 The constants of functions come from the tables of CUDA, Sleef, glibc and NumPy, the rules of sums and products from
-Higham, *Accuracy and Stability of Numerical Algorithms* (2002), that of `softmax` and `logsumexp` from Blanchard, Higham
-and Higham (2021); the source of each stands beside it in `gradcheck/oracle/operations/`.
+Higham, *Accuracy and Stability of Numerical Algorithms* (2002), that of `softmax` and `logsumexp` from Blanchard,
+Higham and Higham (2021); the source of each stands beside it in `gradcheck/oracle/operations/`.
 
 A comparison is a condition for `ops.where`, and nothing else. At a kink (a tie of `max`, `maximum`, `relu` or `abs`, or
 a condition that errors leave open) engines differ, and the oracle allows every branch.
