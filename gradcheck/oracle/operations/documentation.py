@@ -12,16 +12,21 @@ INTRODUCTION = """\
 
 What a problem's `loss(ops, …)` may use. Values carry `.T`, `.shape` and `.ndim`, broadcast like NumPy's, and meet
 Python numbers anywhere. Each engine answers with its own primitives; the oracle knows of each word its value, its
-gradient and what rounding may do to it. This page is made by `python -m gradcheck.oracle.operations.documentation`.
+gradient and what rounding may do to it. This page is made from the table of operations by
+`python -m gradcheck.oracle.operations.documentation`.
 
 *Worst* is the largest rounding error that a correct backend can make, beside what its operands' errors become:
 relative to the result where nothing else is said, u the unit roundoff of its dtype, θ(n, u) = (1 + u)ⁿ − 1, ρ(n) the
 same in the accumulator's precision with the rounding of the result, n the number of terms, λ the smallest normal
-number. *Typical* is the number of roundings, 0.6 u each, that the standard deviation of that error is worth.
-Underflow adds the smallest subnormal number.
+number, v the result. *Typical* is the number of roundings, 0.6 u each, that the standard deviation of that error is
+worth. Underflow adds the smallest subnormal number.
 
-A comparison is a condition for `ops.where`, and nothing else. At a kink (a tie of `max`, `maximum`, `relu` or `abs`,
-or a condition that errors leave open) engines differ, and the oracle allows every branch.
+The constants of functions come from the tables of CUDA, Sleef, glibc and NumPy, the rules of sums and products from
+Higham, *Accuracy and Stability of Numerical Algorithms* (2002), that of `softmax` and `logsumexp` from Blanchard,
+Higham and Higham (2021); the source of each stands beside it in `gradcheck/oracle/operations/`.
+
+A comparison is a condition for `ops.where`, and nothing else. At a kink (a tie of `max`, `maximum`, `relu` or `abs`, or
+a condition that errors leave open) engines differ, and the oracle allows every branch.
 """
 
 WATCH = Word("watch", lambda: NotImplemented, "exact", "0")
@@ -38,14 +43,15 @@ def page() -> str:
 
 def row(spelled: str, word: Word) -> str:
     """One row of a table."""
-    return f"| `{spelled}` | {meaning(word)} | {word.worst} | {word.typical} |"
+    cells = (f"`{spelled}`", meaning(word), word.worst, word.typical)
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def meaning(word: Word) -> str:
     """The first line of its docstring."""
     if word is WATCH:
         return "The value itself, under a name: it and its adjoint are compared."
-    return str(inspect.getdoc(word.function)).splitlines()[0]
+    return str(inspect.getdoc(word.function)).splitlines()[0].replace("``", "`")
 
 
 def signature(word: Word) -> str:

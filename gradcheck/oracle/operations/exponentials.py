@@ -212,13 +212,13 @@ def _lognormal(variance: Array) -> Array:
     return np.asarray(np.exp(capped) * np.expm1(capped))
 
 
-@word(worst="(θ(n, u) + (6 + 10 log n) u) + u·\\|v\\|", typical="√(v² + (1.5 log n)² + n/2)")
+@word(worst="(θ(n, u) + (6 + 10 log n) u) + u·|v|", typical="√(v² + (1.5 log n)² + n/2)")
 def logsumexp(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
     """The logarithm of the sum of eᵃ over an axis, several, or all."""
     return apply(_log_sum_exp(normalise_axes(axis, a.ndim), keepdims), a)
 
 
-@word(worst="θ(n, u) + (14 + 11 log n + \\|a − max a\\|) u, + λ", typical="√((a − max a)² + n/2 + 7)")
+@word(worst="θ(n, u) + (14 + 11 log n + |a − max a|) u, + λ", typical="√((a − max a)² + n/2 + 7)")
 def softmax(a: Variable, axis: int = -1) -> Variable:
     """The shares of eᵃ in their sum over an axis."""
     return apply(_softmax(*normalise_axes(axis, a.ndim)), a)

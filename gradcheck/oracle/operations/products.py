@@ -199,10 +199,11 @@ def transpose(a: Variable) -> Variable:
     return apply(TRANSPOSE, a)
 
 
-@operator("@", worst=r"ρ(n) of Σ\|a\|\|b\|", typical="√(1 + n/2)")
-@word(worst=r"ρ(n) of Σ\|a\|\|b\|", typical="√(1 + n/2)")
+@operator("@", worst=r"ρ(n) of Σ|a||b|", typical="√(1 + n/2)")
+@word(worst=r"ρ(n) of Σ|a||b|", typical="√(1 + n/2)")
 def matmul(a: Variable, b: Variable) -> Variable:
-    """The product A B of vectors and matrices; a matrix stands left of a vector, so that it can be cut into rows."""
+    """The product A B of vectors and matrices."""
+    # A matrix stands left of a vector, so that it can be cut into rows.
     if isinstance(a, Variable) and isinstance(b, Variable) and a.ndim == 1 and b.ndim == 2:
         a, b = transpose(b), a
     return apply(MATMUL, a, b)

@@ -69,13 +69,13 @@ def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
     )
 
 
-@word(worst=r"θ(n, u) of Σ\|a\|", typical="√(n/2)")
+@word(worst=r"θ(n, u) of Σ|a|", typical="√(n/2)")
 def sum_(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
     """The sum over an axis, several, or all."""
     return apply(_summation(normalise_axes(axis, a.ndim), keepdims), a)
 
 
-@word(worst=r"θ(n + 2, u) of Σ\|a\|/n", typical="√(n/2 + 2)")
+@word(worst=r"θ(n + 2, u) of Σ|a|/n", typical="√(n/2 + 2)")
 def mean(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
     """The sum divided by the number of its terms."""
     count = math.prod(a.shape[i] for i in normalise_axes(axis, a.ndim))

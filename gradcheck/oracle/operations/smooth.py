@@ -282,7 +282,7 @@ def _power(exponent: float) -> Operation:
     ).operation()
 
 
-@operator("**", worst="max(8, \\|p\\|) u, for p < 0 + λ", typical="2 + \\|p\\|/2")
+@operator("**", worst="max(8, |p|) u, for p < 0 + λ", typical="2 + |p|/2")
 def power(a: Operand, exponent: float) -> Variable:
     """The power aᵖ of a number p, entry by entry.
 
