@@ -131,8 +131,9 @@ def test_functions_and_files_stay_short() -> None:
 
 
 def lines_of_code(function: ast.FunctionDef) -> int:
-    """The lines of a function without its signature and docstring."""
+    """The lines of a function without its signature, its docstring and the functions inside it."""
     first, *others = function.body
     is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
     body = others if is_docstring else function.body
-    return (function.end_lineno or 0) - body[0].lineno if body else 0
+    inside = sum((each.end_lineno or 0) - each.lineno for each in body if isinstance(each, ast.FunctionDef))
+    return (function.end_lineno or 0) - body[0].lineno - inside if body else 0

@@ -76,7 +76,11 @@ class Output:
 
     def blocks(self, rows: int | None = None) -> Iterator[Block]:
         """The output by blocks of ``rows``, else of what a cache holds, so that it need never exist as a whole."""
-        for part in row_blocks(self.shape, rows):
+        parts = list(row_blocks(self.shape, rows))
+        if len(parts) == 1:  # small, so it is kept for the next backend of this format
+            yield self._whole._replace(rows=parts[0])
+            return
+        for part in parts:
             yield self._block(part, self._result.rows(part))
 
     @lazy
