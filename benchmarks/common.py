@@ -35,9 +35,9 @@ class Table:
     rows: list[dict[str, Cell]] = field(default_factory=list)
 
     def printed(self) -> RichTable:
-        """The table for a terminal."""
+        """The table for a terminal, without its title."""
         columns = list(dict.fromkeys(column for row in self.rows for column in row))
-        table = RichTable(title=self.title, title_justify="left")
+        table = RichTable()
         for number, column in enumerate(columns):
             table.add_column(column, justify="right" if number and column.strip() else "left")
         for row in self.rows:
@@ -60,7 +60,9 @@ def command(measure: Callable[..., list[Table]], *options: click.Option) -> clic
         # Wide enough for a log file, where there is no terminal to ask.
         console = Console() if Console().is_terminal else Console(width=200)
         for table in tables:
-            console.print(table.printed())
+            console.print(table.title, style="italic", highlight=False)
+            if table.rows:
+                console.print(table.printed())
         if output:
             output.write_text(json.dumps(written(tables), indent=1, ensure_ascii=False) + "\n")
 

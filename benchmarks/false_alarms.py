@@ -21,12 +21,13 @@ from benchmarks.common import PROBLEM, Table, command, draw, lineup, problem
 from gradcheck import runner
 from gradcheck.answers import Answer
 from gradcheck.cases import DISTRIBUTIONS, Case
+from gradcheck.crews import Crew, Question
 from gradcheck.judge import Truth, entry, judge, truth
 from gradcheck.oracle import stages
 from gradcheck.results import Verdict
 from gradcheck.settings import Settings
 from gradcheck.tapes import record_tape
-from gradcheck.workers import Crew, Failure, Question
+from gradcheck.workers import Failure
 
 Array = npt.NDArray[np.floating[Any]]
 

@@ -15,6 +15,7 @@ from gradcheck import __version__
 from gradcheck.answers import Answer
 from gradcheck.cases import Case
 from gradcheck.catalogue import Spec
+from gradcheck.crews import Started
 from gradcheck.environments import Environment as Place
 from gradcheck.judge import Judgement, Truth, described
 from gradcheck.results import (
@@ -30,7 +31,7 @@ from gradcheck.results import (
     Seconds,
 )
 from gradcheck.results import Case as CaseRecord
-from gradcheck.workers import Failure, Started
+from gradcheck.workers import Failure
 
 LARGEST_LISTED = 16  # k up to which a report holds the gradients themselves
 

@@ -6,13 +6,13 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gradcheck.oracle import Format, Output, Stage
+from gradcheck.oracle.lazy import lazy
 from gradcheck.results import ArrayError, Entry, Power
 
 Array = npt.NDArray[np.floating[Any]]
@@ -44,12 +44,12 @@ class Check:
     limit: Array
     limited: bool
 
-    @cached_property
+    @lazy
     def threshold(self) -> Array:
         """The largest error that is not refused."""
         return np.minimum(self.bound, self.limit) if self.limited else self.bound
 
-    @cached_property
+    @lazy
     def refused(self) -> Mask:
         """Where the error is beyond it; written so that NaN is, where anything is known."""
         refused = ~(self.error <= self.threshold)
@@ -70,18 +70,18 @@ class Block:
     whole: Check | None
     step: Check | None
 
-    @cached_property
+    @lazy
     def checks(self) -> list[Check]:
         """The checks that there are; the first one's error is what is reported."""
         return [check for check in (self.whole, self.step) if check is not None]
 
-    @cached_property
+    @lazy
     def threshold(self) -> Array:
         """The largest error that no check refuses."""
         first, *others = (check.threshold for check in self.checks)
         return np.minimum(first, others[0]) if others else first
 
-    @cached_property
+    @lazy
     def refused(self) -> Mask:
         """Where a check refuses."""
         first, *others = (check.refused for check in self.checks)

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Protocol
 from gradcheck import catalogue, environments, problems
 from gradcheck.backends import _handwritten
 from gradcheck.catalogue import Engine, Spec
+from gradcheck.crews import Crew, Post, Question
 from gradcheck.environments import Builder, Building, Environment, Missing
 from gradcheck.errors import RequestError
 from gradcheck.problems import Problem
 from gradcheck.results import Report, Verdict
 from gradcheck.settings import Settings
-from gradcheck.workers import Crew, Failure, Post, Question
+from gradcheck.workers import Failure
 
 if TYPE_CHECKING:
     from gradcheck.cases import Case
@@ -113,14 +114,15 @@ class Session:
         self._listener.evaluating(list(lineup.places))
         # NumPy and the oracle are imported from here on, while the workers import their frameworks.
         case = inputs or draw(settings, problem)
-        return self._assess(case, lineup, settings)
+        return self._assess(case, self._tape(problem, settings.k), lineup, settings)
 
-    def _assess(self, case: Case, lineup: Lineup, settings: Settings) -> Report:
+    def _assess(self, case: Case, tape: Tape, lineup: Lineup, settings: Settings) -> Report:
         """Have a case answered by every backend, and judge the answers as they come."""
         from gradcheck import composition, judge
 
+        question = Question(case.problem.path, case.dtype, case.problem.wrt, case.inputs)
+        outcomes = self._crew.evaluate(question, list(lineup.places))
         formats = {row.key: row.format(case.dtype) for row in lineup.rows}
-        tape = self._tape(case.problem, case.k)
         truths = {format: judge.truth(tape, case.inputs, format) for format in dict.fromkeys(formats.values())}
         backends = {
             row.key: composition.unanswered(row.spec, case.dtype, lineup.failures[row.key], row.spec.version)
@@ -128,8 +130,7 @@ class Session:
             if row.key in lineup.failures
         }
         answers = {}
-        question = Question(case.problem.path, case.dtype, case.problem.wrt, case.inputs)
-        for key, outcome in self._crew.evaluate(question, list(lineup.places)):
+        for key, outcome in outcomes:
             spec, told = lineup.specs[key], self._crew.started.get(key)
             if isinstance(outcome, Failure):
                 self._listener.details(key, outcome.details)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 from gradcheck.errors import ProblemError
 from gradcheck.oracle import RecordingError, Tape, record
 from gradcheck.problems import Problem
@@ -11,9 +13,16 @@ def record_tape(problem: Problem, k: int) -> Tape:
     """The problem's loss and its reverse pass at size `k`.
 
     Raises:
-        ProblemError: the loss cannot be recorded: an unknown operation, shapes that do not fit, no scalar.
+        ProblemError: the loss cannot be recorded: an unknown operation, shapes that do not fit, no scalar, an error.
     """
     try:
         return record(problem.loss, problem.shapes(k), problem.wrt)
     except RecordingError as error:
         raise ProblemError(str(error)) from None
+    except ProblemError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(problem.path)]
+        where = f"{problem.path}:{lines[-1]}" if lines else str(problem.path)
+        raise ProblemError(f"{where}: loss raised {type(error).__name__}: {error}") from error

@@ -23,18 +23,19 @@ ALLOWED = {
     "problems": {"backends", "errors"},
     "catalogue": {"backends", "errors"},
     "environments": {"catalogue"},
-    "workers": {"answers", "backends", "environments", "results"},
+    "workers": {"environments", "results"},
+    "crews": {"answers", "backends", "results", "workers"},
     "settings": {"errors"},
     "cases": {"errors", "problems"},
     "records": {"answers", "errors"},
     "tapes": {"errors", "oracle", "problems"},
     "evidence": {"oracle", "results"},
     "judge": {"answers", "evidence", "oracle", "results"},
-    "composition": {"", "answers", "cases", "catalogue", "environments", "judge", "results", "workers"},
+    "composition": {"", "answers", "crews", "cases", "catalogue", "environments", "judge", "results", "workers"},
     "verification": {"cases", "catalogue", "composition", "judge", "oracle", "problems", "records", "results", "tapes"},
     "runner": {
-        "answers", "backends", "cases", "catalogue", "composition", "environments", "errors", "judge", "oracle",
-        "problems", "records", "results", "settings", "tapes", "workers",
+        "answers", "backends", "cases", "catalogue", "composition", "crews", "environments", "errors", "judge",
+        "oracle", "problems", "records", "results", "settings", "tapes", "workers",
     },
     "reports": {"errors", "results"},
     "cli": {"", "environments", "errors", "problems", "reports", "results", "runner", "settings", "verification"},
@@ -124,6 +125,15 @@ def test_functions_and_files_stay_short() -> None:
         (path.name, node.name)
         for path, text in files.items()
         for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno > 40
+        if isinstance(node, ast.FunctionDef) and lines_of_code(node) > 40
     ]
     assert functions == []
+
+
+def lines_of_code(function: ast.FunctionDef) -> int:
+    """The lines of a function without its signature, its docstring and the functions inside it."""
+    first, *others = function.body
+    is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    body = others if is_docstring else function.body
+    inside = sum((each.end_lineno or 0) - each.lineno for each in body if isinstance(each, ast.FunctionDef))
+    return (function.end_lineno or 0) - body[0].lineno - inside if body else 0

@@ -40,8 +40,12 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         return result if keepdims else np.squeeze(result, axis=axis)
 
     def where(condition: Any, a: Any, b: Any) -> Any:
-        """Two numbers would become float32."""
-        return np.where(condition, np.array(a, dtype=dtype) if isinstance(a, (int, float)) else a, b)
+        """Numbers as arrays: of two numbers MXNet makes float32, and beside one the array's gradient is wrong.
+
+        It comes where the number was taken: https://github.com/apache/mxnet/issues/17893, mended for 2.0 alone.
+        """
+        a, b = (np.array(each, dtype=dtype) if isinstance(each, (int, float)) else each for each in (a, b))
+        return np.where(condition, a, b)
 
     return {
         **{name: getattr(np, name) for name in same},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 
@@ -33,3 +35,13 @@ def show(name: str, k: int) -> None:
         note = "" if each in problem.wrt else "  (no gradient)"
         click.echo(f"{label:10} {each:8} {' × '.join(map(str, shape)) or 'scalar'}{note}")
     click.echo(f"gradients  {', '.join(problem.gradients) or 'none'}")
+
+
+@command.command("new", short_help="Write a commented starting file that passes.")
+@click.argument("path", type=click.Path(path_type=Path))
+def new(path: Path) -> None:
+    """Write a starting file to PATH: a two-layer network with a hand-written gradient, to make your own of."""
+    from gradcheck import problems
+
+    problems.start(path)
+    click.echo(f"{path}: now run: gradcheck run {path}")

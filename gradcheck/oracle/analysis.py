@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, cached_property
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 from gradcheck.oracle.enclosure import Enclosure, Rows, bound_of, spread_of
 from gradcheck.oracle.formats import Format
+from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Shape
-from gradcheck.oracle.operations.base import total
+from gradcheck.oracle.operations.rounding import total
 from gradcheck.oracle.running_error import (
     Arithmetic,
     Quantity,
@@ -75,14 +76,18 @@ class Output:
 
     def blocks(self, rows: int | None = None) -> Iterator[Block]:
         """The output by blocks of ``rows``, else of what a cache holds, so that it need never exist as a whole."""
-        for part in row_blocks(self.shape, rows):
+        parts = list(row_blocks(self.shape, rows))
+        if len(parts) == 1:  # small, so it is kept for the next backend of this format
+            yield self._whole._replace(rows=parts[0])
+            return
+        for part in parts:
             yield self._block(part, self._result.rows(part))
 
-    @cached_property
+    @lazy
     def _quantity(self) -> Quantity:
         return whole(self._result)
 
-    @cached_property
+    @lazy
     def _whole(self) -> Block:
         return self._block(..., self._quantity)
 

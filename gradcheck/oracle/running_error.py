@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from gradcheck.oracle.enclosure import SPLITTING, Rows
 from gradcheck.oracle.formats import SMALLEST, Format
+from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Errors, Operation, Shape, Term
 from gradcheck.oracle.tape import Node, Tape
 
@@ -41,12 +42,12 @@ class Quantity:
     variance: Errors = None
     kink: Array | None = None
 
-    @cached_property
+    @lazy
     def float64(self) -> Array:
         """The values in float64, or as they are for a condition."""
         return self.middle if self.middle.dtype == bool else np.asarray(self.middle, dtype=np.float64)
 
-    @cached_property
+    @lazy
     def size(self) -> Array:
         """The magnitudes in float64, never rounded down to zero."""
         size = np.abs(self.float64)
@@ -79,7 +80,7 @@ class Arithmetic:
     backend: Format
     radii: bool = True
 
-    @cached_property
+    @lazy
     def distance(self) -> Format:
         """The format of the distance between a backend's value and ours."""
         return self.backend.against(self.own)

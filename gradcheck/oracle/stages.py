@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
 from gradcheck.oracle.enclosure import Rows, bound_of, spread_of
 from gradcheck.oracle.formats import Format
+from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array
-from gradcheck.oracle.operations.base import ROUNDING_DEVIATION, total
+from gradcheck.oracle.operations.rounding import ROUNDING_DEVIATION, total
 from gradcheck.oracle.running_error import Arithmetic, Quantity, Result, Walk, kink_of, row_blocks, whole
 from gradcheck.oracle.tape import Key, Tape
 
@@ -61,17 +61,17 @@ class Stage:
         """What the step should have made, float64; NaN where earlier entries are not finite."""
         return np.asarray(self._quantity.middle, dtype=np.float64)
 
-    @cached_property
+    @lazy
     def bound(self) -> Array:
         """The largest error of a correct backend, our rounding included; inf where overflow is possible."""
         return bound_of(self._quantity.worst, self.got.shape)
 
-    @cached_property
+    @lazy
     def spread(self) -> Array:
         """The standard deviation of a correct backend's error; inf where unknown."""
         return spread_of(self._quantity.variance, self.got.shape)
 
-    @cached_property
+    @lazy
     def error(self) -> Array:
         """|got − expected|; inf where just one of them is not a finite number."""
         with np.errstate(all="ignore"):
@@ -92,7 +92,7 @@ class Stage:
         for part in row_blocks(self.got.shape, rows):
             yield part, Stage(self.kind, self.name, self.got[part], self.result.rows(part))
 
-    @cached_property
+    @lazy
     def _quantity(self) -> Quantity:
         return whole(self.result)
 

@@ -131,6 +131,22 @@ def checked_shapes(path: Path, inputs: Callable[[int], Mapping[str, Shape]], k: 
     return shapes
 
 
+def start(path: Path) -> None:
+    """Write a commented starting file.
+
+    Raises:
+        ProblemError: it exists already, is no .py file, or cannot be written.
+    """
+    if path.suffix != ".py":
+        raise ProblemError(f"{path}: expected the path of a new .py file")
+    template = Path(__file__).with_name("_starting_file.py.txt").read_text(encoding="utf-8")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(template)
+    except OSError as error:
+        raise ProblemError(f"{path}: {error.strerror}: expected the path of a new .py file") from None
+
+
 def described() -> Iterator[tuple[str, Problem | ProblemError]]:
     """Every problem known by name, loaded, or why it cannot be."""
     for name in names():

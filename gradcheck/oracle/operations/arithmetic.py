@@ -7,20 +7,8 @@ from functools import reduce
 import numpy as np
 
 from gradcheck.oracle.formats import WIDENING, Format
-from gradcheck.oracle.operations.base import (
-    Array,
-    Errors,
-    Operand,
-    Operation,
-    Term,
-    Variable,
-    apply,
-    operator,
-    rounded,
-    rounding_variance,
-    square,
-    total,
-)
+from gradcheck.oracle.operations.base import Operand, Operation, Term, Variable, apply, operator
+from gradcheck.oracle.operations.rounding import Array, Errors, rounded, rounding_variance, square, total
 
 
 def _sum_size(result: Term, terms: tuple[Term, ...]) -> Array:
@@ -62,25 +50,38 @@ def _quotient_variance(format: Format, result: Term, a: Term, b: Term) -> Errors
     return local if propagated is None else local + propagated / square(b.size)
 
 
-def _either_worst(_format: Format, _result: Term, a: Term, b: Term) -> Errors:
-    """The larger error; both are forms of one value, whose middles differ by our own rounding."""
-    return np.asarray(np.maximum(a.errors, b.errors + np.abs(a.middle - b.middle)))
+def _any_worst(_format: Format, _result: Term, *forms: Term) -> Errors:
+    """The largest error; all are forms of one value, whose middles differ by our own rounding."""
+    first = forms[0]
+    return np.asarray(reduce(np.maximum, [form.errors + np.abs(form.middle - first.middle) for form in forms]))
 
 
-def _either_variance(_format: Format, _result: Term, a: Term, b: Term) -> Errors:
-    return np.asarray(np.maximum(a.errors, b.errors))
+def _any_variance(_format: Format, _result: Term, *forms: Term) -> Errors:
+    return np.asarray(reduce(np.maximum, [form.errors for form in forms]))
 
 
-EITHER = Operation("either", lambda a, _b: a, lambda *_: (), _either_worst, _either_variance)
-"""Two legitimate forms of one value: what overflows or underflows on the way in one of them may do so in an engine."""
+ANY = Operation("any", lambda *forms: forms[0], lambda *_: (), _any_worst, _any_variance)
+"""Legitimate forms of one value: what overflows or underflows on the way in one of them may do so in an engine."""
+
+
+def _quotient_sizes(a: Term, b: Term) -> Array:
+    """|a/b|, and |1/b|: an engine may multiply by the reciprocal (PyTorch where a is a number, MXNet backwards)."""
+    nearest = b.size if b.error is None else b.size - b.error * WIDENING
+    return np.where(nearest > 0, np.maximum(a.reach, 1.0) / nearest, np.inf)
 
 
 def _quotient_gradients(g: Variable, v: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
-    """g/b, and −g(a/b)/b as PyTorch has it or −(g·a)/(b·b) as JAX and autograd do."""
-    return g / b, apply(EITHER, -(g * (v / b)), -((g * a) / (b * b)))
+    """g/b, and −g(a/b)/b as PyTorch has it, −(g·a)/(b·b) as JAX and autograd do, or −(g·a)·(1/b)².
+
+    The last is PyTorch's where a is a number, since it takes number/b for number·(1/b).
+    """
+    reciprocal = 1.0 / b
+    return g / b, apply(ANY, -(g * (v / b)), -((g * a) / (b * b)), -((g * a) * (reciprocal * reciprocal)))
 
 
-DIVIDE = Operation("div", np.divide, _quotient_gradients, _quotient_worst, _quotient_variance)
+DIVIDE = Operation(
+    "div", np.divide, _quotient_gradients, _quotient_worst, _quotient_variance, partial_sums=_quotient_sizes
+)
 NEGATE = Operation(
     "neg",
     np.negative,

@@ -14,23 +14,18 @@ import math
 import numpy as np
 
 from gradcheck.oracle.formats import SMALLEST, WIDENING, Format
-from gradcheck.oracle.operations.arithmetic import EITHER
-from gradcheck.oracle.operations.base import (
+from gradcheck.oracle.operations.arithmetic import ANY
+from gradcheck.oracle.operations.base import VOCABULARY, Operation, Term, Variable, apply, word
+from gradcheck.oracle.operations.reductions import Axes, normalise_axes, reduced_shape, spread_over, sum_
+from gradcheck.oracle.operations.rounding import (
     ROUNDING_DEVIATION,
-    VOCABULARY,
     Array,
     Errors,
-    Operation,
     Shape,
-    Term,
-    Variable,
-    apply,
     rounded,
     square,
     summing_variance,
-    word,
 )
-from gradcheck.oracle.operations.reductions import Axes, normalise_axes, reduced_shape, spread_over, sum_
 from gradcheck.oracle.operations.smooth import ACCURACY, DEVIATION
 
 LARGEST_EXPONENT = 700.0
@@ -206,7 +201,7 @@ def _softmax(axis: int) -> Operation:
     def gradients(g: Variable, v: Variable, _a: Variable) -> tuple[Variable]:
         """(g − Σgv)·v as PyTorch has it, or gv − v·Σgv as JAX and autodiff of the formula do."""
         weighted = sum_(g * v, axis, keepdims=True)
-        return (apply(EITHER, (g - weighted) * v, g * v - v * weighted),)
+        return (apply(ANY, (g - weighted) * v, g * v - v * weighted),)
 
     return Operation("softmax", value, gradients, worst, variance, shape=lambda shape: shape, ball=ball)
 
@@ -217,13 +212,13 @@ def _lognormal(variance: Array) -> Array:
     return np.asarray(np.exp(capped) * np.expm1(capped))
 
 
-@word(worst="(θ(n, u) + (6 + 10 log n) u) + u·\\|v\\|", typical="√(v² + (1.5 log n)² + n/2)")
+@word(worst="(θ(n, u) + (6 + 10 log n) u) + u·|v|", typical="√(v² + (1.5 log n)² + n/2)")
 def logsumexp(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
     """The logarithm of the sum of eᵃ over an axis, several, or all."""
     return apply(_log_sum_exp(normalise_axes(axis, a.ndim), keepdims), a)
 
 
-@word(worst="θ(n, u) + (14 + 11 log n + \\|a − max a\\|) u, + λ", typical="√((a − max a)² + n/2 + 7)")
+@word(worst="θ(n, u) + (14 + 11 log n + |a − max a|) u, + λ", typical="√((a − max a)² + n/2 + 7)")
 def softmax(a: Variable, axis: int = -1) -> Variable:
     """The shares of eᵃ in their sum over an axis."""
     return apply(_softmax(*normalise_axes(axis, a.ndim)), a)

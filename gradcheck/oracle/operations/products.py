@@ -9,21 +9,10 @@ from typing import Any
 import numpy as np
 
 from gradcheck.oracle.formats import Format
-from gradcheck.oracle.operations.base import (
-    ROUNDING_DEVIATION,
-    Array,
-    Operand,
-    Operation,
-    Shape,
-    Term,
-    Variable,
-    apply,
-    operator,
-    square,
-    structural,
-    summing_variance,
-    word,
-)
+from gradcheck.oracle.operations.arithmetic import ANY
+from gradcheck.oracle.operations.base import Operand, Operation, Term, Variable, apply, operator, structural, word
+from gradcheck.oracle.operations.reductions import sum_
+from gradcheck.oracle.operations.rounding import ROUNDING_DEVIATION, Array, Shape, square, summing_variance
 
 Pairs = list[tuple[Array, Array]]
 """Non-negative factors (left, right) of products that are to be summed."""
@@ -161,10 +150,20 @@ def _rule(rule: Bilinear) -> dict[str, Any]:
 
 
 MULTIPLY = Operation("mul", np.multiply, lambda g, _v, a, b: (g * b, g * a), **_rule(_ENTRYWISE))
+
+
+def _outer_gradients(g: Variable, _v: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
+    """Products of a matrix and a vector, or as PyTorch has it sums of rounded entries (bfloat16)."""
+    return (
+        apply(ANY, matmul(g, b), sum_(g * b, axis=1)),
+        apply(ANY, matmul(transpose(g), a), sum_(transpose(g) * a, axis=1)),
+    )
+
+
 OUTER = Operation(
     "outer",
     np.multiply.outer,
-    lambda g, _v, a, b: (matmul(g, b), matmul(transpose(g), a)),
+    _outer_gradients,
     shape=_outer_shape,
     by_rows=True,
     **_rule(_OUTER),
@@ -200,10 +199,11 @@ def transpose(a: Variable) -> Variable:
     return apply(TRANSPOSE, a)
 
 
-@operator("@", worst=r"ρ(n) of Σ\|a\|\|b\|", typical="√(1 + n/2)")
-@word(worst=r"ρ(n) of Σ\|a\|\|b\|", typical="√(1 + n/2)")
+@operator("@", worst=r"ρ(n) of Σ|a||b|", typical="√(1 + n/2)")
+@word(worst=r"ρ(n) of Σ|a||b|", typical="√(1 + n/2)")
 def matmul(a: Variable, b: Variable) -> Variable:
-    """The product A B of vectors and matrices; a matrix stands left of a vector, so that it can be cut into rows."""
+    """The product A B of vectors and matrices."""
+    # A matrix stands left of a vector, so that it can be cut into rows.
     if isinstance(a, Variable) and isinstance(b, Variable) and a.ndim == 1 and b.ndim == 2:
         a, b = transpose(b), a
     return apply(MATMUL, a, b)

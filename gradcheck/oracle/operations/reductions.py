@@ -7,20 +7,8 @@ import math
 import numpy as np
 
 from gradcheck.oracle.formats import Format
-from gradcheck.oracle.operations.base import (
-    ROUNDING_DEVIATION,
-    Array,
-    Errors,
-    Operation,
-    Shape,
-    Term,
-    Variable,
-    apply,
-    square,
-    structural,
-    summing_variance,
-    word,
-)
+from gradcheck.oracle.operations.base import Operation, Term, Variable, apply, structural, word
+from gradcheck.oracle.operations.rounding import ROUNDING_DEVIATION, Array, Errors, Shape, square, summing_variance
 
 Axes = int | tuple[int, ...] | None
 
@@ -81,13 +69,13 @@ def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
     )
 
 
-@word(worst=r"θ(n, u) of Σ\|a\|", typical="√(n/2)")
+@word(worst=r"θ(n, u) of Σ|a|", typical="√(n/2)")
 def sum_(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
     """The sum over an axis, several, or all."""
     return apply(_summation(normalise_axes(axis, a.ndim), keepdims), a)
 
 
-@word(worst=r"θ(n + 2, u) of Σ\|a\|/n", typical="√(n/2 + 2)")
+@word(worst=r"θ(n + 2, u) of Σ|a|/n", typical="√(n/2 + 2)")
 def mean(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
     """The sum divided by the number of its terms."""
     count = math.prod(a.shape[i] for i in normalise_axes(axis, a.ndim))

@@ -15,21 +15,8 @@ from typing import Any
 import numpy as np
 
 from gradcheck.oracle.formats import WIDENING, Format
-from gradcheck.oracle.operations.base import (
-    ROUNDING_DEVIATION,
-    VOCABULARY,
-    Array,
-    Errors,
-    Operand,
-    Operation,
-    Term,
-    Variable,
-    apply,
-    operator,
-    rounding_variance,
-    square,
-    word,
-)
+from gradcheck.oracle.operations.base import VOCABULARY, Operand, Operation, Term, Variable, apply, operator, word
+from gradcheck.oracle.operations.rounding import ROUNDING_DEVIATION, Array, Errors, rounding_variance, square
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +282,7 @@ def _power(exponent: float) -> Operation:
     ).operation()
 
 
-@operator("**", worst="max(8, \\|p\\|) u, for p < 0 + λ", typical="2 + \\|p\\|/2")
+@operator("**", worst="max(8, |p|) u, for p < 0 + λ", typical="2 + |p|/2")
 def power(a: Operand, exponent: float) -> Variable:
     """The power aᵖ of a number p, entry by entry.
 

@@ -1,0 +1,72 @@
+"""What each word is tried on: expressions of vectors a and b and matrices M and N, and the domain of their inputs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Sample(NamedTuple):
+    """An expression, and what is done to inputs that lie outside of its domain."""
+
+    expression: str
+    domain: str = "all"
+
+
+POSITIVE, NONZERO, ABOVE = "positive", "nonzero", "above −1"
+
+WORDS: dict[str, tuple[Sample, ...]] = {
+    "matmul": tuple(Sample(f"ops.matmul({operands})") for operands in ("M, a", "a, M", "M, N", "a, b")),
+    "transpose": (Sample("ops.transpose(M) * a"), Sample("ops.transpose(a) * b")),
+    "outer": (Sample("ops.outer(a, b)"),),
+    "sum": (Sample("ops.sum(M)"), Sample("ops.sum(M, axis=0)"), Sample("ops.sum(M, axis=(0, -1), keepdims=True)")),
+    "mean": (Sample("ops.mean(M)"), Sample("ops.mean(M, axis=-1)"), Sample("ops.mean(a, keepdims=True)")),
+    "max": (Sample("ops.max(M)"), Sample("ops.max(M, axis=0)"), Sample("ops.max(M, axis=(0, 1), keepdims=True)")),
+    "exp": (Sample("ops.exp(a)"),),
+    "log": (Sample("ops.log(a)", POSITIVE),),
+    "log1p": (Sample("ops.log1p(a)", ABOVE),),
+    "expm1": (Sample("ops.expm1(a)"),),
+    "sqrt": (Sample("ops.sqrt(a)", POSITIVE),),
+    "abs": (Sample("ops.abs(a)"),),
+    "tanh": (Sample("ops.tanh(a)"),),
+    "sigmoid": (Sample("ops.sigmoid(a)"),),
+    "softplus": (Sample("ops.softplus(a)"), Sample("ops.softplus(a * 0.5)")),
+    "relu": (Sample("ops.relu(a)"),),
+    "maximum": (Sample("ops.maximum(a, b)"), Sample("ops.maximum(a, 0.1)"), Sample("ops.maximum(0.0, M + a)")),
+    "where": (
+        Sample("ops.where(a > b, a * a, b)"),
+        Sample("ops.where(a >= 0.0, a, 0.0)"),
+        Sample("ops.where(a < 0.25, 0.1, b)"),
+        Sample("ops.where(M <= a, 0.1, 0.7) * M"),
+        Sample("ops.where(ops.sum(a) > 0, M, a)"),
+    ),
+    "softmax": (Sample("ops.softmax(a)"), Sample("ops.softmax(M, axis=0)"), Sample("ops.softmax(M * N) * M")),
+    "logsumexp": (
+        Sample("ops.logsumexp(a)"),
+        Sample("ops.logsumexp(M, axis=1)"),
+        Sample("ops.logsumexp(M, axis=(0, 1), keepdims=True) * M"),
+        Sample("M - ops.logsumexp(M, axis=-1, keepdims=True)"),
+    ),
+    "sin": (Sample("ops.sin(a)"),),
+    "cos": (Sample("ops.cos(a)"),),
+    "reshape": (Sample("ops.reshape(M, (k * k,))"), Sample("ops.reshape(a, (k, 1)) * M")),
+    "concatenate": (Sample("ops.concatenate([a, b * a])"), Sample("ops.concatenate([M, M * N], axis=-1)")),
+    "stop_gradient": (Sample("ops.stop_gradient(a * b)"), Sample("ops.stop_gradient(a) * a")),
+    "+": (Sample("a + b"), Sample("M + a"), Sample("0.1 + a"), Sample("a + 1")),
+    "-": (Sample("a - b"), Sample("M - ops.reshape(a, (k, 1))"), Sample("0.1 - a"), Sample("a - 1")),
+    "*": (Sample("a * b"), Sample("M * a"), Sample("0.1 * a"), Sample("a * 3")),
+    "/": (Sample("a / b", NONZERO), Sample("M / a", NONZERO), Sample("0.1 / a", NONZERO), Sample("a / 3")),
+    "**": (Sample("a ** 2"), Sample("a ** 3"), Sample("a ** -1", NONZERO), Sample("a ** 0.5", POSITIVE)),
+    "@": (Sample("M @ a"), Sample("M @ N.T")),
+    "unary -": (Sample("-a"),),
+    ">": (Sample("ops.where(a > 0.1, M, a)"), Sample("ops.where(0 > a, b, a)")),
+    ">=": (Sample("ops.where(a >= b, M, a)"), Sample("ops.where(0.5 >= a, b, a)")),
+    "[]": (
+        Sample("a[1:] * b[:-1]"),
+        Sample("M[:, 0] * a"),
+        Sample("M[1] * a"),
+        Sample("M[-1, 2] * a"),
+        Sample("M[..., -1]"),
+        Sample("M[::2, 1::2] * a[1]"),
+    ),
+    "watch": (Sample("ops.watch('first', a * b) * ops.watch('second', b)"), Sample("ops.watch('exact', a) + a")),
+}  # fmt: skip

@@ -1,0 +1,75 @@
+"""The plug-in, in pytest runs of its own: the failure message is the finding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import FAKES
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(autouse=True)
+def files(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    pytester.makepyfile(layer=(FAKES / "faulty.py").read_text())
+
+
+def test_a_check_that_passes(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_layer(gradcheck):
+            reports = gradcheck("layer.py", k=4, seeds=range(5), backends=["right"])
+            assert [report.case.seed for report in reports] == [0, 1, 2, 3, 4]
+        """
+    )
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_the_failure_message_is_the_finding(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_layer(gradcheck):
+            gradcheck("layer.py", k=2, backends=["right", "one_entry_off"])
+        """
+    )
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "one_entry_off: differs (proved): dL/db is proved wrong in 1 of 4 entries",
+            "*first wrong: dL/db[[]0[]][[]0[]] = * off by *, bound *, in 1 of 4",
+            "*one_entry_off: dL/db[[]0[]][[]0[]] = *, true *: off by *, bound *",
+            "again: gradcheck run *layer.py --k 2 --seed 0 --dtype float64 --backend right --backend one_entry_off",
+        ]
+    )
+    assert "pytest_plugin.py" not in result.stdout.str(), "no traceback of ours"
+
+
+def test_workers_are_reused_over_the_session(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import time
+        import pytest
+        spent = []
+
+        @pytest.mark.parametrize("seed", range(10))
+        def test_layer(gradcheck, seed):
+            began = time.perf_counter()
+            gradcheck("sigmoid_skip", seed=seed, backends=["numpy", "torch"])
+            spent.append(time.perf_counter() - began)
+
+        def test_only_the_first_was_slow():
+            assert sorted(spent[1:])[4] < spent[0] / 10
+        """
+    )
+    pytester.runpytest_subprocess().assert_outcomes(passed=11)
+
+
+def test_no_seeds_is_no_check(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile('def test_layer(gradcheck):\n    gradcheck("layer.py", seeds=[], backends=["right"])\n')
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*seeds is empty*"])

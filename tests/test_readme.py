@@ -1,0 +1,56 @@
+"""What the README shows is what the commands print; its commands are those of CI."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def pattern(expected: str) -> str:
+    """A regular expression for a transcript: `...` stands for anything, and white space for any amount of it."""
+    words = [re.escape(word).replace(r"\.\.\.", ".*?") for word in expected.split()]
+    return r"\s+".join(words).replace(r"\s+.*?\s+", r"\s.*?\s") + r"\s*"
+
+
+@pytest.mark.parametrize("block", blocks("console"), ids=lambda block: block.splitlines()[0])
+def test_transcripts_are_what_is_printed(gradcheck: Command, tmp_path: Path, block: str) -> None:
+    (layer,) = (source for source in blocks("python") if "def backward" in source)
+    (tmp_path / "layer.py").write_text(layer)
+    shutil.copytree(ROOT / "tests" / "data", tmp_path / "tests" / "data")
+    first, _, expected = block.partition("\n")
+    assert first.startswith("$ gradcheck ")
+    printed = gradcheck(*shlex.split(first)[2:]).stdout
+    assert re.fullmatch(pattern(expected), printed, re.DOTALL), printed
+
+
+def test_the_comparison_of_transcripts_can_fail() -> None:
+    assert re.fullmatch(pattern("a ... b\n...\n1.0e-16"), "a x b\n y\n z\n1.0e-16\n", re.DOTALL)
+    assert not re.fullmatch(pattern("a ... b\n...\n1.0e-16"), "a x b\n y\n z\n1.0e-15\n", re.DOTALL)
+
+
+def test_the_example_is_short() -> None:
+    (layer,) = (source for source in blocks("python") if "def backward" in source)
+    assert len([line for line in layer.splitlines() if line.strip()]) <= 20
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    (command,) = (line for line in README.splitlines() if line.endswith(".venv/bin/pytest"))
+    assert command in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_files_that_the_readme_links_to_exist() -> None:
+    for link in re.findall(r"\]\(([\w/.]+)\)", README):
+        assert (ROOT / link).is_file(), link

@@ -1,0 +1,144 @@
+"""The Python API: checks from Python, problems as functions, warm workers."""
+
+from __future__ import annotations
+
+import shlex
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gradcheck
+from tests.conftest import FAKES, Command
+
+FAULTY = FAKES / "faulty.py"
+FACTOR = 2.0
+
+
+def doubled(x):
+    return x * FACTOR
+
+
+def loss(ops, W, x):
+    """Twice the squares of a layer's outputs."""
+    h = ops.watch("h", ops.matmul(W, x))
+    return ops.sum(doubled(h) * h)
+
+
+def shapes(k):
+    return {"W": (k, 2), "x": (2,)}
+
+
+def right(W, x):
+    h = W @ x
+    return FACTOR * np.sum(h * h), {"W": np.outer(2 * FACTOR * h, x), "h": 2 * FACTOR * h}, {"h": h}
+
+
+def forgets_the_factor(W, x):
+    h = W @ x
+    return FACTOR * np.sum(h * h), {"W": np.outer(2 * h, x), "h": 2 * h}, {"h": h}
+
+
+def test_a_check_of_a_file() -> None:
+    report = gradcheck.check(FAULTY, k=2, seed=1, dtype="float32", backends=["right", "wrong_sign"])
+    assert isinstance(report, gradcheck.Report)
+    assert [backend.verdict for backend in report.backends] == ["agrees", "differs"]
+    assert (report.verdict, report.exit_code, report.case.k) == ("differ", 1, 2)
+    with pytest.raises(
+        AssertionError, match=r"wrong_sign: differs \(proved\): dL/db is proved wrong in 4 of 4 entries"
+    ):
+        report.assert_agrees()
+
+
+def test_a_check_that_agrees() -> None:
+    gradcheck.check("sigmoid_skip", backends=["numpy"]).assert_agrees()
+
+
+def test_a_problem_given_as_functions_runs_in_every_engine() -> None:
+    report = gradcheck.check(
+        loss, inputs=shapes, wrt=["W"], gradients={"mine": right}, k=4, backends=["mine", "torch", "mxnet"]
+    )
+    report.assert_agrees()
+    assert [backend.errors["W"].entries for backend in report.backends] == [8, 8, 8]
+
+
+def test_a_wrong_gradient_given_as_a_function_is_found_at_its_step(gradcheck: Command) -> None:
+    import gradcheck as api
+
+    report = api.check(loss, inputs=shapes(3), wrt=["W"], gradients={"mine": forgets_the_factor}, backends=["mine"])
+    (mine,) = report.backends
+    assert mine.first_wrong is not None
+    assert (mine.first_wrong.kind, mine.first_wrong.name) == ("adjoint", "h")
+    again = gradcheck(*shlex.split(report.case.replay)[1:])
+    assert "mine: differs (proved): dL/dh is proved wrong in 3 of 3 entries" in again.stdout
+
+
+def test_a_function_whose_surroundings_cannot_be_written_down_is_refused() -> None:
+    table = {1: 2}
+
+    def uses_table(ops, x):
+        return ops.sum(x) * table[1]
+
+    with pytest.raises(gradcheck.RequestError, match=r"uses_table uses table = .*write the problem as a file instead"):
+        gradcheck.check(uses_table, inputs={"x": (2,)})
+    with pytest.raises(gradcheck.RequestError, match="expected a function made with def"):
+        gradcheck.check(lambda ops, x: ops.sum(x), inputs={"x": (2,)})
+    with pytest.raises(gradcheck.RequestError, match="loss: no inputs: expected inputs="):
+        gradcheck.check(loss)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k": 0}, "k=0: expected a whole number from 1"),
+        ({"k": 2.5}, "k=2.5: expected a whole number from 1"),
+        ({"dtype": "float"}, "dtype='float': expected float64"),
+        ({"backends": ["nope"]}, "backend 'nope': unknown"),
+        ({"scale": float("nan")}, "scale=nan: expected a finite number"),
+    ],
+)
+def test_a_wrong_argument_is_refused_with_its_value(options: dict[str, object], message: str) -> None:
+    with pytest.raises(gradcheck.RequestError, match=message):
+        gradcheck.check("sigmoid_skip", **options)
+
+
+def test_a_problem_can_be_looked_at() -> None:
+    problem = gradcheck.load_problem("sigmoid_skip")
+    assert isinstance(problem, gradcheck.Problem)
+    assert problem.gradients == ("manual", "numpy")
+    given = gradcheck.load_problem(loss, inputs=shapes)
+    assert given.title == "Twice the squares of a layer's outputs."
+    with pytest.raises(gradcheck.RequestError, match="unknown"):
+        gradcheck.load_problem("nope")
+
+
+def test_workers_stay_warm_and_lost_ones_come_back(tmp_path: Path) -> None:
+    with gradcheck.Session() as session:
+        seconds = []
+        for seed in range(20):
+            began = time.perf_counter()
+            session.check("sigmoid_skip", seed=seed, backends=["manual", "numpy", "torch"]).assert_agrees()
+            seconds.append(time.perf_counter() - began)
+        assert statistics.median(seconds[1:]) < seconds[0] / 10
+        crashed = session.check(FAULTY, backends=["exits", "right"])
+        assert [backend.verdict for backend in crashed.backends] == ["crashed", "agrees"]
+        again = session.check(FAULTY, backends=["exits", "right"])
+        assert [backend.verdict for backend in again.backends] == ["crashed", "agrees"]
+
+
+def test_a_problem_that_is_edited_between_checks_is_loaded_anew(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    source = FAULTY.read_text()
+    path.write_text(source)
+    with gradcheck.Session() as session:
+        session.check(path, backends=["right"]).assert_agrees()
+        path.write_text(source.replace('{"a": 2 * a, "b": 2 * b}', '{"a": 2 * a, "b": 3 * b}'))
+        assert session.check(path, backends=["right"]).verdict == "differ"
+
+
+def test_a_report_shows_itself_in_notebooks() -> None:
+    shown = gradcheck.check(FAULTY, backends=["right", "wrong_sign"])._repr_html_()
+    assert "<td>right</td>" in shown
+    assert "wrong_sign: differs (proved)" in shown
