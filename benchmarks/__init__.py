@@ -1,1 +1,4 @@
-"""Side-by-side measurements: `python -m benchmarks.detection`, `.false_alarms`, `.cost`; each knows `--help`."""
+"""Side-by-side measurements: `python -m benchmarks.detection`, `.false_alarms`, `.problems`, `.cost`.
+
+Each knows `--help`.
+"""

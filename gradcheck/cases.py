@@ -178,7 +178,7 @@ def sample(problem: Problem, k: int, seed: int, dtype: str, distribution: str = 
     return Case(problem, k, seed, dtype, distribution, scale, inputs)
 
 
-def sample_structured(problem: Problem, stream: Stream, k: int, shapes: Mapping[str, Shape]) -> dict[str, Array]:
+def sample_structured(problem: Problem, stream: Stream, k: int, shapes: Mapping[str, Shape]) -> Mapping[str, Array]:
     """The inputs that the problem draws itself, as float64.
 
     Raises:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PROBLEMS = ROOT / "gradcheck" / "problems"
 PEERS = ("torch gradcheck, fast", "torch gradcheck, slow", "numpy.allclose", "torch assert_close")
 OURS = ("this tool", "proofs alone", "no watched values")
 Rows = list[dict[str, Any]]
@@ -107,6 +108,16 @@ def test_ratios_are_of_errors_that_are_there(false_alarms: dict[str, Rows]) -> N
             bins = [row["entries"] for row in rows_of(false_alarms, f"{unit} {way}")]
             assert sum(bins) == total["entries"]
             assert sum(count > 0 for count in bins) > 5
+
+
+def test_every_shipped_problem_agrees(tmp_path: Path) -> None:
+    tables = measured("problems", tmp_path)
+    *rows, total = rows_of(tables, "Shipped problems")
+    assert [row["problem"] for row in rows] == [path.stem for path in sorted(PROBLEMS.glob("[!_]*.py"))]
+    assert all(row["answers"] == row["agree"] >= 12 and row["minutes"] > 0 for row in rows)
+    assert total["answers"] == total["agree"] == sum(row["answers"] for row in rows)
+    assert total["false alarms"] == total["undecided"] == 0
+    assert rows_of(tables, "Commands") == []
 
 
 def test_costs_are_measured(cost: dict[str, Rows]) -> None:
