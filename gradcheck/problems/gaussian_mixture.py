@@ -2,6 +2,9 @@
 
 C. M. Bishop, Pattern Recognition and Machine Learning, 2006, section 9.2, equation 9.14, and the responsibilities of
 equation 9.13; circular Gaussians in the plane, log N(x; μ, σ²) = −‖x − μ‖²/(2σ²) − 2 log σ − log 2π.
+
+Undecided where the gradient of the logits cancels to nothing but rounding errors: all components are the same (`zeros`,
+`tiny`, `subnormal`), or one at a time is responsible (`saturated`, `mixed`). There σ⁻² may overflow float32 as well.
 """
 
 import math

@@ -3,6 +3,9 @@
 C. M. Bishop, Pattern Recognition and Machine Learning, 2006, section 4.3.2, equations 4.90 and 4.91, with
 −log σ(z) = log(1 + exp(z)) − z. The loss takes log(1 + exp(z)) as the log-sum-exp of 0 and z, because MXNet's softplus
 is off by up to 2e-6 in float32 below zero.
+
+Undecided where the gradient of b cancels to nothing but rounding errors: all logits are 0 (`zeros`, `tiny`,
+`subnormal`), and as many labels are 0 as 1.
 """
 
 import numpy as np
