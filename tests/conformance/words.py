@@ -63,10 +63,10 @@ WORDS: dict[str, tuple[Sample, ...]] = {
     "[]": (
         Sample("a[1:] * b[:-1]"),
         Sample("M[:, 0] * a"),
-        Sample("M[1] * a"),
-        Sample("M[-1, 2] * a"),
+        Sample("M[-1] * a"),
+        Sample("M[0, -1] * a"),
         Sample("M[..., -1]"),
-        Sample("M[::2, 1::2] * a[1]"),
+        Sample("M[::2, 1::2] * a[0]"),
     ),
     "watch": (Sample("ops.watch('first', a * b) * ops.watch('second', b)"), Sample("ops.watch('exact', a) + a")),
 }  # fmt: skip

@@ -30,11 +30,14 @@ from gradcheck.oracle.operations.base import (
     summing_variance,
     word,
 )
-from gradcheck.oracle.operations.reductions import Axes, normalise_axes, reduced_shape, spread_over, sum_
+from gradcheck.oracle.operations.reductions import Axes, normalise_axes, reduced_shape, reshape, spread_over, sum_
 from gradcheck.oracle.operations.smooth import ACCURACY, DEVIATION
 
 LARGEST_EXPONENT = 700.0
 """e to it, squared, is still far from float64's largest number times its smallest: bounds stay finite below it."""
+
+FLUSHED = 2
+"""Exponentials below so many λ may come out as zero: oneDNN builds 2ⁿ from 2ⁿ⁻¹, which is subnormal at λ."""
 
 _MIDDLE = np.frompyfunc(lambda ball: ball.mid(), 1, 1)
 _EXP_BALL = np.frompyfunc(lambda ball: ball.exp(), 1, 1)
@@ -80,7 +83,7 @@ class Along:
 
     def sum_error(self, format: Format) -> float:
         """The relative error of S, exponentials that are flushed to zero included."""
-        own = format.sum_error(self.terms) + self.terms * (format.underflow + format.normal)
+        own = format.sum_error(self.terms) + self.terms * (format.underflow + FLUSHED * format.normal)
         return own + ACCURACY["exp"] * format.function_roundoff + 2 * format.roundoff * self.entropy
 
     def sum_variance(self, shares: Array, distance: Array) -> Array:
@@ -189,7 +192,7 @@ def _softmax(axis: int) -> Operation:
         functions = (ACCURACY["exp"] + ACCURACY["log"] * along.entropy) * format.function_roundoff
         roundings = format.roundoff * (distance + 2 + along.entropy)
         relative = np.expm1(np.minimum(along.sum_error(format) + functions + roundings, LARGEST_EXPONENT))
-        return np.asarray(propagated + relative * (p + propagated) + format.normal + 2 * format.underflow)
+        return np.asarray(propagated + relative * (p + propagated) + FLUSHED * format.normal + 2 * format.underflow)
 
     def variance(format: Format, result: Term, a: Term) -> Errors:
         """p²((1−2p)s² + Σp²s²), and (0.6u·p)² times d², exp's, S's and a quotient's; p moves by e^error."""
@@ -211,6 +214,29 @@ def _softmax(axis: int) -> Operation:
     return Operation("softmax", value, gradients, worst, variance, shape=lambda shape: shape, ball=ball)
 
 
+def _one_error(_format: Format, _result: Term, a: Term) -> Errors:
+    """None, but where the operand may be no number."""
+    return None if a.error is None else np.where(np.isfinite(a.error), 0.0, np.inf)
+
+
+def _one_ball(a: Array) -> Array:
+    from flint import arb
+
+    return np.full(a.shape, arb(1), dtype=object)
+
+
+ONE = Operation(
+    "softmax",
+    lambda a: np.ones(a.shape, a.dtype),
+    lambda _g, _v, _a: (None,),
+    _one_error,
+    _one_error,
+    shape=lambda shape: shape,
+    ball=_one_ball,
+)
+"""The share of a single entry, e⁰/e⁰, of which every form is exact, and so is its gradient g − g."""
+
+
 def _lognormal(variance: Array) -> Array:
     """The variance of e^X for a normal X of small variance, which is X's own, and of a large one."""
     capped = np.minimum(variance, LARGEST_EXPONENT / 2)
@@ -220,10 +246,14 @@ def _lognormal(variance: Array) -> Array:
 @word(worst="(θ(n, u) + (6 + 10 log n) u) + u·|v|", typical="√(v² + (1.5 log n)² + n/2)")
 def logsumexp(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
     """The logarithm of the sum of eᵃ over an axis, several, or all."""
-    return apply(_log_sum_exp(normalise_axes(axis, a.ndim), keepdims), a)
+    axes = normalise_axes(axis, a.ndim)
+    if math.prod(a.shape[each] for each in axes) == 1:
+        return reshape(a, reduced_shape(a.shape, axes, keepdims))  # a + log e⁰, exactly
+    return apply(_log_sum_exp(axes, keepdims), a)
 
 
-@word(worst="θ(n, u) + (14 + 11 log n + |a − max a|) u, + λ", typical="√((a − max a)² + n/2 + 7)")
+@word(worst="θ(n, u) + (14 + 11 log n + |a − max a|) u, + 2 λ", typical="√((a − max a)² + n/2 + 7)")
 def softmax(a: Variable, axis: int = -1) -> Variable:
     """The shares of eᵃ in their sum over an axis."""
-    return apply(_softmax(*normalise_axes(axis, a.ndim)), a)
+    (along,) = normalise_axes(axis, a.ndim)
+    return apply(ONE if a.shape[along] == 1 else _softmax(along), a)
