@@ -1,6 +1,6 @@
 """What each word is tried on: expressions of vectors a and b and matrices M and N, and the domain of their inputs.
 
-No piece of an array is empty: MXNet 1.9.1 leaves a gradient that is a sum of no terms uninitialised (2.1e-314 was seen).
+No piece is empty: MXNet 1.9.1 leaves a gradient that is a sum of no terms uninitialised (2.1e-314 was seen).
 """
 
 from __future__ import annotations

@@ -15,12 +15,12 @@ from gradcheck.oracle.operations.base import (
     Term,
     Variable,
     apply,
-    operator,
     rounded,
     rounding_variance,
     square,
     total,
 )
+from gradcheck.oracle.operations.words import operator
 
 
 def _sum_size(result: Term, terms: tuple[Term, ...]) -> Array:

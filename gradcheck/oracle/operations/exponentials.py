@@ -17,7 +17,6 @@ from gradcheck.oracle.formats import SMALLEST, WIDENING, Format
 from gradcheck.oracle.operations.arithmetic import ANY
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
-    VOCABULARY,
     Array,
     Errors,
     Operation,
@@ -28,10 +27,10 @@ from gradcheck.oracle.operations.base import (
     rounded,
     square,
     summing_variance,
-    word,
 )
 from gradcheck.oracle.operations.reductions import Axes, normalise_axes, reduced_shape, reshape, spread_over, sum_
 from gradcheck.oracle.operations.smooth import ACCURACY, DEVIATION
+from gradcheck.oracle.operations.words import VOCABULARY, word
 
 LARGEST_EXPONENT = 700.0
 """e to it, squared, is still far from float64's largest number times its smallest: bounds stay finite below it."""

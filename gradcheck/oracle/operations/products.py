@@ -19,13 +19,12 @@ from gradcheck.oracle.operations.base import (
     Term,
     Variable,
     apply,
-    operator,
     square,
     structural,
     summing_variance,
-    word,
 )
 from gradcheck.oracle.operations.reductions import sum_
+from gradcheck.oracle.operations.words import operator, word
 
 Pairs = list[tuple[Array, Array]]
 """Non-negative factors (left, right) of products that are to be summed."""

@@ -19,8 +19,8 @@ from gradcheck.oracle.operations.base import (
     square,
     structural,
     summing_variance,
-    word,
 )
+from gradcheck.oracle.operations.words import word
 
 Axes = int | tuple[int, ...] | None
 

@@ -17,7 +17,6 @@ import numpy as np
 from gradcheck.oracle.formats import WIDENING, Format
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
-    VOCABULARY,
     Array,
     Errors,
     Operand,
@@ -25,11 +24,10 @@ from gradcheck.oracle.operations.base import (
     Term,
     Variable,
     apply,
-    operator,
     rounding_variance,
     square,
-    word,
 )
+from gradcheck.oracle.operations.words import VOCABULARY, operator, word
 
 
 @dataclass(frozen=True, slots=True)
