@@ -36,6 +36,9 @@ from gradcheck.oracle.operations.words import VOCABULARY, word
 LARGEST_EXPONENT = 700.0
 """e to it, squared, is still far from float64's largest number times its smallest: bounds stay finite below it."""
 
+FARTHEST = 1e150
+"""A distance whose square is still finite."""
+
 FLUSHED = 2
 """Exponentials below so many λ may come out as zero: oneDNN builds 2ⁿ from 2ⁿ⁻¹, which is subnormal at λ."""
 
@@ -66,8 +69,8 @@ class Along:
         return np.asarray(np.max(a, axis=self.axes, keepdims=True, initial=-np.inf))
 
     def distance(self, a: Term) -> Array:
-        """d in float64, never so far that 0·d is no number."""
-        return np.maximum((a.native - self.largest(a.native)).astype(np.float64), -1e300)
+        """d in float64, cut off where e^d is zero in any format."""
+        return np.maximum((a.native - self.largest(a.native)).astype(np.float64), -FARTHEST)
 
     def shares(self, a: Term) -> Array:
         """The shares p."""
