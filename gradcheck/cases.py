@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck.errors import RequestError
+from gradcheck.errors import ProblemError, RequestError
 from gradcheck.problems import Problem
 
 Array = npt.NDArray[np.floating]
@@ -156,17 +156,49 @@ class Case:
 def sample(problem: Problem, k: int, seed: int, dtype: str, distribution: str = "uniform", scale: float = 1.0) -> Case:
     """Draw a case's inputs, in the order in which the problem names them, multiply by `scale`, and round to `dtype`.
 
+    What the problem's own `sample(rng, k)` gives comes first, from the same stream. It keeps its structure, so that a
+    label stays one: neither `distribution` nor `scale` touches it, and it is only rounded to `dtype`.
+
     Raises:
         RequestError: an input overflows the dtype.
+        ProblemError: the problem's `sample` fails, or gives what does not fit its `inputs`.
     """
     stream, draw = Stream(seed), DISTRIBUTIONS[distribution]
     setting = Setting(k, 2.0 ** DTYPES[dtype][1])
+    shapes = problem.shapes(k)
+    structured = sample_structured(problem, stream, k, shapes)
     inputs = {}
-    for name, shape in problem.shapes(k).items():
-        inputs[name] = round_to(scale * draw(stream, shape, setting), dtype)
+    for name, shape in shapes.items():
+        values = structured[name] if name in structured else scale * draw(stream, shape, setting)
+        inputs[name] = round_to(values, dtype)
         if not np.isfinite(inputs[name]).all():
+            if name in structured:
+                raise RequestError(f"{problem.path}: sample's {name} overflows {dtype}: expected a wider dtype")
             raise RequestError(f"scale {scale:g}: {distribution} inputs overflow {dtype}: expected a smaller scale")
     return Case(problem, k, seed, dtype, distribution, scale, inputs)
+
+
+def sample_structured(problem: Problem, stream: Stream, k: int, shapes: Mapping[str, Shape]) -> dict[str, Array]:
+    """The inputs that the problem draws itself, as float64.
+
+    Raises:
+        ProblemError: its `sample` raises, or gives an unknown name, another shape, or a value that is not finite.
+    """
+    if problem.sample is None:
+        return {}
+    try:
+        drawn = {name: np.asarray(array, np.float64) for name, array in problem.sample(stream, k).items()}
+    except Exception as error:
+        raise ProblemError(f"{problem.path}: sample(rng, {k}) raised {type(error).__name__}: {error}") from error
+    for name, array in drawn.items():
+        what = f"{problem.path}: sample(rng, {k})[{name!r}]"
+        if name not in shapes:
+            raise ProblemError(f"{what} is no input: expected some of {', '.join(shapes)}")
+        if array.shape != shapes[name]:
+            raise ProblemError(f"{what} has shape {array.shape}: expected {shapes[name]}")
+        if not np.isfinite(array).all():
+            raise ProblemError(f"{what} holds a value that is not finite: expected finite numbers")
+    return drawn
 
 
 def given(problem: Problem, k: int, dtype: str, arrays: Mapping[str, npt.NDArray[np.floating]], source: str) -> Case:

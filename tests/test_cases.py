@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradcheck import cases, problems
-from gradcheck.errors import RequestError
+from gradcheck.errors import ProblemError, RequestError
 
 SKIP = problems.load("sigmoid_skip")
 
@@ -66,6 +67,60 @@ def test_distributions_are_what_their_names_say() -> None:
     pairs = np.abs(products[:, 0::2] + products[:, 1::2])
     assert np.median(pairs / np.abs(products[:, 0::2])) < 2.0**-19
     assert (pairs == 0).mean() > 0.1
+
+
+SAMPLED = """
+import numpy as np
+
+def inputs(k): return {"x": (k,), "labels": (k,)}
+
+def loss(ops, x, labels): return ops.sum(x * labels)
+
+def sample(rng, k): return SAMPLE
+"""
+
+
+def sampled(folder: Path, sample: str) -> problems.Problem:
+    path = folder / "sampled.py"
+    path.write_text(SAMPLED.replace("SAMPLE", sample))
+    return problems.load(str(path))
+
+
+def test_what_a_problem_samples_keeps_its_structure_and_the_rest_is_drawn(tmp_path: Path) -> None:
+    problem = sampled(tmp_path, "{'labels': rng.integers(2, (k,))}")
+    for distribution in cases.DISTRIBUTIONS:
+        case = cases.sample(problem, 20, 7, "float32", distribution, scale=0.5)
+        stream = cases.Stream(7)
+        assert list(case.inputs) == ["x", "labels"]
+        assert case.inputs["labels"].dtype == np.float32
+        assert np.array_equal(case.inputs["labels"], stream.integers(2, (20,)))
+        if distribution == "uniform":
+            assert np.array_equal(case.inputs["x"], (0.5 * stream.uniform((20,))).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        ("{'z': rng.uniform((k,))}", r"sample\(rng, 3\)\['z'\] is no input: expected some of x, labels"),
+        ("{'x': rng.uniform((k, 1))}", r"sample\(rng, 3\)\['x'\] has shape \(3, 1\): expected \(3,\)"),
+        ("{'x': rng.uniform((k,)) / 0}", r"\['x'\] holds a value that is not finite"),
+        ("{'x': undefined}", r"sampled.py: sample\(rng, 3\) raised NameError"),
+        ("[rng]", r"sample\(rng, 3\) raised AttributeError"),
+    ],
+)
+def test_a_sample_that_does_not_fit_is_refused(tmp_path: Path, sample: str, message: str) -> None:
+    problem = sampled(tmp_path, sample)
+    with np.errstate(all="ignore"), pytest.raises(ProblemError, match=message):
+        cases.sample(problem, 3, 0, "float64")
+
+
+def test_a_sample_is_a_function_and_does_not_overflow(tmp_path: Path) -> None:
+    problem = sampled(tmp_path, "{'x': 1e6 * rng.uniform((k,))}")
+    with pytest.raises(RequestError, match="sample's x overflows float16: expected a wider dtype"):
+        cases.sample(problem, 3, 0, "float16")
+    (tmp_path / "sampled.py").write_text(SAMPLED.replace("def sample(rng, k): return SAMPLE", "sample = 3"))
+    with pytest.raises(ProblemError, match=r"sample is 3: expected a function sample\(rng, k\)"):
+        problems.load(str(tmp_path / "sampled.py"))
 
 
 def test_an_input_that_overflows_is_refused() -> None:

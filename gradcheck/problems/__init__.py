@@ -19,7 +19,13 @@ ENTRY_POINTS = "gradcheck.problems"
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem's file, loaded. `name` is what the user called it; `gradients` names its hand-written gradients."""
+    """A problem's file, loaded.
+
+    Attributes:
+        name: what the user called it.
+        gradients: the names of its hand-written gradients.
+        sample: (stream, k) -> arrays of inputs with a structure, labels for example, by name; see `cases.sample`.
+    """
 
     name: str
     path: Path
@@ -28,6 +34,7 @@ class Problem:
     inputs: Callable[[int], Mapping[str, Shape]]
     wrt: tuple[str, ...]
     gradients: tuple[str, ...]
+    sample: Callable[[Any, int], Mapping[str, Any]] | None = None
 
     def shapes(self, k: int) -> dict[str, Shape]:
         """The inputs' shapes at size `k`.
@@ -108,13 +115,16 @@ def _problem(name: str, path: Path, module: ModuleType) -> Problem:
     shapes = checked_shapes(path, module.inputs, 1)
     wrt = tuple(getattr(module, "wrt", shapes))
     gradients = getattr(module, "gradients", {})
+    sample = getattr(module, "sample", None)
     for unknown in set(wrt) - set(shapes):
         raise ProblemError(f"{path}: wrt names {unknown!r}: expected some of {', '.join(shapes)}")
     if not wrt:
         raise ProblemError(f"{path}: wrt is empty: expected some of {', '.join(shapes)}")
     if not isinstance(gradients, Mapping) or not all(callable(function) for function in gradients.values()):
         raise ProblemError(f"{path}: gradients is {gradients!r}: expected a mapping of names to functions")
-    return Problem(name, path, title, module.loss, module.inputs, wrt, tuple(gradients))
+    if sample is not None and not callable(sample):
+        raise ProblemError(f"{path}: sample is {sample!r}: expected a function sample(rng, k)")
+    return Problem(name, path, title, module.loss, module.inputs, wrt, tuple(gradients), sample)
 
 
 def checked_shapes(path: Path, inputs: Callable[[int], Mapping[str, Shape]], k: int) -> dict[str, Shape]:
