@@ -3,8 +3,7 @@
 `sigmoid_skip` is finite and agrees for every distribution, in float64 and float32. This one has, in every backend,
 
 - NaN in dL/dA where exp(−y) overflows, ∞/∞²: an entry of y below −709.8 in float64, −88.8 in float32. `saturated`
-  brings it about wherever y has a negative entry, `mixed` in some cases from k = 3 on in float32 and from k = 16 in
-  float64;
+  brings it about wherever y has a negative entry, `mixed` where one is as large as that;
 - NaN in every gradient where the sum of squares is 0, 0/0: `zeros` and `subnormal`, in float32 `tiny`, too.
 
 There the verdict is undecided and never that it agrees: a correct evaluation of this formula may end in NaN. For other

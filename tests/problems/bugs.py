@@ -1,0 +1,71 @@
+"""Three bugs for each shipped problem's hand-written NumPy gradient: a piece of its source, and what is put there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A bug; `kind` and `name` are what the report calls the array that is wrong by itself."""
+
+    problem: str
+    kind: str
+    name: str
+    right: str
+    wrong: str
+
+    def __str__(self) -> str:
+        return f"{self.problem}: {self.kind} {self.name}: {self.wrong}"
+
+
+BUGS = (
+    Bug("attention", "adjoint", "scores", "(dshares - np.sum(dshares * shares, axis=1, keepdims=True))", "dshares"),
+    Bug("attention", "gradient", "Q", "dscores @ K / root", "dscores @ K"),
+    Bug("attention", "gradient", "V", "shares.T @ doutput", "np.round(shares.T @ doutput, 4)"),
+    Bug("batch_norm", "adjoint", "variance", "/ (2 * deviation * (variance + EPSILON))", "/ (2 * deviation)"),
+    Bug("batch_norm", "adjoint", "mean", "np.sum(dnormal, axis=0) / deviation", "np.sum(doutput, axis=0) / deviation"),
+    Bug("batch_norm", "gradient", "X", " + dmean / rows", ""),
+    Bug("conv1d", "adjoint", "response", "(1 - activation * activation)", "(1 - response * response)"),
+    Bug("conv1d", "gradient", "x", "+= w[tap].T @ dresponse", "= w[tap].T @ dresponse"),
+    Bug("conv1d", "gradient", "b", "np.sum(dresponse, axis=1", "np.sum(dactivation, axis=1"),
+    Bug("gaussian_mixture", "adjoint", "distances", "dexponents * precisions / 2", "dexponents * precisions"),
+    Bug(
+        "gaussian_mixture",
+        "gradient",
+        "log_deviations",
+        "(np.sum(djoint, axis=0) + dprecisions * precisions)",
+        "dprecisions",
+    ),
+    Bug("gaussian_mixture", "gradient", "logits", " - np.exp(log_weights) * np.sum(dlog_weights)", ""),
+    Bug("layer_norm", "adjoint", "centred", "(2 * centred / X.shape[1])", "centred / X.shape[1]"),
+    Bug(
+        "layer_norm",
+        "adjoint",
+        "deviation",
+        "normal, axis=1, keepdims=True) / deviation",
+        "normal, axis=1, keepdims=True)",
+    ),
+    Bug("layer_norm", "gradient", "X", " - np.mean(dcentred, axis=1, keepdims=True)", ""),
+    Bug("linear_regression", "adjoint", "residual", "residual / len(t)", "np.round(residual / len(t), 4)"),
+    Bug("linear_regression", "gradient", "w", "X.T @ dprediction", "X.T @ prediction"),
+    Bug("linear_regression", "gradient", "b", "np.sum(dprediction)", "np.mean(dprediction)"),
+    Bug("logistic_regression", "adjoint", "logit", " - dpenalty * t", " + dpenalty * t"),
+    Bug("logistic_regression", "adjoint", "logit", "np.where(logit >= 0, 1, decay)", "np.where(logit >= 0, decay, 1)"),
+    Bug("logistic_regression", "gradient", "b", "np.sum(dlogit)", "np.sum(dnormaliser)"),
+    Bug("lstm_cell", "adjoint", "gates", "(1 - candidate * candidate)", "(1 - candidate)"),
+    Bug("lstm_cell", "adjoint", "forget", "dforget = dstate * c", "dforget = dstate * state"),
+    Bug("lstm_cell", "adjoint", "state", "dstate = state + dsquashed", "dstate = dsquashed"),
+    Bug("mlp", "adjoint", "weighted", "(weighted > 0)", "(dhidden > 0)"),
+    Bug("mlp", "adjoint", "hidden", "doutput @ W.T", "output @ W.T"),
+    Bug("mlp", "gradient", "W", "hidden.T @ doutput", "weighted.T @ doutput"),
+    Bug("sigmoid_skip", "adjoint", "y", "dy = dz * u * (1 - u)", "dy = dz * u"),
+    Bug("sigmoid_skip", "adjoint", "z", "dz = C.T @ dw", "dz = C @ dw"),
+    Bug("sigmoid_skip", "gradient", "C", "np.outer(dw, z)", "np.outer(dw, u)"),
+    Bug("sigmoid_skip_naive", "adjoint", "y", "decay / ((1 + decay) * (1 + decay))", "decay / (1 + decay)"),
+    Bug("sigmoid_skip_naive", "adjoint", "w", "dnorm / norm * w", "dnorm * w"),
+    Bug("sigmoid_skip_naive", "adjoint", "norm", "dnorm = 2 * norm", "dnorm = norm"),
+    Bug("softmax_cross_entropy", "adjoint", "chosen", "dchosen = -dnormaliser", "dchosen = dnormaliser"),
+    Bug("softmax_cross_entropy", "adjoint", "logits", "(exponentials / total)", "exponentials"),
+    Bug("softmax_cross_entropy", "gradient", "W", "X.T @ dlogits", "X.T @ (exponentials / total)"),
+)
