@@ -187,7 +187,8 @@ def sample_structured(problem: Problem, stream: Stream, k: int, shapes: Mapping[
     if problem.sample is None:
         return {}
     try:
-        drawn = {name: np.asarray(array, np.float64) for name, array in problem.sample(stream, k).items()}
+        sampled = problem.sample(stream, k)
+        drawn: dict[str, Array] = {name: np.asarray(array, np.float64) for name, array in sampled.items()}
     except Exception as error:
         raise ProblemError(f"{problem.path}: sample(rng, {k}) raised {type(error).__name__}: {error}") from error
     for name, array in drawn.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -109,7 +109,12 @@ class Session:
         problem = self._problem(settings.problem, problems.find(settings.problem).stat().st_mtime_ns)
         rows = choose(settings.backend, problem)
         inputs = read_inputs(settings, problem, settings.inputs) if settings.inputs else None
-        lineup = place(rows, settings, self._listener, self._places)
+
+        def refuse_what_is_wrong() -> None:
+            self._tape(problem, settings.k)
+            draw(settings, problem)
+
+        lineup = place(rows, settings, self._listener, self._places, before_building=refuse_what_is_wrong)
         self._crew.start(lineup.posts(), settings.timeout)
         self._listener.evaluating(list(lineup.places))
         # NumPy and the oracle are imported from here on, while the workers import their frameworks.
@@ -215,12 +220,23 @@ class Lineup:
         }
 
 
-def place(rows: Sequence[Row], settings: Settings, building: Building, known: dict[Spec, Environment]) -> Lineup:
-    """Find where each backend runs, and build its environment if need be; what is found is added to `known`."""
+def place(
+    rows: Sequence[Row],
+    settings: Settings,
+    building: Building,
+    known: dict[Spec, Environment],
+    before_building: Callable[[], None] = lambda: None,
+) -> Lineup:
+    """Find where each backend runs, and build its environment if need be; what is found is added to `known`.
+
+    Building takes a minute: `before_building` may refuse the request, which otherwise is looked at while workers start.
+    """
     found = {row.spec: located(row, settings.dtype, known) for row in rows}
     if not settings.no_build:
         wanted = {row.spec: row.engine for row in rows if row.engine and is_buildable(found[row.spec])}
-        found |= Builder(building).build(wanted) if wanted else {}
+        if wanted:
+            before_building()
+            found |= Builder(building).build(wanted)
     places: dict[str, Environment] = {}
     failures: dict[str, Failure] = {}
     for spec, where in found.items():

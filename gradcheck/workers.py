@@ -60,7 +60,8 @@ class Worker:
     def __init__(self, command: Sequence[str], folder: Path) -> None:
         self._folder = folder
         self._printed = folder / "stderr"
-        self._unread = b""
+        self._unread = bytearray()
+        self.has_line = False  # whether a reply has been read already
         self._requests = self._replies = 0
         with self._printed.open("wb") as printed:
             # A session of its own, so that the whole group can be ended, and so that a Ctrl-C reaches the parent alone.
@@ -75,11 +76,6 @@ class Worker:
     def pid(self) -> int:
         """The process's number."""
         return self._process.pid
-
-    @property
-    def has_line(self) -> bool:
-        """Whether a reply has been read already."""
-        return b"\n" in self._unread
 
     def send(self, method: str, deadline: float, **parameters: object) -> Failure | None:
         """Send a request. A worker that does not read it until `deadline` (of `time.monotonic`) has timed out."""
@@ -111,17 +107,19 @@ class Worker:
         return reply.result
 
     def _line(self, deadline: float) -> bytes | Failure:
-        while b"\n" not in self._unread:
+        while not self.has_line:
             if len(self._unread) > LONGEST_LINE:
-                return self._garbage(self._unread, "a line has an end")
+                return self._garbage(bytes(self._unread[:60]), "a line has an end")
             if not ready([self.output], select.POLLIN, deadline):
                 return self._timed_out()
             arrived = os.read(self.output.fileno(), 1 << 16)
             if not arrived:
                 return self._death()
             self._unread += arrived
-        line, self._unread = self._unread.split(b"\n", 1)
-        return line
+            self.has_line = b"\n" in arrived
+        line, _, rest = self._unread.partition(b"\n")
+        self._unread, self.has_line = rest, b"\n" in rest
+        return bytes(line)
 
     def _garbage(self, line: bytes, expected: object) -> Failure:
         return Failure(

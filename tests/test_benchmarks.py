@@ -128,3 +128,11 @@ def test_costs_are_measured(cost: dict[str, Rows]) -> None:
     assert {row["dtype"] for row in alone} == {"float32", "float64"}
     assert all(row["seconds"] > 0 and row["in units of the three matrices"] > 0 for row in alone)
     assert 0 < small[0]["milliseconds"] < 1000
+
+
+def test_whole_commands_and_warm_checks_are_timed(tmp_path: Path) -> None:
+    whole, (warm,) = measured("commands", tmp_path).values()
+    assert [row["command"] for row in whole] == ["gradcheck run --k 3 --seed 0", "gradcheck --help"]
+    assert all(0 < row["its seconds"] < row["seconds"] * 2 for row in whole)
+    assert warm["checks"] == 20
+    assert warm["median, ms"] < 1000 * warm["first, seconds"] / 5

@@ -10,7 +10,7 @@ Formulas and constants carry their sources where they stand.
 from gradcheck.oracle.analysis import Analysis, Block, Output, analyse
 from gradcheck.oracle.enclosure import Enclosure
 from gradcheck.oracle.formats import Format
-from gradcheck.oracle.operations.base import RecordingError
+from gradcheck.oracle.operations.words import RecordingError
 from gradcheck.oracle.stages import Answer, Stage, stages
 from gradcheck.oracle.tape import Key, Tape, record
 

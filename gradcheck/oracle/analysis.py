@@ -12,7 +12,7 @@ from gradcheck.oracle.enclosure import Enclosure, Rows, bound_of, spread_of
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Shape
-from gradcheck.oracle.operations.rounding import total
+from gradcheck.oracle.operations.base import total
 from gradcheck.oracle.running_error import (
     Arithmetic,
     Quantity,

@@ -12,7 +12,7 @@ from gradcheck.oracle.enclosure import Rows, bound_of, spread_of
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array
-from gradcheck.oracle.operations.rounding import ROUNDING_DEVIATION, total
+from gradcheck.oracle.operations.base import ROUNDING_DEVIATION, total
 from gradcheck.oracle.running_error import Arithmetic, Quantity, Result, Walk, kink_of, row_blocks, whole
 from gradcheck.oracle.tape import Key, Tape
 

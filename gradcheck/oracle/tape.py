@@ -11,9 +11,9 @@ import numpy as np
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import VOCABULARY, Errors, Operation, Recorder, Shape, Term, Variable
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
-from gradcheck.oracle.operations.base import RecordingError, apply, constant, user_line
+from gradcheck.oracle.operations.base import apply, constant, total
 from gradcheck.oracle.operations.reductions import broadcast_to, sum_to
-from gradcheck.oracle.operations.rounding import total
+from gradcheck.oracle.operations.words import RecordingError, user_line
 
 Key = tuple[str, str | None]
 """What an output is: ("loss", None), or "value", "adjoint" or "gradient" with its name."""

@@ -62,6 +62,14 @@ def test_a_loss_that_cannot_be_recorded_is_refused_by_file_and_line(
     assert done.stdout == ""
 
 
+def test_nothing_is_built_for_a_request_that_is_wrong(gradcheck: Command, tmp_path: Path) -> None:
+    (tmp_path / "problem.py").write_text(LOSS.replace("LOSS", "ops.frobnicate(a)"))
+    done = gradcheck("run", "problem.py", "-b", "torch", XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "cache").exists()
+
+
 def test_a_gradient_of_an_unknown_name_is_said(gradcheck: Command, tmp_path: Path) -> None:
     (tmp_path / "problem.py").write_text(
         LOSS.replace("LOSS", "ops.sum(a * a)")

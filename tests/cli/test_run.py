@@ -112,7 +112,7 @@ def test_exit_codes(gradcheck: Command, words: tuple[str, ...], code: int) -> No
     [
         (("run", "--k", "x"), "--k x: expected a whole number from 1"),
         (("run", "--kk", "3"), "No such option '--kk'"),
-        (("run", "nope"), "problem 'nope': unknown: expected sigmoid_skip"),
+        (("run", "nope"), "problem 'nope': unknown: expected attention, batch_norm"),
         (("run", "-b", "nope"), "backend 'nope': unknown: expected one of manual, numpy, mxnet, torch"),
         (("run", "-b", "torch=2"), "backend 'torch=2': expected NAME, NAME==VERSION or NAME@/path/to/python"),
         (("run", "-b", "numpy", "-b", "numpy"), "backend 'numpy': named twice"),

@@ -27,7 +27,7 @@ from gradcheck.workers import Failure
 from tests.conformance.words import WORDS, Sample
 
 CASES = [
-    *(("uniform", 3), ("uniform", 33)),  # at 33 vectorised kernels have a body and a tail
+    *(("uniform", 1), ("uniform", 3), ("uniform", 33)),  # at 33 vectorised kernels have a body and a tail
     *(("saturated", 5), ("mixed", 5), ("cancelling", 6), ("tiny", 4), ("zeros", 4), ("subnormal", 4)),
 ]
 """Distributions and sizes."""
@@ -150,7 +150,8 @@ def complaints(crew, engine, written, sample, dtype, distribution, k) -> Iterato
         judgement = judge.judge(answer, truth, "rounding")
         if judgement.verdict is Verdict.DIFFERS:
             yield f"{judgement.evidence}: {judgement.reason} {judgement.first_wrong}"
-        if judgement.verdict is Verdict.UNDECIDED and distribution == "uniform" and dtype in ("float64", "float32"):
+        ordinary = distribution == "uniform" and dtype in ("float64", "float32") and k > 1  # of one entry much cancels
+        if judgement.verdict is Verdict.UNDECIDED and ordinary:
             yield f"undecided: {judgement.reason}"
 
 

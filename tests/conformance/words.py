@@ -1,4 +1,7 @@
-"""What each word is tried on: expressions of vectors a and b and matrices M and N, and the domain of their inputs."""
+"""What each word is tried on: expressions of vectors a and b and matrices M and N, and the domain of their inputs.
+
+No piece is empty: MXNet 1.9.1 leaves a gradient that is a sum of no terms uninitialised (2.1e-314 was seen).
+"""
 
 from __future__ import annotations
 
@@ -61,12 +64,12 @@ WORDS: dict[str, tuple[Sample, ...]] = {
     ">": (Sample("ops.where(a > 0.1, M, a)"), Sample("ops.where(0 > a, b, a)")),
     ">=": (Sample("ops.where(a >= b, M, a)"), Sample("ops.where(0.5 >= a, b, a)")),
     "[]": (
-        Sample("a[1:] * b[:-1]"),
+        Sample("a[k // 2 :] * b[: k - k // 2]"),
         Sample("M[:, 0] * a"),
-        Sample("M[1] * a"),
-        Sample("M[-1, 2] * a"),
+        Sample("M[-1] * a"),
+        Sample("M[0, -1] * a"),
         Sample("M[..., -1]"),
-        Sample("M[::2, 1::2] * a[1]"),
+        Sample("M[::2, k // 2 :: 2] * a[0]"),
     ),
     "watch": (Sample("ops.watch('first', a * b) * ops.watch('second', b)"), Sample("ops.watch('exact', a) + a")),
 }  # fmt: skip

@@ -47,6 +47,8 @@ OPERATIONS = {
     "mean": lambda ops, a, b, M: ops.mean(M, axis=(0, 1), keepdims=True) * M,
     "max": lambda ops, a, b, M: ops.max(M * a, axis=1) * b,
     "max of all": lambda ops, a, b, M: ops.max(M),
+    "softmax of one": lambda ops, a, b, M: ops.softmax(M[:, :1]) * M,
+    "logsumexp of one": lambda ops, a, b, M: ops.logsumexp(M[:1], axis=0) * a,
     "softplus": lambda ops, a, b, M: ops.softplus(a),
     "softmax": lambda ops, a, b, M: ops.softmax(a) * b,
     "softmax of columns": lambda ops, a, b, M: ops.softmax(M, axis=0) * a,

@@ -4,8 +4,8 @@ A new operation is one declaration in one of these files, and nothing else.
 """
 
 from gradcheck.oracle.operations import arithmetic, branches, exponentials, movements, products, reductions, smooth
-from gradcheck.oracle.operations.base import OPERATORS, VOCABULARY, Operation, Recorder, Term, Variable, Word
-from gradcheck.oracle.operations.rounding import Array, Errors, Shape
+from gradcheck.oracle.operations.base import Array, Errors, Operation, Recorder, Shape, Term, Variable
+from gradcheck.oracle.operations.words import OPERATORS, VOCABULARY, Word
 
 __all__ = [
     "OPERATORS",

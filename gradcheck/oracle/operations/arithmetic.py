@@ -7,8 +7,20 @@ from functools import reduce
 import numpy as np
 
 from gradcheck.oracle.formats import WIDENING, Format
-from gradcheck.oracle.operations.base import Operand, Operation, Term, Variable, apply, operator
-from gradcheck.oracle.operations.rounding import Array, Errors, rounded, rounding_variance, square, total
+from gradcheck.oracle.operations.base import (
+    Array,
+    Errors,
+    Operand,
+    Operation,
+    Term,
+    Variable,
+    apply,
+    rounded,
+    rounding_variance,
+    square,
+    total,
+)
+from gradcheck.oracle.operations.words import operator
 
 
 def _sum_size(result: Term, terms: tuple[Term, ...]) -> Array:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import functools
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcheck.oracle.formats import Format
-from gradcheck.oracle.operations.rounding import Array, Errors, Shape, rounded, rounding_variance
+from gradcheck.oracle.operations.words import OPERATORS, VOCABULARY
+
+Shape = tuple[int, ...]
+Array = NDArray[Any]
+Errors = Array | None
+"""Absolute errors or variances, entry by entry; None where an array is exact, so that no work is done on zeros."""
+
+ROUNDING_DEVIATION = 0.6
+"""Standard deviation of one rounding error, in units of u·|result|.
+
+A relative error uniform in ±u has 1/√3 = 0.58 (its independence: Higham and Mary 2019, "A new approach to probabilistic
+rounding error analysis").
+"""
 
 DOUBT = 32.0
 """The multiple of s beyond which an error counts as evidence: a branch decided by less than that is open."""
@@ -202,85 +211,6 @@ class Variable:
 
 Operand = Variable | float
 
-Function = Callable[..., Variable]
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """One word of the vocabulary, or one operator.
-
-    Attributes:
-        name: as a problem spells it.
-        function: records it; errors name the user's line.
-        worst: the largest rounding error of a correct backend, in words.
-        typical: the number of roundings that its typical error is worth, in words.
-    """
-
-    name: str
-    function: Function
-    worst: str
-    typical: str
-
-    def __call__(self, *arguments: Any, **options: Any) -> Variable:
-        """Record it."""
-        return self.function(*arguments, **options)
-
-
-VOCABULARY: dict[str, Word] = {}
-"""What a problem finds under ``ops``; filled by ``word``."""
-
-OPERATORS: dict[str, Word] = {}
-"""What stands between a problem's values; filled by ``operator``."""
-
-
-def word(worst: str, typical: str) -> Callable[[Function], Function]:
-    """Put a function into the vocabulary under its name, less a trailing underscore; see ``Word``."""
-
-    def enter(function: Function) -> Function:
-        name = function.__name__.rstrip("_")
-        located = _located(f"ops.{name}", function)
-        VOCABULARY[name] = Word(name, located, worst, typical)
-        return located
-
-    return enter
-
-
-def operator(symbol: str, worst: str, typical: str) -> Callable[[Function], Function]:
-    """Give a function to an operator of the problem's values; see ``Word``."""
-
-    def enter(function: Function) -> Function:
-        located = _located(f"operator {symbol}", function)
-        OPERATORS[symbol] = Word(symbol, located, worst, typical)
-        return located
-
-    return enter
-
-
-def _located(name: str, function: Function) -> Function:
-    @functools.wraps(function)
-    def located(*arguments: Any, **options: Any) -> Variable:
-        try:
-            return function(*arguments, **options)
-        except RecordingError:
-            raise
-        except (TypeError, ValueError, IndexError) as error:
-            raise RecordingError(f"{user_line()}: {name}: {error}") from error
-
-    return located
-
-
-class RecordingError(ValueError):
-    """The loss cannot be recorded; the message begins with the file and line of the user's code that is at fault."""
-
-
-def user_line() -> str:
-    """``file:line`` of the innermost caller outside this package."""
-    here = f"{Path(__file__).parents[1]}/"
-    frame: FrameType | None = sys._getframe()
-    while frame is not None and frame.f_code.co_filename.startswith(here):
-        frame = frame.f_back
-    return "?" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
-
 
 def apply(operation: Operation, *operands: Operand) -> Variable:
     """Record one operation on variables of one recording and real numbers.
@@ -354,3 +284,40 @@ def structural(
         ball=ball,
         moves=True,
     )
+
+
+def total(*errors: Errors) -> Errors:
+    """The sum of those that are not exact."""
+    result: Errors = None
+    for error in errors:
+        if error is not None:
+            result = error if result is None else result + error
+    return result
+
+
+def rounded(format: Format, size: Array, propagated: Errors, roundings: int = 1) -> Array:
+    """The error of a result with its own roundings, E + θ(n, u)·(|v|+E) + nt (Higham 2002, sections 2.2 and 3.1)."""
+    relative = format.sum_error(roundings)
+    local = relative * size + roundings * format.underflow
+    return local if propagated is None else local + (1 + relative) * propagated
+
+
+def rounding_variance(format: Format, size: Array, roundings: float = 1.0) -> Array:
+    """The variance of a result's own rounding, (0.6·n·u·v)² + λ²."""
+    return np.square((ROUNDING_DEVIATION * roundings * format.roundoff) * size) + format.variance_floor
+
+
+def summing_variance(terms: int) -> tuple[float, float]:
+    """What the rounding of partial sums adds to a variance: (0.6u)²·(first·Σv² + second·(Σv)²).
+
+    The error of a sum is Σ δₖSₖ over its partial sums (Higham 2002, section 4.2). In random order Sₖ has mean k·Σv/n
+    and a variance below k·Σv²/n; Σk² is about n³/3 and Σk n²/2. Engines that sum in blocks stay below.
+    """
+    return terms / 2, terms / 3
+
+
+def square(size: Array) -> Array:
+    """Squares that do not underflow: a variance that is too large costs power and raises no alarm."""
+    squares = np.asarray(size * size)
+    squares += 2.0**-1022
+    return squares

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from gradcheck.oracle.formats import WIDENING, Format
-from gradcheck.oracle.operations.base import DOUBT, Operand, Operation, Term, Variable, apply, operator, word
+from gradcheck.oracle.operations.base import DOUBT, Array, Errors, Operand, Operation, Term, Variable, apply
 from gradcheck.oracle.operations.reductions import Axes, normalise_axes, reduced_shape, spread_over
-from gradcheck.oracle.operations.rounding import Array, Errors
+from gradcheck.oracle.operations.words import operator, word
 
 Rule = Callable[..., Errors]
 

@@ -10,26 +10,37 @@ functions", IMA Journal of Numerical Analysis 41, 2021, sections 3 and 4.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from gradcheck.oracle.formats import SMALLEST, WIDENING, Format
 from gradcheck.oracle.operations.arithmetic import ANY
-from gradcheck.oracle.operations.base import VOCABULARY, Operation, Term, Variable, apply, word
-from gradcheck.oracle.operations.reductions import Axes, normalise_axes, reduced_shape, spread_over, sum_
-from gradcheck.oracle.operations.rounding import (
+from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
     Array,
     Errors,
+    Operation,
     Shape,
+    Term,
+    Variable,
+    apply,
     rounded,
     square,
     summing_variance,
 )
+from gradcheck.oracle.operations.reductions import Axes, normalise_axes, reduced_shape, reshape, spread_over, sum_
 from gradcheck.oracle.operations.smooth import ACCURACY, DEVIATION
+from gradcheck.oracle.operations.words import VOCABULARY, word
 
 LARGEST_EXPONENT = 700.0
 """e to it, squared, is still far from float64's largest number times its smallest: bounds stay finite below it."""
+
+FARTHEST = 1e150
+"""A distance whose square is still finite."""
+
+FLUSHED = 2
+"""Exponentials below so many λ may come out as zero: oneDNN builds 2ⁿ from 2ⁿ⁻¹, which is subnormal at λ."""
 
 _MIDDLE = np.frompyfunc(lambda ball: ball.mid(), 1, 1)
 _EXP_BALL = np.frompyfunc(lambda ball: ball.exp(), 1, 1)
@@ -58,8 +69,8 @@ class Along:
         return np.asarray(np.max(a, axis=self.axes, keepdims=True, initial=-np.inf))
 
     def distance(self, a: Term) -> Array:
-        """d in float64, never so far that 0·d is no number."""
-        return np.maximum((a.native - self.largest(a.native)).astype(np.float64), -1e300)
+        """d in float64, cut off where e^d is zero in any format."""
+        return np.maximum((a.native - self.largest(a.native)).astype(np.float64), -FARTHEST)
 
     def shares(self, a: Term) -> Array:
         """The shares p."""
@@ -75,7 +86,7 @@ class Along:
 
     def sum_error(self, format: Format) -> float:
         """The relative error of S, exponentials that are flushed to zero included."""
-        own = format.sum_error(self.terms) + self.terms * (format.underflow + format.normal)
+        own = format.sum_error(self.terms) + self.terms * (format.underflow + FLUSHED * format.normal)
         return own + ACCURACY["exp"] * format.function_roundoff + 2 * format.roundoff * self.entropy
 
     def sum_variance(self, shares: Array, distance: Array) -> Array:
@@ -92,70 +103,90 @@ def _shifted(a: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
     return middles, np.asarray(_EXP_BALL(a - middles), dtype=object)
 
 
-def _log_sum_exp(axes: tuple[int, ...], keepdims: bool) -> Operation:
-    def reduced(a: Array) -> Array:
-        return np.asarray(a if keepdims else np.squeeze(a, axes))
+@dataclass(frozen=True)
+class LogSumExp:
+    """log Σeᵃ over some axes."""
 
-    def value(a: Array) -> Array:
-        largest = np.max(a, axis=axes, keepdims=True)
-        return reduced(largest + np.log(np.sum(np.exp(a - largest), axis=axes, keepdims=True)))
+    axes: tuple[int, ...]
+    keepdims: bool
 
-    def ball(a: Array) -> Array:
-        largest, exponentials = _shifted(a, axes)
-        return reduced(largest + _LOG_BALL(np.sum(exponentials, axis=axes, keepdims=True)))
+    def reduced(self, a: Array) -> Array:
+        """Without the unit axes, unless they are to be kept."""
+        return np.asarray(a if self.keepdims else np.squeeze(a, self.axes))
 
-    def worst(format: Format, result: Term, a: Term) -> Errors:
+    def shape(self, shape: Shape) -> Shape:
+        """The shape of the result."""
+        return reduced_shape(shape, self.axes, self.keepdims)
+
+    def value(self, a: Array) -> Array:
+        """Max a + log Σe^d."""
+        largest = np.max(a, axis=self.axes, keepdims=True)
+        return self.reduced(largest + np.log(np.sum(np.exp(a - largest), axis=self.axes, keepdims=True)))
+
+    def ball(self, a: Array) -> Array:
+        """The same in Arb balls."""
+        largest, exponentials = _shifted(a, self.axes)
+        return self.reduced(largest + _LOG_BALL(np.sum(exponentials, axis=self.axes, keepdims=True)))
+
+    def worst(self, format: Format, result: Term, a: Term) -> Errors:
         """Log Σp·e^E, S's relative error, c_log·u·log n, and the rounding of the last sum."""
-        along = Along(axes, a.native.shape)
+        along = Along(self.axes, a.native.shape)
         summed = along.sum_error(format) + ACCURACY["log"] * format.function_roundoff * along.entropy
         error = np.asarray(summed)
         if a.error is not None:
-            error = error + reduced(along.moved(along.shares(a), a.error))
+            error = error + self.reduced(along.moved(along.shares(a), a.error))
         return rounded(format, result.size, error)
 
-    def variance(format: Format, result: Term, a: Term) -> Errors:
+    def variance(self, format: Format, result: Term, a: Term) -> Errors:
         """Σp²s², and (0.6u)² times v², (n_log·log n)² and S's variance."""
-        along = Along(axes, a.native.shape)
+        along = Along(self.axes, a.native.shape)
         shares = along.shares(a)
-        summed = reduced(along.sum_variance(shares, along.distance(a)))
+        summed = self.reduced(along.sum_variance(shares, along.distance(a)))
         own = square(result.size) + (DEVIATION["log"] * along.entropy) ** 2 + summed
         local = (ROUNDING_DEVIATION * format.roundoff) ** 2 * own + along.terms * format.variance_floor
-        return local if a.error is None else local + reduced(along.sum(square(shares) * a.error))
+        return local if a.error is None else local + self.reduced(along.sum(square(shares) * a.error))
 
-    def partial_sums(a: Term) -> Array:
+    def partial_sums(self, a: Term) -> Array:
         """The result is below the largest entry plus log n, and S below n."""
-        along = Along(axes, a.native.shape)
-        return np.maximum(reduced(along.largest(np.abs(a.reach))) + along.entropy, along.terms)
+        along = Along(self.axes, a.native.shape)
+        return np.maximum(self.reduced(along.largest(a.reach)) + along.entropy, along.terms)
 
-    def gradients(g: Variable, v: Variable, a: Variable) -> tuple[Variable]:
+    def gradients(self, g: Variable, v: Variable, a: Variable) -> tuple[Variable]:
         """The share p as exp(a − v), PyTorch's form; v's error covers the other, e^d/S."""
-        share = VOCABULARY["exp"](a - spread_over(v, a.shape, axes))
-        return (spread_over(g, a.shape, axes) * share,)
+        share = VOCABULARY["exp"](a - spread_over(v, a.shape, self.axes))
+        return (spread_over(g, a.shape, self.axes) * share,)
 
-    return Operation(
-        "logsumexp",
-        value,
-        gradients,
-        worst,
-        variance,
-        shape=lambda shape: reduced_shape(shape, axes, keepdims),
-        ball=ball,
-        partial_sums=partial_sums,
-    )
+    def operation(self) -> Operation:
+        """The row of the table."""
+        return Operation(
+            "logsumexp",
+            self.value,
+            self.gradients,
+            self.worst,
+            self.variance,
+            shape=self.shape,
+            ball=self.ball,
+            partial_sums=self.partial_sums,
+        )
 
 
-def _softmax(axis: int) -> Operation:
-    axes = (axis,)
+@dataclass(frozen=True)
+class Softmax:
+    """The shares p of eᵃ along an axis."""
 
-    def value(a: Array) -> Array:
-        exponentials = np.exp(a - np.max(a, axis=axis, keepdims=True))
-        return np.asarray(exponentials / np.sum(exponentials, axis=axis, keepdims=True))
+    axis: int
 
-    def ball(a: Array) -> Array:
-        exponentials = _shifted(a, axes)[1]
-        return np.asarray(exponentials / np.sum(exponentials, axis=axis, keepdims=True))
+    def value(self, a: Array) -> Array:
+        """e^d/Σe^d."""
+        exponentials = np.exp(a - np.max(a, axis=self.axis, keepdims=True))
+        return np.asarray(exponentials / np.sum(exponentials, axis=self.axis, keepdims=True))
 
-    def moved(along: Along, p: Array, errors: Array) -> Array:
+    def ball(self, a: Array) -> Array:
+        """The same in Arb balls."""
+        exponentials = _shifted(a, (self.axis,))[1]
+        return np.asarray(exponentials / np.sum(exponentials, axis=self.axis, keepdims=True))
+
+    def moved(self, along: Along, p: Array, errors: Array) -> Array:
         """How far p moves with its operands, p·(e^c − 1) for a change c of log p; 1 at the most.
 
         Also p(1−p)·(e^c − 1) for a change c of log(p/(1−p)), which is narrower for a p near 1. Of 1−p float64 knows no
@@ -169,26 +200,26 @@ def _softmax(axis: int) -> Operation:
         bound = (p + SMALLEST) * np.minimum(first, (1 - p + 2.0**-52) * second)
         return np.where(along.largest(reach) < LARGEST_EXPONENT / 2, np.minimum(bound, 1.0), 1.0)
 
-    def worst(format: Format, result: Term, a: Term) -> Errors:
+    def worst(self, format: Format, result: Term, a: Term) -> Errors:
         """What p moves, and its own relative error: u·|d|, c_exp·u, S's, two roundings of a quotient.
 
         The form exp(d − log S) adds the errors of log S and of a difference.
         """
-        along = Along(axes, a.native.shape)
+        along = Along((self.axis,), a.native.shape)
         distance = np.abs(along.distance(a))
         p = result.size
         propagated = np.zeros(())
         if a.error is not None:
-            propagated = moved(along, p, a.error)
+            propagated = self.moved(along, p, a.error)
             distance = distance + a.error + along.largest(np.broadcast_to(a.error, p.shape))
         functions = (ACCURACY["exp"] + ACCURACY["log"] * along.entropy) * format.function_roundoff
         roundings = format.roundoff * (distance + 2 + along.entropy)
         relative = np.expm1(np.minimum(along.sum_error(format) + functions + roundings, LARGEST_EXPONENT))
-        return np.asarray(propagated + relative * (p + propagated) + format.normal + 2 * format.underflow)
+        return np.asarray(propagated + relative * (p + propagated) + FLUSHED * format.normal + 2 * format.underflow)
 
-    def variance(format: Format, result: Term, a: Term) -> Errors:
+    def variance(self, format: Format, result: Term, a: Term) -> Errors:
         """p²((1−2p)s² + Σp²s²), and (0.6u·p)² times d², exp's, S's and a quotient's; p moves by e^error."""
-        along = Along(axes, a.native.shape)
+        along = Along((self.axis,), a.native.shape)
         distance, p = along.distance(a), result.size
         own = square(distance) + DEVIATION["exp"] ** 2 + 2 + along.sum_variance(p, distance)
         local = (ROUNDING_DEVIATION * format.roundoff) ** 2 * square(p) * own + format.variance_floor
@@ -198,12 +229,45 @@ def _softmax(axis: int) -> Operation:
         change = square(p) * np.maximum((1 - 2 * p) * grown + along.sum(square(p) * grown), 0.0)
         return np.asarray(local + np.minimum(change, 1.0))
 
-    def gradients(g: Variable, v: Variable, _a: Variable) -> tuple[Variable]:
-        """(g − Σgv)·v as PyTorch has it, or gv − v·Σgv as JAX and autodiff of the formula do."""
-        weighted = sum_(g * v, axis, keepdims=True)
+    def gradients(self, g: Variable, v: Variable, _a: Variable) -> tuple[Variable]:
+        """(g − Σgv)·v as PyTorch has it, or gv − v·Σgv as autodiff of the formula does."""
+        weighted = sum_(g * v, self.axis, keepdims=True)
         return (apply(ANY, (g - weighted) * v, g * v - v * weighted),)
 
-    return Operation("softmax", value, gradients, worst, variance, shape=lambda shape: shape, ball=ball)
+    def operation(self) -> Operation:
+        """The row of the table."""
+        return Operation(
+            "softmax",
+            self.value,
+            self.gradients,
+            self.worst,
+            self.variance,
+            shape=lambda shape: shape,
+            ball=self.ball,
+        )
+
+
+def _one_error(_format: Format, _result: Term, a: Term) -> Errors:
+    """None, but where the operand may be no number."""
+    return None if a.error is None else np.where(np.isfinite(a.error), 0.0, np.inf)
+
+
+def _one_ball(a: Array) -> Array:
+    from flint import arb
+
+    return np.full(a.shape, arb(1), dtype=object)
+
+
+ONE = Operation(
+    "softmax",
+    lambda a: np.ones(a.shape, a.dtype),
+    lambda _g, _v, _a: (None,),
+    _one_error,
+    _one_error,
+    shape=lambda shape: shape,
+    ball=_one_ball,
+)
+"""The share of a single entry, e⁰/e⁰, of which every form is exact, and so is its gradient g − g."""
 
 
 def _lognormal(variance: Array) -> Array:
@@ -215,10 +279,14 @@ def _lognormal(variance: Array) -> Array:
 @word(worst="(θ(n, u) + (6 + 10 log n) u) + u·|v|", typical="√(v² + (1.5 log n)² + n/2)")
 def logsumexp(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
     """The logarithm of the sum of eᵃ over an axis, several, or all."""
-    return apply(_log_sum_exp(normalise_axes(axis, a.ndim), keepdims), a)
+    axes = normalise_axes(axis, a.ndim)
+    if math.prod(a.shape[each] for each in axes) == 1:
+        return reshape(a, reduced_shape(a.shape, axes, keepdims))  # a + log e⁰, exactly
+    return apply(LogSumExp(axes, keepdims).operation(), a)
 
 
-@word(worst="θ(n, u) + (14 + 11 log n + |a − max a|) u, + λ", typical="√((a − max a)² + n/2 + 7)")
+@word(worst="θ(n, u) + (14 + 11 log n + |a − max a|) u, + 2 λ", typical="√((a − max a)² + n/2 + 7)")
 def softmax(a: Variable, axis: int = -1) -> Variable:
     """The shares of eᵃ in their sum over an axis."""
-    return apply(_softmax(*normalise_axes(axis, a.ndim)), a)
+    (along,) = normalise_axes(axis, a.ndim)
+    return apply(ONE if a.shape[along] == 1 else Softmax(along).operation(), a)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.oracle.operations.base import Operation, Variable, apply, operator, structural, word
+from gradcheck.oracle.operations.base import Array, Operation, Shape, Variable, apply, structural
 from gradcheck.oracle.operations.reductions import normalise_axes
-from gradcheck.oracle.operations.rounding import Array, Shape
+from gradcheck.oracle.operations.words import operator, word
 
 Piece = int | slice | EllipsisType
 Index = Piece | tuple[Piece, ...]

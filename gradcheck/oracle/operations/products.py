@@ -10,9 +10,21 @@ import numpy as np
 
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations.arithmetic import ANY
-from gradcheck.oracle.operations.base import Operand, Operation, Term, Variable, apply, operator, structural, word
+from gradcheck.oracle.operations.base import (
+    ROUNDING_DEVIATION,
+    Array,
+    Operand,
+    Operation,
+    Shape,
+    Term,
+    Variable,
+    apply,
+    square,
+    structural,
+    summing_variance,
+)
 from gradcheck.oracle.operations.reductions import sum_
-from gradcheck.oracle.operations.rounding import ROUNDING_DEVIATION, Array, Shape, square, summing_variance
+from gradcheck.oracle.operations.words import operator, word
 
 Pairs = list[tuple[Array, Array]]
 """Non-negative factors (left, right) of products that are to be summed."""

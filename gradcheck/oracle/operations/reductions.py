@@ -7,8 +7,20 @@ import math
 import numpy as np
 
 from gradcheck.oracle.formats import Format
-from gradcheck.oracle.operations.base import Operation, Term, Variable, apply, structural, word
-from gradcheck.oracle.operations.rounding import ROUNDING_DEVIATION, Array, Errors, Shape, square, summing_variance
+from gradcheck.oracle.operations.base import (
+    ROUNDING_DEVIATION,
+    Array,
+    Errors,
+    Operation,
+    Shape,
+    Term,
+    Variable,
+    apply,
+    square,
+    structural,
+    summing_variance,
+)
+from gradcheck.oracle.operations.words import word
 
 Axes = int | tuple[int, ...] | None
 

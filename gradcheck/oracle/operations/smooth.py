@@ -15,8 +15,19 @@ from typing import Any
 import numpy as np
 
 from gradcheck.oracle.formats import WIDENING, Format
-from gradcheck.oracle.operations.base import VOCABULARY, Operand, Operation, Term, Variable, apply, operator, word
-from gradcheck.oracle.operations.rounding import ROUNDING_DEVIATION, Array, Errors, rounding_variance, square
+from gradcheck.oracle.operations.base import (
+    ROUNDING_DEVIATION,
+    Array,
+    Errors,
+    Operand,
+    Operation,
+    Term,
+    Variable,
+    apply,
+    rounding_variance,
+    square,
+)
+from gradcheck.oracle.operations.words import VOCABULARY, operator, word
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,60 @@
+"""What whole commands and warm checks take: beside importing torch, and by the second."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from benchmarks.common import Cell, Table, command, lineup
+from benchmarks.cost import REPEATS, median, timed
+from gradcheck.sessions import Session
+
+WARM_BACKENDS = ("manual", "numpy", "torch")
+
+
+def commands(small: bool) -> list[Table]:
+    """Seconds of whole commands, and warm checks a second."""
+    return [whole(), warm(20 if small else 300)]
+
+
+def whole() -> Table:
+    """The main job beside importing torch in torch's environment, and help beside importing click, in turn."""
+    torch = lineup(("torch", "mxnet")).places["torch"].python  # both environments are built now
+    main_job = median_of([sys.executable, "-m", "gradcheck", "run", "--k", "3", "--seed", "0"])
+    import_torch = median_of([str(torch), "-c", "import torch"])
+    asking_help = median_of([sys.executable, "-m", "gradcheck", "--help"])
+    import_click = median_of([sys.executable, "-c", "import click"])
+    return Table(
+        f"Whole commands (medians of {REPEATS})",
+        [
+            {"command": "gradcheck run --k 3 --seed 0", "seconds": main_job, "beside": "import torch",
+             "its seconds": import_torch, "ratio": main_job / import_torch},
+            {"command": "gradcheck --help", "seconds": asking_help, "beside": "import click",
+             "its seconds": import_click, "ratio": asking_help / import_click},
+        ],
+    )  # fmt: skip
+
+
+def median_of(words: Sequence[str]) -> float:
+    """The median of a command's seconds."""
+
+    def run() -> None:
+        subprocess.run(words, stdout=subprocess.DEVNULL, check=True)
+
+    run()  # files come into the system's cache
+    return median(run)
+
+
+def warm(checks: int) -> Table:
+    """Checks of `sigmoid_skip` at K = 3 in one session, the first of which starts the workers."""
+    with Session() as session:
+        first = timed(lambda: session.check("sigmoid_skip", backends=WARM_BACKENDS).assert_agrees())
+        seeds = iter(range(1, checks + 1))
+        middle = median(lambda: session.check("sigmoid_skip", seed=next(seeds), backends=WARM_BACKENDS), checks)
+    row: dict[str, Cell] = {"backends": ", ".join(WARM_BACKENDS), "checks": checks, "first, seconds": first}
+    return Table("Checks in one session at K = 3", [row | {"median, ms": 1000 * middle, "a second": 1 / middle}])
+
+
+if __name__ == "__main__":
+    command(commands)()
