@@ -1,0 +1,27 @@
+"""The package's metadata: what is installed together can be."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+
+
+def numpy_of(requirements: list[str]) -> Requirement:
+    (found,) = (each for each in map(Requirement, requirements) if each.name == "numpy")
+    return found
+
+
+def test_the_mxnet_extra_can_be_installed_beside_the_package() -> None:
+    base, extra = numpy_of(PROJECT["dependencies"]), numpy_of(PROJECT["optional-dependencies"]["mxnet"])
+    assert "1.23.5" in base.specifier
+    assert "1.23.5" in extra.specifier
+    assert "1.24" not in extra.specifier, "MXNet 1.9.1 reads np.bool"
+
+
+def test_the_base_installs_no_framework() -> None:
+    names = {Requirement(each).name for each in PROJECT["dependencies"]}
+    assert not names & {"torch", "mxnet", "jax", "tensorflow"}
