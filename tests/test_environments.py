@@ -225,7 +225,7 @@ def test_the_cpu_build_is_preferred_and_the_registrys_is_the_fallback(
     for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_FIND_LINKS"):
         monkeypatch.delenv(name, raising=False)
     small = engine(tmp_path)
-    options = {sys.platform: ("--index", "http://127.0.0.1:9/simple")}  # nothing answers there
+    options = {sys.platform: ("--index", "http://127.0.0.1:9/nowhere")}  # nothing answers there
     preferring = catalogue.Engine(**{**vars(small), "install_options": options})
     built, told = build(preferring)
     assert isinstance(built, Environment)
