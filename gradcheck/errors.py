@@ -1,8 +1,9 @@
 """The exceptions that gradcheck raises.
 
     GradcheckError
-    ├── RequestError          what was asked for is wrong; nothing was run (exit code 2)
-    │   └── ProblemError      the problem's file is wrong
+    └── RequestError          what was asked for is wrong; nothing was run (exit code 2)
+        └── ProblemError      the problem's file is wrong
+    BaseException
     └── Interrupted           SIGTERM or Ctrl-C; the workers are gone (exit code 130)
 
 What goes wrong inside a backend is no exception: it is that backend's verdict (see `gradcheck.results.Verdict`).
@@ -21,5 +22,5 @@ class ProblemError(RequestError):
     """A problem's file is missing, cannot be loaded, or does not hold what a problem needs."""
 
 
-class Interrupted(GradcheckError):
-    """The run was told to stop by a signal."""
+class Interrupted(BaseException):
+    """The run was told to stop by a signal; no `except Exception` in a user's file may swallow that."""

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from gradcheck import runner, settings
+from gradcheck.errors import RequestError
 from gradcheck.problems import _functions
 from gradcheck.results import Report
 
@@ -115,4 +116,9 @@ def named(problem: str | os.PathLike[str] | Callable[..., Any], **parts: Any) ->
     """What the settings call a problem: its name or the path of its file, which is written if it is a function."""
     if callable(problem):
         return str(_functions.write(problem, parts.get("inputs"), parts.get("wrt"), parts.get("gradients")))
+    for part, value in parts.items():
+        if value is not None:
+            raise RequestError(
+                f"{part}={value!r}: expected only where the problem is a function: {problem} says it itself"
+            )
     return str(Path(problem)) if isinstance(problem, os.PathLike) else problem

@@ -39,7 +39,7 @@ ALLOWED = {
     },
     "reports": {"errors", "results"},
     "cli": {"", "environments", "errors", "problems", "reports", "results", "runner", "settings", "verification"},
-    "sessions": {"problems", "results", "runner", "settings"},
+    "sessions": {"errors", "problems", "results", "runner", "settings"},
     "pytest_plugin": {"results", "sessions"},
     "": {"errors", "problems", "results", "sessions"},
     "__main__": {"cli"},

@@ -34,6 +34,7 @@ def test_wrt_left_out_means_every_input(tmp_path: Path) -> None:
         ("import no_such_module\n", "ModuleNotFoundError while loading: No module named 'no_such_module'"),
         (GOOD + "wrt = ('b',)\n", "wrt names 'b': expected some of a"),
         (GOOD + "wrt = ()\n", "wrt is empty"),
+        (GOOD + "wrt = 'a'\n", r"wrt is 'a': expected a tuple of names, such as \('a',\)"),
         (GOOD + "gradients = {'mine': 3}\n", "gradients is"),
         ("def inputs(k): return {'a': (k / 2,)}\ndef loss(ops, a): pass\n", r"inputs\(1\)\['a'\] is \(0.5,\)"),
         ("def inputs(k): return {}\ndef loss(ops): pass\n", r"inputs\(1\) is empty"),

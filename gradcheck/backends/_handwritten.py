@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._engine import Answer, Engine
@@ -33,7 +33,12 @@ class HandWritten(Engine):
 
     def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         function = problem.gradients[self.gradient]
-        loss, derivatives, *values = function(**inputs)
+        returned = function(**inputs)
+        if not (isinstance(returned, tuple) and len(returned) in (2, 3) and isinstance(returned[1], Mapping)):
+            raise TypeError(
+                f"returned {type(returned).__name__}: expected (loss, gradients) or (loss, gradients, values)"
+            )
+        loss, derivatives, *values = returned
         arrays = {name: self.numpy.asarray(array) for name, array in derivatives.items()}
         return Answer(
             loss=self.numpy.asarray(loss),

@@ -68,6 +68,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except RequestError as error:
         _say(str(error))
         code = WRONG_REQUEST
+    except MemoryError as error:
+        _say(f"{error}: expected a size for which there is memory")
+        code = WRONG_REQUEST
     except (Interrupted, click.Abort):
         _say("interrupted")
         code = INTERRUPTED

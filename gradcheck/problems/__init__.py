@@ -116,6 +116,8 @@ def _problem(name: str, path: Path, module: ModuleType) -> Problem:
     wrt = tuple(getattr(module, "wrt", shapes))
     gradients = getattr(module, "gradients", {})
     sample = getattr(module, "sample", None)
+    if isinstance(getattr(module, "wrt", ()), str):
+        raise ProblemError(f"{path}: wrt is {module.wrt!r}: expected a tuple of names, such as ({module.wrt!r},)")
     for unknown in set(wrt) - set(shapes):
         raise ProblemError(f"{path}: wrt names {unknown!r}: expected some of {', '.join(shapes)}")
     if not wrt:
