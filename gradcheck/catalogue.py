@@ -69,8 +69,8 @@ def parse(text: str) -> Spec:
 
 
 def engines() -> dict[str, Path]:
-    """Every engine's file by its name: ours, then those of installed distributions."""
-    found = {path.stem: path for path in sorted(FOLDER.glob("[!_]*.py"))}
+    """Every engine's file by its name: ours, `jax-eager` in `jax_eager.py`, then those of installed distributions."""
+    found = {path.stem.replace("_", "-"): path for path in sorted(FOLDER.glob("[!_]*.py"))}
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         spec = importlib.util.find_spec(entry.value)
         if spec is not None and spec.origin is not None:
@@ -81,8 +81,8 @@ def engines() -> dict[str, Path]:
 @functools.cache
 def engine(name: str) -> Engine | None:
     """An engine's constants, or None where there is no such engine."""
-    path: Path | None = FOLDER / f"{name}.py"  # ours need no look at installed distributions, which costs 30 ms
-    if name.startswith("_") or path is None or not path.is_file():
+    path: Path | None = FOLDER / f"{name.replace('-', '_')}.py"  # ours need no look at distributions, which costs 30 ms
+    if "_" in name or path is None or not path.is_file():
         path = engines().get(name)
     return None if path is None else read_engine(name, path)
 

@@ -111,7 +111,7 @@ def mark_path(engine: Engine, version: str | None) -> Path:
     """The mark of the managed environment with an engine's requirements, built or not."""
     identity = repr((engine.packages(version), engine.python, sys.platform, platform.machine()))
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
-    return cache_folder() / f"{engine.name}-{version or engine.release}-{digest}.json"
+    return cache_folder() / f"{engine.distribution}-{version or engine.release}-{digest}.json"
 
 
 def read_mark(path: Path) -> Mark | None:

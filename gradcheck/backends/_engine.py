@@ -34,12 +34,12 @@ class Operations:
 
     Args:
         primitives: name of an operation -> the framework's own function.
-        zeros_like: makes a differentiable leaf of zeros from a value.
+        offset: (name, value) -> a differentiable leaf of zeros with the value's shape.
     """
 
-    def __init__(self, primitives: Mapping[str, Callable[..., Any]], zeros_like: Callable[[Any], Any]) -> None:
+    def __init__(self, primitives: Mapping[str, Callable[..., Any]], offset: Callable[[str, Any], Any]) -> None:
         self._primitives = primitives
-        self._zeros_like = zeros_like
+        self._offset = offset
         self.values: dict[str, Any] = {}
         self.offsets: dict[str, Any] = {}
 
@@ -55,7 +55,7 @@ class Operations:
 
         Frameworks differ in how, and whether, they keep gradients of intermediates; all have gradients of leaves.
         """
-        self.offsets[name] = self._zeros_like(value)
+        self.offsets[name] = self._offset(name, value)
         self.values[name] = value + self.offsets[name]
         return self.values[name]
 

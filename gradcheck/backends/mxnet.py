@@ -77,7 +77,7 @@ class MXNet(Engine):
         leaves = {name: self.mxnet.np.array(array, dtype=dtype) for name, array in inputs.items()}
         for name in wrt:
             leaves[name].attach_grad()
-        ops = Operations(primitives(self.mxnet, dtype), self._zeros_like)
+        ops = Operations(primitives(self.mxnet, dtype), lambda _, value: self._zeros_like(value))
         with self.mxnet.autograd.record():
             loss = problem.loss(ops, **leaves)
             loss = loss + self._zeros_like(loss)  # so that it has a gradient even behind stop_gradient

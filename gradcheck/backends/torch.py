@@ -82,7 +82,7 @@ class Torch(Engine):
             name: torch.tensor(array).to(getattr(torch, dtype)).requires_grad_(name in wrt)
             for name, array in inputs.items()
         }
-        ops = Operations(self.primitives, self._zeros_like)
+        ops = Operations(self.primitives, lambda _, value: self._zeros_like(value))
         try:
             loss = problem.loss(ops, **leaves)
             loss = loss + self._zeros_like(loss)  # so that it has a gradient even behind stop_gradient

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+ALL, POSITIVE, NONZERO, ABOVE = DOMAINS = ("all", "positive", "nonzero", "above −1")
+
 
 class Sample(NamedTuple):
     """An expression, and what is done to inputs that lie outside of its domain."""
 
     expression: str
-    domain: str = "all"
+    domain: str = ALL
 
-
-POSITIVE, NONZERO, ABOVE = "positive", "nonzero", "above −1"
 
 WORDS: dict[str, tuple[Sample, ...]] = {
     "matmul": tuple(Sample(f"ops.matmul({operands})") for operands in ("M, a", "a, M", "M, N", "a, b")),

@@ -1,0 +1,69 @@
+"""Engines that differentiate functions: the zeros of watched values are arguments, beside the inputs."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gradcheck.backends._engine import Answer, Engine, Operations
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import numpy as np
+
+    from gradcheck.backends._engine import Arrays
+
+Leaves = Mapping[str, Any]
+Loss = Callable[[Leaves, Leaves, Leaves], "tuple[Any, Leaves]"]
+"""(inputs with a gradient, zeros by watched value, other inputs) -> the loss, the watched values."""
+
+
+class FunctionalEngine(Engine):
+    """What is common to these engines. A subclass sets `primitives`, the vocabulary in the framework's functions."""
+
+    primitives: Mapping[str, Callable[..., Any]]
+
+    def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+        leaves = {name: self.array(array, dtype) for name, array in inputs.items()}
+        sources = {name: leaves[name] for name in wrt}
+        constants = {name: leaf for name, leaf in leaves.items() if name not in sources}
+        offsets = self.offsets(problem, leaves)
+        loss, values, gradients, adjoints = self.differentiate(self.loss_of(problem), sources, offsets, constants)
+        return Answer(
+            self.numbers(loss), *({n: self.numbers(a) for n, a in m.items()} for m in (gradients, values, adjoints))
+        )
+
+    def loss_of(self, problem: ModuleType) -> Loss:
+        """The problem's loss as a function of all that it depends on."""
+
+        def loss(sources: Leaves, offsets: Leaves, constants: Leaves) -> tuple[Any, Leaves]:
+            ops = Operations(self.primitives, lambda name, _: offsets[name])
+            return problem.loss(ops, **sources, **constants), ops.values
+
+        return loss
+
+    def offsets(self, problem: ModuleType, leaves: Leaves) -> Leaves:
+        """Zeros for every watched value, whose shapes a first evaluation shows."""
+        ops = Operations(self.primitives, lambda _, value: self.zeros_like(value))
+        problem.loss(ops, **leaves)
+        return ops.offsets
+
+    @abc.abstractmethod
+    def array(self, array: np.ndarray, dtype: str) -> Any:
+        """The framework's array of a NumPy array, in the dtype of that name."""
+
+    @abc.abstractmethod
+    def zeros_like(self, value: Any) -> Any:
+        """Zeros of the framework with a value's shape and dtype."""
+
+    @abc.abstractmethod
+    def numbers(self, array: Any) -> np.ndarray:
+        """A NumPy array of the framework's array, bfloat16 as float32."""
+
+    @abc.abstractmethod
+    def differentiate(
+        self, loss: Loss, sources: Leaves, offsets: Leaves, constants: Leaves
+    ) -> tuple[Any, Leaves, Leaves, Leaves]:
+        """The loss, the watched values, the gradients of `sources`, and those of `offsets`."""

@@ -1,0 +1,98 @@
+"""JAX: jax.value_and_grad of jax.numpy's functions, compiled with jax.jit, on the CPU."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gradcheck.backends._engine import Engine
+from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import numpy as np
+
+MODULE = "jax"
+DISTRIBUTION = "jax"
+RELEASE = "0.10.2"
+REQUIREMENTS = ("numpy",)
+PYTHON = ((3, 11), None)
+# XLA's code for the CPU flushes subnormal numbers. A fused kernel goes on from float32 where float16 was asked for.
+FORMATS = {
+    "float64": {"flushes": True},
+    "float32": {"flushes": True},
+    "float16": {"accumulator": "float32", "flushes": True, "excess_precision": True},
+    "bfloat16": {"accumulator": "float32", "flushes": True, "excess_precision": True},
+}
+LACKS: dict[str, str] = {}
+
+
+def primitives(jax: Any) -> dict[str, Callable[..., Any]]:
+    """The vocabulary in JAX's own functions, with the signatures that problems use."""
+    same = [
+        *("matmul", "transpose", "outer", "sum", "mean", "max", "maximum", "where", "reshape", "concatenate"),
+        *("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos"),
+    ]
+    return {
+        **{name: getattr(jax.numpy, name) for name in same},
+        **{name: getattr(jax.nn, name) for name in ("sigmoid", "relu", "softplus", "softmax", "logsumexp")},
+        "stop_gradient": jax.lax.stop_gradient,
+    }
+
+
+class Jax(FunctionalEngine):
+    """JAX, imported, with float64 switched on.
+
+    Args:
+        compiled: whether the loss and its gradients are compiled as a whole.
+    """
+
+    def __init__(self, compiled: bool = True) -> None:
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+        jax.config.update("jax_platforms", "cpu")
+        self.jax: Any = jax
+        self.version = jax.__version__
+        self.primitives = primitives(jax)
+        self.compiled = compiled
+        self.loss_of = functools.lru_cache(super().loss_of)  # jax.jit knows a function by its identity
+        self.gradient_of = functools.lru_cache(self._gradient_of)
+
+    def packages(self) -> dict[str, str]:
+        import jaxlib
+
+        return {"jax": self.version, "jaxlib": jaxlib.__version__}
+
+    def array(self, array: np.ndarray, dtype: str) -> Any:
+        return self.jax.numpy.asarray(array, dtype=dtype)
+
+    def zeros_like(self, value: Any) -> Any:
+        return self.jax.numpy.zeros_like(value)
+
+    def numbers(self, array: Any) -> np.ndarray:
+        import numpy
+
+        return numpy.asarray(array.astype("float32") if array.dtype.name == "bfloat16" else array)
+
+    def offsets(self, problem: ModuleType, leaves: Leaves) -> Leaves:
+        shapes = self.jax.eval_shape(functools.partial(super().offsets, problem), leaves)
+        return {name: self.zeros_like(shape) for name, shape in shapes.items()}
+
+    def differentiate(
+        self, loss: Loss, sources: Leaves, offsets: Leaves, constants: Leaves
+    ) -> tuple[Any, Leaves, Leaves, Leaves]:
+        (value, watched), (gradients, adjoints) = self.gradient_of(loss)(sources, offsets, constants)
+        return value, watched, gradients, adjoints
+
+    def _gradient_of(self, loss: Loss) -> Callable[..., Any]:
+        function = self.jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+        compiled: Callable[..., Any] = self.jax.jit(function) if self.compiled else function
+        return compiled
+
+
+def load() -> Engine:
+    """Import JAX."""
+    return Jax()
