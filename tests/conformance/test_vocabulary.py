@@ -28,6 +28,7 @@ from gradcheck.results import Verdict
 from gradcheck.sessions import Logged
 from gradcheck.tapes import record_tape
 from gradcheck.workers import Failure
+from tests.conformance.findings import FINDINGS
 from tests.conformance.words import DOMAINS, WORDS, Sample
 
 SAMPLES = [sample for several in WORDS.values() for sample in several]
@@ -36,18 +37,6 @@ TIMEOUT = 300  # seconds; some engines compile
 HOSTILE = ("uniform", "saturated", "mixed", "cancelling", "tiny", "zeros", "subnormal")
 CASES = [("uniform", 1), ("uniform", 33), *((distribution, 5) for distribution in HOSTILE)]
 """Distributions and sizes; at 33 vectorised kernels have a body and a tail."""
-
-SOFTRELU = "softrelu returns its argument above 20, off by up to 2e-9: it has no threshold to set, as PyTorch's has"
-SOFTRELU_32 = "oneDNN's float32 softrelu is off by up to 2e-6 below zero: -1.9e-6 at -18 instead of 1.5e-8, 0 at -30"
-EXPM1 = "the derivative is taken as expm1(a) + 1, 0 far below zero: https://github.com/pytorch/pytorch/issues/192406"
-FINDINGS = {
-    ("mxnet", "softplus", "float64"): SOFTRELU,
-    ("mxnet", "softplus", "float32"): SOFTRELU_32,
-    ("torch", "expm1", "float64"): EXPM1,
-    ("torch", "expm1", "float32"): EXPM1,
-    ("torch", "expm1", "bfloat16"): EXPM1,
-}
-"""(engine, word, dtype) -> what the engine gets wrong. One that is no longer found is an error."""
 
 SOURCE = """
 def inputs(k):

@@ -1,0 +1,13 @@
+"""What engines get wrong, found by these tests and looked into."""
+
+SOFTRELU = "softrelu returns its argument above 20, off by up to 2e-9: it has no threshold to set, as PyTorch's has"
+SOFTRELU_32 = "oneDNN's float32 softrelu is off by up to 2e-6 below zero: -1.9e-6 at -18 instead of 1.5e-8, 0 at -30"
+EXPM1 = "the derivative is taken as expm1(a) + 1, 0 far below zero: https://github.com/pytorch/pytorch/issues/192406"
+FINDINGS = {
+    ("mxnet", "softplus", "float64"): SOFTRELU,
+    ("mxnet", "softplus", "float32"): SOFTRELU_32,
+    ("torch", "expm1", "float64"): EXPM1,
+    ("torch", "expm1", "float32"): EXPM1,
+    ("torch", "expm1", "bfloat16"): EXPM1,
+}
+"""(engine, word, dtype) -> what the engine gets wrong. One that is no longer found is an error."""
