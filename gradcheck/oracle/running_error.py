@@ -18,6 +18,7 @@ from gradcheck.oracle.enclosure import SPLITTING, Rows
 from gradcheck.oracle.formats import SMALLEST, Format
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Errors, Operation, Shape, Term
+from gradcheck.oracle.operations.base import as_read, as_typically_read
 from gradcheck.oracle.tape import Node, Tape
 
 BLOCK = 1 << 15
@@ -190,9 +191,9 @@ def evaluate(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Qu
         if arithmetic.radii:
             terms = [Term(operand, operand.radius) for operand in operands]
             result.radius = _spread_out(operation.worst(arithmetic.own, Term(result), *terms), result.shape)
-        terms = [Term(operand, operand.variance) for operand in operands]
+        terms = [as_typically_read(arithmetic.backend, Term(operand, operand.variance)) for operand in operands]
         result.variance = _spread_out(operation.variance(arithmetic.backend, Term(result), *terms), result.shape)
-        terms = [Term(operand, operand.worst) for operand in operands]
+        terms = [as_read(arithmetic.distance, Term(operand, operand.worst)) for operand in operands]
         result.worst = _spread_out(operation.worst(arithmetic.distance, Term(result), *terms), result.shape)
         if result.worst is not None and not operation.compares:
             _mark_overflow(arithmetic.backend, operation, result, terms)

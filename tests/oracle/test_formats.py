@@ -83,6 +83,26 @@ def test_flushing_is_accepted_where_it_is_stated_and_refused_where_it_is_not(dis
         assert failing_stages(tape, inputs, Format.of("float32"), answer)[0] != []
 
 
+READS = {
+    "a comparison": lambda ops, a: ops.where(a > 0.0, 2.0, 1.0),
+    "a maximum": lambda ops, a: 2.0**100 * ops.max(ops.abs(a)),
+    "a product": lambda ops, a: 2.0**100 * a,
+    "a quotient": lambda ops, a: a / 2.0**-100,
+    "a function": lambda ops, a: 2.0**100 * ops.sqrt(a),
+}
+
+
+@pytest.mark.parametrize("reads", READS)
+def test_an_operand_that_is_read_as_zero_is_accepted_where_that_is_stated(reads):
+    tape = record(lambda ops, a: ops.sum(READS[reads](ops, a)), {"a": (3,)}, ("a",))
+    inputs = {"a": np.full(3, 2.0**-130, np.float32)}
+    loss = np.array(3.0 if reads == "a comparison" else 0.0)
+    for flushes in (True, False):
+        known = analyse(tape, inputs, Format.of("float32", flushes_inputs=flushes))["loss", None]
+        assert (np.abs(known.enclosure.distance(loss)) <= known.worst + known.enclosure.radius) == flushes
+        assert (np.abs(known.enclosure.distance(loss)) <= 32 * known.spread) == flushes
+
+
 def _bfloat16(array):
     """Round float32 to the nearest bfloat16, ties to even."""
     bits = np.asarray(array, np.float32).view(np.uint32)

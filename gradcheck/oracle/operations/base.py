@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.oracle.formats import Format
+from gradcheck.oracle.formats import WIDENING, Format
 from gradcheck.oracle.operations.words import OPERATORS, VOCABULARY
 
 Shape = tuple[int, ...]
@@ -300,6 +300,26 @@ def rounded(format: Format, size: Array, propagated: Errors, roundings: int = 1)
     relative = format.sum_error(roundings)
     local = relative * size + roundings * format.underflow
     return local if propagated is None else local + (1 + relative) * propagated
+
+
+def as_read(format: Format, term: Term) -> Term:
+    """An operand as an operation reads it: where it may be subnormal, perhaps as zero (DAZ)."""
+    moved = _flushed(format, term, term.errors)
+    return term if moved is None else term._replace(error=term.errors + moved)
+
+
+def as_typically_read(format: Format, term: Term) -> Term:
+    """The same of an operand with a variance."""
+    moved = _flushed(format, term, DOUBT * np.sqrt(term.errors))
+    return term if moved is None else term._replace(error=term.errors + np.square(moved))
+
+
+def _flushed(format: Format, term: Term, errors: Array) -> Array | None:
+    """How far reading what is subnormal as zero may move an operand, by itself and by less than λ; None: not at all."""
+    if not format.flush or term.native.dtype == bool:
+        return None
+    open_ = (term.size - errors * WIDENING < format.flush) & (term.native != 0)
+    return np.where(open_, np.minimum(term.size, format.flush), 0.0) if open_.any() else None
 
 
 def rounding_variance(format: Format, size: Array, roundings: float = 1.0) -> Array:

@@ -55,11 +55,10 @@ class Bilinear:
         """
         terms = self.terms(a)
         relative = self.relative_error(format, terms)
-        left, right = _flushed(a, format), _flushed(b, format)
-        local = relative * right.reach
-        pairs = [(a.size, local if right.error is None else local + right.error)]
-        if left.error is not None:
-            pairs.append((left.error, local + right.reach))
+        local = relative * b.reach
+        pairs = [(a.size, local if b.error is None else local + b.error)]
+        if a.error is not None:
+            pairs.append((a.error, local + b.reach))
         error = self.combine(pairs)
         error += 2 * terms * format.underflow
         return error
@@ -102,14 +101,6 @@ class MatrixProduct(Bilinear):
     def partial_sums(self, a: Term, b: Term) -> Array:
         """(|A|+Ea)(|B|+Eb)."""
         return self.combine([(a.reach, b.reach)])
-
-
-def _flushed(term: Term, format: Format) -> Term:
-    """An operand that may be read as zero where it is subnormal (DAZ) has an error of λ more."""
-    if not format.flushes_inputs:
-        return term
-    error = np.zeros_like(term.size) if term.error is None else term.error
-    return term._replace(error=error + format.normal)
 
 
 _ENTRYWISE = Bilinear(lambda pairs: reduce(np.add, [left * right for left, right in pairs]))
