@@ -1,0 +1,120 @@
+"""HIPS autograd: reverse mode over autograd.numpy and autograd.scipy, whose arrays are NumPy's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gradcheck.backends._engine import Engine
+from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MODULE = "autograd"
+DISTRIBUTION = "autograd"
+RELEASE = "1.9.1"
+REQUIREMENTS = ("numpy", "scipy")
+PYTHON = ((3, 9), None)
+# Behind mean, max, maximum and where gradients go on in float64, in which autograd makes the factors of theirs.
+FORMATS: dict[str, dict[str, object]] = {
+    "float64": {},
+    "float32": {"excess_precision": True},
+    "float16": {"excess_precision": True},
+}
+LACKS = {"bfloat16": "NumPy has no bfloat16"}
+
+
+def primitives(np: Any, special: Any, getval: Callable[[Any], Any]) -> dict[str, Callable[..., Any]]:
+    """The vocabulary in autograd's own functions, with the signatures that problems use.
+
+    Args:
+        np: autograd.numpy.
+        special: autograd.scipy.special.
+        getval: takes an array out of what records its gradient.
+    """
+    same = [
+        *("matmul", "transpose", "outer", "sum", "mean", "max", "maximum", "reshape", "concatenate"),
+        *("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos"),
+    ]
+
+    def relu(a: Any) -> Any:
+        return np.maximum(a, 0.0)
+
+    def softmax(a: Any, axis: int = -1) -> Any:
+        exponentials = np.exp(a - getval(np.max(a, axis=axis, keepdims=True)))
+        return exponentials / np.sum(exponentials, axis=axis, keepdims=True)
+
+    def where(condition: Any, a: Any, b: Any) -> Any:
+        """Operands of the result's shape: of others autograd forgets to sum the gradient up."""
+        zeros = np.zeros_like(getval(np.where(condition, a, b)))
+        return np.where(condition, a + zeros, b + zeros)
+
+    return {
+        **{name: getattr(np, name) for name in same},
+        "sigmoid": lambda a: special.expit(a).astype(a.dtype),  # SciPy has no float16
+        "logsumexp": special.logsumexp,
+        "relu": relu,
+        "softplus": lambda a: relu(a) + np.log1p(np.exp(-np.abs(a))),
+        "softmax": softmax,
+        "where": where,
+        "stop_gradient": getval,
+    }
+
+
+class Autograd(FunctionalEngine):
+    """HIPS autograd, imported."""
+
+    def __init__(self) -> None:
+        import autograd
+        import autograd.numpy
+        import autograd.scipy.special
+        import autograd.tracer
+
+        self.autograd: Any = autograd
+        self.getval: Callable[[Any], Any] = autograd.tracer.getval
+        self.primitives = primitives(autograd.numpy, autograd.scipy.special, self.getval)
+        self.version = _version("autograd")
+
+    def packages(self) -> dict[str, str]:
+        return {"autograd": self.version, "scipy": _version("scipy")}
+
+    def array(self, array: np.ndarray, dtype: str) -> Any:
+        return array.astype(dtype)
+
+    def zeros_like(self, value: Any) -> Any:
+        return self.autograd.numpy.zeros_like(value)
+
+    def numbers(self, array: Any) -> np.ndarray:
+        return self.autograd.numpy.asarray(array)  # type: ignore[no-any-return]
+
+    def differentiate(
+        self, loss: Loss, sources: Leaves, offsets: Leaves, constants: Leaves
+    ) -> tuple[Any, Leaves, Leaves, Leaves]:
+        watched: dict[str, Any] = {}
+
+        def scalar(sources: Leaves, offsets: Leaves, zero: Any) -> Any:
+            value, values = loss(sources, offsets, constants)
+            watched.update({name: self.getval(each) for name, each in values.items()})
+            return value + zero  # so that it has a gradient even behind stop_gradient
+
+        zero = self.autograd.numpy.zeros((), dtype=next(iter(sources.values())).dtype)
+        function = self.autograd.value_and_grad(scalar, argnum=(0, 1, 2))
+        value, (gradients, adjoints, _) = function(sources, offsets, zero)
+        return value, watched, _like(gradients, sources), _like(adjoints, offsets)
+
+
+def _like(gradients: Leaves, leaves: Leaves) -> Leaves:
+    """Gradients in the dtype of what they belong to."""
+    return {name: gradient.astype(leaves[name].dtype) for name, gradient in gradients.items()}
+
+
+def _version(distribution: str) -> str:
+    from importlib import metadata
+
+    return metadata.version(distribution)
+
+
+def load() -> Engine:
+    """Import HIPS autograd."""
+    return Autograd()
