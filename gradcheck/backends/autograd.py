@@ -55,7 +55,7 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any]) -> dict[str,
         "sigmoid": lambda a: special.expit(a).astype(a.dtype),  # SciPy has no float16
         "logsumexp": special.logsumexp,
         "relu": relu,
-        "softplus": lambda a: relu(a) + np.log1p(np.exp(-np.abs(a))),
+        "softplus": lambda a: relu(a) + np.log1p(np.exp(-np.fabs(a))),
         "softmax": softmax,
         "where": where,
         "stop_gradient": getval,

@@ -13,7 +13,19 @@ from typing import Any
 import numpy as np
 
 from gradcheck.oracle.formats import WIDENING, Format
-from gradcheck.oracle.operations.base import DOUBT, Array, Errors, Operand, Operation, Term, Variable, apply
+from gradcheck.oracle.operations.base import (
+    DOUBT,
+    Array,
+    Errors,
+    Operand,
+    Operation,
+    Term,
+    Variable,
+    apply,
+    rounded,
+    rounding_variance,
+    total,
+)
 from gradcheck.oracle.operations.reductions import Axes, normalise_axes, reduced_shape, spread_over
 from gradcheck.oracle.operations.words import operator, word
 
@@ -142,12 +154,22 @@ def _maximum_gradients(g: Variable, _v: Variable, a: Variable, b: Variable) -> t
 _MAXIMUM_BALL = np.frompyfunc(lambda a, b: a.max(b), 2, 1)
 
 MAXIMUM = _choice("maximum", np.maximum, _maximum_gradients, _maximum_worst, ball=_MAXIMUM_BALL)
-ABS = _choice(
-    "abs",
-    np.abs,
-    lambda g, _v, a: (where(apply(WINS, a, 0.0), g, -g),),
-    lambda _format, _result, a: a.error,
+ABS = _choice("abs", np.abs, lambda g, _v, a: (_signed(g, a),), lambda _format, _result, a: a.error)
+
+TWICE_ROUNDED = Operation(
+    "twice rounded",
+    lambda a: a,
+    lambda *_: (),
+    lambda format, result, a: rounded(format, result.size, a.error, 2),
+    lambda format, result, a: total(rounding_variance(format, result.size, 2.0), a.error),
 )
+"""What g·a/|a| makes of g, autograd's form of the derivative of |a| (numpy_vjps.py), which serves complex numbers too."""
+
+
+def _signed(g: Variable, a: Variable) -> Variable:
+    """The gradient with a's sign."""
+    rounded_gradient = apply(TWICE_ROUNDED, g)
+    return where(apply(WINS, a, 0.0), rounded_gradient, -rounded_gradient)
 
 
 def _contenders(a: Term, axes: tuple[int, ...]) -> Array:
