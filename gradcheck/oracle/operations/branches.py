@@ -163,7 +163,7 @@ TWICE_ROUNDED = Operation(
     lambda format, result, a: rounded(format, result.size, a.error, 2),
     lambda format, result, a: total(rounding_variance(format, result.size, 2.0), a.error),
 )
-"""What g·a/|a| makes of g, autograd's form of the derivative of |a| (numpy_vjps.py), which serves complex numbers too."""
+"""What g·a/|a| makes of g, autograd's form of the derivative of |a| (numpy_vjps.py), which serves complex a too."""
 
 
 def _signed(g: Variable, a: Variable) -> Variable:
