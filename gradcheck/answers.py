@@ -39,6 +39,10 @@ class Answer:
     `seconds` is what computing it took, and `again_seconds` computing it a second time; `varies` tells by how much
     arrays differed between the two, by kind and name, and `mutated` which inputs were changed. `printed` says how the
     numbers were rounded, where they were.
+
+    A numerical witness gives `estimates` of its own errors, by input, shaped like the gradients. Instead of gradients
+    it may give `slopes`, the derivatives along n `directions` (by input, n × its shape), with estimates["slopes"].
+    `notes` are sentences of its own.
     """
 
     loss: Array
@@ -50,3 +54,7 @@ class Answer:
     varies: Mapping[tuple[str, str | None], float] = field(default_factory=dict)
     mutated: Sequence[str] = ()
     printed: Printed | None = None
+    estimates: Arrays = field(default_factory=dict)
+    directions: Arrays = field(default_factory=dict)
+    slopes: Array | None = None
+    notes: Sequence[str] = ()

@@ -75,7 +75,14 @@ def report(
     )
 
 
-def answered(spec: Spec, case: Case, answer: Answer, judgement: Judgement, started: Started | None) -> Backend:
+def answered(
+    spec: Spec,
+    case: Case,
+    answer: Answer,
+    judgement: Judgement,
+    started: Started | None,
+    notes: Sequence[str] = (),
+) -> Backend:
     """The record of a backend that gave an answer, right or wrong."""
     seconds = None
     if started is not None and answer.seconds is not None:
@@ -96,6 +103,7 @@ def answered(spec: Spec, case: Case, answer: Answer, judgement: Judgement, start
         first_wrong=judgement.first_wrong,
         wrong_steps=judgement.wrong_steps,
         varies={described(*key): largest for key, largest in answer.varies.items()},
+        notes=tuple(notes),
         seconds=seconds,
     )
 

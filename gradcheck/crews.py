@@ -46,6 +46,10 @@ class _Answer(msgspec.Struct, frozen=True):
     again_seconds: float | None = None
     varies: list[tuple[str, str | None, float | str]] = []
     mutated: list[str] = []
+    estimates: dict[str, dict[str, Any]] = {}
+    directions: dict[str, dict[str, Any]] = {}
+    slopes: dict[str, Any] | None = None
+    notes: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,10 @@ class Crew:
                 again_seconds=wire.again_seconds,
                 varies={(kind, name): float(largest) for kind, name, largest in wire.varies},
                 mutated=wire.mutated,
+                estimates=_decoded(wire.estimates),
+                directions=_decoded(wire.directions),
+                slopes=_protocol.decode(wire.slopes) if wire.slopes else None,
+                notes=wire.notes,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             return self._lose(key, Failure(Verdict.CRASHED, f"answered an array that cannot be read: {error}"))

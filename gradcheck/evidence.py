@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck.oracle import Format, Output, Stage
+from gradcheck import oracle
+from gradcheck.oracle import Format, Rows, Stage
 from gradcheck.oracle.lazy import lazy
 from gradcheck.results import ArrayError, Entry, Power
 
@@ -36,6 +36,7 @@ class Check:
     """One comparison of a block of entries, float64 arrays: an error beyond `bound` is a proof of a wrong entry.
 
     `limit` is how far rounding explains an error; it counts where `limited`. Where they are infinite, nothing is known.
+    The errors of an answer that is itself an estimate are no `proof`.
     """
 
     true: Array
@@ -43,6 +44,7 @@ class Check:
     bound: Array
     limit: Array
     limited: bool
+    proof: bool = True
 
     @lazy
     def threshold(self) -> Array:
@@ -58,17 +60,21 @@ class Check:
     @property
     def proved(self) -> Mask:
         """Where the error is a proof."""
-        return self.refused & np.isfinite(self.bound) & ~(self.error <= self.bound)
+        return self.refused & np.isfinite(self.bound) & ~(self.error <= self.bound) & self.proof
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Some rows of an array, from `row` on: what was got, and its checks, from end to end or of the step or both."""
+    """Some rows of an array, from `row` on: what was got, and its checks, from end to end or of the step or both.
+
+    `unsure` counts the entries that the answer itself takes to be further off than a correct backend may be.
+    """
 
     row: int
     got: Array
     whole: Check | None
     step: Check | None
+    unsure: int = 0
 
     @lazy
     def checks(self) -> list[Check]:
@@ -116,6 +122,8 @@ class Finding:
         threshold, step_threshold: the largest error of an entry that no check, or that the step's, would refuse.
         largest_true: the largest magnitude of a true value.
         closest: the entry with the largest error in units of its bound.
+        unsure: how many entries the answer itself takes to be further off than a correct backend may be.
+        estimated: whether the answer is an estimate.
     """
 
     format: Format
@@ -134,12 +142,15 @@ class Finding:
     largest_ulp: float = 0.0
     largest_spread_ratio: float = 0.0
     closest: Entry | None = None
+    unsure: int = 0
+    estimated: bool = False
     powers: list[Array] = field(default_factory=list)
 
     def add(self, block: Block) -> None:
         """Take a block into account."""
         size = np.abs(block.checks[0].true)
         self.entries += block.got.size
+        self.unsure += block.unsure
         self.largest_true = _larger(self.largest_true, size)
         self.threshold = _larger(self.threshold, block.threshold)
         if block.step is not None:
@@ -220,13 +231,22 @@ class Finding:
         return Power(median=float(caught[last // 2]), percentile_99=float(caught[math.ceil(0.99 * last)]))
 
 
+class Known(Protocol):
+    """What is known of an array from end to end: an `oracle.Output`, or one like it."""
+
+    def blocks(self) -> Iterator[oracle.Block]:
+        """It by blocks of rows."""
+        ...
+
+
 def examine(
     got: Array,
-    output: Output | None,
+    output: Known | None,
     step: Stage | None,
-    slack: Array | None,
     format: Format,
     *,
+    slack: Array | None = None,
+    estimate: Array | None = None,
     limited: bool,
     measured: bool,
 ) -> Finding:
@@ -236,39 +256,64 @@ def examine(
         got: the array.
         output: what is known of it from end to end, if that shall count.
         step: what is known of it from the answer's own earlier values, if that shall count.
-        slack: how much printing may have changed each entry, if the answer was rounded for print.
         format: of the backend.
+        slack: how much printing may have changed each entry, if the answer was rounded for print.
+        estimate: how far off a numerical witness takes each entry to be.
         limited: whether errors beyond rounding, short of a proof, count.
         measured: whether errors shall be measured.
     """
-    finding = Finding(format, got.shape, measured)
+    finding = Finding(format, got.shape, measured, estimated=estimate is not None)
     with np.errstate(all="ignore"):
-        for block in _blocks(got, output, step, slack, limited):
-            finding.add(block)
+        widest = _widest(output) if output is not None and estimate is not None else 0.0
+        for rows, known, stage in _parts(output, step):
+            unsure, whole = 0, None
+            if known is not None and estimate is not None:
+                whole, unsure = _estimated(got[rows], known, estimate[rows], widest, limited)
+            elif known is not None:
+                whole = _whole(got[rows], known, 0.0 if slack is None else slack[rows], limited)
+            walked = None
+            if stage is not None:
+                walked = Check(stage.expected, stage.error, stage.bound, SPREADS * stage.spread, limited)
+            start = rows.start if isinstance(rows, slice) else 0
+            finding.add(Block(start, got[rows], whole, walked, unsure))
     return finding
 
 
-def _blocks(
-    got: Array, output: Output | None, step: Stage | None, slack: Array | None, limited: bool
-) -> Iterator[Block]:
+def _parts(output: Known | None, step: Stage | None) -> Iterator[tuple[Rows, oracle.Block | None, Stage | None]]:
     """Both partitions are by rows in the same blocks, since both depend on the shape alone."""
-    outputs = output.blocks() if output is not None else itertools.repeat(None)
-    steps = step.blocks() if step is not None else itertools.repeat(None)
-    row = 0
-    for known, stepped in zip(outputs, steps):  # noqa: B905 (one of them may be endless)
-        whole = walked = None
-        if known is not None:
-            rows, enclosure = known.rows, known.enclosure
-            allowed = enclosure.radius if slack is None else enclosure.radius + slack[rows]
-            error = np.abs(enclosure.distance(got[rows]))
-            limit = SPREADS * known.spread + allowed
-            whole = Check(enclosure.high, error, known.worst + allowed, limit, limited)
-        if stepped is not None:
-            rows, stage = stepped
-            walked = Check(stage.expected, stage.error, stage.bound, SPREADS * stage.spread, limited)
-        part = got[rows]
-        yield Block(row, part, whole, walked)
-        row += part.shape[0] if part.shape else 1
+    if output is None:
+        assert step is not None, "something is known"
+        yield from ((rows, None, stage) for rows, stage in step.blocks())
+    elif step is None:
+        yield from ((known.rows, known, None) for known in output.blocks())
+    else:
+        pairs = zip(output.blocks(), step.blocks(), strict=True)
+        yield from ((known.rows, known, stage) for known, (_, stage) in pairs)
+
+
+def _whole(got: Array, known: oracle.Block, slack: Array | float, limited: bool) -> Check:
+    """The check from end to end."""
+    enclosure = known.enclosure
+    allowed = enclosure.radius + slack
+    error = np.abs(enclosure.distance(got))
+    return Check(enclosure.high, error, known.worst + allowed, SPREADS * known.spread + allowed, limited)
+
+
+def _widest(output: Known) -> float:
+    """The largest finite bound of an array."""
+    return max(float(block.worst.max(initial=0.0, where=np.isfinite(block.worst))) for block in output.blocks())
+
+
+def _estimated(got: Array, known: oracle.Block, estimate: Array, widest: float, limited: bool) -> tuple[Check, int]:
+    """The check of a numerical witness, which has no say where it is less sure of itself than a backend has to be.
+
+    That is measured by the widest bound of the array: a difference cannot tell 0 from what is nothing beside the rest.
+    """
+    enclosure = known.enclosure
+    unsure = ~(estimate <= np.maximum(known.worst, widest) + enclosure.radius)
+    bound = np.where(unsure, np.inf, known.worst + enclosure.radius + estimate)
+    check = Check(enclosure.high, np.abs(enclosure.distance(got)), bound, bound, limited, proof=False)
+    return check, int(np.count_nonzero(unsure))
 
 
 def ulp(size: Array, format: Format) -> Array:

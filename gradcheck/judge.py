@@ -16,13 +16,15 @@ import numpy.typing as npt
 
 from gradcheck.answers import Answer
 from gradcheck.evidence import Finding, examine
-from gradcheck.oracle import Analysis, Format, Key, Stage, Tape, analyse, stages
+from gradcheck.oracle import Analysis, Format, Key, Slopes, Stage, Tape, analyse, stages
 from gradcheck.results import ArrayError, Kind, Verdict, WrongStep
 
 Array = npt.NDArray[np.floating[Any]]
 
 PROVED = "proved"
 BEYOND_ROUNDING = "beyond rounding"
+SLOPES: Key = ("gradient", "(step)")
+"""The derivatives along directions, which a witness may give in the place of gradients. No input is called so."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ def judge(answer: Answer, truth: Truth, gate: str) -> Judgement:
     if wrong:
         key, first = next(iter(wrong.items()))
         proved = any(finding.proved for finding in wrong.values())
+        if gate == "proved" and not proved:
+            return replace(judged, verdict=Verdict.UNDECIDED, reason=f"{sentence(key, first)}, which proves nothing")
         return replace(
             judged,
             verdict=Verdict.DIFFERS,
@@ -86,7 +90,7 @@ def judge(answer: Answer, truth: Truth, gate: str) -> Judgement:
         )
     if unsteady := varying(answer, findings):
         return replace(judged, verdict=Verdict.DIFFERS, evidence=PROVED, reason=unsteady)
-    if open_question := undecided(findings, truth.tape):
+    if open_question := unsure(findings) or undecided(findings, truth.tape):
         return replace(judged, verdict=Verdict.UNDECIDED, reason=open_question)
     return judged
 
@@ -97,7 +101,7 @@ def missing(answer: Answer, tape: Tape) -> str | None:
     compared = 0
     for (kind, name), shape in shapes.items():
         array = entry(answer, (kind, name))
-        if array is None and kind in ("value", "adjoint"):
+        if array is None and (kind in ("value", "adjoint") or (kind == "gradient" and answer.slopes is not None)):
             continue
         what = described(kind, name)
         if array is None:
@@ -110,6 +114,7 @@ def missing(answer: Answer, tape: Tape) -> str | None:
             if (kind, name) not in shapes:
                 known = ", ".join(str(each) for of, each in shapes if of == kind) or "none"
                 return f"{described(kind, name)} is given: expected {kind}s of {known}"
+    compared += answer.slopes.size if answer.slopes is not None else 0
     return None if compared else "there is no entry of a gradient to compare"
 
 
@@ -130,8 +135,23 @@ def examined(answer: Answer, truth: Truth, gate: str) -> Iterator[tuple[Key, Fin
             measured = key[0] in ("loss", "gradient")
             output = truth.analysis[key] if step is None or measured else None
             slack = answer.printed.half_unit(got) if answer.printed else None
-            limited = gate == "rounding"
-            yield key, examine(got, output, step, slack, truth.format, limited=limited, measured=measured)
+            estimate = answer.estimates.get(key[1] or "") if key[0] == "gradient" else None
+            yield (
+                key,
+                examine(
+                    got,
+                    output,
+                    step if estimate is None else None,
+                    truth.format,
+                    slack=slack,
+                    estimate=estimate,
+                    limited=gate == "rounding",
+                    measured=measured,
+                ),
+            )
+    if answer.slopes is not None:
+        slopes, estimate = Slopes(truth.analysis, answer.directions), answer.estimates["slopes"]
+        yield SLOPES, examine(answer.slopes, slopes, None, truth.format, estimate=estimate, limited=True, measured=True)
 
 
 def varying(answer: Answer, findings: Mapping[Key, Finding]) -> str | None:
@@ -166,6 +186,15 @@ def undecided(findings: Mapping[Key, Finding], tape: Tape) -> str | None:
     return None
 
 
+def unsure(findings: Mapping[Key, Finding]) -> str | None:
+    """Which array a numerical witness is itself not sure enough of, or None."""
+    for key, finding in findings.items():
+        if finding.unsure:
+            where = f" in {finding.unsure} of {finding.entries} entries" if finding.entries > 1 else ""
+            return f"{described(*key)} cannot be judged: its own estimate of its error is wider than the bound{where}"
+    return None
+
+
 def wrong_step(key: Key, finding: Finding) -> WrongStep:
     """The record of an array that is wrong: by its own step, where that is known to be."""
     worst = finding.step_worst[0] if finding.step_bad else finding.worst[0]
@@ -187,6 +216,8 @@ def sentence(key: Key, finding: Finding) -> str:
     where = f" in {finding.bad} of {finding.entries} entries" if finding.entries > 1 else ""
     if finding.proved:
         return f"{what} is proved wrong{where}"
+    if finding.estimated:
+        return f"{what} is further off than rounding and its own estimate of its error explain{where}"
     return f"{what} is off by up to {finding.largest_spread_ratio:.3g} standard deviations of rounding{where}"
 
 

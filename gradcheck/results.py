@@ -187,7 +187,8 @@ class Backend(Record, frozen=True, kw_only=True):
 
     `first_wrong` is the first array that is wrong in the order of computation: values, the loss, adjoints backwards,
     gradients; `wrong_steps` are all that are wrong by themselves, whatever came before. Every backend is asked twice:
-    `varies` has the largest difference of what was not the same.
+    `varies` has the largest difference of what was not the same. `notes` are sentences of the backend's own, and what
+    is said of the precision in which it seems to compute.
     """
 
     name: str
@@ -204,20 +205,22 @@ class Backend(Record, frozen=True, kw_only=True):
     first_wrong: WrongStep | None = None
     wrong_steps: tuple[WrongStep, ...] = ()
     varies: dict[str, Number] = {}
+    notes: tuple[str, ...] = ()
     seconds: Seconds | None = None
 
     def finding(self) -> list[str]:
-        """What is to be said of it in words, line by line: nothing where it agrees."""
-        varies = [
+        """What is to be said of it in words, line by line: where it agrees, nothing but its notes."""
+        aside = [f"{self.spec}: {note}" for note in self.notes]
+        aside += [
             f"{self.spec}: {what} varies from call to call by {two_digits(by)}" for what, by in self.varies.items()
         ]
         if self.verdict is Verdict.AGREES:
-            return varies
+            return aside
         evidence = f" ({self.evidence})" if self.evidence else ""
         lines = [f"{self.spec}: {self.verdict}{evidence}: {self.reason}"]
         if self.first_wrong:
             lines.append(f"  first wrong: {self.first_wrong}")
-        return lines + [f"   also wrong: {step}" for step in self.wrong_steps if step != self.first_wrong] + varies
+        return lines + [f"   also wrong: {step}" for step in self.wrong_steps if step != self.first_wrong] + aside
 
 
 class Pair(Record, frozen=True, kw_only=True):

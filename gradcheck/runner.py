@@ -123,7 +123,7 @@ class Session:
 
     def _assess(self, case: Case, tape: Tape, lineup: Lineup, settings: Settings) -> Report:
         """Have a case answered by every backend, and judge the answers as they come."""
-        from gradcheck import composition, judge
+        from gradcheck import composition, judge, precision
 
         question = Question(case.problem.path, case.dtype, case.problem.wrt, case.inputs)
         outcomes = self._crew.evaluate(question, list(lineup.places))
@@ -144,7 +144,8 @@ class Session:
             else:
                 answers[key] = outcome
                 judgement = judge.judge(outcome, truths[formats[key]], settings.gate)
-                backends[key] = composition.answered(spec, case, outcome, judgement, told)
+                notes = [*outcome.notes, *precision.remarks(outcome, case, judgement, truths[formats[key]])]
+                backends[key] = composition.answered(spec, case, outcome, judgement, told, notes)
         started = {key: told for key, told in self._crew.started.items() if key in lineup.places}
         return composition.report(
             case=case,

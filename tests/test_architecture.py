@@ -31,11 +31,12 @@ ALLOWED = {
     "tapes": {"errors", "oracle", "problems"},
     "evidence": {"oracle", "results"},
     "judge": {"answers", "evidence", "oracle", "results"},
+    "precision": {"answers", "cases", "judge", "oracle", "results"},
     "composition": {"", "answers", "crews", "cases", "catalogue", "environments", "judge", "results", "workers"},
     "verification": {"cases", "catalogue", "composition", "judge", "oracle", "problems", "records", "results", "tapes"},
     "runner": {
         "answers", "backends", "cases", "catalogue", "composition", "crews", "environments", "errors", "judge",
-        "oracle", "problems", "records", "results", "settings", "tapes", "workers",
+        "oracle", "precision", "problems", "records", "results", "settings", "tapes", "workers",
     },
     "reports": {"errors", "results"},
     "cli": {"", "environments", "errors", "problems", "reports", "results", "runner", "settings", "verification"},

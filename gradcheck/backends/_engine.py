@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -21,12 +21,21 @@ class Unsupported(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """One backend's answer to one case: NumPy arrays by name (bfloat16 as float32). The loss has shape ()."""
+    """One backend's answer to one case: NumPy arrays by name (bfloat16 as float32). The loss has shape ().
+
+    A numerical witness says in `estimates`, by name, how far off it takes each entry of its gradients to be. Instead of
+    gradients it may give `slopes` (shape (n,), estimates under "slopes"): the derivatives along n `directions`, an
+    array n × the input's shape by name. `notes` are sentences that are shown with the answer.
+    """
 
     loss: np.ndarray
     gradients: Arrays
-    values: Arrays
-    adjoints: Arrays
+    values: Arrays = dataclasses.field(default_factory=dict)
+    adjoints: Arrays = dataclasses.field(default_factory=dict)
+    estimates: Arrays = dataclasses.field(default_factory=dict)
+    directions: Arrays = dataclasses.field(default_factory=dict)
+    slopes: Optional[np.ndarray] = None
+    notes: Sequence[str] = ()
 
 
 class Operations:

@@ -32,7 +32,10 @@ class FunctionalEngine(Engine):
         offsets = self.offsets(problem, leaves)
         loss, values, gradients, adjoints = self.differentiate(self.loss_of(problem), sources, offsets, constants)
         return Answer(
-            self.numbers(loss), *({n: self.numbers(a) for n, a in m.items()} for m in (gradients, values, adjoints))
+            self.numbers(loss),
+            gradients={name: self.numbers(array) for name, array in gradients.items()},
+            values={name: self.numbers(array) for name, array in values.items()},
+            adjoints={name: self.numbers(array) for name, array in adjoints.items()},
         )
 
     def loss_of(self, problem: ModuleType) -> Loss:

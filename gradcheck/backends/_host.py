@@ -129,8 +129,10 @@ def copied(arrays: Arrays) -> Arrays:
 def arrays_of(answer: Answer) -> Iterator[tuple[str, str | None, np.ndarray]]:
     """Every array of an answer, with its kind and its name."""
     yield "loss", None, answer.loss
-    for kind, arrays in (("gradient", answer.gradients), ("value", answer.values), ("adjoint", answer.adjoints)):
-        for name, array in arrays.items():
+    if answer.slopes is not None:
+        yield "slopes", None, answer.slopes
+    for kind in ("gradient", "value", "adjoint", "estimate", "direction"):
+        for name, array in getattr(answer, f"{kind}s").items():
             yield kind, name, array
 
 
@@ -151,12 +153,12 @@ def differences(first: Answer, second: Answer) -> Iterator[tuple[str, str | None
 
 def encoded(answer: Answer, folder: str) -> dict[str, Any]:
     """An answer as a part of a message."""
-    result: dict[str, Any] = {"gradients": {}, "values": {}, "adjoints": {}}
+    result: dict[str, Any] = {"gradients": {}, "values": {}, "adjoints": {}, "notes": list(answer.notes)}
     for kind, name, array in arrays_of(answer):
         if name is None:
-            result["loss"] = _protocol.encode(array, folder, kind)
+            result[kind] = _protocol.encode(array, folder, kind)
         else:
-            result[f"{kind}s"][name] = _protocol.encode(array, folder, f"{kind}-{name}")
+            result.setdefault(f"{kind}s", {})[name] = _protocol.encode(array, folder, f"{kind}-{name}")
     return result
 
 

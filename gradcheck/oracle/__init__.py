@@ -8,7 +8,8 @@ Formulas and constants carry their sources where they stand.
 """
 
 from gradcheck.oracle.analysis import Analysis, Block, Output, analyse
-from gradcheck.oracle.enclosure import Enclosure
+from gradcheck.oracle.directions import Slopes
+from gradcheck.oracle.enclosure import Enclosure, Rows
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations.words import RecordingError
 from gradcheck.oracle.stages import Answer, Stage, stages
@@ -23,6 +24,8 @@ __all__ = [
     "Key",
     "Output",
     "RecordingError",
+    "Rows",
+    "Slopes",
     "Stage",
     "Tape",
     "analyse",

@@ -195,7 +195,7 @@ def number(value: float | None, digits: int) -> str:
 
 def plain(*names: str, labels: int = 2) -> Table:
     """A table without vertical lines, which is legible in a pipe too: labels to the left, then numbers."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for position, name in enumerate(names):
         if position < labels:
             table.add_column(Text(name), overflow="fold")

@@ -1,0 +1,162 @@
+"""Numerical witnesses: they evaluate the loss in NumPy, and say themselves how far off their derivatives may be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gradcheck.backends._engine import Engine, Operations
+from gradcheck.backends._numpy_vocabulary import primitives
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import numpy as np
+
+    from gradcheck.backends._engine import Arrays
+
+MODULE = "numpy"
+DISTRIBUTION = "numpy"
+RELEASE = "2.4.6"
+REQUIREMENTS: tuple[str, ...] = ()
+PYTHON = ((3, 9), None)
+FORMATS: dict[str, dict[str, object]] = {"float64": {}, "float32": {}, "float16": {}, "bfloat16": {}}
+LACKS: dict[str, str] = {}
+
+LEVELS = 40
+"""Steps that are tried at most, each half of the one before."""
+LARGEST_ORDER = 10
+"""Of an extrapolation: more gains nothing in 64 bits."""
+AMPLIFICATION = 6.0
+"""Noise of standard deviation ε in a loss does less than 6ε/h to an extrapolated difference of step h.
+
+Of two values 3ε off each, a central difference is 3ε/h off, and the weights of Richardson's scheme sum to less than 2.
+"""
+
+
+class Extrapolated(NamedTuple):
+    """An extrapolated derivative, an estimate of its error, and the smallest step in it."""
+
+    error: Any
+    value: Any
+    step: Any
+
+
+class Witness(Engine):
+    """What numerical witnesses share: NumPy, and the vocabulary in it."""
+
+    def __init__(self) -> None:
+        import numpy
+
+        numpy.seterr(all="ignore")  # steps may leave the loss's domain; what is not finite is seen in the answer
+        self.numpy: Any = numpy
+        self.version = f"NumPy {numpy.__version__}"
+        self.primitives = primitives(numpy)
+
+
+class Difference(Witness):
+    """A witness that takes differences of the loss, in the widest floating-point type of the machine."""
+
+    def loss_of(self, problem: ModuleType, inputs: Arrays) -> tuple[Callable[..., Any], dict[str, np.ndarray]]:
+        """The loss as a function of changed inputs, and the inputs in the wide type.
+
+        What `stop_gradient` takes stays what it is at the inputs themselves, or else differences would see through it.
+        """
+        wide = {name: array.astype(self.numpy.longdouble) for name, array in inputs.items()}
+        frozen: list[Any] = []
+
+        def keep(a: Any) -> Any:
+            frozen.append(a)
+            return a
+
+        self.evaluated(problem, wide, keep)
+
+        def loss(**changed: np.ndarray) -> Any:
+            kept = iter(frozen)
+            return self.evaluated(problem, {**wide, **changed}, lambda _: next(kept))
+
+        return loss, wide
+
+    def evaluated(self, problem: ModuleType, inputs: Arrays, stop_gradient: Callable[[Any], Any]) -> Any:
+        """The loss at some inputs."""
+        ops = Operations({**self.primitives, "stop_gradient": stop_gradient}, lambda *_: 0.0)
+        return problem.loss(ops, **inputs)
+
+    def rounded(self, value: Any) -> np.ndarray:
+        """A number of the wide type as float64."""
+        rounded: np.ndarray = self.numpy.asarray(value, self.numpy.float64)
+        return rounded
+
+    def noise(self, function: Callable[[Any], Any]) -> float:
+        """The noise of a function of one number at 0, which is what rounding makes of its last digits.
+
+        Differences of high order of neighbouring values lose what is smooth in them: their size shows the noise.
+        J. J. Moré and S. M. Wild, Estimating computational noise, SIAM J. Sci. Comput. 33, 2011, equation 2.6.
+        """
+        numpy = self.numpy
+        unit = numpy.finfo(numpy.longdouble).eps
+        values = numpy.array([function(numpy.cbrt(unit) * step) for step in range(-4, 5)])
+        differences, factor, found = values, 1.0, float(unit * abs(values[4]))
+        for order in range(1, 7):
+            differences = differences[1:] - differences[:-1]
+            factor *= order / (2 * (2 * order - 1))  # (k!)²/(2k)!
+            if order >= 4:
+                found = max(found, float(numpy.sqrt(factor * numpy.mean(differences * differences))))
+        return found
+
+    def derivative(self, function: Callable[[Any], Any], start: float, noise: float) -> tuple[float, float]:
+        """The derivative at 0 of a function of one number, and an estimate of its error.
+
+        Central differences with steps halved from `start` on, extrapolated to the step 0 (L. F. Richardson 1911), until
+        what extrapolation still changes is less than what noise does (C. J. F. Ridders, Accurate computation of F'(x)
+        and F'(x)F''(x), Advances in Engineering Software 4, 1982).
+        """
+        row: list[Any] = []
+        roundings: list[Any] = []
+        step = self.numpy.longdouble(start)
+        best = Extrapolated(self.numpy.inf, self.numpy.nan, step)
+        for _ in range(LEVELS):
+            difference, rounding = self.difference(function, step, noise)
+            row, above = [difference], row
+            roundings.insert(0, rounding)
+            for order, coarser in enumerate(above[:LARGEST_ORDER], 1):
+                row.append(row[-1] + (row[-1] - coarser) / (4**order - 1))
+                error = max(abs(row[-1] - row[-2]), abs(row[-1] - coarser)) + max(roundings[: order + 1])
+                if error < best.error:
+                    best = Extrapolated(error, row[-1], step)
+            if best.error <= 2 * rounding:
+                break
+            step = step / 2
+        return float(best.value), float(best.error + self.surprise(function, best, noise))
+
+    def difference(self, function: Callable[[Any], Any], step: Any, noise: float) -> tuple[Any, Any]:
+        """(f(h) − f(−h))/(2h), and what rounding may do to it; where f is larger than at 0, so is its noise."""
+        above, below = function(step), function(-step)
+        unit = self.numpy.finfo(self.numpy.longdouble).eps
+        return (above - below) / (2 * step), AMPLIFICATION * (noise + 2 * unit * max(abs(above), abs(below))) / step
+
+    def surprise(self, function: Callable[[Any], Any], found: Extrapolated, noise: float) -> Any:
+        """By how much more than can be explained a step a thousand times smaller gives another derivative.
+
+        A feature of the function that is narrower than all steps so far shows only there.
+        """
+        plain, _ = self.difference(function, found.step, noise)
+        close, rounding = self.difference(function, found.step / 1024, noise)
+        explained = abs(plain - found.value) / 1024**2 + rounding
+        return max(self.numpy.longdouble(0), abs(close - found.value) - explained)
+
+    def shifts(self, loss: Callable[..., Any], inputs: Arrays, directions: Arrays) -> Callable[[Any], Any]:
+        """The loss as a function of one number: how far all inputs are moved along their directions."""
+
+        def function(step: Any) -> Any:
+            return loss(**{name: inputs[name] + step * direction for name, direction in directions.items()})
+
+        return function
+
+    def signs(self, inputs: Arrays, wrt: Sequence[str], count: int) -> dict[str, np.ndarray]:
+        """Random directions of entries ±1: name -> array of `count` × the input's shape."""
+        bits = self.numpy.random.PCG64(0)
+        return {
+            name: 1.0 - 2.0 * (bits.random_raw((count, *inputs[name].shape)) >> self.numpy.uint64(63)).astype("float64")
+            for name in wrt
+        }

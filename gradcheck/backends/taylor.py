@@ -1,0 +1,69 @@
+"""Taylor's theorem along random directions: the slope of the loss there, and the rate at which the remainder vanishes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gradcheck.backends._engine import Answer, Engine
+from gradcheck.backends._witness import (
+    DISTRIBUTION,
+    FORMATS,
+    LACKS,
+    MODULE,
+    PYTHON,
+    RELEASE,
+    REQUIREMENTS,
+    Difference,
+)
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from gradcheck.backends._engine import Arrays
+
+__all__ = ["DISTRIBUTION", "FORMATS", "LACKS", "MODULE", "PYTHON", "RELEASE", "REQUIREMENTS", "load"]
+
+DIRECTIONS = 5
+STEP = 2.0**-12
+"""At which the remainder is looked at: small enough for a rate, large enough to be far above its rounding."""
+
+
+class Taylor(Difference):
+    """The derivatives along a few directions, all inputs moved at once: few evaluations at any size."""
+
+    def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+        loss, wide = self.loss_of(problem, inputs)
+        directions = self.signs(inputs, wrt, DIRECTIONS)
+        slopes, estimates, rates = self.numpy.empty(DIRECTIONS), self.numpy.empty(DIRECTIONS), []
+        for number in range(DIRECTIONS):
+            function = self.shifts(loss, wide, {name: signs[number] for name, signs in directions.items()})
+            noise = self.noise(function)
+            slopes[number], estimates[number] = self.derivative(function, 1.0, noise)
+            rates.append(self.rate(function, slopes[number], noise))
+        return Answer(
+            self.rounded(loss()),
+            {},
+            directions=directions,
+            slopes=slopes,
+            estimates={"slopes": estimates},
+            notes=(self.told(rates),),
+        )
+
+    def rate(self, function: Callable[[Any], Any], slope: float, noise: float) -> float:
+        """The order at which |f(h) − f(0) − h·slope| vanishes with h: 2, and 1 if the slope is wrong; NaN if it is 0."""
+        middle, step = function(0.0), self.numpy.longdouble(STEP)
+        large, small = (abs(function(h) - middle - h * slope) for h in (step, step / 2))
+        return float(self.numpy.log2(large / small)) if small > 100 * noise else self.numpy.nan
+
+    def told(self, rates: Sequence[float]) -> str:
+        """The rates in words."""
+        known = [rate for rate in rates if rate == rate]
+        if not known:
+            return "the remainder is too small for a rate: the loss is linear along the directions"
+        return f"the remainder vanishes at the rate {min(known):.3f} to {max(known):.3f} (2 where the slope is right)"
+
+
+def load() -> Engine:
+    """Import NumPy."""
+    return Taylor()

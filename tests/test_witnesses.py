@@ -1,0 +1,157 @@
+"""Numerical witnesses: right where they are sure, undecided where they are not, and never the judge."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradcheck
+from gradcheck import cases, judge, problems
+from gradcheck.answers import Answer
+from gradcheck.oracle import Format
+from gradcheck.results import Verdict
+from gradcheck.tapes import record_tape
+
+DIFFERENCES = ("central-difference", "taylor")
+WITNESSES = (*DIFFERENCES, "complex-step")
+NAMES = [name for name, path in problems.names().items() if path.parent.name == "problems"]
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[gradcheck.Session]:
+    with gradcheck.Session() as warm:
+        yield warm
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_they_agree_and_the_rate_is_told(session: gradcheck.Session, dtype: str) -> None:
+    report = session.check("sigmoid_skip", k=4, dtype=dtype, backends=WITNESSES)
+    central, taylor, complex_step = report.backends
+    assert central.verdict == "agrees"
+    assert central.errors["A"].entries == 16
+    # In bfloat16 what a correct backend may be off by, summed over all entries, is more than the slopes.
+    assert taylor.verdict == ("undecided" if dtype == "bfloat16" else "agrees")
+    assert taylor.errors["(step)"].entries == 5
+    rates = re.fullmatch(
+        r"the remainder vanishes at the rate (.*) to (.*) \(2 where the slope is right\)", taylor.notes[0]
+    )
+    assert rates is not None
+    assert all(1.9 < float(rate) < 2.1 for rate in rates.groups())
+    if dtype == "float64":
+        assert complex_step.verdict == "agrees"
+    else:
+        assert (complex_step.verdict, complex_step.reason) == (
+            "unsupported",
+            "the complex step is taken in float64 alone",
+        )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_they_never_differ_from_a_correct_loss(session: gradcheck.Session, name: str) -> None:
+    for distribution in ("uniform", "normal", "saturated", "tiny", "mixed", "zeros", "subnormal", "cancelling"):
+        for dtype in ("float64", "float32"):
+            case = {"k": 3, "distribution": distribution, "dtype": dtype}
+            for backend in session.check(name, backends=WITNESSES, **case).backends:
+                expected = {Verdict.AGREES, Verdict.UNDECIDED}
+                assert backend.verdict in ({Verdict.UNSUPPORTED} | expected), (backend.reason, case)
+                assert distribution != "uniform" or dtype != "float32" or backend.verdict != "undecided", backend.reason
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_estimates_hold(name: str) -> None:
+    from gradcheck.backends import central_difference
+    from gradcheck.backends._source import execute
+
+    problem = problems.load(name)
+    inputs = cases.sample(problem, 4, 3, "float64").inputs
+    truth = judge.truth(record_tape(problem, 4), inputs, Format.of("float64"))
+    with np.errstate(all="ignore"):
+        answer = central_difference.load().evaluate(execute(str(problem.path)), inputs, problem.wrt, "float64")
+    for each in problem.wrt:
+        enclosure = truth.analysis["gradient", each].enclosure
+        error = np.abs(enclosure.distance(answer.gradients[each]))
+        rounding = np.spacing(np.abs(enclosure.high))  # of the result to float64
+        assert np.all(error <= answer.estimates[each] + enclosure.radius + rounding), each
+
+
+NARROW = """
+def inputs(k): return {{'a': (k,)}}
+
+def loss(ops, a):
+    return ops.sum({expression})
+"""
+
+
+def checked(session: gradcheck.Session, folder: Path, expression: str, **case: object) -> list[Any]:
+    path = folder / "narrow.py"
+    path.write_text(NARROW.format(expression=expression))
+    return list(session.check(path, backends=WITNESSES, **case).backends)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "a * a + ops.exp(-1e6 * (a - 0.01) ** 2)",  # a peak that is narrower than the first steps
+        "ops.exp(-1e12 * a * a)",
+        "ops.relu(a - 1e-9) + ops.abs(a)",
+        "ops.sqrt(ops.abs(a) + 1e-300)",
+        "ops.stop_gradient(a * a) * a",
+        "1.0 / a",
+    ],
+)
+@pytest.mark.parametrize("scale", [1e-6, 1e-2, 1.0])
+def test_a_loss_that_misleads_differences_is_not_refused(
+    session: gradcheck.Session, tmp_path: Path, expression: str, scale: float
+) -> None:
+    for backend in checked(session, tmp_path, expression, scale=scale, k=5):
+        assert backend.verdict in ("agrees", "undecided"), backend.reason
+
+
+def known(name: str = "sigmoid_skip") -> tuple[judge.Truth, Answer]:
+    problem = problems.load(name)
+    inputs = cases.sample(problem, 3, 0, "float64").inputs
+    truth = judge.truth(record_tape(problem, 3), inputs, Format.of("float64"))
+    gradients = {each: truth.analysis["gradient", each].enclosure.high.copy() for each in problem.wrt}
+    estimates = {each: np.full(array.shape, 1e-18) for each, array in gradients.items()}
+    return truth, Answer(truth.analysis["loss", None].enclosure.high, gradients, estimates=estimates)
+
+
+def test_what_a_witness_is_sure_of_may_differ_but_proves_nothing() -> None:
+    truth, answer = known()
+    assert judge.judge(answer, truth, "rounding").verdict is Verdict.AGREES
+    answer.gradients["B"][1, 1] *= 1 + 1e-9
+    wrong = judge.judge(answer, truth, "rounding")
+    assert (wrong.verdict, wrong.evidence) == (Verdict.DIFFERS, judge.BEYOND_ROUNDING)
+    assert wrong.reason is not None
+    assert "dL/dB is further off than rounding and its own estimate" in wrong.reason
+    assert judge.judge(answer, truth, "proved").verdict is Verdict.UNDECIDED
+
+
+def test_a_witness_that_is_not_sure_of_one_entry_is_undecided() -> None:
+    truth, answer = known()
+    answer.estimates["B"][1, 1] = 1e-6
+    answer.gradients["B"][1, 1] += 1e-3
+    unsure = judge.judge(answer, truth, "rounding")
+    assert unsure.verdict is Verdict.UNDECIDED
+    assert unsure.reason is not None
+    assert "its own estimate of its error is wider than the bound in 1 of 9 entries" in unsure.reason
+
+
+def test_slopes_are_judged() -> None:
+    truth, answer = known()
+    signs = {name: np.where(np.arange(2 * array.size).reshape(2, *array.shape) % 3, 1.0, -1.0)
+             for name, array in answer.gradients.items()}  # fmt: skip
+    slopes = sum(np.sum(signs[name] * array, axis=(1, 2)) for name, array in answer.gradients.items())
+    given = replace(answer, gradients={}, directions=signs, slopes=slopes, estimates={"slopes": np.full(2, 1e-17)})
+    assert judge.judge(given, truth, "rounding").verdict is Verdict.AGREES
+    slopes[1] *= 1 + 1e-9
+    wrong = judge.judge(given, truth, "rounding")
+    assert wrong.verdict is Verdict.DIFFERS
+    assert wrong.first_wrong is not None
+    assert wrong.first_wrong.index == (1,)
