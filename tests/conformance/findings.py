@@ -5,10 +5,20 @@ SOFTRELU_32 = "oneDNN's float32 softrelu is off by up to 2e-6 below zero: -1.9e-
 EXPM1 = "the derivative is taken as expm1(a) + 1, 0 far below zero: https://github.com/pytorch/pytorch/issues/192406"
 EXPM1_AUTOGRAD = "autograd takes the derivative as expm1(a) + 1, 0 below -37: `ans + 1` in its numpy_vjps.py"
 ABS = "the derivative is taken as g·a/|a|, and g·a loses its digits where a is subnormal: 0 instead of g at 5e-324"
+EXP_MLX = (
+    "exp splits a·log₂e after rounding it, off by u·|a|, 50 u at 61; it is inf above 88: mlx/backend/cpu/simd/math.h"
+)
+EXPM1_MLX = "the derivative is taken as expm1(a) + 1, 0 far below zero"
 FINDINGS = {
     ("autograd", "abs", "float64"): ABS,
     ("autograd", "expm1", "float64"): EXPM1_AUTOGRAD,
     ("autograd", "expm1", "float32"): EXPM1_AUTOGRAD,
+    ("mlx", "exp", "float32"): EXP_MLX,
+    ("mlx", "sigmoid", "float32"): EXP_MLX,
+    ("mlx", "softplus", "float32"): EXP_MLX,
+    ("mlx", "expm1", "float64"): EXPM1_MLX,
+    ("mlx", "expm1", "float32"): EXPM1_MLX,
+    ("mlx", "expm1", "bfloat16"): EXPM1_MLX,
     ("mxnet", "softplus", "float64"): SOFTRELU,
     ("mxnet", "softplus", "float32"): SOFTRELU_32,
     ("torch", "expm1", "float64"): EXPM1,

@@ -178,7 +178,16 @@ SOFTPLUS_DERIVATIVE = Smooth(
 """softplus' = σ(y), in the forms that engines have for it."""
 
 SMOOTH = [
-    Smooth("exp", np.exp, lambda y: y.exp(), lambda _low, high: np.exp(high), lambda _a, v: v, 6, 1.5),
+    Smooth(
+        "exp",
+        np.exp,
+        lambda y: y.exp(),
+        lambda _low, high: np.exp(high),
+        lambda _a, v: v,
+        accuracy=6,
+        deviation=1.5,
+        floors=True,  # kernels that put an integer into the exponent's bits have no subnormal results (oneDNN, MLX)
+    ),
     Smooth("log", np.log, lambda y: y.log(), lambda low, _high: _reciprocal(low), lambda a, _v: 1 / a, 8, 1.5),
     Smooth(
         "sqrt",
