@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._engine import Answer, Engine, Unsupported
+from gradcheck.backends._accuracy import Function, complaints, refusing
+from gradcheck.backends._engine import Answer, Engine
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from gradcheck.backends._engine import Arrays
 
-    Function = Callable[..., Any]
-
 MODULE = "mlx"
 DISTRIBUTION = "mlx"
 RELEASE = "0.32.4"
@@ -26,7 +24,6 @@ PYTHON = ((3, 10), None)
 FORMATS: dict[str, dict[str, object]] = {"float64": {}, "float32": {}, "float16": {}, "bfloat16": {}}
 LACKS: dict[str, str] = {}
 
-POINTS = (-2.3, -0.9, 0.7, 1.9, 3.1)
 NARROW = 1e-11
 """Relative error far beyond float64's (2e-16, and some ulps for conditioning) and far below float32's (6e-8)."""
 
@@ -51,40 +48,6 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         "softplus": nn.softplus,
         "softmax": lambda a, axis=-1: mx.softmax(a, axis=axis),
     }
-
-
-def _sigmoid(a: float) -> float:
-    return 1 / (1 + math.exp(-a))
-
-
-def _softplus(a: float) -> float:
-    return math.log1p(math.exp(a))
-
-
-def _bell(a: float) -> float:
-    return _sigmoid(a) * _sigmoid(-a)
-
-
-TRUTH: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
-    "exp": (math.exp, math.exp),
-    "log": (math.log, lambda a: 1 / a),
-    "log1p": (math.log1p, lambda a: 1 / (1 + a)),
-    "expm1": (math.expm1, math.exp),
-    "sqrt": (math.sqrt, lambda a: 0.5 / math.sqrt(a)),
-    "tanh": (math.tanh, lambda a: 1 / math.cosh(a) ** 2),
-    "sin": (math.sin, math.cos),
-    "cos": (math.cos, lambda a: -math.sin(a)),
-    "sigmoid": (_sigmoid, _bell),
-    "softplus": (_softplus, _sigmoid),
-    "softmax": (_sigmoid, _bell),
-    "logsumexp": (_softplus, _sigmoid),
-}
-"""Each function that may be computed in too narrow a dtype, and its derivative; those of rows are taken of (a, 0)."""
-
-OF_ROWS: dict[str, Callable[[Function], Function]] = {
-    "softmax": lambda function: lambda rows: function(rows, axis=1)[:, 0],
-    "logsumexp": lambda function: lambda rows: function(rows, axis=1),
-}
 
 
 class MLX(FunctionalEngine):
@@ -122,46 +85,22 @@ class MLX(FunctionalEngine):
     def differentiate(
         self, loss: Loss, sources: Leaves, offsets: Leaves, constants: Leaves
     ) -> tuple[Any, Leaves, Leaves, Leaves]:
-        function = self.mx.value_and_grad(lambda *leaves: loss(*leaves, constants), argnums=(0, 1))
+        function = self.mx.value_and_grad(lambda sources, offsets: loss(sources, offsets, constants), argnums=(0, 1))
         (value, watched), (gradients, adjoints) = function(sources, offsets)
         return value, watched, gradients, adjoints
 
     def _refusals(self) -> dict[str, Function]:
         """Of each function that is no better than float32 in float64, one that says so."""
-        found = {name: self._narrowness(name) for name in TRUTH}
-        return {name: _refusing(f"MLX {self.version} computes {said}") for name, said in found.items() if said}
+        mx = self.mx
+        found = complaints(
+            self.functions["float64"], lambda a: mx.stack([a, mx.zeros_like(a)], axis=1), self._measured, NARROW
+        )
+        reason = f"MLX {self.version} computes {{}} in float32 where float64 is asked for: {{}}"
+        return {name: refusing(reason.format(name, said)) for name, said in found.items()}
 
-    def _narrowness(self, name: str) -> str | None:
-        """How far off a function or its derivative is at its worst, where that is too far for float64."""
-        value, derivative = TRUTH[name]
-        points = [point for point in POINTS if point > 0 or name not in ("log", "log1p", "sqrt")]
-        for title, results, true in zip(
-            (name, f"the derivative of {name}"), self._measured(name, points), (value, derivative)
-        ):
-            errors = [abs(result / true(point) - 1) for result, point in zip(results, points)]
-            if not max(errors) <= NARROW:
-                at = points[errors.index(max(errors))]
-                return f"{title} in float32 where float64 is asked for: off by {max(errors):.1e} at {at}"
-        return None
-
-    def _measured(self, name: str, points: Sequence[float]) -> tuple[list[float], list[float]]:
-        """A function's values and derivatives in float64."""
-        mx, function = self.mx, self.functions["float64"][name]
-        a = mx.array(points, dtype=mx.float64)
-        if name in OF_ROWS:
-            function = _of_rows(mx, OF_ROWS[name](function))
-        return function(a).tolist(), mx.grad(lambda a: mx.sum(function(a)))(a).tolist()
-
-
-def _of_rows(mx: Any, function: Function) -> Function:
-    return lambda a: function(mx.stack([a, mx.zeros_like(a)], axis=1))
-
-
-def _refusing(reason: str) -> Function:
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise Unsupported(reason)
-
-    return refuse
+    def _measured(self, function: Function, points: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
+        a = self.mx.array(points, dtype=self.mx.float64)
+        return function(a).tolist(), self.mx.grad(lambda a: self.mx.sum(function(a)))(a).tolist()
 
 
 def load() -> Engine:

@@ -1,0 +1,83 @@
+"""How accurate an engine's functions are: for engines that answer in a dtype and compute in a narrower or cruder way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gradcheck.backends._engine import Unsupported
+
+Function = Callable[..., Any]
+Measure = Callable[[Function, Sequence[float]], "tuple[Sequence[float], Sequence[float]]"]
+"""(a function of a vector, points) -> its values and its derivatives there, computed by the engine in float64."""
+
+POINTS = (-2.3, -0.9, 1e-3, 0.7, 1.9, 3.1)
+
+
+def _sigmoid(a: float) -> float:
+    return 1 / (1 + math.exp(-a))
+
+
+def _softplus(a: float) -> float:
+    return math.log1p(math.exp(a))
+
+
+def _bell(a: float) -> float:
+    return _sigmoid(a) * _sigmoid(-a)
+
+
+TRUTH: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
+    "exp": (math.exp, math.exp),
+    "log": (math.log, lambda a: 1 / a),
+    "log1p": (math.log1p, lambda a: 1 / (1 + a)),
+    "expm1": (math.expm1, math.exp),
+    "sqrt": (math.sqrt, lambda a: 0.5 / math.sqrt(a)),
+    "tanh": (math.tanh, lambda a: 1 / math.cosh(a) ** 2),
+    "sin": (math.sin, math.cos),
+    "cos": (math.cos, lambda a: -math.sin(a)),
+    "sigmoid": (_sigmoid, _bell),
+    "softplus": (_softplus, _sigmoid),
+    "softmax": (_sigmoid, _bell),
+    "logsumexp": (_softplus, _sigmoid),
+}
+"""Each function and its derivative, to some roundings of float64; softmax and logsumexp are taken of rows (a, 0)."""
+
+
+def complaints(functions: Mapping[str, Function], rows: Function, measure: Measure, limit: float) -> dict[str, str]:
+    """How far off functions or their derivatives are, of those that are further off than a relative error.
+
+    Args:
+        functions: the vocabulary in the engine's functions.
+        rows: a vector -> the matrix of its entries, each beside a zero.
+        measure: see the type.
+        limit: the relative error.
+
+    Returns:
+        name -> "off by 6.8e-08 at 0.7".
+    """
+    tried = {
+        **functions,
+        "softmax": lambda a: functions["softmax"](rows(a), axis=1)[:, 0],
+        "logsumexp": lambda a: functions["logsumexp"](rows(a), axis=1),
+    }
+    found = {name: _complaint(name, tried[name], measure, limit) for name in TRUTH if name in functions}
+    return {name: said for name, said in found.items() if said is not None}
+
+
+def _complaint(name: str, function: Function, measure: Measure, limit: float) -> str | None:
+    points = [point for point in POINTS if point > 0 or name not in ("log", "log1p", "sqrt")]
+    for kind, results, true in zip(("", "its derivative "), measure(function, points), TRUTH[name]):
+        errors = [abs(result / true(point) - 1) for result, point in zip(results, points)]
+        if not max(errors) <= limit:
+            return f"{kind}off by {max(errors):.1e} at {points[errors.index(max(errors))]}"
+    return None
+
+
+def refusing(reason: str) -> Function:
+    """A function that says why it is none."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise Unsupported(reason)
+
+    return refuse
