@@ -1,4 +1,4 @@
-"""How accurate an engine's functions are: for engines that answer in a dtype and compute in a narrower or cruder way."""
+"""How accurate an engine's functions are: for engines that compute in a narrower or cruder way than they say."""
 
 from __future__ import annotations
 
