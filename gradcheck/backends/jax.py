@@ -19,11 +19,12 @@ DISTRIBUTION = "jax"
 RELEASE = "0.10.2"
 REQUIREMENTS = ("numpy",)
 PYTHON = ((3, 11), None)
-# XLA's code for the CPU flushes subnormal numbers. A fused kernel goes on from float32 where float16 was asked for.
+# XLA's code for the CPU flushes subnormal numbers; float16's are ordinary float32 numbers to it, as a fused kernel goes
+# on from float32 where float16 was asked for.
 FORMATS = {
     "float64": {"flushes": True},
     "float32": {"flushes": True},
-    "float16": {"accumulator": "float32", "flushes": True, "excess_precision": True},
+    "float16": {"accumulator": "float32", "excess_precision": True},
     "bfloat16": {"accumulator": "float32", "flushes": True, "excess_precision": True},
 }
 LACKS: dict[str, str] = {}
@@ -58,13 +59,16 @@ class Jax(FunctionalEngine):
         self.version = jax.__version__
         self.primitives = primitives(jax)
         self.compiled = compiled
-        self.loss_of = functools.lru_cache(super().loss_of)  # jax.jit knows a function by its identity
+        self.losses = functools.lru_cache(super().loss_of)  # jax.jit knows a function by its identity
         self.gradient_of = functools.lru_cache(self._gradient_of)
 
     def packages(self) -> dict[str, str]:
         import jaxlib
 
         return {"jax": self.version, "jaxlib": jaxlib.__version__}
+
+    def loss_of(self, problem: ModuleType) -> Loss:
+        return self.losses(problem)
 
     def array(self, array: np.ndarray, dtype: str) -> Any:
         return self.jax.numpy.asarray(array, dtype=dtype)

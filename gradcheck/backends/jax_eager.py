@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from gradcheck.backends._engine import Engine
-from gradcheck.backends.jax import DISTRIBUTION, LACKS, MODULE, PYTHON, RELEASE, REQUIREMENTS, Jax
+from gradcheck.backends.jax import DISTRIBUTION, FORMATS, LACKS, MODULE, PYTHON, RELEASE, REQUIREMENTS, Jax
 
 __all__ = ["DISTRIBUTION", "FORMATS", "LACKS", "MODULE", "PYTHON", "RELEASE", "REQUIREMENTS", "load"]
-
-FORMATS = {
-    "float64": {"flushes": True},
-    "float32": {"flushes": True},
-    "float16": {"accumulator": "float32", "flushes": True, "excess_precision": True},
-    "bfloat16": {"accumulator": "float32", "flushes": True, "excess_precision": True},
-}
 
 
 def load() -> Engine:

@@ -9,7 +9,22 @@ EXP_MLX = (
     "exp splits a·log₂e after rounding it, off by u·|a|, 50 u at 61; it is inf above 88: mlx/backend/cpu/simd/math.h"
 )
 EXPM1_MLX = "the derivative is taken as expm1(a) + 1, 0 far below zero"
+EXPM1_JAX = "the derivative is taken as expm1(a) + 1, 0 far below zero: https://github.com/jax-ml/jax/issues/39794"
+LOG1P_JAX = (
+    "XLA's float64 log1p on the CPU is off by up to 240 u near −0.414: https://github.com/jax-ml/jax/issues/39707"
+)
+QUOTIENT_FORWARD = (
+    "the tangent of a/b takes in −0·a/b² for a b that stands still, NaN where b² underflows, as jax.jacfwd has it at "
+    "a = b = 1e-30 in float32: https://github.com/jax-ml/jax/pull/15766 would divide twice"
+)
 FINDINGS = {
+    **{("jax-forward", "/", dtype): QUOTIENT_FORWARD for dtype in ("float32", "bfloat16")},
+    **{(name, "log1p", "float64"): LOG1P_JAX for name in ("jax", "jax-eager", "jax-forward")},
+    **{
+        (name, "expm1", dtype): EXPM1_JAX
+        for name in ("jax", "jax-eager", "jax-forward")
+        for dtype in ("float64", "float32", "bfloat16")
+    },
     ("autograd", "abs", "float64"): ABS,
     ("autograd", "expm1", "float64"): EXPM1_AUTOGRAD,
     ("autograd", "expm1", "float32"): EXPM1_AUTOGRAD,

@@ -26,7 +26,7 @@ WORDS: dict[str, tuple[Sample, ...]] = {
     "max": (Sample("ops.max(M)"), Sample("ops.max(M, axis=0)"), Sample("ops.max(M, axis=(0, 1), keepdims=True)")),
     "exp": (Sample("ops.exp(a)"),),
     "log": (Sample("ops.log(a)", POSITIVE),),
-    "log1p": (Sample("ops.log1p(a)", ABOVE),),
+    "log1p": (Sample("ops.log1p(a)", ABOVE), Sample("ops.log1p(ops.tanh(a) * 0.1 - 0.4)")),
     "expm1": (Sample("ops.expm1(a)"),),
     "sqrt": (Sample("ops.sqrt(a)", POSITIVE),),
     "abs": (Sample("ops.abs(a)"),),

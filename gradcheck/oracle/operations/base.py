@@ -311,7 +311,7 @@ def as_read(format: Format, term: Term) -> Term:
 def as_typically_read(format: Format, term: Term) -> Term:
     """The same of an operand with a variance."""
     moved = _flushed(format, term, DOUBT * np.sqrt(term.errors))
-    return term if moved is None else term._replace(error=term.errors + np.square(moved))
+    return term if moved is None else term._replace(error=term.errors + np.where(moved > 0, square(moved), 0.0))
 
 
 def _flushed(format: Format, term: Term, errors: Array) -> Array | None:

@@ -1,0 +1,132 @@
+"""TensorFlow: tf.GradientTape over the functions of tf, tf.math and tf.nn, run one by one, on the CPU."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gradcheck.backends._engine import Answer, Engine, Operations, Unsupported
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from gradcheck.backends._engine import Arrays
+
+MODULE = "tensorflow"
+# On Linux the distribution of that name computes on NVIDIA's GPUs too, and is three times as large.
+DISTRIBUTION = "tensorflow-cpu" if sys.platform == "linux" else "tensorflow"
+RELEASE = "2.21.0"
+REQUIREMENTS = ("numpy",)
+PYTHON = ((3, 10), (3, 14))
+# Its threads read and write subnormal numbers as zero; those of float16 are ordinary float32 numbers to its kernels.
+FORMATS = {
+    "float64": {"flushes": True},
+    "float32": {"flushes": True},
+    "float16": {"accumulator": "float32"},
+    "bfloat16": {"accumulator": "float32", "flushes": True},
+}
+LACKS: dict[str, str] = {}
+
+Differentiated = Callable[[Mapping[str, Any]], "tuple[Any, ...]"]
+"""Inputs by name -> the loss, gradients, watched values, adjoints."""
+
+
+def primitives(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
+    """The vocabulary in TensorFlow's own functions, with the signatures that problems use."""
+    same = ["transpose", "reshape", "exp", "sqrt", "abs", "tanh", "sin", "cos", "sigmoid", "stop_gradient"]
+    number = functools.partial(tf.convert_to_tensor, dtype=dtype)  # of two numbers TensorFlow makes float32
+    return {
+        **{name: getattr(tf, name) for name in same},
+        **{name: getattr(tf.math, name) for name in ("log", "log1p", "expm1")},
+        **{name: getattr(tf.nn, name) for name in ("relu", "softplus", "softmax")},
+        **{name: getattr(tf, f"reduce_{name}") for name in ("sum", "mean", "max", "logsumexp")},
+        "matmul": functools.partial(product, tf),
+        "outer": functools.partial(tf.tensordot, axes=0),
+        "maximum": lambda a, b: tf.maximum(number(a), number(b)),
+        "where": lambda condition, a, b: tf.where(condition, number(a), number(b)),
+        "concatenate": lambda arrays, axis=0: tf.concat(arrays, axis=axis),
+    }
+
+
+def product(tf: Any, a: Any, b: Any) -> Any:
+    """A product of vectors and matrices; TensorFlow's `matmul` takes matrices alone."""
+    return tf.tensordot(a, b, axes=1) if 1 in (a.ndim, b.ndim) else tf.matmul(a, b)
+
+
+class TensorFlow(Engine):
+    """TensorFlow, imported.
+
+    Args:
+        compiled: whether the loss and its gradients become a graph, by tf.function.
+    """
+
+    def __init__(self, compiled: bool = False) -> None:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # it would greet every user with its CPU's instructions
+        import tensorflow as tf
+
+        tf.get_logger().setLevel("ERROR")
+        tf.config.set_visible_devices([], "GPU")
+        # Problems write Aᵀ as A.T and products as A @ x. TensorFlow's own switch for that, its NumPy behaviour, changes
+        # the dtypes of results too, or leaves vectors out.
+        tf.Tensor.T = property(tf.transpose)
+        tf.Tensor.__matmul__ = functools.partialmethod(functools.partial(product, tf))
+        self.tf: Any = tf
+        self.version = tf.__version__
+        self.compiled = compiled
+        self.differentiated = functools.lru_cache(self._differentiated)  # tf.function knows a function by its identity
+
+    def threads(self) -> int | None:
+        return self.tf.config.threading.get_intra_op_parallelism_threads() or None
+
+    def packages(self) -> dict[str, str]:
+        return {"tensorflow": self.version}
+
+    def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+        leaves = {name: self.tf.cast(array, dtype) for name, array in inputs.items()}
+        try:
+            loss, gradients, values, adjoints = self.differentiated(problem, tuple(wrt), dtype)(leaves)
+        except (TypeError, self.tf.errors.OpError) as error:
+            if "allowed values" in str(error):
+                raise Unsupported(f"TensorFlow has no kernel for it: {reason(error)}") from error
+            raise
+        return Answer(self._array(loss), self._arrays(gradients), self._arrays(values), self._arrays(adjoints))
+
+    def _differentiated(self, problem: ModuleType, wrt: Sequence[str], dtype: str) -> Differentiated:
+        tf = self.tf
+
+        def differentiated(leaves: Mapping[str, Any]) -> tuple[Any, ...]:
+            sources = {name: leaves[name] for name in wrt}
+            with tf.GradientTape() as tape:
+                tape.watch(sources)
+                ops = Operations(primitives(tf, dtype), lambda _, value: self._zeros_like(value, tape))
+                loss = problem.loss(ops, **leaves)
+            gradients, adjoints = tape.gradient(
+                loss, (sources, ops.offsets), unconnected_gradients=tf.UnconnectedGradients.ZERO
+            )
+            return loss, gradients, ops.values, adjoints
+
+        return tf.function(differentiated, jit_compile=False) if self.compiled else differentiated
+
+    def _zeros_like(self, value: Any, tape: Any) -> Any:
+        zeros = self.tf.zeros_like(value)
+        tape.watch(zeros)
+        return zeros
+
+    def _arrays(self, tensors: Mapping[str, Any]) -> Arrays:
+        return {name: self._array(tensor) for name, tensor in tensors.items()}
+
+    def _array(self, tensor: Any) -> Any:
+        return (self.tf.cast(tensor, "float32") if tensor.dtype == "bfloat16" else tensor).numpy()
+
+
+def reason(error: Exception) -> str:
+    """An error in one line."""
+    return str(error).strip().splitlines()[0]
+
+
+def load() -> Engine:
+    """Import TensorFlow."""
+    return TensorFlow()
