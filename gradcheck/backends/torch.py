@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._engine import Answer, Engine, Operations, Unsupported
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from gradcheck.backends._engine import Arrays
+
+    Tensors = Mapping[str, Any]
 
 MODULE = "torch"
 DISTRIBUTION = "torch"
@@ -76,32 +78,35 @@ class Torch(Engine):
         return {"torch": self.version}
 
     def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
-        torch = self.torch
-        torch.set_default_dtype(getattr(torch, dtype))  # of Python numbers that meet no tensor
-        leaves = {
-            name: torch.tensor(array).to(getattr(torch, dtype)).requires_grad_(name in wrt)
-            for name, array in inputs.items()
-        }
-        ops = Operations(self.primitives, lambda _, value: self._zeros_like(value))
+        kind = getattr(self.torch, dtype)
+        self.torch.set_default_dtype(kind)  # of Python numbers that meet no tensor
+        leaves = {name: self.torch.tensor(array).to(kind) for name, array in inputs.items()}
         try:
-            loss = problem.loss(ops, **leaves)
-            loss = loss + self._zeros_like(loss)  # so that it has a gradient even behind stop_gradient
-            sources = [leaves[name] for name in wrt] + list(ops.offsets.values())
-            gradients = torch.autograd.grad(loss, sources, materialize_grads=True)
+            loss, gradients, values, adjoints = self.differentiate(problem, leaves, wrt)
         except RuntimeError as error:  # a NotImplementedError is one
             if "not implemented for" in str(error):
                 raise Unsupported(f"PyTorch has no kernel for it: {error}") from error
             raise
-        arrays = [self._array(gradient) for gradient in gradients]
-        return Answer(
-            loss=self._array(loss),
-            gradients=dict(zip(wrt, arrays)),
-            values={name: self._array(value) for name, value in ops.values.items()},
-            adjoints=dict(zip(ops.offsets, arrays[len(wrt) :])),
-        )
+        return Answer(self._array(loss), self._arrays(gradients), self._arrays(values), self._arrays(adjoints))
+
+    def differentiate(
+        self, problem: ModuleType, leaves: Tensors, wrt: Sequence[str]
+    ) -> tuple[Any, Tensors, Tensors, Tensors]:
+        """The loss, the gradients, the watched values and their adjoints."""
+        for name in wrt:
+            leaves[name].requires_grad_()
+        ops = Operations(self.primitives, lambda _, value: self._zeros_like(value))
+        loss = problem.loss(ops, **leaves)
+        loss = loss + self._zeros_like(loss)  # so that it has a gradient even behind stop_gradient
+        sources = [leaves[name] for name in wrt] + list(ops.offsets.values())
+        found = self.torch.autograd.grad(loss, sources, materialize_grads=True)
+        return loss, dict(zip(wrt, found)), ops.values, dict(zip(ops.offsets, found[len(wrt) :]))
 
     def _zeros_like(self, value: Any) -> Any:
         return self.torch.zeros_like(value, requires_grad=True)
+
+    def _arrays(self, tensors: Tensors) -> Arrays:
+        return {name: self._array(tensor) for name, tensor in tensors.items()}
 
     def _array(self, tensor: Any) -> Any:
         tensor = tensor.detach()
