@@ -110,8 +110,8 @@ class Notices:
         """It is being built."""
         click.echo(f"{spec}: {text}", err=True)
 
-    def built(self, spec: str) -> None:
-        """It is complete."""
+    def built(self, spec: str, complete: bool) -> None:
+        """It is complete, or will never be."""
 
 
 def lineup(specs: Sequence[str]) -> Lineup:

@@ -35,10 +35,20 @@ class Engine:
     formats: Mapping[str, Mapping[str, Any]]
     lacks: Mapping[str, str]
     install_options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    older_requirements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def packages(self, version: str | None) -> tuple[str, ...]:
         """What a managed environment for this engine is built from."""
-        return (f"{self.distribution}=={version or self.release}", *self.requirements)
+        return (f"{self.distribution}=={version or self.release}", *self._beside(version))
+
+    def _beside(self, version: str | None) -> tuple[str, ...]:
+        """What must be installed beside a release: an older one may need an older NumPy."""
+        if version is None or not self.older_requirements:
+            return self.requirements
+        from packaging.version import Version
+
+        later = [release for release in self.older_requirements if Version(version) < Version(release)]
+        return self.older_requirements[min(later, key=Version)] if later else self.requirements
 
 
 @dataclass(frozen=True)
@@ -64,8 +74,20 @@ def parse(text: str) -> Spec:
     match = re.fullmatch(r"(?P<name>[A-Za-z][\w.-]*)(==(?P<version>[\w.+!-]+)|@(?P<python>.+))?", text)
     if match is None:
         raise RequestError(f"backend {text!r}: expected NAME, NAME==VERSION or NAME@/path/to/python")
+    if match["version"] and not _is_release(match["version"]):
+        raise RequestError(f"backend {text!r}: {match['version']!r} is no release: expected one such as 2.4.1")
     python = match["python"]
     return Spec(match["name"], match["version"], Path(python).expanduser().absolute() if python else None)
+
+
+def _is_release(version: str) -> bool:
+    from packaging.version import InvalidVersion, Version  # costs 10 ms
+
+    try:
+        Version(version)
+    except InvalidVersion:
+        return False
+    return True
 
 
 def engines() -> dict[str, Path]:
@@ -107,6 +129,7 @@ def read_engine(name: str, path: Path) -> Engine:
             formats=constants["FORMATS"],
             lacks=constants["LACKS"],
             install_options=constants.get("INSTALL_OPTIONS", {}),
+            older_requirements=constants.get("OLDER_REQUIREMENTS", {}),
         )
     except KeyError as missing:
         raise RequestError(

@@ -15,7 +15,7 @@ from gradcheck import catalogue, environments, problems
 from gradcheck.backends import _handwritten
 from gradcheck.catalogue import Engine, Spec
 from gradcheck.crews import Crew, Post, Question
-from gradcheck.environments import Builder, Building, Environment, Missing
+from gradcheck.environments import Builder, Building, Environment, Kept, Missing
 from gradcheck.errors import RequestError
 from gradcheck.problems import Problem
 from gradcheck.results import Report, Verdict
@@ -278,19 +278,36 @@ def build(names: Sequence[str], building: Building) -> dict[str, Environment | M
 
 
 def remove(names: Sequence[str]) -> dict[str, int]:
-    """Remove the managed environments of engines, and count them.
+    """Remove the managed environments of engines, which those of one distribution share.
+
+    Returns:
+        For each distribution how many were complete.
 
     Raises:
-        RequestError: a name stands for no engine.
+        RequestError: a name stands for no engine, or an environment cannot be removed.
     """
-    wanted = {name: known_engine(Spec(name)) for name in names}
-    return {name: environments.remove(engine) for name, engine in wanted.items()}
+    distributions = dict.fromkeys(known_engine(Spec(name)).distribution for name in names)
+    return {distribution: environments.remove(distribution) for distribution in distributions}
+
+
+def prune(unused_for: int, dry_run: bool) -> list[tuple[Kept, str]]:
+    """Remove the managed environments that are of no use, and say why; see `gradcheck.environments.prune`."""
+    return environments.prune(known_engines(), unused_for, dry_run)
 
 
 def listing() -> list[tuple[Engine, Environment | Missing]]:
     """Every engine, and where it would run."""
-    known = [known_engine(Spec(name)) for name in catalogue.engines()]
-    return [(engine, environments.find(Spec(engine.name), engine)) for engine in known]
+    return [(engine, environments.locate(Spec(engine.name), engine)) for engine in known_engines()]
+
+
+def kept() -> list[Kept]:
+    """Every managed environment, complete or half built."""
+    return environments.survey(known_engines())
+
+
+def known_engines() -> list[Engine]:
+    """Every engine."""
+    return [known_engine(Spec(name)) for name in catalogue.engines()]
 
 
 def draw(settings: Settings, problem: Problem) -> Case:

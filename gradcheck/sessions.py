@@ -24,7 +24,7 @@ class Logged:
         """An environment is being built."""
         LOG.info("%s: %s", spec, text)
 
-    def built(self, spec: str) -> None:
+    def built(self, spec: str, complete: bool) -> None:
         """An environment is complete, or will never be."""
 
     def evaluating(self, specs: list[str]) -> None:

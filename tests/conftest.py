@@ -1,4 +1,4 @@
-"""Fixtures: the real command, in a process of its own."""
+"""Fixtures: the real command, in a process of its own; an empty cache of environments."""
 
 from __future__ import annotations
 
@@ -12,6 +12,17 @@ import pytest
 
 FAKES = Path(__file__).parent / "fakes"
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of ours; uv's own stays, so that nothing is downloaded twice."""
+    uv_cache = os.environ.get("UV_CACHE_DIR") or subprocess.run(
+        [sys.executable, "-m", "uv", "cache", "dir"], capture_output=True, text=True, check=True
+    ).stdout.strip()  # fmt: skip
+    monkeypatch.setenv("UV_CACHE_DIR", uv_cache)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "gradcheck" / "environments"
 
 
 @pytest.fixture

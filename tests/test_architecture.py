@@ -22,7 +22,7 @@ ALLOWED = {
     "backends": set(),
     "problems": {"backends", "errors"},
     "catalogue": {"backends", "errors"},
-    "environments": {"catalogue"},
+    "environments": {"catalogue", "errors"},
     "workers": {"environments", "results"},
     "crews": {"answers", "backends", "results", "workers"},
     "settings": {"errors"},

@@ -5,14 +5,15 @@ Python 3.9 runs, and imports nothing of ours from outside. A file whose name beg
 
 A backend's file states, as constants that are read without importing NumPy or the framework:
 
-    MODULE           what is imported, and looked for in the current interpreter
-    DISTRIBUTION     what is installed into a managed environment
-    RELEASE          the release of it that the tests run with
-    REQUIREMENTS     what must be installed beside it
-    PYTHON           the Python releases on which it installs: from the first, below the second (or None)
-    FORMATS          dtype -> how the engine departs from plain IEEE arithmetic of that dtype (usually not at all)
-    INSTALL_OPTIONS  optional: platform -> options for uv that are tried first where no index is set
-    LACKS            dtype -> why the engine cannot compute in it
+    MODULE              what is imported, and looked for in the current interpreter
+    DISTRIBUTION        what is installed into a managed environment
+    RELEASE             the release of it that the tests run with
+    REQUIREMENTS        what must be installed beside it
+    PYTHON              the Python releases on which it installs: from the first, below the second (or None)
+    FORMATS             dtype -> how the engine departs from plain IEEE arithmetic of that dtype (usually not at all)
+    LACKS               dtype -> why the engine cannot compute in it
+    INSTALL_OPTIONS     optional: platform -> options for uv that are tried first where no index is set
+    OLDER_REQUIREMENTS  optional: release -> what takes the place of REQUIREMENTS for releases before it
 
 and a function `load()` that imports the framework and returns an `Engine`.
 """

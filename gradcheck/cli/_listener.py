@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ class Listener:
     def __init__(self) -> None:
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
+        self._guard = threading.Lock()  # several building threads tell, and one display serves them all
 
     def __enter__(self) -> Listener:
         return self
@@ -30,15 +32,17 @@ class Listener:
         if not sys.stderr.isatty():
             sys.stderr.write(f"gradcheck: {spec}: {text}\n")  # in one piece: several threads tell
             return
-        progress = self._display()
+        with self._guard:
+            progress = self._display()
         if spec not in self._tasks:
             self._tasks[spec] = progress.add_task(spec, total=None, text=text)
         progress.update(self._tasks[spec], text=text)
 
-    def built(self, spec: str) -> None:
+    def built(self, spec: str, complete: bool) -> None:
         """An environment is complete, or will never be."""
         if self._progress is not None and spec in self._tasks:
-            self._progress.update(self._tasks.pop(spec), total=1, completed=1)
+            text = "✓ complete" if complete else "✗ cannot be built"
+            self._progress.update(self._tasks.pop(spec), total=1, completed=1, text=text)
 
     def evaluating(self, specs: list[str]) -> None:
         """Workers have started."""
@@ -63,10 +67,13 @@ class Listener:
         if self._progress is None:
             from rich.console import Console
             from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+            from rich.table import Column
 
+            # A line longer than the terminal would wrap, and what wraps cannot be taken away again.
             self._progress = Progress(
-                SpinnerColumn(finished_text="✓"),
-                TextColumn("{task.description} {task.fields[text]}"),
+                SpinnerColumn(finished_text=" "),
+                TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+                TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
                 TimeElapsedColumn(),
                 console=Console(stderr=True),
                 transient=True,

@@ -2,33 +2,75 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import click
 
 from gradcheck.cli._listener import Listener
 
+if TYPE_CHECKING:
+    from gradcheck.environments import Kept
 
-@click.group(
-    "backends", short_help="List the engines, or build and remove their environments.", invoke_without_command=True
-)
+COLUMNS = ("environment", "python", "size", "age", "unused", "state")
+UNITS = {"d": 86400, "h": 3600, "min": 60}  # seconds
+
+
+@click.group("backends", short_help="List, build and remove the engines' environments.", invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """List every engine: its version, where it would run, its dtypes, and whether it is ready or what is missing."""
+    """List every engine, and every environment that was built for one.
+
+    Of an engine: its version, whether it is ready, its dtypes, and where it would run or what is missing. Of an
+    environment: its size, how long ago it was built and last used, and whether an engine would use it.
+    """
     if context.invoked_subcommand is None:
         listing()
 
 
 def listing() -> None:
-    """Print two lines for each engine."""
+    """Print two lines for each engine, and one for each environment."""
     from gradcheck import runner
     from gradcheck.environments import Environment
 
+    rows, places = [], []
     for engine, found in runner.listing():
         if isinstance(found, Environment):
             version, state, where = found.version or "", f"ready ({found.where})", str(found.python)
         else:
             version, state, where = engine.release, "missing", found.reason
-        click.echo(f"{engine.name:12} {version:14} {state:18} {' '.join(engine.formats)}")
-        click.echo(f"{'':12} {where}")
+        rows.append((engine.name, version, state, " ".join(engine.formats)))
+        places.append(where)
+    for line, where in zip(aligned(rows), places, strict=True):
+        click.echo(f"{line}\n    {where}")
+    if kept := runner.kept():
+        click.echo("\n" + "\n".join(aligned([COLUMNS, *map(environment_row, kept)])))
+
+
+def environment_row(kept: Kept) -> tuple[str, ...]:
+    """What a line says of an environment, under `COLUMNS`."""
+    unused = "-" if kept.used is None else since(kept.used)
+    return kept.name, kept.python_version or "-", megabytes(kept.size), since(kept.built), unused, kept.state
+
+
+def aligned(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Rows as lines, each column as wide as its longest text."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def since(moment: float) -> str:
+    """How long ago a moment (in seconds since the epoch) was, in the largest unit that fits."""
+    seconds = max(time.time() - moment, 0.0)
+    unit, length = next((each for each in UNITS.items() if seconds >= each[1]), ("s", 1))
+    return f"{seconds // length:.0f} {unit}"
+
+
+def megabytes(size: int) -> str:
+    """A number of bytes in MB."""
+    return f"{size / 1e6:.1f} MB"
 
 
 @command.command("build", short_help="Build an engine's environment.")
@@ -50,8 +92,29 @@ def build(spec: tuple[str, ...]) -> int:
 @command.command("remove", short_help="Remove an engine's environments.")
 @click.argument("name", nargs=-1, required=True)
 def remove(name: tuple[str, ...]) -> None:
-    """Remove every managed environment of each engine named."""
+    """Remove every environment of the distribution of each engine named; engines of one distribution share them."""
     from gradcheck import runner
 
-    for each, count in runner.remove(name).items():
-        click.echo(f"{each}: {count} environment{'s' if count != 1 else ''} removed")
+    for distribution, count in runner.remove(name).items():
+        click.echo(f"{distribution}: {count} environment{'s' if count != 1 else ''} removed")
+
+
+@command.command("prune", short_help="Remove environments that are of no use.")
+@click.option(
+    "--unused-for", type=click.IntRange(min=0), default=30, metavar="DAYS", show_default=True,
+    help="After how many days without use an environment goes.",
+)  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
+def prune(unused_for: int, dry_run: bool) -> None:
+    """Remove what builds left half-way, environments that no engine would use, and those unused for DAYS.
+
+    What is being built stays.
+    """
+    from gradcheck import runner
+
+    removed = runner.prune(unused_for, dry_run)
+    for kept, reason in removed:
+        size = megabytes(kept.size)
+        click.echo(f"{kept.name}: {reason}: {f'would remove {size}' if dry_run else f'{size} removed'}")
+    if not removed:
+        click.echo("nothing to remove")

@@ -1,0 +1,207 @@
+"""Build managed environments with uv."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from gradcheck.catalogue import Engine, Spec
+from gradcheck.environments.finding import Environment, Missing, find
+from gradcheck.environments.installer import Failed, Installer
+from gradcheck.environments.marks import (
+    Mark,
+    cache_folder,
+    clear,
+    locked,
+    mark_path,
+    read_mark,
+    size_of,
+    write_mark,
+)
+from gradcheck.environments.variables import index_settings
+
+OLDEST_PYTHON = (3, 9)  # of a worker
+
+# What uv says where another Python may help: no wheel for this one, or a source that this one cannot build.
+BLAMES_PYTHON = ("Python", "Failed to build")
+
+
+class Building(Protocol):
+    """Who is told, from the building threads, how far an environment is."""
+
+    def building(self, spec: str, text: str) -> None:
+        """It is being built, for the backends in `spec`."""
+
+    def built(self, spec: str, complete: bool) -> None:
+        """It is complete, or will never be."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """An environment to build, once, for every backend that shares it."""
+
+    path: Path
+    engine: Engine
+    specs: tuple[Spec, ...]
+
+    @property
+    def label(self) -> str:
+        """What it is called while it is built."""
+        return ", ".join(map(str, self.specs))
+
+    @property
+    def version(self) -> str | None:
+        """The release that was asked for; None for the engine's own."""
+        return self.specs[0].version
+
+    @property
+    def command(self) -> str:
+        """The command that builds it."""
+        return f"gradcheck backends build {' '.join(map(str, self.specs))}"
+
+
+def orders(wanted: Mapping[Spec, Engine]) -> list[Order]:
+    """What to build for some backends."""
+    shared: dict[Path, list[Spec]] = {}
+    for spec, engine in wanted.items():
+        shared.setdefault(mark_path(engine, spec.version), []).append(spec)
+    return [Order(path, wanted[specs[0]], tuple(specs)) for path, specs in shared.items()]
+
+
+class Builder:
+    """Builds managed environments with uv, several at once, and ends uv when it is told to stop.
+
+    Args:
+        listener: who is told how far they are.
+    """
+
+    def __init__(self, listener: Building) -> None:
+        self._uv = Installer(cache_folder())
+        self._listener = listener
+
+    def build(self, wanted: Mapping[Spec, Engine]) -> dict[Spec, Environment | Missing]:
+        """Build an environment for each backend that has none, and say where each is or why there is none."""
+        pool = ThreadPoolExecutor(max_workers=max(len(wanted), 1))
+        try:
+            futures = [(order.specs, pool.submit(self._build_one, order)) for order in orders(wanted)]
+            missing = {spec: future.result() for specs, future in futures for spec in specs}
+        except BaseException:
+            self._uv.stop()
+            raise
+        finally:
+            pool.shutdown()
+        return {spec: missing[spec] or find(spec, engine) for spec, engine in wanted.items()}
+
+    def _build_one(self, order: Order) -> Missing | None:
+        """Build an environment where there is none yet; what is given back says why that failed."""
+        complete = False
+        try:
+            if read_mark(order.path) is None:
+                self._build_alone(order)
+            complete = True
+        except OSError as error:
+            return Missing(f"cannot build in {order.path.parent}: {error.strerror or error}")
+        except Failed as error:
+            return Missing(f"uv could not build it: {error}; try again with: {order.command}")
+        finally:
+            self._listener.built(order.label, complete)
+        return None
+
+    def _build_alone(self, order: Order) -> None:
+        """Build an environment unless another process does: then wait for it."""
+        order.path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(order.path, lambda: self._tell(order, "waiting for another builder"), self._uv.check):
+            if read_mark(order.path) is None:
+                self._fill(order)
+
+    def _fill(self, order: Order) -> None:
+        """Build on the Python that fits; a release that was asked for may install on an older one alone."""
+        packages = " ".join(order.engine.packages(order.version))
+        self._tell(order, f"building an environment with {packages}")
+        try:
+            self._fill_on(base_python(order.engine), order)
+        except Failed as error:
+            if order.version is None or not any(words in str(error) for words in BLAMES_PYTHON):
+                raise
+            self._tell(order, "not for this Python; trying an older one")
+            try:
+                self._fill_on(older_python(), order)
+            except Failed:
+                raise error from None
+
+    def _fill_on(self, python: str, order: Order) -> None:
+        clear(order.path)
+        folder = Path(tempfile.mkdtemp(prefix=f"{order.path.stem}.", dir=order.path.parent))
+        try:
+            self._run(order, "venv", "--no-project", "--python", python, str(folder))
+            self._install(order, folder)
+            write_mark(order.path, self._mark(order, folder))
+        except BaseException:
+            clear(order.path)  # a pile of halves would fill the disk that may be what failed
+            raise
+
+    def _install(self, order: Order, folder: Path) -> None:
+        command = ("pip", "install", "--compile-bytecode", "--python", str(interpreter(folder)))
+        packages = order.engine.packages(order.version)
+        options = order.engine.install_options.get(sys.platform, ())
+        if options and not index_settings(os.environ):
+            try:
+                self._run(order, *command, *options, *packages)
+                return
+            except Failed:
+                self._tell(order, f"{' '.join(options)} cannot be had; trying the registry's own build")
+        self._run(order, *command, *packages)
+
+    def _mark(self, order: Order, folder: Path) -> Mark:
+        listing = self._run(order, "pip", "list", "--format", "json", "--python", str(interpreter(folder)))
+        return Mark(
+            folder=folder.name,
+            distribution=order.engine.distribution,
+            version=order.version or order.engine.release,
+            requirements=order.engine.packages(order.version),
+            python_version=python_version(folder),
+            packages={entry["name"]: entry["version"] for entry in msgspec.json.decode(listing)},
+            size=size_of(folder),
+            built=time.time(),
+        )
+
+    def _run(self, order: Order, *arguments: str) -> str:
+        return self._uv.run(arguments, lambda line: self._tell(order, line))
+
+    def _tell(self, order: Order, text: str) -> None:
+        self._listener.building(order.label, text)
+
+
+def interpreter(folder: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    return folder / "bin" / "python"
+
+
+def base_python(engine: Engine) -> str:
+    """What uv shall build on: this interpreter where the engine installs on it, else any that fits."""
+    lowest, below = engine.python
+    if lowest <= sys.version_info[:2] and (below is None or sys.version_info[:2] < below):
+        return getattr(sys, "_base_executable", sys.executable)
+    upper = f",<{below[0]}.{below[1]}" if below else ""
+    return f">={lowest[0]}.{lowest[1]}{upper}"
+
+
+def older_python() -> str:
+    """Any older Python than this one: an engine's own range is that of the release that it states."""
+    return f">={OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]},<{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def python_version(folder: Path) -> str:
+    """The version that a virtual environment's configuration states."""
+    lines = (folder / "pyvenv.cfg").read_text().splitlines()
+    settings = dict(line.split(" = ", 1) for line in lines if " = " in line)
+    return settings.get("version_info", settings.get("version", ""))

@@ -1,0 +1,74 @@
+"""Find the interpreter in which a backend's framework is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.machinery
+import os
+import site
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradcheck.catalogue import Engine, Spec
+from gradcheck.environments.marks import mark_path, note_use, read_mark
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An interpreter for a backend; `version` is the framework's where it is known without importing it."""
+
+    python: Path
+    where: str
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Why there is no interpreter for a backend; `buildable` where building one would help."""
+
+    reason: str
+    buildable: bool = False
+
+
+def find(spec: Spec, engine: Engine) -> Environment | Missing:
+    """The interpreter for a backend, as `locate` finds it; a managed environment is noted as used."""
+    found = locate(spec, engine)
+    if isinstance(found, Environment) and found.where == "managed":
+        note_use(mark_path(engine, spec.version))
+    return found
+
+
+def locate(spec: Spec, engine: Engine) -> Environment | Missing:
+    """The interpreter for a backend, in this order: the one named, the current one, a managed environment.
+
+    The framework is looked for, never imported: that is the worker's part.
+    """
+    if spec.python is not None:
+        if os.access(spec.python, os.X_OK) and spec.python.is_file():
+            return Environment(spec.python, "named")
+        return Missing(f"{spec.python} is no executable file")
+    if spec.version is None and (version := installed_here(engine)) is not None:
+        return Environment(Path(sys.executable), "current", version or None)
+    mark = read_mark(mark_path(engine, spec.version))
+    if mark is not None:
+        return Environment(mark.python, "managed", mark.packages.get(engine.distribution))
+    return Missing(
+        f"{engine.distribution}=={spec.version or engine.release} is not installed; "
+        f"build its environment with: gradcheck backends build {spec}",
+        buildable=True,
+    )
+
+
+def installed_here(engine: Engine) -> str | None:
+    """The engine's version in the current interpreter ("" where it does not say), or None where it is not installed."""
+    # A worker runs isolated: what the current directory, PYTHONPATH or the user's site add here is not there.
+    leaked = {"", str(Path.cwd()), site.getusersitepackages(), *os.environ.get("PYTHONPATH", "").split(os.pathsep)}
+    path = [entry for entry in sys.path[1:] if entry not in leaked]
+    if importlib.machinery.PathFinder.find_spec(engine.module, path) is None:
+        return None
+    from importlib import metadata  # costs 30 ms
+
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version(engine.distribution)
+    return ""

@@ -1,0 +1,166 @@
+"""Managed environments in the user's cache: for each a folder, a lock, and a mark that says what is in the folder."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+import platformdirs
+
+from gradcheck.catalogue import Engine
+
+STEM = re.compile(r"(?P<distribution>.+)-(?P<version>[^-]+)-[0-9a-f]{12}")
+POLL = 0.1  # seconds
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """The file that makes a managed environment known. It is written last: a folder that no mark names is half built.
+
+    Each build has a folder of its own, so a uv that outlived its killed parent cannot write into another one's work.
+    The mark's time of modification is when the environment was last used. `size` is in bytes, as files say it and not
+    as the disk stores it, where uv may share them; `built` is in seconds since the epoch.
+    """
+
+    folder: str
+    distribution: str
+    version: str
+    requirements: tuple[str, ...]
+    python_version: str
+    packages: dict[str, str]
+    size: int
+    built: float
+
+    @property
+    def place(self) -> Path:
+        """The environment's folder."""
+        return cache_folder() / self.folder
+
+    @property
+    def python(self) -> Path:
+        """The environment's interpreter."""
+        return self.place / "bin" / "python"
+
+
+class Held(Exception):
+    """Another process builds or removes the environment."""
+
+
+def cache_folder() -> Path:
+    """Where managed environments are kept."""
+    return platformdirs.user_cache_path("gradcheck") / "environments"
+
+
+def mark_path(engine: Engine, version: str | None) -> Path:
+    """The mark of the managed environment with an engine's requirements, built or not; engines may share one."""
+    identity = repr((engine.packages(version), engine.python, sys.platform, platform.machine()))
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    return cache_folder() / f"{engine.distribution}-{version or engine.release}-{digest}.json"
+
+
+def mark_paths() -> list[Path]:
+    """The marks of every environment in the cache, complete or half built: what else lies there is not ours."""
+    folder = cache_folder()
+    found = {path for path in folder.glob("*.json") if STEM.fullmatch(path.stem)}
+    found |= {path.parent / f"{path.stem}.json" for path in folder.glob("*/") if STEM.fullmatch(path.stem)}
+    return sorted(found)
+
+
+def read_mark(path: Path) -> Mark | None:
+    """What a mark says; None where there is none, or where its environment or the interpreter below that is gone."""
+    try:
+        mark = msgspec.json.decode(path.read_bytes(), type=Mark)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return mark if mark.python.exists() else None
+
+
+def write_mark(path: Path, mark: Mark) -> None:
+    """Make an environment known, whole or not at all."""
+    partial = mark.place / "mark.json"
+    partial.write_bytes(msgspec.json.encode(mark))
+    partial.replace(path)
+
+
+def note_use(path: Path) -> None:
+    """Note in a mark that its environment is used; a cache that others own is used all the same."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
+def size_of(folder: Path) -> int:
+    """The bytes that a folder's files hold, each counted as if nothing shared it."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # of a build that goes on
+                total += os.lstat(f"{parent}/{name}").st_size
+    return total
+
+
+def leftovers(path: Path, mark: Mark | None) -> list[Path]:
+    """What builds of an environment left half-way: folders that its mark does not name, a mark that says nothing."""
+    folders = [folder for folder in path.parent.glob(f"{path.stem}.*/") if mark is None or folder.name != mark.folder]
+    return [path, *folders] if mark is None and path.exists() else folders
+
+
+def clear(path: Path) -> None:
+    """Remove an environment, its mark first, and whatever builds of it were left half-way.
+
+    Raises:
+        OSError: the mark cannot be removed.
+    """
+    discard([path, *leftovers(path, None)])
+
+
+def discard(paths: Iterable[Path]) -> None:
+    """Remove files, and folders as far as they let themselves be removed: half of one is a leftover.
+
+    Raises:
+        OSError: a file cannot be removed.
+    """
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def refuse_to_wait() -> None:
+    """What to do where nobody should wait for a lock."""
+    raise Held
+
+
+@contextlib.contextmanager
+def locked(
+    path: Path, waiting: Callable[[], None] = lambda: None, polled: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """One builder or remover of an environment at a time, over all processes.
+
+    Args:
+        path: its mark.
+        waiting: called once where another process holds the lock; may raise.
+        polled: called again and again while that lasts; may raise.
+    """
+    import filelock
+
+    lock = filelock.FileLock(path.with_suffix(".lock"))
+    with contextlib.suppress(filelock.Timeout):
+        lock.acquire(timeout=0)
+    if not lock.is_locked:
+        waiting()
+    while not lock.is_locked:
+        polled()
+        with contextlib.suppress(filelock.Timeout):
+            lock.acquire(timeout=POLL)
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,175 @@
+"""What is kept in the cache of managed environments, and what of it to remove."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradcheck.catalogue import Engine
+from gradcheck.environments.marks import (
+    STEM,
+    Held,
+    clear,
+    discard,
+    leftovers,
+    locked,
+    mark_path,
+    mark_paths,
+    read_mark,
+    refuse_to_wait,
+    size_of,
+)
+from gradcheck.errors import RequestError
+
+DAY = 86400  # seconds
+
+
+class State(enum.StrEnum):
+    """How an environment is."""
+
+    READY = "ready"
+    UNWANTED = "no engine uses it"
+    BEING_BUILT = "being built"
+    HALF_BUILT = "half built"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A managed environment, or what builds of one left half-way.
+
+    `name` is its distribution and release; `size` is in bytes; `built` and `used` are in seconds since the epoch, and
+    `used` is None for what is half built; `paths` are all that there is of it.
+    """
+
+    name: str
+    python_version: str
+    state: State
+    size: int
+    built: float
+    used: float | None
+    paths: tuple[Path, ...]
+
+    def reason_to_go(self, unused_for: int) -> str | None:
+        """Why `prune` removes it, where it does."""
+        if self.state in (State.HALF_BUILT, State.UNWANTED):
+            return str(self.state)
+        days = (time.time() - (self.used or self.built)) / DAY
+        return f"unused for {int(days)} days" if days >= unused_for else None
+
+
+def survey(engines: Iterable[Engine]) -> list[Kept]:
+    """Every managed environment, complete or not; `engines` are those that may use them."""
+    known = list(engines)
+    found: list[Kept] = []
+    for path in mark_paths():
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            found.extend(_at(path, known, being_built=_is_held(path)))
+    return found
+
+
+def prune(engines: Iterable[Engine], unused_for: int, dry_run: bool = False) -> list[tuple[Kept, str]]:
+    """Remove half-built environments, those that no engine would use, and those that none has used for long.
+
+    What another process builds is left alone.
+
+    Args:
+        engines: those that may use them.
+        unused_for: for how many days none has.
+        dry_run: remove nothing.
+
+    Returns:
+        What was removed, and why.
+
+    Raises:
+        RequestError: one cannot be removed.
+    """
+    known = list(engines)
+    removed = []
+    for path in mark_paths():
+        with contextlib.suppress(Held), _removing(path, refuse_to_wait):
+            for kept in _at(path, known, being_built=False):
+                if reason := kept.reason_to_go(unused_for):
+                    removed.append((kept, reason))
+                    discard([] if dry_run else kept.paths)
+    return removed
+
+
+def remove(distribution: str) -> int:
+    """Remove every managed environment of a distribution, half-built ones too, and count those that were complete.
+
+    Raises:
+        RequestError: one cannot be removed.
+    """
+    count = 0
+    for path in mark_paths():
+        if distribution_of(path) == distribution:
+            with _removing(path):
+                count += read_mark(path) is not None
+                clear(path)
+    return count
+
+
+def distribution_of(path: Path) -> str:
+    """The distribution that an environment was built for, as its mark says, or its name where that is missing."""
+    mark = read_mark(path)
+    return mark.distribution if mark else _named(path)[0]
+
+
+def _at(path: Path, engines: Sequence[Engine], being_built: bool) -> Iterator[Kept]:
+    """The environment that a mark names, and what is half built beside it."""
+    mark = read_mark(path)
+    if mark is not None:
+        wanted = any(
+            engine.distribution == mark.distribution and mark_path(engine, mark.version) == path for engine in engines
+        )
+        yield Kept(
+            name=f"{mark.distribution}=={mark.version}",
+            python_version=mark.python_version,
+            state=State.READY if wanted else State.UNWANTED,
+            size=mark.size,
+            built=mark.built,
+            used=path.stat().st_mtime,
+            paths=(path, mark.place),
+        )
+    if halves := leftovers(path, mark):
+        yield Kept(
+            name="==".join(_named(path)),
+            python_version="",
+            state=State.BEING_BUILT if being_built else State.HALF_BUILT,
+            size=sum(map(size_of, halves)),
+            built=max(half.stat().st_mtime for half in halves),
+            used=None,
+            paths=tuple(halves),
+        )
+
+
+def _named(path: Path) -> tuple[str, str]:
+    """The distribution and the release in the name of a mark."""
+    match = STEM.fullmatch(path.stem)
+    assert match is not None, "mark_paths gives no other"
+    return match["distribution"], match["version"]
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with locked(path, refuse_to_wait):
+            return False
+    except Held:
+        return True
+    except OSError:  # a cache that others own; no builder of ours is in it
+        return False
+
+
+@contextlib.contextmanager
+def _removing(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    try:
+        with locked(path, waiting):
+            yield
+    except OSError as error:
+        raise RequestError(
+            f"{path}: cannot be removed: {error.strerror}: expected a folder that can be written"
+        ) from None

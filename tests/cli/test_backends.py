@@ -1,0 +1,71 @@
+"""`gradcheck backends`: lists, builds, removes and prunes."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+
+from gradcheck.cli.backends import since
+from tests.conftest import Command
+
+
+def test_listing_building_removing_and_pruning(gradcheck: Command, cache: Path) -> None:
+    before = gradcheck("backends").stdout
+    assert re.search(r"^mxnet +1\.9\.1 +missing +float64 float32\n    .*gradcheck backends build mxnet$", before, re.M)
+    assert "environment" not in before.replace("build its environment", "")
+    built = gradcheck("backends", "build", "mxnet")
+    assert built.returncode == 0
+    python = built.stdout.removeprefix("mxnet: ").strip()
+    after = gradcheck("backends").stdout
+    assert re.search(rf"^mxnet +1\.9\.1 +ready \(managed\) +float64 float32\n    {re.escape(python)}$", after, re.M)
+    row = r"^mxnet==1\.9\.1  3\.\d+\.\d+  +(\d+\.\d) MB  \d+ s +\d+ s +ready$"
+    match = re.search(row, after, re.M)
+    assert match is not None, after
+    assert 100 < float(match[1]) < 1000
+    table = after[after.index("environment  ") :]
+    assert max(map(len, table.splitlines())) <= 80
+
+    (cache / "mxnet-1.8-0123456789ab.half").mkdir()
+    assert "half built" in gradcheck("backends").stdout
+    (mark,) = cache.glob("*.json")
+    os.utime(mark, (0, time.time() - 40 * 86400))
+    wet = ["mxnet==1.8: half built: 0.0 MB removed", f"mxnet==1.9.1: unused for 40 days: {match[1]} MB removed"]
+    dry = [re.sub(r"(\S+ MB) removed", r"would remove \1", line) for line in wet]
+    assert gradcheck("backends", "prune", "--dry-run").stdout.splitlines() == dry
+    assert gradcheck("backends", "prune", "--unused-for", 41, "--dry-run").stdout.splitlines() == dry[:1]
+    done = gradcheck("backends", "prune")
+    assert done.stdout.splitlines() == wet
+    assert done.returncode == 0
+    assert gradcheck("backends", "prune").stdout == "nothing to remove\n"
+    assert [path for path in cache.iterdir() if path.suffix != ".lock"] == []
+
+
+def test_engines_of_one_distribution_share_what_is_removed(gradcheck: Command, cache: Path) -> None:
+    gradcheck("backends", "build", "mxnet")
+    assert gradcheck("backends", "remove", "jax-eager", "jax").stdout == "jax: 0 environments removed\n"
+    assert gradcheck("backends", "remove", "mxnet").stdout == "mxnet: 1 environment removed\n"
+    assert gradcheck("backends", "remove", "mxnet").stdout == "mxnet: 0 environments removed\n"
+
+
+def test_a_wrong_request_is_refused_in_one_line(gradcheck: Command, cache: Path) -> None:
+    for words, expected in (
+        (("build", "nope"), "backend 'nope': unknown: expected one of"),
+        (("build", "mxnet==x"), "backend 'mxnet==x': 'x' is no release: expected one such as 2.4.1"),
+        (("remove", "nope"), "backend 'nope': unknown: expected one of"),
+        (("prune", "--unused-for", "-1"), "-1 is not in the range x>=0"),
+        (("prune", "--unused-for", "soon"), "'soon' is not a valid integer"),
+    ):
+        done = gradcheck("backends", *words)
+        assert done.returncode == 2
+        assert expected in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert not cache.exists()
+
+
+def test_times_are_told_in_the_largest_unit_that_fits() -> None:
+    now = time.time()
+    assert [since(now - seconds) for seconds in (-5, 59, 61, 7200.5, 3 * 86400 + 1)] == [
+        "0 s", "59 s", "1 min", "2 h", "3 d",
+    ]  # fmt: skip

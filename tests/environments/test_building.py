@@ -1,0 +1,169 @@
+"""Managed environments, with real uv: built once for all who share one, locked, marked when complete."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gradcheck import catalogue, environments
+from gradcheck.catalogue import Spec
+from gradcheck.environments import Environment, Missing
+from gradcheck.environments.building import base_python
+from gradcheck.environments.marks import mark_path, read_mark
+from tests.environments.small import Told, build, engine, wheel
+
+HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
+OLDER = ".".join(f"cp3{minor}" for minor in range(9, sys.version_info[1]))
+
+
+def test_an_environment_is_built_once_and_found_again(tmp_path: Path, wheels: Path) -> None:
+    small = engine(tmp_path)
+    missing = environments.find(Spec("small"), small)
+    assert isinstance(missing, Missing)
+    assert missing.buildable
+    assert "gradcheck backends build small" in missing.reason
+    built, told = build(small)
+    assert isinstance(built, Environment)
+    assert (built.where, built.version) == ("managed", "2.0")
+    assert "small: building an environment with small==2.0" in told
+    assert list(built.python.parents[1].rglob("small/__pycache__/*.pyc")), "byte-compiled"
+    assert environments.find(Spec("small"), small) == built
+    assert build(small)[1] == ["small: complete"], "nothing is done twice"
+
+
+def test_a_mark_says_what_was_built_how_large_it_is_and_when(tmp_path: Path, wheels: Path) -> None:
+    wheel(wheels, "small", "2.0", content=bytes(3_000_000))
+    small = engine(tmp_path)
+    build(small)
+    mark = read_mark(mark_path(small, None))
+    assert mark is not None
+    assert (mark.distribution, mark.version, mark.packages) == ("small", "2.0", {"small": "2.0"})
+    assert 3_000_000 < mark.size < 3_300_000
+    assert abs(mark.built - time.time()) < 60
+
+
+def test_engines_of_one_distribution_share_an_environment_that_is_built_once(tmp_path: Path, wheels: Path) -> None:
+    wanted = {Spec("small"): engine(tmp_path), Spec("small-eager"): engine(tmp_path, "small-eager")}
+    told = Told()
+    built = environments.Builder(told).build(wanted)
+    first, second = built.values()
+    assert isinstance(first, Environment)
+    assert first == second
+    assert told.lines[0] == "small, small-eager: building an environment with small==2.0"
+    assert not any("waiting" in line for line in told.lines)
+    assert told.lines.count("small, small-eager: complete") == 1
+
+
+def test_a_failure_to_build_a_shared_environment_is_told_of_each(tmp_path: Path, wheels: Path) -> None:
+    wanted = {
+        Spec("small"): engine(tmp_path, release="9"),
+        Spec("small-eager"): engine(tmp_path, "small-eager", release="9"),
+        Spec("beside"): engine(tmp_path, "beside", "beside"),
+    }
+    told = Told()
+    first, second, beside = environments.Builder(told).build(wanted).values()
+    assert isinstance(first, Missing)
+    assert first == second
+    assert "try again with: gradcheck backends build small small-eager" in first.reason
+    assert isinstance(beside, Environment)
+    assert "small, small-eager: cannot be built" in told.lines
+    assert "beside: complete" in told.lines
+
+
+def test_an_environment_without_its_mark_or_its_interpreter_is_built_again(tmp_path: Path, wheels: Path) -> None:
+    small = engine(tmp_path)
+    built, _ = build(small)
+    mark_path(small, None).unlink()
+    assert isinstance(environments.find(Spec("small"), small), Missing)
+    again, _ = build(small)
+    assert isinstance(again, Environment)
+    assert isinstance(built, Environment)
+    assert not built.python.exists(), "the half that was left is gone"
+    again.python.unlink()
+    assert isinstance(environments.find(Spec("small"), small), Missing)
+    assert isinstance(build(small)[0], Environment)
+
+
+@pytest.mark.parametrize(
+    ("version", "beside"),
+    [(None, ()), ("2.0", ()), ("1.7", ()), ("1.6.9", ("beside<3",)), ("1.5", ("beside<3",)), ("1.0", ("beside<2",))],
+)
+def test_an_older_release_is_built_with_what_it_needs(
+    tmp_path: Path, version: str | None, beside: tuple[str, ...]
+) -> None:
+    assert engine(tmp_path).packages(version) == (f"small=={version or '2.0'}", *beside)
+
+
+def test_a_release_that_was_asked_for_has_an_environment_of_its_own(tmp_path: Path, wheels: Path) -> None:
+    small = engine(tmp_path)
+    newest, _ = build(small)
+    older, _ = build(small, "1.0")
+    assert isinstance(older, Environment)
+    assert older.version == "1.0"
+    assert newest != older
+    listing = [path.name for path in older.python.parents[1].rglob("*.dist-info")]
+    assert sorted(listing) == ["beside-1.0.dist-info", "small-1.0.dist-info"]
+
+
+def test_a_release_for_older_pythons_alone_is_built_on_one(
+    tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
+    older = [sys.executable, "-m", "uv", "python", "find", f">=3.9,<{HERE}"]
+    if subprocess.run(older, capture_output=True).returncode:
+        pytest.skip(f"uv finds no Python older than {HERE} here")
+    wheel(wheels, "small", "0.5", python=OLDER)
+    built, told = build(engine(tmp_path), "0.5")
+    assert isinstance(built, Environment)
+    assert "small==0.5: not for this Python; trying an older one" in told
+    version = subprocess.run([built.python, "-c", "import sys; print(sys.version_info < (3, 9))"], capture_output=True)
+    assert version.stdout == b"False\n"
+
+
+def test_where_an_older_python_does_not_help_the_first_reason_is_told(
+    tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PATH", "UV_PYTHON_INSTALL_DIR"):  # no other Python is found
+        monkeypatch.setenv(name, str(tmp_path))
+    wheel(wheels, "small", "0.5", python=OLDER)
+    missing, told = build(engine(tmp_path), "0.5")
+    assert isinstance(missing, Missing)
+    assert "small==0.5: not for this Python; trying an older one" in told
+    assert "no wheels with a matching Python" in missing.reason
+    own, told = build(engine(tmp_path, release="0.5"))
+    assert isinstance(own, Missing)
+    assert not any("older" in line for line in told), "an engine says itself on which Pythons its own release installs"
+
+
+def test_the_cpu_build_is_preferred_and_the_registrys_is_the_fallback(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_FIND_LINKS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    small = engine(tmp_path, distribution="iniconfig", release="2.0.0")
+    options = {sys.platform: ("--index", "http://127.0.0.1:9/nowhere")}  # nothing answers there
+    preferring = catalogue.Engine(**{**vars(small), "install_options": options})
+    built, told = build(preferring)
+    assert isinstance(built, Environment)
+    assert any("cannot be had; trying the registry's own build" in line for line in told)
+
+
+def test_the_range_of_pythons_is_asked_for_where_this_one_does_not_fit(tmp_path: Path) -> None:
+    small = engine(tmp_path)
+    assert base_python(small) == getattr(sys, "_base_executable", sys.executable)
+    older = catalogue.Engine(**{**vars(small), "python": ((3, 9), (3, 10))})
+    assert base_python(older) == ">=3.9,<3.10"
+
+
+def test_the_current_interpreter_is_taken_where_the_framework_is_installed(tmp_path: Path) -> None:
+    here = catalogue.Engine(**{**vars(engine(tmp_path, "here", "msgspec", "0")), "module": "msgspec"})
+    found = environments.find(Spec("here"), here)
+    assert isinstance(found, Environment)
+    assert (found.where, found.python) == ("current", Path(sys.executable))
+    asked = environments.find(Spec("here", version="0"), here)
+    assert isinstance(asked, Missing), "a release that was asked for is never the current one"

@@ -1,0 +1,99 @@
+"""What of the caller's variables reaches uv and workers, with real processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import gradcheck
+from gradcheck import environments
+from gradcheck.environments import Environment, Missing
+from gradcheck.environments.variables import index_settings
+from tests.environments.small import build, engine
+
+
+@pytest.mark.parametrize(
+    ("caller", "handed_on"),
+    [
+        ({"PIP_INDEX_URL": "https://a.example"}, {"UV_DEFAULT_INDEX": "https://a.example"}),
+        (
+            {"PIP_EXTRA_INDEX_URL": "https://a.example https://b.example"},
+            {"UV_INDEX": "https://a.example https://b.example"},
+        ),
+        ({"PIP_FIND_LINKS": "/a /b"}, {"UV_FIND_LINKS": "/a,/b"}),
+        (
+            {"PIP_INDEX_URL": "https://a.example", "UV_INDEX_URL": "https://b.example"},
+            {"UV_INDEX_URL": "https://b.example"},
+        ),
+        ({}, {}),
+    ],
+)
+def test_pips_settings_are_handed_on_where_uv_has_none(caller: dict[str, str], handed_on: dict[str, str]) -> None:
+    assert index_settings(caller) == handed_on
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("UV_CONSTRAINT", "{folder}/constraint.txt"),
+        ("UV_OVERRIDE", "{folder}/constraint.txt"),
+        ("UV_EXCLUDE", "{folder}/exclude.txt"),
+        ("UV_NO_BINARY", "1"),
+        ("UV_TARGET", "{folder}/elsewhere"),
+        ("UV_PREFIX", "{folder}/elsewhere"),
+        ("UV_SYSTEM_PYTHON", "1"),
+        ("UV_PYTHON", "{folder}/no-python"),
+        ("UV_PROJECT", "{folder}/no-project"),
+        ("UV_WORKING_DIR", "{folder}/nowhere"),
+        ("UV_MANAGED_PYTHON", "1"),
+        ("PYTHONHOME", "{folder}/nowhere"),
+        ("PYTHONPATH", "{folder}"),
+        ("VIRTUAL_ENV", "{folder}/nowhere"),
+        ("CONDA_PREFIX", "{folder}/nowhere"),
+    ],
+)
+def test_what_would_change_an_environment_does_not_reach_uv(
+    tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    (tmp_path / "constraint.txt").write_text("beside==0.1")
+    (tmp_path / "exclude.txt").write_text("beside")
+    monkeypatch.setenv(name, value.format(folder=tmp_path))
+    built, _ = build(engine(tmp_path), "1.0")
+    assert isinstance(built, Environment), built
+    installed = [path.name for path in built.python.parents[1].glob("lib/*/site-packages/*.dist-info")]
+    assert sorted(installed) == ["beside-1.0.dist-info", "small-1.0.dist-info"]
+
+
+def test_what_is_trusted_is_the_callers_to_say(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_REQUIRE_HASHES", "1")
+    missing, _ = build(engine(tmp_path))
+    assert isinstance(missing, Missing)
+    assert "--require-hashes" in missing.reason
+
+
+PROBLEM = '''
+"""Half the square."""
+def inputs(k):
+    return {"x": (k,)}
+def loss(ops, x):
+    return ops.sum(x * x) / 2
+def nosy(x):
+    import os
+    leaked = {"PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV"} & set(os.environ)
+    assert not leaked, f"leaked: {leaked}"
+    import numpy
+    return (x * x).sum() / 2, {"x": x}
+gradients = {"nosy": nosy}
+'''
+
+
+def test_the_callers_python_does_not_reach_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "numpy.py").write_text("raise ImportError('not the NumPy of this environment')")
+    for name in ("PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV"):
+        monkeypatch.setenv(name, str(tmp_path))
+    problem = tmp_path / "half_square.py"
+    problem.write_text(PROBLEM)
+    report = gradcheck.check(problem, backends=["nosy"])
+    assert report.backends[0].verdict == "agrees", report.backends[0].reason
+    assert "PYTHONHOME" not in environments.scrubbed({"PYTHONHOME": "/", "HOME": "/"})
