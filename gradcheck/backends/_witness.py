@@ -23,6 +23,8 @@ PYTHON = ((3, 9), None)
 FORMATS: dict[str, dict[str, object]] = {"float64": {}, "float32": {}, "float16": {}, "bfloat16": {}}
 LACKS: dict[str, str] = {}
 
+LARGEST_STEP = 0.25
+"""In units of an entry, and as such."""
 LEVELS = 40
 """Steps that are tried at most, each half of the one before."""
 LARGEST_ORDER = 10
@@ -87,15 +89,17 @@ class Difference(Witness):
         rounded: np.ndarray = self.numpy.asarray(value, self.numpy.float64)
         return rounded
 
-    def noise(self, function: Callable[[Any], Any]) -> float:
-        """The noise of a function of one number at 0, which is what rounding makes of its last digits.
+    def noise(self, loss: Callable[..., Any], inputs: Arrays, wrt: Sequence[str]) -> float:
+        """The noise of the loss at its inputs, which is what rounding makes of its last digits.
 
         Differences of high order of neighbouring values lose what is smooth in them: their size shows the noise.
         J. J. Moré and S. M. Wild, Estimating computational noise, SIAM J. Sci. Comput. 33, 2011, equation 2.6.
         """
         numpy = self.numpy
         unit = numpy.finfo(numpy.longdouble).eps
-        values = numpy.array([function(numpy.cbrt(unit) * step) for step in range(-4, 5)])
+        nudges = {name: signs[0] * inputs[name] for name, signs in self.signs(inputs, wrt, 1).items()}
+        nudged = self.shifts(loss, inputs, nudges)
+        values = numpy.array([nudged(numpy.cbrt(unit) * step) for step in range(-4, 5)])
         differences, factor, found = values, 1.0, float(unit * abs(values[4]))
         for order in range(1, 7):
             differences = differences[1:] - differences[:-1]
@@ -104,16 +108,28 @@ class Difference(Witness):
                 found = max(found, float(numpy.sqrt(factor * numpy.mean(differences * differences))))
         return found
 
-    def derivative(self, function: Callable[[Any], Any], start: float, noise: float) -> tuple[float, float]:
+    def derivative(self, function: Callable[[Any], Any], starts: Sequence[float], noise: float) -> tuple[float, float]:
         """The derivative at 0 of a function of one number, and an estimate of its error.
 
-        Central differences with steps halved from `start` on, extrapolated to the step 0 (L. F. Richardson 1911), until
-        what extrapolation still changes is less than what noise does (C. J. F. Ridders, Accurate computation of F'(x)
-        and F'(x)F''(x), Advances in Engineering Software 4, 1982).
+        It is extrapolated from several largest steps, since one alone may leap over what is there. Where their results
+        contradict each other, the smaller step is the one to trust.
+        """
+        best = Extrapolated(self.numpy.inf, self.numpy.nan, self.numpy.longdouble(1))
+        for start in sorted(starts):
+            found = self.extrapolated(function, self.numpy.longdouble(start), noise)
+            contradicts = abs(found.value - best.value) > found.error + best.error
+            if found.error < best.error and not contradicts:
+                best = found
+        return float(best.value), float(best.error)
+
+    def extrapolated(self, function: Callable[[Any], Any], step: Any, noise: float) -> Extrapolated:
+        """Central differences with steps halved, extrapolated to the step 0 (L. F. Richardson 1911).
+
+        It ends when what extrapolation still changes is less than what noise does (C. J. F. Ridders, Accurate
+        computation of F'(x) and F'(x)F''(x), Advances in Engineering Software 4, 1982).
         """
         row: list[Any] = []
         roundings: list[Any] = []
-        step = self.numpy.longdouble(start)
         best = Extrapolated(self.numpy.inf, self.numpy.nan, step)
         for _ in range(LEVELS):
             difference, rounding = self.difference(function, step, noise)
@@ -127,7 +143,7 @@ class Difference(Witness):
             if best.error <= 2 * rounding:
                 break
             step = step / 2
-        return float(best.value), float(best.error + self.surprise(function, best, noise))
+        return best._replace(error=best.error + self.surprise(function, best, noise))
 
     def difference(self, function: Callable[[Any], Any], step: Any, noise: float) -> tuple[Any, Any]:
         """(f(h) − f(−h))/(2h), and what rounding may do to it; where f is larger than at 0, so is its noise."""
@@ -136,14 +152,20 @@ class Difference(Witness):
         return (above - below) / (2 * step), AMPLIFICATION * (noise + 2 * unit * max(abs(above), abs(below))) / step
 
     def surprise(self, function: Callable[[Any], Any], found: Extrapolated, noise: float) -> Any:
-        """By how much more than can be explained a step a thousand times smaller gives another derivative.
+        """What a step a thousand times smaller shows that cannot be explained.
 
-        A feature of the function that is narrower than all steps so far shows only there.
+        A feature of the function that is narrower than all steps so far gives another derivative there. At a kink the
+        derivatives to the left and to the right do not come closer to each other.
         """
         plain, _ = self.difference(function, found.step, noise)
         close, rounding = self.difference(function, found.step / 1024, noise)
-        explained = abs(plain - found.value) / 1024**2 + rounding
-        return max(self.numpy.longdouble(0), abs(close - found.value) - explained)
+        another = abs(close - found.value) - abs(plain - found.value) / 1024**2 - rounding
+        kink = self.bend(function, found.step / 1024) - self.bend(function, found.step) / 64 - 4 * rounding
+        return max(self.numpy.longdouble(0), another, kink)
+
+    def bend(self, function: Callable[[Any], Any], step: Any) -> Any:
+        """How far the derivatives to the left and to the right are from each other: h·|f''| where f is smooth."""
+        return abs(function(step) - 2 * function(step * 0) + function(-step)) / step
 
     def shifts(self, loss: Callable[..., Any], inputs: Arrays, directions: Arrays) -> Callable[[Any], Any]:
         """The loss as a function of one number: how far all inputs are moved along their directions."""
@@ -152,6 +174,11 @@ class Difference(Witness):
             return loss(**{name: inputs[name] + step * direction for name, direction in directions.items()})
 
         return function
+
+    def magnitudes(self, array: np.ndarray) -> np.ndarray:
+        """The magnitudes of an array's entries that are not 0."""
+        sizes: np.ndarray = self.numpy.abs(array[array != 0])
+        return sizes
 
     def signs(self, inputs: Arrays, wrt: Sequence[str], count: int) -> dict[str, np.ndarray]:
         """Random directions of entries ±1: name -> array of `count` × the input's shape."""

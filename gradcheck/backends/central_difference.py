@@ -10,6 +10,7 @@ from gradcheck.backends._witness import (
     DISTRIBUTION,
     FORMATS,
     LACKS,
+    LARGEST_STEP,
     MODULE,
     PYTHON,
     RELEASE,
@@ -20,13 +21,9 @@ from gradcheck.backends._witness import (
 if TYPE_CHECKING:
     from types import ModuleType
 
-    import numpy as np
-
     from gradcheck.backends._engine import Arrays
 
 __all__ = ["DISTRIBUTION", "FORMATS", "LACKS", "MODULE", "PYTHON", "RELEASE", "REQUIREMENTS", "load"]
-
-LARGEST_STEP = 0.25  # in units of the entry, or of 1 where it is smaller
 
 
 class CentralDifference(Difference):
@@ -34,17 +31,17 @@ class CentralDifference(Difference):
 
     def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         loss, wide = self.loss_of(problem, inputs)
-        signs = {name: each[0] for name, each in self.signs(inputs, wrt, 1).items()}
-        noise = self.noise(self.shifts(loss, wide, signs))
+        noise = self.noise(loss, wide, wrt)
         gradients = {name: self.numpy.empty(inputs[name].shape) for name in wrt}
         estimates = {name: self.numpy.empty(inputs[name].shape) for name in wrt}
         for name in wrt:
             for index in self.numpy.ndindex(inputs[name].shape):
                 unit = self.numpy.zeros(inputs[name].shape)
                 unit[index] = 1
-                start = LARGEST_STEP * max(1.0, abs(float(inputs[name][index])))
+                size = abs(float(inputs[name][index]))
+                starts = {LARGEST_STEP * scale for scale in (size, max(size, 1.0)) if scale}
                 function = self.shifts(loss, wide, {name: unit})
-                gradients[name][index], estimates[name][index] = self.derivative(function, start, noise)
+                gradients[name][index], estimates[name][index] = self.derivative(function, tuple(starts), noise)
         return Answer(self.rounded(loss()), gradients, estimates=estimates)
 
 

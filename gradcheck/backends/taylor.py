@@ -10,6 +10,7 @@ from gradcheck.backends._witness import (
     DISTRIBUTION,
     FORMATS,
     LACKS,
+    LARGEST_STEP,
     MODULE,
     PYTHON,
     RELEASE,
@@ -34,12 +35,14 @@ class Taylor(Difference):
 
     def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         loss, wide = self.loss_of(problem, inputs)
+        noise = self.noise(loss, wide, wrt)
         directions = self.signs(inputs, wrt, DIRECTIONS)
+        sizes = self.numpy.concatenate([self.magnitudes(inputs[name]) for name in wrt])
+        starts = {1.0, LARGEST_STEP * float(sizes.min(initial=1.0))}
         slopes, estimates, rates = self.numpy.empty(DIRECTIONS), self.numpy.empty(DIRECTIONS), []
         for number in range(DIRECTIONS):
             function = self.shifts(loss, wide, {name: signs[number] for name, signs in directions.items()})
-            noise = self.noise(function)
-            slopes[number], estimates[number] = self.derivative(function, 1.0, noise)
+            slopes[number], estimates[number] = self.derivative(function, tuple(starts), noise)
             rates.append(self.rate(function, slopes[number], noise))
         return Answer(
             self.rounded(loss()),
@@ -51,7 +54,7 @@ class Taylor(Difference):
         )
 
     def rate(self, function: Callable[[Any], Any], slope: float, noise: float) -> float:
-        """The order at which |f(h) − f(0) − h·slope| vanishes with h: 2, and 1 if the slope is wrong; NaN if it is 0."""
+        """The order at which |f(h) − f(0) − h·slope| vanishes: 2, and 1 if the slope is wrong; NaN where it is 0."""
         middle, step = function(0.0), self.numpy.longdouble(STEP)
         large, small = (abs(function(h) - middle - h * slope) for h in (step, step / 2))
         return float(self.numpy.log2(large / small)) if small > 100 * noise else self.numpy.nan

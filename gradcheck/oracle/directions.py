@@ -43,6 +43,8 @@ class Slopes:
             radius += float(np.sum(moved * enclosure.radius)) * WIDENING
             worst += float(np.sum(moved * output.worst)) * WIDENING
             variance += float(np.sum(np.square(moved * output.spread)))
+        if not np.sum(np.abs(terms)) < np.inf:
+            return 0.0, 0.0, np.inf, np.inf, np.inf
         high = math.fsum(terms)
         low = math.fsum([*terms, -high])
         return high, low, radius + SMALLEST, worst, math.sqrt(variance)
