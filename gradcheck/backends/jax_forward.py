@@ -13,9 +13,8 @@ from gradcheck.backends.jax import FORMATS as JAX_FORMATS
 __all__ = ["DISTRIBUTION", "FORMATS", "LACKS", "MODULE", "PYTHON", "RELEASE", "REQUIREMENTS", "load"]
 
 FORMATS = {dtype: JAX_FORMATS[dtype] for dtype in ("float64", "float32", "bfloat16")}
-LACKS = {
-    "float16": "tangents underflow where adjoints do not, so nothing bounds forward mode in float16's narrow range"
-}
+LACKS = {"float16": "tangents underflow where adjoints do not: nothing bounds forward mode in float16's narrow range"}
+
 ENTRIES = 1 << 20
 """Of the unit vectors that exist at one time: 8 MiB in float64. Each is as long as all inputs together."""
 
