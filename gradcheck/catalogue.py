@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import importlib.util
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from gradcheck.errors import RequestError
 ENTRY_POINTS = "gradcheck.backends"
 FOLDER = Path(_handwritten.__file__).parent
 Release = tuple[int, int]
+PROGRAM = "exec:"
+FORMS = "NAME, NAME==VERSION, NAME@/path/to/python or exec:/path/to/program"
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,24 @@ class Engine:
 
 @dataclass(frozen=True)
 class Spec:
-    """A backend as the user names it: `NAME`, `NAME==VERSION` or `NAME@/path/to/python`."""
+    """A backend as the user names it: `NAME`, `NAME==VERSION`, `NAME@/path/to/python` or `exec:/path/to/program`.
+
+    `program` is the path as it is written, since it is the backend's name in reports.
+    """
 
     name: str
     version: str | None = None
     python: Path | None = None
+    program: str | None = None
+
+    @property
+    def program_path(self) -> Path | None:
+        """Where the program is, where the backend is one."""
+        return absolute(self.program) if self.program else None
 
     def __str__(self) -> str:
+        if self.program:
+            return f"{PROGRAM}{self.program}"
         if self.version:
             return f"{self.name}=={self.version}"
         return f"{self.name}@{self.python}" if self.python else self.name
@@ -71,13 +85,32 @@ def parse(text: str) -> Spec:
     Raises:
         RequestError: it is none.
     """
+    if text.startswith(PROGRAM):
+        return parse_program(text)
     match = re.fullmatch(r"(?P<name>[A-Za-z][\w.-]*)(==(?P<version>[\w.+!-]+)|@(?P<python>.+))?", text)
     if match is None:
-        raise RequestError(f"backend {text!r}: expected NAME, NAME==VERSION or NAME@/path/to/python")
+        raise RequestError(f"backend {text!r}: expected {FORMS}")
     if match["version"] and not _is_release(match["version"]):
         raise RequestError(f"backend {text!r}: {match['version']!r} is no release: expected one such as 2.4.1")
     python = match["python"]
-    return Spec(match["name"], match["version"], Path(python).expanduser().absolute() if python else None)
+    return Spec(match["name"], match["version"], absolute(python) if python else None)
+
+
+def parse_program(text: str) -> Spec:
+    """Read the name of a backend that is a program.
+
+    Raises:
+        RequestError: it names none.
+    """
+    path = text.removeprefix(PROGRAM)
+    if not path.strip():
+        raise RequestError(f"backend {text!r}: no program: expected {PROGRAM}/path/to/program")
+    return Spec("exec", program=path)
+
+
+def absolute(path: str) -> Path:
+    """A path as the user writes it, from the current folder or from ~."""
+    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111 (Path.expanduser raises where ~ is nobody's)
 
 
 def _is_release(version: str) -> bool:

@@ -85,7 +85,7 @@ def answered(
 ) -> Backend:
     """The record of a backend that gave an answer, right or wrong."""
     seconds = None
-    if started is not None and answer.seconds is not None:
+    if started is not None:
         seconds = Seconds(imported=started.seconds, first=answer.seconds, again=answer.again_seconds)
     listed = case.k <= LARGEST_LISTED
     return Backend(
@@ -155,7 +155,7 @@ def _largest_difference(left: npt.NDArray[np.floating], right: npt.NDArray[np.fl
 def ran_in(place: Place, started: Started) -> BackendEnvironment:
     """Where a worker ran."""
     return BackendEnvironment(
-        python=str(place.python),
+        python=None if place.where == "program" else str(place.python),
         python_version=started.python_version,
         packages=started.packages,
         threads=started.threads,

@@ -9,14 +9,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from gradcheck.answers import Answer
-from gradcheck.backends import _protocol
+from gradcheck.backends import _comparison, _protocol
 from gradcheck.results import Verdict
 from gradcheck.workers import Failure, Worker, ready
 
@@ -28,21 +28,23 @@ BOOTSTRAP = Path(_protocol.__file__).with_name("_bootstrap.py")
 
 
 class Started(msgspec.Struct, frozen=True):
-    """A worker's answer to `start`."""
+    """A worker's answer to `start`. A program need not say anything."""
 
-    version: str
-    python_version: str
-    packages: dict[str, str]
-    threads: int | None
-    seconds: float
+    version: str | None = None
+    python_version: str | None = None
+    packages: dict[str, str] = {}
+    threads: int | None = None
+    seconds: float | None = None
 
 
 class _Answer(msgspec.Struct, frozen=True):
+    """A worker's answer to `evaluate`."""
+
     loss: dict[str, Any]
     gradients: dict[str, dict[str, Any]]
-    values: dict[str, dict[str, Any]]
-    adjoints: dict[str, dict[str, Any]]
-    seconds: float
+    values: dict[str, dict[str, Any]] = {}
+    adjoints: dict[str, dict[str, Any]] = {}
+    seconds: float | None = None
     again_seconds: float | None = None
     varies: list[tuple[str, str | None, float | str]] = []
     mutated: list[str] = []
@@ -54,11 +56,15 @@ class _Answer(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Post:
-    """What a worker is started with: the interpreter, and the backend's file or the name of a hand-written gradient."""
+    """How a worker is started: the command to run, and what is sent with `start`."""
 
-    python: Path
-    backend: Path | None
-    gradient: str | None
+    command: Sequence[str]
+    start: Mapping[str, str] = field(default_factory=dict)
+
+
+def hosted(python: Path, **start: str) -> Post:
+    """A worker of ours: it hosts, in an interpreter, the `backend` of a file or a problem's `gradient` of a name."""
+    return Post([str(python), "-I", str(BOOTSTRAP)], start)
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,8 @@ class Crew:
         self._workers: dict[str, Worker] = {}
         self._lost: dict[str, Failure] = {}
         self._deadlines: dict[str, float] = {}
+        self._asked: dict[str, dict[str, Any]] = {}
+        self._first: dict[str, Answer] = {}  # answers of workers that are being asked a second time
         self.started: dict[str, Started] = {}
 
     def close(self) -> None:
@@ -119,12 +127,11 @@ class Crew:
         folder = self._folder / str(next(self._numbers))
         folder.mkdir()
         try:
-            self._workers[key] = Worker([str(post.python), "-I", str(BOOTSTRAP)], folder)
+            self._workers[key] = Worker(post.command, folder)
         except OSError as error:
-            self._lost[key] = Failure(Verdict.UNAVAILABLE, f"{post.python}: {error.strerror}")
+            self._lost[key] = Failure(Verdict.UNAVAILABLE, f"{post.command[0]}: {error.strerror}")
             return
-        self._deadlines[key] = time.monotonic() + self._timeout
-        self._send(key, "start", backend=post.backend and str(post.backend), gradient=post.gradient)
+        self._send(key, "start", post.start)
 
     def evaluate(self, question: Question, keys: Sequence[str]) -> Iterator[tuple[str, Answer | Failure]]:
         """Ask several workers now, and give each one's answer to a case, or why it gave none, as they come."""
@@ -144,19 +151,20 @@ class Crew:
             name: _protocol.encode(array, str(folder), f"input-{name}") for name, array in question.inputs.items()
         }
         for number, key in enumerate(keys):
-            answers = folder / str(number)
-            answers.mkdir()
+            self._first.pop(key, None)
+            self._asked[key] = {
+                "problem": str(question.problem),
+                "dtype": question.dtype,
+                "wrt": question.wrt,
+                "inputs": inputs,
+                "folder": str(folder / str(number)),
+            }
             # A worker that still imports its framework finds this when it is done.
-            self._deadlines[key] = time.monotonic() + self._timeout
-            self._send(
-                key,
-                "evaluate",
-                problem=str(question.problem),
-                dtype=question.dtype,
-                wrt=question.wrt,
-                inputs=inputs,
-                folder=str(answers),
-            )
+            self._send_question(key)
+
+    def _send_question(self, key: str) -> None:
+        Path(self._asked[key]["folder"]).mkdir()
+        self._send(key, "evaluate", self._asked[key])
 
     def _as_they_come(self, waiting: list[str]) -> Iterator[tuple[str, Answer | Failure]]:
         while waiting:
@@ -184,7 +192,22 @@ class Crew:
         self._deadlines[key] = time.monotonic() + self._timeout
         return None
 
-    def _answer(self, key: str) -> Answer | Failure:
+    def _answer(self, key: str) -> Answer | Failure | None:
+        """A worker's answer, once it has answered twice: those of ours do so by themselves, and say `again_seconds`."""
+        answer = self._received_answer(key)
+        if isinstance(answer, Failure):
+            return answer
+        if first := self._first.pop(key, None):
+            varies = dict(_comparison.differences(first, answer))
+            return replace(first, again_seconds=answer.seconds, varies=varies)
+        if answer.again_seconds is not None:
+            return answer
+        self._first[key] = answer
+        self._asked[key]["folder"] += "-again"
+        self._send_question(key)
+        return self._lost.get(key)
+
+    def _received_answer(self, key: str) -> Answer | Failure:
         wire = self._receive(key, _Answer)
         if isinstance(wire, Failure):
             return wire
@@ -203,10 +226,11 @@ class Crew:
                 slopes=_protocol.decode(wire.slopes) if wire.slopes else None,
                 notes=wire.notes,
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except _protocol.MALFORMED as error:
             return self._lose(key, Failure(Verdict.CRASHED, f"answered an array that cannot be read: {error}"))
 
-    def _send(self, key: str, method: str, **parameters: object) -> None:
+    def _send(self, key: str, method: str, parameters: Mapping[str, object]) -> None:
+        self._deadlines[key] = time.monotonic() + self._timeout
         failure = self._workers[key].send(method, self._deadlines[key], **parameters)
         if failure is not None:
             self._lose(key, failure)
@@ -218,7 +242,8 @@ class Crew:
         try:
             return msgspec.json.decode(received, type=kind)
         except msgspec.MsgspecError as error:
-            return self._lose(key, Failure(Verdict.CRASHED, f"answered what is no {kind.__name__.strip('_')}: {error}"))
+            method = "start" if kind is Started else "evaluate"
+            return self._lose(key, Failure(Verdict.CRASHED, f"answered {method} with what is no result of it: {error}"))
 
     def _lose(self, key: str, failure: Failure) -> Failure:
         """Let go of a worker: what it would answer later would be the answer to another question."""

@@ -175,10 +175,13 @@ class Oracle(Record, frozen=True, kw_only=True):
 
 
 class Seconds(Record, frozen=True, kw_only=True):
-    """Wall-clock times: importing the framework (`imported`, written `import`), the first answer, and the second."""
+    """Wall-clock times: importing the framework (`imported`, written `import`), the first answer, and the second.
 
-    imported: float = msgspec.field(name="import")
-    first: float
+    A backend says them itself, since only it knows when it is done: a program that does not has null.
+    """
+
+    imported: float | None = msgspec.field(name="import")
+    first: float | None
     again: float | None
 
 
@@ -233,10 +236,10 @@ class Pair(Record, frozen=True, kw_only=True):
 
 
 class BackendEnvironment(Record, frozen=True, kw_only=True):
-    """Where a backend ran."""
+    """Where a backend ran: a program has no interpreter."""
 
-    python: str
-    python_version: str
+    python: str | None
+    python_version: str | None
     packages: dict[str, str]
     threads: int | None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from gradcheck import catalogue, environments, problems
 from gradcheck.backends import _handwritten
 from gradcheck.catalogue import Engine, Spec
-from gradcheck.crews import Crew, Post, Question
+from gradcheck.crews import Crew, Post, Question, hosted
 from gradcheck.environments import Builder, Building, Environment, Kept, Missing
 from gradcheck.errors import RequestError
 from gradcheck.problems import Problem
@@ -31,7 +32,7 @@ DEFAULT_ENGINES = ("torch", "mxnet")
 
 @dataclass(frozen=True)
 class Row:
-    """A backend that was asked for: a hand-written gradient of the problem where `engine` is None."""
+    """A backend that was asked for: where `engine` is None, a program or a hand-written gradient of the problem."""
 
     spec: Spec
     engine: Engine | None
@@ -44,14 +45,26 @@ class Row:
     @property
     def lacks(self) -> Mapping[str, str]:
         """dtype -> why it cannot compute in it."""
+        if self.spec.program:
+            return {}
         return self.engine.lacks if self.engine else _handwritten.LACKS
 
     def format(self, dtype: str) -> Format:
         """How it rounds."""
         from gradcheck.oracle import Format
 
+        if self.spec.program:  # nothing is known of it: it may flush subnormal numbers, and sum in its own dtype
+            return Format.of(dtype, flushes=True)
         formats = self.engine.formats if self.engine else _handwritten.FORMATS
         return Format.of(dtype, **formats.get(dtype, {}))
+
+    def post(self, place: Environment) -> Post:
+        """How its worker is started."""
+        if self.spec.program:
+            return Post([str(place.python)])
+        if self.engine:
+            return hosted(place.python, backend=str(self.engine.path))
+        return hosted(place.python, gradient=self.spec.name)
 
 
 class Listener(Building, Protocol):
@@ -178,7 +191,8 @@ def choose(specs: Sequence[str], problem: Problem) -> list[Row]:
         spec = catalogue.parse(text)
         if spec in (row.spec for row in rows):
             raise RequestError(f"backend {text!r}: named twice: expected each backend once")
-        rows.append(Row(spec, None if spec.name in problem.gradients else known_engine(spec, problem.gradients)))
+        is_engine = not spec.program and spec.name not in problem.gradients
+        rows.append(Row(spec, known_engine(spec, problem.gradients) if is_engine else None))
     return rows
 
 
@@ -210,15 +224,7 @@ class Lineup:
 
     def posts(self) -> dict[str, Post]:
         """How the workers are started."""
-        return {
-            row.key: Post(
-                python=self.places[row.key].python,
-                backend=row.engine.path if row.engine else None,
-                gradient=None if row.engine else row.spec.name,
-            )
-            for row in self.rows
-            if row.key in self.places
-        }
+        return {row.key: row.post(self.places[row.key]) for row in self.rows if row.key in self.places}
 
 
 def place(
@@ -254,9 +260,22 @@ def located(row: Row, dtype: str, known: Mapping[Spec, Environment]) -> Environm
         return Failure(Verdict.UNSUPPORTED, row.lacks[dtype])
     if row.spec in known:
         return known[row.spec]
+    if row.spec.program_path:
+        return located_program(row.spec.program_path)
     if row.engine is None:
         return Environment(row.spec.python or Path(sys.executable), "current")
     return environments.find(row.spec, row.engine)
+
+
+def located_program(path: Path) -> Environment | Missing:
+    """A program in the place of an interpreter, or why it cannot be run."""
+    if not path.exists():
+        return Missing(f"{path} does not exist: expected an executable file")
+    if not path.is_file():
+        return Missing(f"{path} is no file: expected an executable file")
+    if not os.access(path, os.X_OK):
+        return Missing(f"{path} is not executable: expected an executable file (chmod +x)")
+    return Environment(path, "program")
 
 
 def is_buildable(where: Environment | Missing | Failure) -> bool:

@@ -83,8 +83,8 @@ class Session:
             k: size of the problem.
             seed: of the random inputs.
             dtype: "float64", "float32", "float16" or "bfloat16".
-            backends: NAME, NAME==VERSION or NAME@/path/to/python each; left out, every hand-written gradient of the
-                problem, torch and mxnet.
+            backends: NAME, NAME==VERSION, NAME@/path/to/python or exec:/path/to/program each; left out, every
+                hand-written gradient of the problem, torch and mxnet.
             distribution: of the inputs, see `gradcheck run --help`.
             scale: factor on all inputs.
             gate: "rounding" refuses what rounding cannot explain, "proved" proofs alone.

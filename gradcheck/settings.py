@@ -30,7 +30,7 @@ EXPECTED = {
     "k": "a whole number from 1",
     "seed": "a whole number from 0 to 2^63 - 1",
     "dtype": "float64, float32, float16 or bfloat16",
-    "backend": "a list of backends, each NAME, NAME==VERSION or NAME@/path/to/python",
+    "backend": "a list of backends, each NAME, NAME==VERSION, NAME@/path/to/python or exec:/path/to/program",
     "distribution": ", ".join(Distribution.__args__),  # type: ignore[attr-defined]
     "scale": "a finite number other than 0",
     "inputs": "the path of a .json or .npz file",
@@ -65,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 FIELDS = {field.encode_name: field for field in msgspec.structs.fields(Settings)}
 PATHS = ("problem", "inputs", "report")
 LISTS = ("backend", "report")
+PROGRAM = "exec:"  # as in `gradcheck.catalogue`: what comes before the path of a backend that is a program
 
 
 def load(flags: Mapping[str, Any], config: str | None, environment: Mapping[str, str], folder: Path) -> Settings:
@@ -149,8 +150,7 @@ def _from_table(table: Any, path: Path) -> Iterator[Given]:
         raise RequestError(f"{path}: gradcheck = {table!r}: expected a table")
     for name, value in table.items():
         shown = str(value).lower() if isinstance(value, bool) else repr(value)
-        rebased = _rebased(value, path.parent) if name in PATHS else value
-        yield Given(name, rebased, f"{path}: {name} = {shown}", is_text=False)
+        yield Given(name, _rebased(name, value, path.parent), f"{path}: {name} = {shown}", is_text=False)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -162,8 +162,15 @@ def _read(path: Path) -> dict[str, Any]:
         raise RequestError(f"{path}: {error}: expected TOML") from None
 
 
-def _rebased(value: Any, folder: Path) -> Any:
+def _rebased(name: str, value: Any, folder: Path) -> Any:
     if isinstance(value, list):
-        return [_rebased(each, folder) for each in value]
-    is_path = isinstance(value, str) and ("/" in value or "." in value)
-    return os.path.normpath(folder / value) if is_path else value
+        return [_rebased(name, each, folder) for each in value]
+    if not isinstance(value, str):
+        return value
+    if name == "backend" and value.startswith(PROGRAM):
+        return PROGRAM + _path_from(folder, value.removeprefix(PROGRAM))
+    return _path_from(folder, value) if name in PATHS and ("/" in value or "." in value) else value
+
+
+def _path_from(folder: Path, path: str) -> str:
+    return os.path.normpath(folder / os.path.expanduser(path)) if path else path  # noqa: PTH111 (as in catalogue)

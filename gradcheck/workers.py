@@ -1,4 +1,4 @@
-"""Start workers, talk to them, time them out and bury them. `gradcheck.backends._protocol` documents what is said."""
+"""Start workers, talk to them, time them out and bury them. docs/protocol.md tells what is said."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import msgspec
 
@@ -38,7 +38,7 @@ class Failure:
 
 
 class _Error(msgspec.Struct, frozen=True):
-    kind: Verdict
+    kind: Literal["unsupported", "unavailable", "crashed"]
     message: str
     traceback: str = ""
 
@@ -103,7 +103,8 @@ class Worker:
         if reply.id != self._replies:
             return self._garbage(line, f"the id of the request is {self._replies}")
         if reply.error is not None:
-            return Failure(reply.error.kind, reply.error.message, reply.error.traceback, lost=False)
+            details = reply.error.traceback or self.printed()
+            return Failure(Verdict(reply.error.kind), reply.error.message, details, lost=False)
         return reply.result
 
     def _line(self, deadline: float) -> bytes | Failure:
@@ -122,9 +123,8 @@ class Worker:
         return bytes(line)
 
     def _garbage(self, line: bytes, expected: object) -> Failure:
-        return Failure(
-            Verdict.CRASHED, f"answered {line[:60].decode(errors='replace')!r}, which is no reply: {expected}"
-        )
+        reason = f"answered {line[:60].decode(errors='replace')!r}, which is no reply: {expected}"
+        return Failure(Verdict.CRASHED, reason, self.printed())
 
     def _timed_out(self) -> Failure:
         return Failure(Verdict.TIMED_OUT, "no answer in time", self.printed())

@@ -8,18 +8,17 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gradcheck.backends import _protocol
+from gradcheck.backends._comparison import arrays_of, differences
 from gradcheck.backends._engine import Answer, Engine, Unsupported
 from gradcheck.backends._handwritten import HandWritten
 from gradcheck.backends._source import execute
 
 if TYPE_CHECKING:
     from types import ModuleType
-
-    import numpy as np
 
     from gradcheck.backends._engine import Arrays
 
@@ -79,10 +78,10 @@ class Host:
     def start(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Import the framework."""
         began = time.perf_counter()
-        if request["gradient"] is None:
-            self.engine = execute(request["backend"]).load()
-        else:
+        if "gradient" in request:
             self.engine = HandWritten(request["gradient"])
+        else:
+            self.engine = execute(request["backend"]).load()
         return {
             "version": self.engine.version,
             "python_version": ".".join(map(str, sys.version_info[:3])),
@@ -103,7 +102,7 @@ class Host:
             "seconds": seconds,
             "again_seconds": again_seconds,
             "mutated": [name for name, array in inputs.items() if array.tobytes() != given[name].tobytes()],
-            "varies": list(differences(answer, again)),
+            "varies": [[*which, _protocol.number(largest)] for which, largest in differences(answer, again)],
         }
 
     def ask(self, problem: ModuleType, inputs: Arrays, request: Mapping[str, Any]) -> tuple[Answer, float]:
@@ -124,31 +123,6 @@ class Host:
 def copied(arrays: Arrays) -> Arrays:
     """Copies of arrays."""
     return {name: array.copy() for name, array in arrays.items()}
-
-
-def arrays_of(answer: Answer) -> Iterator[tuple[str, str | None, np.ndarray]]:
-    """Every array of an answer, with its kind and its name."""
-    yield "loss", None, answer.loss
-    if answer.slopes is not None:
-        yield "slopes", None, answer.slopes
-    for kind in ("gradient", "value", "adjoint", "estimate", "direction"):
-        for name, array in getattr(answer, f"{kind}s").items():
-            yield kind, name, array
-
-
-def differences(first: Answer, second: Answer) -> Iterator[tuple[str, str | None, float | str]]:
-    """The arrays in which two answers are not the same bits, and by how much they differ at the most."""
-    import numpy as np
-
-    others = {(kind, name): array for kind, name, array in arrays_of(second)}
-    for kind, name, array in arrays_of(first):
-        other = others.get((kind, name))
-        if other is None or other.shape != array.shape:
-            yield kind, name, "NaN"
-        elif other.tobytes() != array.tobytes():
-            with np.errstate(all="ignore"):
-                largest = float(np.max(np.abs(np.asarray(array, np.float64) - other)))
-            yield kind, name, _protocol.number(largest)
 
 
 def encoded(answer: Answer, folder: str) -> dict[str, Any]:

@@ -86,13 +86,18 @@ def backends(report: Report, width: int) -> Table:
             Text(backend.verdict, STYLES.get(backend.verdict, OTHER_STYLE)),
             number(backend.loss, 17 if width >= WIDE else 9),
             two_digits(backend.loss_error),
-            f"{backend.seconds.imported:.2f}" if backend.seconds else "–",
-            f"{backend.seconds.first:.4f}" if backend.seconds else "–",
+            seconds(backend.seconds.imported if backend.seconds else None, 2),
+            seconds(backend.seconds.first if backend.seconds else None, 4),
         ]
         if width >= WIDE:
-            row.append(Text(where.python) if where else "–")
+            row.append(Text((where and where.python) or "–"))
         table.add_row(*row)
     return table
+
+
+def seconds(value: float | None, decimals: int) -> str:
+    """Seconds in a table."""
+    return "–" if value is None else f"{value:.{decimals}f}"
 
 
 def errors(answered: list[Backend]) -> Table:
