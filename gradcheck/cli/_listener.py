@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+AROUND = len("⠋  0:00:00 ")  # what a line shows beside its text
+
 
 class Listener:
     """Told by the runner what happens. On a terminal each environment that is being built has a line with a clock."""
@@ -35,19 +37,20 @@ class Listener:
         with self._guard:
             progress = self._display()
         if spec not in self._tasks:
-            self._tasks[spec] = progress.add_task(spec, total=None, text=text)
-        progress.update(self._tasks[spec], text=text)
+            self._tasks[spec] = progress.add_task("", total=None)
+        progress.update(self._tasks[spec], description=fitting(progress, f"{spec}: {text}"))
 
     def built(self, spec: str, complete: bool) -> None:
         """An environment is complete, or will never be."""
         if self._progress is not None and spec in self._tasks:
-            text = "✓ complete" if complete else "✗ cannot be built"
-            self._progress.update(self._tasks.pop(spec), total=1, completed=1, text=text)
+            line = fitting(self._progress, f"{spec}: {'✓ complete' if complete else '✗ cannot be built'}")
+            self._progress.update(self._tasks.pop(spec), total=1, completed=1, description=line)
 
     def evaluating(self, specs: list[str]) -> None:
         """Workers have started."""
         if sys.stderr.isatty():
-            self._display().add_task("waiting for", total=None, text=", ".join(specs))
+            progress = self._display()
+            progress.add_task(fitting(progress, f"waiting for {', '.join(specs)}"), total=None)
 
     def details(self, spec: str, text: str) -> None:
         """A backend failed: the end of its traceback or of what it printed."""
@@ -67,16 +70,18 @@ class Listener:
         if self._progress is None:
             from rich.console import Console
             from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-            from rich.table import Column
 
-            # A line longer than the terminal would wrap, and what wraps cannot be taken away again.
             self._progress = Progress(
                 SpinnerColumn(finished_text=" "),
-                TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
-                TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
+                TextColumn("{task.description}", markup=False),
                 TimeElapsedColumn(),
                 console=Console(stderr=True),
                 transient=True,
             )
             self._progress.start()
         return self._progress
+
+
+def fitting(progress: Progress, line: str) -> str:
+    """As much of a line as the terminal has room for: several rows that wrap are hard to follow."""
+    return line[: max(progress.console.width - AROUND, 1)]

@@ -8,15 +8,13 @@ from collections.abc import Mapping
 LEAKS = ("VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "__PYVENV_LAUNCHER__")
 LEAKING = ("PYTHON", "CONDA_")
 
-# uv's settings of where packages come from and what is trusted (indexes, credentials, certificates, hashes, caches, how
-# long to wait) are the caller's. These say which packages an environment holds, which its requirements have to say
-# alone, or lead uv to another interpreter or to the settings of another folder.
+# uv's settings of where packages come from and what is trusted (indexes, credentials, certificates, hashes, dates) and
+# of how uv works (caches, how long it waits) are the caller's. These say which packages an environment holds, which its requirements have to say
+# alone, or have uv read the settings of another folder. Those that name an interpreter or a place, such as UV_PYTHON,
+# UV_SYSTEM_PYTHON and VIRTUAL_ENV, give way to the one that uv is told.
 REDIRECTING = (
     "UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE", "UV_BUILD_CONSTRAINT", "UV_RESOLUTION", "UV_PRERELEASE",
-    "UV_FORK_STRATEGY", "UV_NO_BINARY", "UV_NO_BINARY_PACKAGE", "UV_NO_BUILD_ISOLATION",
-    "UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_BREAK_SYSTEM_PACKAGES", "UV_MANAGED_PYTHON", "UV_PYTHON_PREFERENCE",
-    "UV_TARGET", "UV_PREFIX", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "UV_WORKING_DIR", "UV_WORKING_DIRECTORY",
-    "UV_VENV_SEED", "UV_VENV_RELOCATABLE",
+    "UV_NO_BUILD_ISOLATION", "UV_VENV_SEED", "UV_PROJECT", "UV_WORKING_DIR",
 )  # fmt: skip
 
 # pip's setting -> the UV_ settings any of which takes its place, the first of which it is handed on as.

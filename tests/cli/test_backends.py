@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import re
+import subprocess
+import sys
+import termios
 import time
 from pathlib import Path
 
@@ -62,6 +67,28 @@ def test_a_wrong_request_is_refused_in_one_line(gradcheck: Command, cache: Path)
         assert expected in done.stderr
         assert done.stderr.count("\n") == 1
     assert not cache.exists()
+
+
+def test_a_terminal_shows_one_line_for_each_environment_and_takes_them_away(cache: Path, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 60))
+    words = [sys.executable, "-m", "gradcheck", "backends", "build", "jax==0.0.1", "jax-eager==0.0.1", "mxnet==0.0.1"]
+    nowhere = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(tmp_path / "empty"), "TERM": "xterm"}
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=theirs, env={**os.environ, **nowhere})
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux's end of file
+        while more := os.read(ours, 1 << 16):
+            shown += more
+    os.close(ours)
+    printed, _ = process.communicate()
+    assert process.returncode == 3
+    assert printed.count(b"unavailable: uv could not build it") == 3
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "\n").splitlines()
+    assert any(re.match(r"  jax==0\.0\.1, jax-eager==0\.0\.1: ✗ cannot be built", line) for line in lines), lines
+    assert any(re.match(r"  mxnet==0\.0\.1: ✗ cannot be built", line) for line in lines), lines
+    assert all(re.search(r" \d:\d\d:\d\d$", line.rstrip()) for line in lines if ": " in line), "none wraps"
+    assert shown.endswith(b"\x1b[1A\x1b[2K\x1b[1A\x1b[2K"), "taken away in the end"
 
 
 def test_times_are_told_in_the_largest_unit_that_fits() -> None:

@@ -16,8 +16,9 @@ from tests.environments.small import wheel
 def wheels(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of wheels from which alone uv installs: small 2.0, small 1.0 and what that needs."""
     folder = tmp_path / "wheels"
-    for name, release in (("small", "2.0"), ("small", "1.0"), ("beside", "1.0"), ("beside", "2.0")):
-        wheel(folder, name, release)
+    for name, releases in {"small": ("1.0", "2.0"), "beside": ("0.9", "1.0", "1.1rc1", "2.0")}.items():
+        for release in releases:
+            wheel(folder, name, release)
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
     monkeypatch.setenv("UV_FIND_LINKS", str(folder))
     monkeypatch.setenv("UV_OFFLINE", "1")
