@@ -226,6 +226,17 @@ class Backend(Record, frozen=True, kw_only=True):
         return lines + [f"   also wrong: {step}" for step in self.wrong_steps if step != self.first_wrong] + aside
 
 
+class Cell(Record, frozen=True, kw_only=True):
+    """What came out for one backend, problem and dtype; `bound_ratio` is its largest error in units of the bound."""
+
+    problem: str
+    dtype: str
+    backend: str
+    verdict: Verdict
+    bound_ratio: Number | None
+    reason: str | None
+
+
 class Pair(Record, frozen=True, kw_only=True):
     """The largest absolute differences between two backends' answers."""
 

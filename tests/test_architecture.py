@@ -38,8 +38,12 @@ ALLOWED = {
         "answers", "backends", "cases", "catalogue", "composition", "crews", "environments", "errors", "judge",
         "oracle", "precision", "problems", "records", "results", "settings", "tapes", "workers",
     },
+    "matrix": {"errors", "problems", "results", "runner", "settings"},
     "reports": {"errors", "results"},
-    "cli": {"", "environments", "errors", "problems", "reports", "results", "runner", "settings", "verification"},
+    "cli": {
+        "", "catalogue", "environments", "errors", "matrix", "problems", "reports", "results", "runner", "settings",
+        "verification",
+    },
     "sessions": {"errors", "problems", "results", "runner", "settings"},
     "pytest_plugin": {"results", "sessions"},
     "": {"errors", "problems", "results", "sessions"},

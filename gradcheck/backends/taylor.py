@@ -1,4 +1,4 @@
-"""Taylor's theorem along random directions: the slope of the loss there, and the rate at which the remainder vanishes."""
+"""Taylor's theorem along random directions: slopes of the loss, and the rate at which the remainder vanishes."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ class Listener:
     def __init__(self) -> None:
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
+        self._waiting: TaskID | None = None
         self._guard = threading.Lock()  # several building threads tell, and one display serves them all
 
     def __enter__(self) -> Listener:
@@ -50,7 +51,9 @@ class Listener:
         """Workers have started."""
         if sys.stderr.isatty():
             progress = self._display()
-            progress.add_task(fitting(progress, f"waiting for {', '.join(specs)}"), total=None)
+            if self._waiting is None:
+                self._waiting = progress.add_task("", total=None)
+            progress.update(self._waiting, description=fitting(progress, f"waiting for {', '.join(specs)}"))
 
     def details(self, spec: str, text: str) -> None:
         """A backend failed: the end of its traceback or of what it printed."""
@@ -64,7 +67,7 @@ class Listener:
         """Take the progress display away."""
         if self._progress is not None:
             self._progress.stop()
-            self._progress = None
+            self._progress = self._waiting = None
 
     def _display(self) -> Progress:
         if self._progress is None:

@@ -15,6 +15,8 @@ from gradcheck.errors import ProblemError
 
 Shape = tuple[int, ...]
 ENTRY_POINTS = "gradcheck.problems"
+FOLDER = Path(__file__).parent
+"""Where ours are."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Problem:
 
 def names() -> dict[str, Path]:
     """Every problem that is known by name, ours first, then those of installed distributions, with their files."""
-    found = {path.stem: path for path in sorted(Path(__file__).parent.glob("[!_]*.py"))}
+    found = {path.stem: path for path in sorted(FOLDER.glob("[!_]*.py"))}
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         spec = importlib.util.find_spec(entry.value)
         if spec is not None and spec.origin is not None:
@@ -83,7 +85,7 @@ def find(name: str) -> Path:
     Raises:
         ProblemError: there is none.
     """
-    path = Path(__file__).parent / f"{name}.py"  # ours need no look at installed distributions, which costs 30 ms
+    path = FOLDER / f"{name}.py"  # ours need no look at installed distributions, which costs 30 ms
     if not name.isidentifier() or not path.is_file():
         path = Path(name) if name.endswith(".py") else _named(name)
     if not path.is_file():

@@ -198,12 +198,15 @@ def number(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}g}"
 
 
-def plain(*names: str, labels: int = 2) -> Table:
-    """A table without vertical lines, which is legible in a pipe too: labels to the left, then numbers."""
+def plain(*names: str, labels: int = 2, wrap: bool = False) -> Table:
+    """A table without vertical lines, which is legible in a pipe too: labels to the left, then numbers.
+
+    Where they `wrap`, the numbers' columns are as narrow as they need to be.
+    """
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for position, name in enumerate(names):
         if position < labels:
             table.add_column(Text(name), overflow="fold")
         else:
-            table.add_column(Text(name), justify="right", no_wrap=True)
+            table.add_column(Text(name), justify="right", no_wrap=not wrap, overflow="fold")
     return table

@@ -1,0 +1,127 @@
+"""`gradcheck matrix`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gradcheck.cli._listener import Listener
+
+if TYPE_CHECKING:
+    from gradcheck.results import Cell
+
+NAMES = 20  # columns for the backends' names
+COLUMN = 9  # and for a problem, as wide as the longest verdict
+DIFFERS = 1
+
+
+@click.command("matrix", short_help="Run many backends on many problems, and say what was not expected.")
+@click.option("-b", "--backend", multiple=True, metavar="SPEC", help="As for `run`; may be repeated.")
+@click.option("--every-engine", is_flag=True, help="Every engine that is known, besides hand-written gradients.")
+@click.option("--problem", multiple=True, metavar="NAME", help="May be repeated.  [default: every shipped problem]")
+@click.option("--dtype", multiple=True, default=("float64", "float32"), show_default=True, help="May be repeated.")
+@click.option("--k", type=click.IntRange(min=1), default=3, show_default=True, help="Size of the problems.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random inputs.")
+@click.option("--timeout", type=float, default=300.0, show_default=True, help="As for `run`, in seconds.")
+@click.option("--no-build", is_flag=True, help="Never build an environment.")
+@click.option(
+    "--write", type=click.Path(path_type=Path), metavar="FILE", help="Write the outcome of each cell, as text."
+)
+@click.option("--expect", type=click.Path(path_type=Path), metavar="FILE", help="Say what is not as in such a file.")
+def command(
+    backend: tuple[str, ...],
+    every_engine: bool,
+    problem: tuple[str, ...],
+    dtype: tuple[str, ...],
+    k: int,
+    seed: int,
+    timeout: float,
+    no_build: bool,
+    write: Path | None,
+    expect: Path | None,
+) -> int:
+    """Run backends × problems × dtypes, and print the outcome of each cell.
+
+    What agrees is shown as its largest error in units of the bound, anything else as its verdict.
+
+    Exit code: with --expect 1 where an outcome is not the expected one; else that of a run of all cells, in which what
+    an engine lacks is no fault.
+    """
+    from gradcheck import catalogue, matrix
+    from gradcheck.results import RunVerdict, Verdict
+
+    expected = None if expect is None else matrix.read(expect)
+    if write is not None:
+        writable(write)
+    chosen = (*backend, *(["manual", "numpy", *catalogue.engines()] if every_engine else []))
+    plan = matrix.Plan(chosen, problem, dtype, k, seed, timeout, not no_build)
+    with Listener() as listener:
+        found = list(matrix.cells(plan, listener))
+    printed(found)
+    if write is not None:
+        write.write_text("".join(matrix.lines(found)), encoding="utf-8")
+    if expected is None:
+        return RunVerdict.of([cell.verdict for cell in found if cell.verdict is not Verdict.UNSUPPORTED]).exit_code
+    drifted = list(matrix.drift(found, expected))
+    for line in drifted or [f"{len(found)} outcomes as expected"]:
+        click.echo(line)
+    return DIFFERS if drifted else 0
+
+
+def writable(path: Path) -> None:
+    """Raise RequestError where a file cannot be written, before anything is run."""
+    from gradcheck.errors import RequestError
+
+    if path.is_dir() or not path.parent.is_dir():
+        raise RequestError(f"--write {str(path)!r}: expected a file in a folder that exists")
+
+
+def printed(found: Sequence[Cell]) -> None:
+    """Print a table for each dtype, a line for each backend, and below it why something was not answered."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    fitting = max((console.width - NAMES) // COLUMN, 1)
+    for dtype in dict.fromkeys(cell.dtype for cell in found):
+        those = [cell for cell in found if cell.dtype == dtype]
+        names = list(dict.fromkeys(cell.problem for cell in those))
+        for first in range(0, len(names), fitting):
+            console.print(table(dtype, those, names[first : first + fitting]), end="\n\n")
+    for line in reasons(found):
+        console.print(line, markup=False)
+
+
+def table(dtype: str, found: Sequence[Cell], names: Sequence[str]) -> object:
+    """The cells of some problems."""
+    from rich.text import Text
+
+    from gradcheck.reports.table import OTHER_STYLE, STYLES, plain
+    from gradcheck.results import Verdict
+
+    cells = {(cell.backend, cell.problem): cell for cell in found}
+    grid = plain(dtype, *(name.replace("_", " ") for name in names), labels=1, wrap=True)
+    for backend in dict.fromkeys(cell.backend for cell in found if cell.problem in names):
+        row = [Text(backend)]
+        for name in names:
+            cell = cells.get((backend, name))
+            agrees = cell is not None and cell.verdict is Verdict.AGREES
+            said = "" if cell is None else f"{cell.bound_ratio:.2g}" if agrees else str(cell.verdict)
+            row.append(Text(said, STYLES.get(cell.verdict, OTHER_STYLE) if cell else ""))
+        grid.add_row(*row)
+    return grid
+
+
+def reasons(found: Sequence[Cell]) -> Iterator[str]:
+    """Each reason that was given, once, with the cells that it is of."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for cell in found:
+        if cell.reason:
+            places.setdefault((cell.backend, f"{cell.verdict}: {cell.reason}"), []).append(
+                f"{cell.problem} {cell.dtype}"
+            )
+    for (backend, reason), where in places.items():
+        others = f" and {len(where) - 1} more" if len(where) > 1 else ""
+        yield f"{backend}: {reason} ({where[0]}{others})"

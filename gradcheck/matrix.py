@@ -1,0 +1,128 @@
+"""The matrix: many backends, problems and dtypes, the outcome of each cell, and what of it was not expected.
+
+A file of outcomes has one line for each cell, `PROBLEM DTYPE BACKEND VERDICT`, then the largest error in units of the
+bound, or the reason why there is none. `#` begins a comment. Only verdicts are compared: numbers differ a little from
+processor to processor.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradcheck import problems, settings
+from gradcheck.errors import RequestError
+from gradcheck.results import Backend, Cell, Verdict, two_digits
+from gradcheck.runner import DEFAULT_ENGINES, Listener, Session
+
+Place = tuple[str, str, str]
+"""Of a cell: problem, dtype and backend."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run; empty sequences stand for all shipped problems and every default backend.
+
+    Attributes:
+        backends: specs; a hand-written gradient has cells only where a problem has it.
+    """
+
+    backends: Sequence[str]
+    problems: Sequence[str]
+    dtypes: Sequence[str]
+    k: int
+    seed: int
+    timeout: float
+    build: bool
+
+
+def cells(plan: Plan, listener: Listener) -> Iterator[Cell]:
+    """Run every cell, the backends of one problem and dtype side by side.
+
+    Raises:
+        RequestError: a name stands for nothing, or a value is not what is expected.
+    """
+    names = plan.problems or [name for name, path in problems.names().items() if path.parent == problems.FOLDER]
+    rows = {name: applicable(name, plan.backends) for name in names}
+    with Session(listener) as session:
+        for name, dtype in itertools.product(names, plan.dtypes):
+            if not rows[name]:
+                continue
+            chosen = settings.of(
+                problem=name, dtype=dtype, backend=rows[name], k=plan.k, seed=plan.seed, timeout=plan.timeout,
+                no_build=not plan.build,
+            )  # fmt: skip
+            for backend in session.run(chosen).backends:
+                yield outcome(name, dtype, backend)
+
+
+def applicable(name: str, backends: Sequence[str]) -> list[str]:
+    """The backends that a problem can have: names of hand-written gradients may be those of another problem."""
+    by_hand = problems.load(name).gradients
+    others = {gradient for each in problems.names() for gradient in hand_written(each)} - set(by_hand)
+    return [spec for spec in backends or (*by_hand, *DEFAULT_ENGINES) if spec not in others]
+
+
+def hand_written(name: str) -> Sequence[str]:
+    """The hand-written gradients of a problem; none where its file is wrong, which is said when it is asked for."""
+    try:
+        return problems.load(name).gradients
+    except RequestError:
+        return ()
+
+
+def outcome(problem: str, dtype: str, backend: Backend) -> Cell:
+    """The cell of one backend's answer."""
+    ratios = [error.max_bound_ratio for error in backend.errors.values()]
+    return Cell(
+        problem=problem,
+        dtype=dtype,
+        backend=backend.spec,
+        verdict=backend.verdict,
+        bound_ratio=max(ratios, default=None),
+        reason=backend.reason,
+    )
+
+
+def lines(found: Iterable[Cell]) -> Iterator[str]:
+    """A file of outcomes."""
+    for cell in sorted(found, key=place):
+        said = cell.reason if cell.reason else two_digits(cell.bound_ratio)
+        yield f"{' '.join(place(cell))} {cell.verdict} {said}\n"
+
+
+def place(cell: Cell) -> Place:
+    """Where a cell stands."""
+    return cell.problem, cell.dtype, cell.backend
+
+
+def read(path: Path) -> dict[Place, Verdict]:
+    """The verdicts in a file of outcomes.
+
+    Raises:
+        RequestError: it cannot be read, or a line is none of these.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"{str(path)!r}: {error}: expected a file of outcomes") from None
+    expected: dict[Place, Verdict] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.partition("#")[0].split(maxsplit=4)
+        if not words:
+            continue
+        if len(words) < 4 or words[3] not in list(Verdict):
+            raise RequestError(f"{path}:{number}: {line!r}: expected PROBLEM DTYPE BACKEND VERDICT")
+        expected[words[0], words[1], words[2]] = Verdict(words[3])
+    return expected
+
+
+def drift(found: Iterable[Cell], expected: Mapping[Place, Verdict]) -> Iterator[str]:
+    """What is not as it was expected, a line each; of cells that were not run nothing is said."""
+    for cell in found:
+        known = expected.get(place(cell))
+        if cell.verdict != known:
+            said = f": {cell.reason}" if cell.reason else ""
+            yield f"{' '.join(place(cell))}: expected {known or 'nothing: no such line'}, found {cell.verdict}{said}"
