@@ -17,6 +17,7 @@ QUOTIENT_FORWARD = (
     "the tangent of a/b takes in −0·a/b² for a b that stands still, NaN where b² underflows, as jax.jacfwd has it at "
     "a = b = 1e-30 in float32: https://github.com/jax-ml/jax/pull/15766 would divide twice"
 )
+EXPM1_INDUCTOR = "inductor computes expm1 as exp(a) − 1, 0 at 1e-30: `expm1` in torch/_inductor/codegen/cpp.py"
 FINDINGS = {
     **{("jax-forward", "/", dtype): QUOTIENT_FORWARD for dtype in ("float32", "bfloat16")},
     **{(name, "log1p", "float64"): LOG1P_JAX for name in ("jax", "jax-eager", "jax-forward")},
@@ -36,6 +37,9 @@ FINDINGS = {
     ("mlx", "expm1", "bfloat16"): EXPM1_MLX,
     ("mxnet", "softplus", "float64"): SOFTRELU,
     ("mxnet", "softplus", "float32"): SOFTRELU_32,
+    ("torch-compile", "expm1", "float64"): EXPM1_INDUCTOR,
+    ("torch-compile", "expm1", "float32"): EXPM1_INDUCTOR,
+    ("torch-compile", "expm1", "bfloat16"): EXPM1_INDUCTOR,
     ("torch-forward", "expm1", "float64"): EXPM1,
     ("torch-forward", "expm1", "float32"): EXPM1,
     ("torch-forward", "expm1", "bfloat16"): EXPM1,

@@ -1,0 +1,81 @@
+"""PyTorch compiled: torch.compile of the loss as one graph, with its reverse mode, by inductor, on the CPU."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gradcheck.backends._engine import Engine, Operations, Unsupported
+from gradcheck.backends.torch import (
+    DISTRIBUTION,
+    INSTALL_OPTIONS,
+    LACKS,
+    MODULE,
+    PYTHON,
+    RELEASE,
+    REQUIREMENTS,
+    Torch,
+)
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from gradcheck.backends.torch import Tensors
+
+__all__ = ["DISTRIBUTION", "INSTALL_OPTIONS", "LACKS", "MODULE", "PYTHON", "RELEASE", "REQUIREMENTS", "load"]
+
+FORMATS: dict[str, dict[str, object]] = {
+    "float64": {},
+    "float32": {},
+    "float16": {"accumulator": "float32", "excess_precision": True},
+    "bfloat16": {"accumulator": "float32", "flushes": True, "excess_precision": True},
+}
+
+
+class CompiledTorch(Torch):
+    """PyTorch, which compiles each problem once for each shape and dtype of its inputs."""
+
+    def __init__(self) -> None:
+        os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # in this process: others might outlive it
+        super().__init__()
+        import torch._dynamo.config
+
+        torch._dynamo.config.recompile_limit = sys.maxsize  # of sizes and dtypes in one session
+        torch._dynamo.config.accumulated_recompile_limit = sys.maxsize
+        self.compiled = functools.lru_cache(self._compiled)
+
+    def differentiate(
+        self, problem: ModuleType, leaves: Tensors, wrt: Sequence[str]
+    ) -> tuple[Any, Tensors, Tensors, Tensors]:
+        for name in wrt:
+            leaves[name].requires_grad_()
+        ops = Operations(self.primitives, lambda _, value: self._zeros_like(value))
+        zero = self._zeros_like(problem.loss(ops, **leaves))  # its own errors come here, uncompiled
+        sources = [leaves[name] for name in wrt] + list(ops.offsets.values())
+        try:
+            loss, values = self.compiled(problem)(leaves, ops.offsets, zero)
+            found = self.torch.autograd.grad(loss, sources, materialize_grads=True)
+        except RuntimeError as error:  # all of the compiler's are
+            raise Unsupported(f"torch.compile cannot do it here: {_gist(error)}") from error
+        return loss, dict(zip(wrt, found)), values, dict(zip(ops.offsets, found[len(wrt) :]))
+
+    def _compiled(self, problem: ModuleType) -> Callable[..., Any]:
+        def loss(leaves: Tensors, offsets: Tensors, zero: Any) -> tuple[Any, Tensors]:
+            ops = Operations(self.primitives, lambda name, _: offsets[name])
+            return problem.loss(ops, **leaves) + zero, ops.values  # zero: a gradient even behind stop_gradient
+
+        compiled: Callable[..., Any] = self.torch.compile(loss, fullgraph=True, dynamic=False)
+        return compiled
+
+
+def _gist(error: Exception) -> str:
+    """The first lines of what the compiler says, as one."""
+    return " ".join(line.strip() for line in str(error).splitlines() if line.strip())[:300]
+
+
+def load() -> Engine:
+    """Import PyTorch."""
+    return CompiledTorch()
