@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
@@ -37,6 +37,9 @@ class Started(msgspec.Struct, frozen=True):
     seconds: float | None = None
 
 
+_Kind = Literal["loss", "gradient", "value", "adjoint", "estimate", "direction", "slopes"]
+
+
 class _Answer(msgspec.Struct, frozen=True):
     """A worker's answer to `evaluate`."""
 
@@ -46,7 +49,7 @@ class _Answer(msgspec.Struct, frozen=True):
     adjoints: dict[str, dict[str, Any]] = {}
     seconds: float | None = None
     again_seconds: float | None = None
-    varies: list[tuple[str, str | None, float | str]] = []
+    varies: list[tuple[_Kind, str | None, float | str]] = []
     mutated: list[str] = []
     estimates: dict[str, dict[str, Any]] = {}
     directions: dict[str, dict[str, Any]] = {}

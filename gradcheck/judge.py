@@ -115,7 +115,33 @@ def missing(answer: Answer, tape: Tape) -> str | None:
                 known = ", ".join(str(each) for of, each in shapes if of == kind) or "none"
                 return f"{described(kind, name)} is given: expected {kind}s of {known}"
     compared += answer.slopes.size if answer.slopes is not None else 0
+    if unfit := unfit_estimate(answer) or unfit_slopes(answer, shapes):
+        return unfit
     return None if compared else "there is no entry of a gradient to compare"
+
+
+def unfit_estimate(answer: Answer) -> str | None:
+    """Which estimate of a numerical witness is of nothing that it gave, or None."""
+    subjects = dict(answer.gradients) if answer.slopes is None else {**answer.gradients, "slopes": answer.slopes}
+    for name, estimate in answer.estimates.items():
+        if name not in subjects:
+            return f"an estimate of {name} is given: expected estimates of {', '.join(subjects) or 'nothing'}"
+        if estimate.shape != subjects[name].shape:
+            return f"the estimate of {name} has shape {estimate.shape}: expected {subjects[name].shape}"
+    return None
+
+
+def unfit_slopes(answer: Answer, shapes: Mapping[Key, tuple[int, ...]]) -> str | None:
+    """What slopes lack, or None."""
+    if answer.slopes is None:
+        return None
+    if answer.slopes.ndim != 1 or "slopes" not in answer.estimates:
+        return "slopes are given: expected a list of them, and an estimate of each"
+    for name, shape in ((name, shape) for (kind, name), shape in shapes.items() if kind == "gradient"):
+        given = answer.directions.get(name or "")
+        if given is None or given.shape != (*answer.slopes.shape, *shape):
+            return f"the directions of {name} do not fit: expected shape {(*answer.slopes.shape, *shape)}"
+    return None
 
 
 def examined(answer: Answer, truth: Truth, gate: str) -> Iterator[tuple[Key, Finding]]:
@@ -223,4 +249,11 @@ def sentence(key: Key, finding: Finding) -> str:
 
 def described(kind: str, name: str | None) -> str:
     """An output in words."""
-    return {"value": name, "loss": "the loss", "adjoint": f"dL/d{name}", "gradient": f"dL/d{name}"}[kind] or ""
+    words = {
+        "value": str(name),
+        "loss": "the loss",
+        "slopes": "dL/d(step)",
+        "estimate": f"the estimate of dL/d{name}",
+        "direction": f"the direction of {name}",
+    }
+    return words.get(kind, f"dL/d{name}")

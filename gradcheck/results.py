@@ -12,7 +12,7 @@ SCHEMA = "gradcheck-report/1"
 
 # JSON has no non-finite numbers: a report writes them as strings.
 Number = Annotated[
-    float, msgspec.Meta(extra_json_schema={"type": ["number", "string"], "pattern": "^(NaN|-?Infinity)$"})
+    float, msgspec.Meta(extra_json_schema={"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]})
 ]
 Kind = Literal["value", "loss", "adjoint", "gradient"]
 Index = tuple[int, ...]

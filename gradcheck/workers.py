@@ -147,7 +147,7 @@ class Worker:
         if self._input.closed:
             return
         with contextlib.suppress(OSError):
-            os.write(self._input.fileno(), b'{"id": 0, "method": "stop"}\n')
+            os.write(self._input.fileno(), b'{"id":0,"method":"stop"}\n')
         self._input.close()
 
     def bury(self) -> None:
