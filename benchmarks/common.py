@@ -14,12 +14,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from gradcheck import composition, problems, runner
+from gradcheck import composition, lineups, problems
 from gradcheck.answers import Answer
 from gradcheck.backends._source import execute
 from gradcheck.cases import Case, sample
+from gradcheck.lineups import Lineup
 from gradcheck.problems import Problem
-from gradcheck.runner import Lineup
 from gradcheck.settings import Settings
 
 PROBLEM = "sigmoid_skip"
@@ -120,7 +120,7 @@ def lineup(specs: Sequence[str]) -> Lineup:
     Raises:
         click.ClickException: one cannot be had; a benchmark never goes on without it.
     """
-    found = runner.place(runner.choose(specs, problem()), Settings(), Notices(), {})
+    found = lineups.place(lineups.choose(specs, problem()), Settings(), Notices(), {})
     for spec, failure in found.failures.items():
         raise click.ClickException(f"{spec}: {failure.reason}")
     return found

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.common import PROBLEM, Table, command, draw, lineup, problem
-from gradcheck import runner
+from gradcheck import lineups, runner
 from gradcheck.answers import Answer
 from gradcheck.cases import DISTRIBUTIONS, Case
 from gradcheck.crews import Crew, Question
@@ -85,7 +85,7 @@ def round_of_cases(turn: int, small: bool) -> Iterator[Case]:
             yield draw(k, dtype, turn * seeds + seed, name)
 
 
-def evaluate(case: Case, crew: Crew, tallies: Mapping[tuple[str, str], Tally], rows: Mapping[str, runner.Row]) -> None:
+def evaluate(case: Case, crew: Crew, tallies: Mapping[tuple[str, str], Tally], rows: Mapping[str, lineups.Row]) -> None:
     """Ask every engine for a case, and judge what it answers."""
     tape = record_tape(problem(), case.k)
     formats = {name: row.format(case.dtype) for name, row in rows.items()}

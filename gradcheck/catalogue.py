@@ -8,7 +8,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,11 @@ class Engine:
     lacks: Mapping[str, str]
     install_options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     older_requirements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    devices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def on(self, device: str) -> Engine:
+        """The engine as it is installed for a device; for the CPU, or a device that it does not know, as it is."""
+        return replace(self, **self.devices.get(kind_of(device), {}))
 
     def packages(self, version: str | None) -> tuple[str, ...]:
         """What a managed environment for this engine is built from."""
@@ -52,6 +57,11 @@ class Engine:
 
         later = [release for release in self.older_requirements if Version(version) < Version(release)]
         return self.older_requirements[min(later, key=Version)] if later else self.requirements
+
+
+def kind_of(device: str) -> str:
+    """The kind of a device: "cuda" of "cuda:1"."""
+    return device.partition(":")[0]
 
 
 @dataclass(frozen=True)
@@ -163,6 +173,7 @@ def read_engine(name: str, path: Path) -> Engine:
             lacks=constants["LACKS"],
             install_options=constants.get("INSTALL_OPTIONS", {}),
             older_requirements=constants.get("OLDER_REQUIREMENTS", {}),
+            devices=constants.get("DEVICES", {}),
         )
     except KeyError as missing:
         raise RequestError(

@@ -152,13 +152,14 @@ def _largest_difference(left: npt.NDArray[np.floating], right: npt.NDArray[np.fl
         return float(np.max(np.abs(np.asarray(left, np.float64) - right), initial=0.0))
 
 
-def ran_in(place: Place, started: Started) -> BackendEnvironment:
+def ran_in(place: Place, started: Started, device: str) -> BackendEnvironment:
     """Where a worker ran."""
     return BackendEnvironment(
         python=None if place.where == "program" else str(place.python),
         python_version=started.python_version,
         packages=started.packages,
         threads=started.threads,
+        device=device,
     )
 
 

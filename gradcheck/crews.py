@@ -62,10 +62,10 @@ class Post:
     """How a worker is started: the command to run, and what is sent with `start`."""
 
     command: Sequence[str]
-    start: Mapping[str, str] = field(default_factory=dict)
+    start: Mapping[str, str | bool] = field(default_factory=dict)
 
 
-def hosted(python: Path, **start: str) -> Post:
+def hosted(python: Path, **start: str | bool) -> Post:
     """A worker of ours: it hosts, in an interpreter, the `backend` of a file or a problem's `gradient` of a name."""
     return Post([str(python), "-I", str(BOOTSTRAP)], start)
 
@@ -96,6 +96,7 @@ class Crew:
         self._numbers = itertools.count()
         self._timeout = 0.0
         self._workers: dict[str, Worker] = {}
+        self._posts: dict[str, Post] = {}
         self._lost: dict[str, Failure] = {}
         self._deadlines: dict[str, float] = {}
         self._asked: dict[str, dict[str, Any]] = {}
@@ -112,7 +113,9 @@ class Crew:
             shutil.rmtree(folder, ignore_errors=True)
 
     def start(self, posts: Mapping[str, Post], timeout: float) -> None:
-        """Start, all at once, the workers that do not run yet, and those anew that were lost; do not wait for them.
+        """Start, all at once, the workers that do not run yet, and anew those that were lost or are started otherwise.
+
+        It does not wait for them.
 
         Args:
             posts: how each is started.
@@ -121,9 +124,12 @@ class Crew:
         self._timeout = timeout
         for key, post in posts.items():
             if key in self._workers and key not in self._lost:
-                continue
+                if post == self._posts[key]:
+                    continue
+                self._workers[key].bury()
             self._lost.pop(key, None)
             self.started.pop(key, None)
+            self._posts[key] = post
             self._start(key, post)
 
     def _start(self, key: str, post: Post) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from gradcheck import problems, settings
 from gradcheck.errors import RequestError
+from gradcheck.lineups import DEFAULT_ENGINES
 from gradcheck.results import Backend, Cell, Verdict, two_digits
-from gradcheck.runner import DEFAULT_ENGINES, Listener, Session
+from gradcheck.runner import Listener, Session
 
 Place = tuple[str, str, str]
 """Of a cell: problem, dtype and backend."""

@@ -253,6 +253,7 @@ class BackendEnvironment(Record, frozen=True, kw_only=True):
     python_version: str | None
     packages: dict[str, str]
     threads: int | None
+    device: str
 
 
 class Environment(Record, frozen=True, kw_only=True):

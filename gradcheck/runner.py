@@ -3,68 +3,26 @@
 from __future__ import annotations
 
 import functools
-import os
 import shlex
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from gradcheck import catalogue, environments, problems
-from gradcheck.backends import _handwritten
 from gradcheck.catalogue import Engine, Spec
-from gradcheck.crews import Crew, Post, Question, hosted
+from gradcheck.crews import Crew, Question
 from gradcheck.environments import Builder, Building, Environment, Kept, Missing
 from gradcheck.errors import RequestError
+from gradcheck.lineups import Lineup, choose, known_engine, known_engines, place
 from gradcheck.problems import Problem
-from gradcheck.results import Report, Verdict
+from gradcheck.results import Report
 from gradcheck.settings import Settings
 from gradcheck.workers import Failure
 
 if TYPE_CHECKING:
     from gradcheck.cases import Case
-    from gradcheck.oracle import Format, Tape
-
-DEFAULT_ENGINES = ("torch", "mxnet")
-
-
-@dataclass(frozen=True)
-class Row:
-    """A backend that was asked for: where `engine` is None, a program or a hand-written gradient of the problem."""
-
-    spec: Spec
-    engine: Engine | None
-
-    @property
-    def key(self) -> str:
-        """What it is called in reports."""
-        return str(self.spec)
-
-    @property
-    def lacks(self) -> Mapping[str, str]:
-        """dtype -> why it cannot compute in it."""
-        if self.spec.program:
-            return {}
-        return self.engine.lacks if self.engine else _handwritten.LACKS
-
-    def format(self, dtype: str) -> Format:
-        """How it rounds."""
-        from gradcheck.oracle import Format
-
-        if self.spec.program:  # nothing is known of it: it may flush subnormal numbers, and sum in its own dtype
-            return Format.of(dtype, flushes=True)
-        formats = self.engine.formats if self.engine else _handwritten.FORMATS
-        return Format.of(dtype, **formats.get(dtype, {}))
-
-    def post(self, place: Environment) -> Post:
-        """How its worker is started."""
-        if self.spec.program:
-            return Post([str(place.python)])
-        if self.engine:
-            return hosted(place.python, backend=str(self.engine.path))
-        return hosted(place.python, gradient=self.spec.name)
+    from gradcheck.oracle import Tape
 
 
 class Listener(Building, Protocol):
@@ -103,7 +61,7 @@ class Session:
         self._crew = Crew()
         self._problem = functools.lru_cache(_problem)
         self._tape = functools.lru_cache(_tape)
-        self._places: dict[Spec, Environment] = {}
+        self._places: dict[tuple[Spec, str], Environment] = {}
 
     def __enter__(self) -> Session:
         return self
@@ -120,7 +78,7 @@ class Session:
     def run(self, settings: Settings) -> Report:
         """Evaluate one case and judge the answers; see `run`."""
         problem = self._problem(settings.problem, problems.find(settings.problem).stat().st_mtime_ns)
-        rows = choose(settings.backend, problem)
+        rows = choose(settings.backend, problem, settings.device, settings.tf32)
         inputs = read_inputs(settings, problem, settings.inputs) if settings.inputs else None
 
         def refuse_what_is_wrong() -> None:
@@ -166,7 +124,11 @@ class Session:
             truth=next(iter(truths.values())),
             backends=[backends[row.key] for row in lineup.rows],
             answers={row.key: answers[row.key] for row in lineup.rows if row.key in answers},
-            environments={key: composition.ran_in(lineup.places[key], told) for key, told in started.items()},
+            environments={
+                row.key: composition.ran_in(lineup.places[row.key], started[row.key], row.runs_on)
+                for row in lineup.rows
+                if row.key in started
+            },
         )
 
 
@@ -178,109 +140,6 @@ def _tape(problem: Problem, k: int) -> Tape:
     from gradcheck.tapes import record_tape
 
     return record_tape(problem, k)
-
-
-def choose(specs: Sequence[str], problem: Problem) -> list[Row]:
-    """The backends to run: those named, or every hand-written gradient of the problem and the default engines.
-
-    Raises:
-        RequestError: a name stands for no backend, or comes twice.
-    """
-    rows: list[Row] = []
-    for text in specs or (*problem.gradients, *DEFAULT_ENGINES):
-        spec = catalogue.parse(text)
-        if spec in (row.spec for row in rows):
-            raise RequestError(f"backend {text!r}: named twice: expected each backend once")
-        is_engine = not spec.program and spec.name not in problem.gradients
-        rows.append(Row(spec, known_engine(spec, problem.gradients) if is_engine else None))
-    return rows
-
-
-def known_engine(spec: Spec, others: Sequence[str] = ()) -> Engine:
-    """The engine that a backend's name stands for; `others` are names that would do as well.
-
-    Raises:
-        RequestError: there is none.
-    """
-    found = catalogue.engine(spec.name)
-    if found is None:
-        known = ", ".join(dict.fromkeys((*others, *catalogue.engines())))
-        raise RequestError(f"backend {str(spec)!r}: unknown: expected one of {known}")
-    return found
-
-
-@dataclass(frozen=True)
-class Lineup:
-    """The backends of a run in the order in which they were asked for, where each runs, and why the others cannot."""
-
-    rows: Sequence[Row]
-    places: Mapping[str, Environment]
-    failures: Mapping[str, Failure]
-
-    @property
-    def specs(self) -> dict[str, Spec]:
-        """The backends by key."""
-        return {row.key: row.spec for row in self.rows}
-
-    def posts(self) -> dict[str, Post]:
-        """How the workers are started."""
-        return {row.key: row.post(self.places[row.key]) for row in self.rows if row.key in self.places}
-
-
-def place(
-    rows: Sequence[Row],
-    settings: Settings,
-    building: Building,
-    known: dict[Spec, Environment],
-    before_building: Callable[[], None] = lambda: None,
-) -> Lineup:
-    """Find where each backend runs, and build its environment if need be; what is found is added to `known`.
-
-    Building takes a minute: `before_building` may refuse the request, which otherwise is looked at while workers start.
-    """
-    found = {row.spec: located(row, settings.dtype, known) for row in rows}
-    if not settings.no_build:
-        wanted = {row.spec: row.engine for row in rows if row.engine and is_buildable(found[row.spec])}
-        if wanted:
-            before_building()
-            found |= Builder(building).build(wanted)
-    places: dict[str, Environment] = {}
-    failures: dict[str, Failure] = {}
-    for spec, where in found.items():
-        if isinstance(where, Environment):
-            places[str(spec)] = known[spec] = where
-        else:
-            failures[str(spec)] = where if isinstance(where, Failure) else Failure(Verdict.UNAVAILABLE, where.reason)
-    return Lineup(rows, places, failures)
-
-
-def located(row: Row, dtype: str, known: Mapping[Spec, Environment]) -> Environment | Missing | Failure:
-    """Where a backend runs as things are, or why it cannot."""
-    if dtype in row.lacks:
-        return Failure(Verdict.UNSUPPORTED, row.lacks[dtype])
-    if row.spec in known:
-        return known[row.spec]
-    if row.spec.program_path:
-        return located_program(row.spec.program_path)
-    if row.engine is None:
-        return Environment(row.spec.python or Path(sys.executable), "current")
-    return environments.find(row.spec, row.engine)
-
-
-def located_program(path: Path) -> Environment | Missing:
-    """A program in the place of an interpreter, or why it cannot be run."""
-    if not path.exists():
-        return Missing(f"{path} does not exist: expected an executable file")
-    if not path.is_file():
-        return Missing(f"{path} is no file: expected an executable file")
-    if not os.access(path, os.X_OK):
-        return Missing(f"{path} is not executable: expected an executable file (chmod +x)")
-    return Environment(path, "program")
-
-
-def is_buildable(where: Environment | Missing | Failure) -> bool:
-    """Whether building an environment would help."""
-    return isinstance(where, Missing) and where.buildable
 
 
 def build(names: Sequence[str], building: Building) -> dict[str, Environment | Missing]:
@@ -311,7 +170,7 @@ def remove(names: Sequence[str]) -> dict[str, int]:
 
 def prune(unused_for: int, dry_run: bool) -> list[tuple[Kept, str]]:
     """Remove the managed environments that are of no use, and say why; see `gradcheck.environments.prune`."""
-    return environments.prune(known_engines(), unused_for, dry_run)
+    return environments.prune(installable(), unused_for, dry_run)
 
 
 def listing() -> list[tuple[Engine, Environment | Missing]]:
@@ -321,12 +180,12 @@ def listing() -> list[tuple[Engine, Environment | Missing]]:
 
 def kept() -> list[Kept]:
     """Every managed environment, complete or half built."""
-    return environments.survey(known_engines())
+    return environments.survey(installable())
 
 
-def known_engines() -> list[Engine]:
-    """Every engine."""
-    return [known_engine(Spec(name)) for name in catalogue.engines()]
+def installable() -> list[Engine]:
+    """Every engine as it is installed for each device that it knows."""
+    return [engine.on(device) for engine in known_engines() for device in ("cpu", *engine.devices)]
 
 
 def draw(settings: Settings, problem: Problem) -> Case:
@@ -347,10 +206,11 @@ def replay(settings: Settings) -> str:
     """The shell command that runs the case again."""
     default = Settings()
     words = ["gradcheck", "run", settings.problem, "--k", str(settings.k), "--seed", str(settings.seed)]
-    for name in ("dtype", "distribution", "scale", "inputs", "gate"):
+    for name in ("dtype", "distribution", "scale", "inputs", "gate", "device"):
         value = getattr(settings, name)
         if name == "dtype" or value != getattr(default, name):
             words += [f"--{name}", str(value)]
+    words += ["--tf32"] if settings.tf32 else []
     for spec in settings.backend:
         words += ["--backend", spec]
     return shlex.join(words)

@@ -70,6 +70,8 @@ class Session:
         distribution: str = "uniform",
         scale: float = 1.0,
         gate: str = "rounding",
+        device: str = "cpu",
+        tf32: bool = False,
         timeout: float = 120.0,
         build: bool = True,
         inputs: _functions.Shapes | None = None,
@@ -88,6 +90,8 @@ class Session:
             distribution: of the inputs, see `gradcheck run --help`.
             scale: factor on all inputs.
             gate: "rounding" refuses what rounding cannot explain, "proved" proofs alone.
+            device: where engines compute: "cpu", "cuda" or "cuda:N".
+            tf32: whether float32 matrix products on the device may round their operands to TF32.
             timeout: seconds that a backend has to start, and again to answer.
             build: whether environments may be built.
             inputs: where `problem` is a function: the inputs' shapes by name, or a function of `k` that gives them.
@@ -106,6 +110,8 @@ class Session:
             distribution=distribution,
             scale=scale,
             gate=gate,
+            device=device,
+            tf32=tf32,
             timeout=timeout,
             no_build=not build,
         )

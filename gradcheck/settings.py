@@ -34,6 +34,8 @@ EXPECTED = {
     "distribution": ", ".join(Distribution.__args__),  # type: ignore[attr-defined]
     "scale": "a finite number other than 0",
     "inputs": "the path of a .json or .npz file",
+    "device": "cpu, cuda or cuda:N",
+    "tf32": "true or false",
     "timeout": "a number of seconds above 0",
     "no-build": "true or false",
     "show-gradients": "true or false",
@@ -54,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     distribution: Distribution = "uniform"
     scale: float = 1.0
     inputs: str | None = None
+    device: Annotated[str, Meta(pattern=r"^(cpu|cuda(:\d{1,3})?)$")] = "cpu"
+    tf32: bool = False
     timeout: Annotated[float, Meta(gt=0)] = 120.0
     no_build: bool = False
     show_gradients: bool = False

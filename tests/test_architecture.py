@@ -34,11 +34,15 @@ ALLOWED = {
     "precision": {"answers", "cases", "judge", "oracle", "results"},
     "composition": {"", "answers", "crews", "cases", "catalogue", "environments", "judge", "results", "workers"},
     "verification": {"cases", "catalogue", "composition", "judge", "oracle", "problems", "records", "results", "tapes"},
-    "runner": {
-        "answers", "backends", "cases", "catalogue", "composition", "crews", "environments", "errors", "judge",
-        "oracle", "precision", "problems", "records", "results", "settings", "tapes", "workers",
+    "lineups": {
+        "backends", "catalogue", "crews", "environments", "errors", "oracle", "problems", "results", "settings",
+        "workers",
     },
-    "matrix": {"errors", "problems", "results", "runner", "settings"},
+    "runner": {
+        "cases", "catalogue", "composition", "crews", "environments", "errors", "judge", "lineups", "oracle",
+        "precision", "problems", "records", "results", "settings", "tapes", "workers",
+    },
+    "matrix": {"errors", "lineups", "problems", "results", "runner", "settings"},
     "reports": {"errors", "results"},
     "cli": {
         "", "catalogue", "environments", "errors", "matrix", "problems", "reports", "results", "runner", "settings",

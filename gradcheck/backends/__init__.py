@@ -13,11 +13,12 @@ A backend's file states, as constants that are read without importing NumPy or t
     FORMATS             dtype -> how the engine departs from plain IEEE arithmetic of that dtype (usually not at all)
     LACKS               dtype -> why the engine cannot compute in it
     INSTALL_OPTIONS     optional: platform -> options for uv that are tried first where no index is set
+    DEVICES             optional: kind of device -> REQUIREMENTS and INSTALL_OPTIONS, in small letters, where it differs
     OLDER_REQUIREMENTS  optional: release -> what takes the place of REQUIREMENTS for releases before it
 
 and a function `load()` that imports the framework and returns an `Engine`.
 """
 
-from gradcheck.backends._engine import Answer, Engine, Operations, Unsupported
+from gradcheck.backends._engine import Answer, Engine, Operations, Unavailable, Unsupported
 
-__all__ = ["Answer", "Engine", "Operations", "Unsupported"]
+__all__ = ["Answer", "Engine", "Operations", "Unavailable", "Unsupported"]

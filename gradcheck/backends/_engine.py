@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 class Unsupported(Exception):
     """The engine lacks what the case needs. The message is the reason."""
+
+
+class Unavailable(Exception):
+    """The machine lacks what the engine needs. The message is the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Answer:
     adjoints: Arrays = dataclasses.field(default_factory=dict)
     estimates: Arrays = dataclasses.field(default_factory=dict)
     directions: Arrays = dataclasses.field(default_factory=dict)
-    slopes: Optional[np.ndarray] = None
+    slopes: np.ndarray | None = None
     notes: Sequence[str] = ()
 
 
@@ -87,6 +91,18 @@ class Engine(abc.ABC):
         Raises:
             Unsupported: the framework cannot do that.
         """
+
+    def use(self, device: str, tf32: bool) -> None:
+        """Compute on a device from now on; engines that know none but the CPU are not asked.
+
+        Args:
+            device: "cuda" or "cuda:N".
+            tf32: whether float32 matrix products may round their operands to TF32's 11 bits.
+
+        Raises:
+            Unavailable: the machine has no such device, or the engine was built without it.
+        """
+        raise Unsupported(f"it knows no device {device}")
 
     def packages(self) -> dict[str, str]:
         """The versions of the packages that took part, beside NumPy's."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gradcheck.backends import _protocol
 from gradcheck.backends._comparison import arrays_of, differences
-from gradcheck.backends._engine import Answer, Engine, Unsupported
+from gradcheck.backends._engine import Answer, Engine, Unavailable, Unsupported
 from gradcheck.backends._handwritten import HandWritten
 from gradcheck.backends._source import execute
 
@@ -70,7 +70,7 @@ class Host:
             return {"result": method(request)}
         except Unsupported as error:
             return failure("unsupported", error)
-        except ImportError as error:
+        except (ImportError, Unavailable) as error:
             return failure("unavailable", error)
         except Exception as error:
             return failure("crashed", error)
@@ -82,6 +82,8 @@ class Host:
             self.engine = HandWritten(request["gradient"])
         else:
             self.engine = execute(request["backend"]).load()
+        if "device" in request:
+            self.engine.use(request["device"], request["tf32"])
         return {
             "version": self.engine.version,
             "python_version": ".".join(map(str, sys.version_info[:3])),

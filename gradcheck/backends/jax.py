@@ -1,4 +1,4 @@
-"""JAX: jax.value_and_grad of jax.numpy's functions, compiled with jax.jit, on the CPU."""
+"""JAX: jax.value_and_grad of jax.numpy's functions, compiled with jax.jit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._engine import Engine
+from gradcheck.backends._engine import Engine, Unavailable
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ DISTRIBUTION = "jax"
 RELEASE = "0.10.2"
 REQUIREMENTS = ("numpy",)
 PYTHON = ((3, 11), None)
+DEVICES = {"cuda": {"requirements": ("jax[cuda12]", "numpy")}}
 # XLA's code for the CPU flushes subnormal numbers; float16's are ordinary float32 numbers to it, as a fused kernel goes
 # on from float32 where float16 was asked for.
 FORMATS = {
@@ -61,6 +62,19 @@ class Jax(FunctionalEngine):
         self.compiled = compiled
         self.losses = functools.lru_cache(super().loss_of)  # jax.jit knows a function by its identity
         self.gradient_of = functools.lru_cache(self._gradient_of)
+
+    def use(self, device: str, tf32: bool) -> None:
+        self.jax.config.update("jax_platforms", "cuda,cpu")
+        try:
+            known = self.jax.devices("cuda")
+        except RuntimeError as error:
+            raise Unavailable(f"JAX {self.version} sees no CUDA device: {error}") from error
+        number = int(device.partition(":")[2] or 0)
+        if number >= len(known):
+            raise Unavailable(f"JAX sees no {device}: expected a number below {len(known)}")
+        self.jax.config.update("jax_default_device", known[number])
+        # Else a float32 product may be one of TF32 without being asked.
+        self.jax.config.update("jax_default_matmul_precision", "tensorfloat32" if tf32 else "highest")
 
     def packages(self) -> dict[str, str]:
         import jaxlib

@@ -1,11 +1,11 @@
-"""PyTorch: torch.autograd over torch's own operations, on the CPU."""
+"""PyTorch: torch.autograd over torch's own operations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._engine import Answer, Engine, Operations, Unsupported
+from gradcheck.backends._engine import Answer, Engine, Operations, Unavailable, Unsupported
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -21,6 +21,7 @@ REQUIREMENTS = ("numpy",)
 PYTHON = ((3, 10), None)
 # On Linux the registry's build brings several GB of CUDA; PyTorch's own index has one for the CPU.
 INSTALL_OPTIONS = {"linux": ("--torch-backend", "cpu")}
+DEVICES = {"cuda": {"install_options": {"linux": ("--torch-backend", "auto")}}}
 FORMATS = {
     "float64": {},
     "float32": {},
@@ -71,6 +72,18 @@ class Torch(Engine):
         self.version = torch.__version__
         self.primitives = primitives(torch)
 
+    def use(self, device: str, tf32: bool) -> None:
+        cuda, number = self.torch.cuda, device.partition(":")[2]
+        if not cuda.is_available():
+            raise Unavailable(f"PyTorch {self.version} sees no CUDA device")
+        if int(number or 0) >= cuda.device_count():
+            raise Unavailable(f"PyTorch sees no {device}: expected a number below {cuda.device_count()}")
+        self.torch.set_default_device(device)
+        matmul = self.torch.backends.cuda.matmul
+        matmul.allow_tf32 = self.torch.backends.cudnn.allow_tf32 = tf32
+        # Else float16 and bfloat16 products may be summed in their own precision.
+        matmul.allow_fp16_reduced_precision_reduction = matmul.allow_bf16_reduced_precision_reduction = False
+
     def threads(self) -> int | None:
         return int(self.torch.get_num_threads())
 
@@ -109,7 +122,7 @@ class Torch(Engine):
         return {name: self._array(tensor) for name, tensor in tensors.items()}
 
     def _array(self, tensor: Any) -> Any:
-        tensor = tensor.detach()
+        tensor = tensor.detach().cpu()
         return (tensor.float() if tensor.dtype == self.torch.bfloat16 else tensor).numpy()
 
 

@@ -25,6 +25,8 @@ from gradcheck.cli._listener import Listener
 )  # fmt: skip
 @click.option("--scale", metavar="FACTOR", help="Factor on all inputs.  [default: 1.0]")
 @click.option("--inputs", metavar="FILE", help="Inputs from a .json or .npz file instead of a seed.")
+@click.option("--device", metavar="NAME", help="Where engines compute: cpu, cuda or cuda:N.  [default: cpu]")
+@click.option("--tf32", is_flag=True, help="Let float32 matrix products on the device round their operands to TF32.")
 @click.option("--timeout", metavar="SECONDS", help="For a backend to start, and again to answer.  [default: 120]")
 @click.option(
     "--gate", metavar="NAME",

@@ -60,7 +60,8 @@ def cache_folder() -> Path:
 
 def mark_path(engine: Engine, version: str | None) -> Path:
     """The mark of the managed environment with an engine's requirements, built or not; engines may share one."""
-    identity = repr((engine.packages(version), engine.python, sys.platform, platform.machine()))
+    options = tuple(engine.install_options.get(sys.platform, ()))
+    identity = repr((engine.packages(version), options, engine.python, sys.platform, platform.machine()))
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     return cache_folder() / f"{engine.distribution}-{version or engine.release}-{digest}.json"
 

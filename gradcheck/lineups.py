@@ -1,0 +1,210 @@
+"""The lineup: which backends a run has, what each is, and where it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gradcheck import catalogue, environments
+from gradcheck.backends import _handwritten
+from gradcheck.catalogue import Engine, Spec
+from gradcheck.crews import Post, hosted
+from gradcheck.environments import Builder, Building, Environment, Missing
+from gradcheck.errors import RequestError
+from gradcheck.problems import Problem
+from gradcheck.results import Verdict
+from gradcheck.settings import Settings
+from gradcheck.workers import Failure
+
+if TYPE_CHECKING:
+    from gradcheck.oracle import Format
+
+DEFAULT_ENGINES = ("torch", "mxnet")
+CPU = "cpu"
+TF32_ROUNDING = 2.0**-11
+"""Of each operand of a float32 matrix product: TF32 keeps 11 bits (NVIDIA A100 Tensor Core GPU Architecture, 2020)."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A backend that was asked for: where `engine` is None, a program or a hand-written gradient of the problem."""
+
+    spec: Spec
+    engine: Engine | None
+    device: str = CPU
+    tf32: bool = False
+
+    @property
+    def key(self) -> str:
+        """What it is called in reports."""
+        return str(self.spec)
+
+    @property
+    def lacks(self) -> Mapping[str, str]:
+        """dtype -> why it cannot compute in it."""
+        if self.spec.program:
+            return {}
+        return self.engine.lacks if self.engine else _handwritten.LACKS
+
+    def format(self, dtype: str) -> Format:
+        """How it rounds."""
+        from gradcheck.oracle import Format
+
+        if self.spec.program:  # nothing is known of it: it may flush subnormal numbers, and sum in its own dtype
+            return Format.of(dtype, flushes=True)
+        formats = self.engine.formats if self.engine else _handwritten.FORMATS
+        traits: dict[str, Any] = dict(formats.get(dtype, {}))
+        if self.tf32 and self.knows_device and dtype == "float32":
+            traits["operand_rounding"] = TF32_ROUNDING
+        return Format.of(dtype, **traits)
+
+    @property
+    def knows_device(self) -> bool:
+        """Whether it is an engine that can compute on the device, other than the CPU, that was asked for."""
+        return self.engine is not None and catalogue.kind_of(self.device) in self.engine.devices
+
+    @property
+    def runs_on(self) -> str:
+        """The device on which it computes."""
+        return self.device if self.knows_device else CPU
+
+    def post(self, place: Environment) -> Post:
+        """How its worker is started."""
+        if self.spec.program:
+            return Post([str(place.python)])
+        if self.engine:
+            where: dict[str, Any] = {"device": self.device, "tf32": self.tf32} if self.knows_device else {}
+            return hosted(place.python, backend=str(self.engine.path), **where)
+        return hosted(place.python, gradient=self.spec.name)
+
+
+def choose(specs: Sequence[str], problem: Problem, device: str = CPU, tf32: bool = False) -> list[Row]:
+    """The backends to run: those named, or every hand-written gradient of the problem and the default engines.
+
+    Engines compute on the device; hand-written gradients and programs where they do. Of the default engines those are
+    left out that do not know the device.
+
+    Raises:
+        RequestError: a name stands for no backend, or comes twice; TF32 is asked for on the CPU.
+    """
+    if tf32 and device == CPU:
+        raise RequestError("tf32: expected with a device such as cuda")
+    rows: list[Row] = []
+    for text in specs or (*problem.gradients, *default_engines(device)):
+        spec = catalogue.parse(text)
+        if spec in (row.spec for row in rows):
+            raise RequestError(f"backend {text!r}: named twice: expected each backend once")
+        is_engine = not spec.program and spec.name not in problem.gradients
+        engine = known_engine(spec, problem.gradients).on(device) if is_engine else None
+        rows.append(Row(spec, engine, device, tf32))
+    return rows
+
+
+def default_engines(device: str) -> list[str]:
+    """The engines that are asked where none is named."""
+    return [name for name in DEFAULT_ENGINES if device == CPU or name in engines_on(device)]
+
+
+def engines_on(device: str) -> list[str]:
+    """The engines that know a device other than the CPU."""
+    return [engine.name for engine in known_engines() if catalogue.kind_of(device) in engine.devices]
+
+
+def known_engine(spec: Spec, others: Sequence[str] = ()) -> Engine:
+    """The engine that a backend's name stands for; `others` are names that would do as well.
+
+    Raises:
+        RequestError: there is none.
+    """
+    found = catalogue.engine(spec.name)
+    if found is None:
+        known = ", ".join(dict.fromkeys((*others, *catalogue.engines())))
+        raise RequestError(f"backend {str(spec)!r}: unknown: expected one of {known}")
+    return found
+
+
+def known_engines() -> list[Engine]:
+    """Every engine, for the CPU."""
+    return [known_engine(Spec(name)) for name in catalogue.engines()]
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """The backends of a run in the order in which they were asked for, where each runs, and why the others cannot."""
+
+    rows: Sequence[Row]
+    places: Mapping[str, Environment]
+    failures: Mapping[str, Failure]
+
+    @property
+    def specs(self) -> dict[str, Spec]:
+        """The backends by key."""
+        return {row.key: row.spec for row in self.rows}
+
+    def posts(self) -> dict[str, Post]:
+        """How the workers are started."""
+        return {row.key: row.post(self.places[row.key]) for row in self.rows if row.key in self.places}
+
+
+def place(
+    rows: Sequence[Row],
+    settings: Settings,
+    building: Building,
+    known: dict[tuple[Spec, str], Environment],
+    before_building: Callable[[], None] = lambda: None,
+) -> Lineup:
+    """Find where each backend runs, and build its environment if need be; what is found is added to `known`.
+
+    Building takes a minute: `before_building` may refuse the request, which otherwise is looked at while workers start.
+    """
+    found = {row.spec: located(row, settings.dtype, known) for row in rows}
+    if not settings.no_build:
+        wanted = {row.spec: row.engine for row in rows if row.engine and is_buildable(found[row.spec])}
+        if wanted:
+            before_building()
+            found |= Builder(building).build(wanted)
+    places: dict[str, Environment] = {}
+    failures: dict[str, Failure] = {}
+    for row in rows:
+        spec, where = row.spec, found[row.spec]
+        if isinstance(where, Environment):
+            places[str(spec)] = known[spec, row.device] = where
+        else:
+            failures[str(spec)] = where if isinstance(where, Failure) else Failure(Verdict.UNAVAILABLE, where.reason)
+    return Lineup(rows, places, failures)
+
+
+def located(row: Row, dtype: str, known: Mapping[tuple[Spec, str], Environment]) -> Environment | Missing | Failure:
+    """Where a backend runs as things are, or why it cannot."""
+    if row.engine and row.device != CPU and not row.knows_device:
+        others = ", ".join(engines_on(row.device))
+        return Failure(Verdict.UNSUPPORTED, f"{row.spec.name} computes on the CPU alone: {others} know {row.device}")
+    if dtype in row.lacks:
+        return Failure(Verdict.UNSUPPORTED, row.lacks[dtype])
+    if (row.spec, row.device) in known:
+        return known[row.spec, row.device]
+    if row.spec.program_path:
+        return located_program(row.spec.program_path)
+    if row.engine is None:
+        return Environment(row.spec.python or Path(sys.executable), "current")
+    return environments.find(row.spec, row.engine)
+
+
+def located_program(path: Path) -> Environment | Missing:
+    """A program in the place of an interpreter, or why it cannot be run."""
+    if not path.exists():
+        return Missing(f"{path} does not exist: expected an executable file")
+    if not path.is_file():
+        return Missing(f"{path} is no file: expected an executable file")
+    if not os.access(path, os.X_OK):
+        return Missing(f"{path} is not executable: expected an executable file (chmod +x)")
+    return Environment(path, "program")
+
+
+def is_buildable(where: Environment | Missing | Failure) -> bool:
+    """Whether building an environment would help."""
+    return isinstance(where, Missing) and where.buildable

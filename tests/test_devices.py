@@ -1,0 +1,83 @@
+"""Devices other than the CPU: who computes there, who says that it cannot, and how TF32 is allowed for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from gradcheck import lineups, problems
+from gradcheck.lineups import TF32_ROUNDING
+from tests.conftest import Command
+
+
+def has_gpu() -> bool:
+    try:
+        return subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True).stdout.startswith(b"GPU")
+    except OSError:
+        return False
+
+
+GPU = pytest.mark.skipif(not has_gpu(), reason="no NVIDIA GPU here")
+NO_GPU = pytest.mark.skipif(has_gpu(), reason="there is a GPU here")
+
+
+@NO_GPU
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_a_device_that_is_not_there_is_unavailable(gradcheck: Command, name: str) -> None:
+    done = gradcheck("run", "--device", "cuda", "-b", name, "-b", "numpy", "--format", "json")
+    engine, numpy = json.loads(done.stdout)["backends"]
+    assert engine["verdict"] == "unavailable"
+    assert "sees no CUDA device" in engine["reason"]
+    assert numpy["verdict"] == "agrees", "hand-written gradients compute where they do"
+    assert "--device cuda" in json.loads(done.stdout)["case"]["replay"]
+    assert done.returncode == 3
+
+
+def test_an_engine_that_knows_no_device_says_so(gradcheck: Command) -> None:
+    done = gradcheck("run", "--device", "cuda", "-b", "mxnet", "--format", "json")
+    (mxnet,) = json.loads(done.stdout)["backends"]
+    assert mxnet["verdict"] == "unsupported"
+    assert mxnet["reason"].startswith("mxnet computes on the CPU alone: jax, ")
+    assert mxnet["reason"].endswith("know cuda")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--device", "gpu"), "--device gpu: expected cpu, cuda or cuda:N"),
+        (("--device", "cuda:x"), "--device cuda:x: expected cpu, cuda or cuda:N"),
+        (("--tf32",), "tf32: expected with a device such as cuda"),
+    ],
+)
+def test_a_wrong_device_is_refused(gradcheck: Command, words: tuple[str, ...], message: str) -> None:
+    done = gradcheck("run", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+
+
+def test_only_engines_that_know_the_device_are_asked_by_default() -> None:
+    problem = problems.load("sigmoid_skip")
+    assert [row.key for row in lineups.choose((), problem, "cuda")] == ["manual", "numpy", "torch"]
+
+
+def test_tf32_is_in_the_format_of_float32_products_on_the_device_alone() -> None:
+    problem = problems.load("sigmoid_skip")
+    numpy, torch = lineups.choose(["numpy", "torch"], problem, "cuda:1", tf32=True)
+    assert torch.format("float32").operand_rounding == TF32_ROUNDING
+    assert torch.format("float64").operand_rounding == 0
+    assert numpy.format("float32").operand_rounding == 0
+    (plain,) = lineups.choose(["torch"], problem, "cuda:1")
+    assert plain.format("float32").operand_rounding == 0
+
+
+@GPU
+@pytest.mark.parametrize("name", ["torch", "jax"])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_they_agree_on_the_gpu(gradcheck: Command, name: str, dtype: str) -> None:
+    words = ("--device", "cuda", "-b", name, "--k", 16, "--dtype", dtype, "--format", "json")
+    for more in ((), ("--tf32",)):
+        report = json.loads(gradcheck("run", *words, *more).stdout)
+        assert report["backends"][0]["verdict"] == "agrees"
+        assert report["environment"]["backends"][name]["device"] == "cuda"
