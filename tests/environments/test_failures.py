@@ -150,6 +150,14 @@ def uv_of(process: subprocess.Popen[str]) -> psutil.Process:
     raise AssertionError("no uv was started")
 
 
+def end(process: psutil.Process) -> None:
+    """Kill a process, and wait until it does nothing more; whoever inherits it may never bury it."""
+    process.kill()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+
+
 def test_a_uv_that_is_killed(tmp_path: Path, cache: Path, silent_index: str) -> None:
     with builder(tmp_path, "building") as process:
         uv_of(process).kill()
@@ -168,11 +176,10 @@ def test_a_killed_builder_leaves_a_half_that_is_known_as_one_and_is_built_again(
         assert environments.prune([small], unused_for=0) == [], "what is being built stays"
         process.kill()
         process.wait()
-        uv.kill()
+        end(uv)
     assert [each.state for each in environments.survey([small])] == [State.HALF_BUILT]
     assert isinstance(environments.find(Spec("small"), small), Missing), "nothing half built is used"
-    for name, release in (("small", "2.0"),):
-        wheel(tmp_path / "wheels", name, release)
+    wheel(tmp_path / "wheels", "small", "2.0")
     monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "wheels"))
     monkeypatch.setenv("UV_OFFLINE", "1")
     assert isinstance(build(small)[0], Environment)
@@ -196,7 +203,7 @@ def test_who_waits_for_a_builder_that_dies_builds(tmp_path: Path, cache: Path, s
     with builder(tmp_path, "building") as first, builder(tmp_path, "waiting for another builder") as second:
         uv = uv_of(first)
         first.kill()
-        uv.kill()
+        end(uv)
         assert second.stderr is not None
         assert any("building an environment" in line for line in second.stderr)
 
