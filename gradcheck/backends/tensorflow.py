@@ -72,7 +72,7 @@ class TensorFlow(Engine):
         # Problems write Aᵀ as A.T and products as A @ x. TensorFlow's own switch for that, its NumPy behaviour, changes
         # the dtypes of results too, or leaves vectors out.
         tf.Tensor.T = property(tf.transpose)
-        tf.Tensor.__matmul__ = functools.partialmethod(functools.partial(product, tf))
+        tf.Tensor.__matmul__ = lambda a, b: product(tf, a, b)
         self.tf: Any = tf
         self.version = tf.__version__
         self.compiled = compiled
