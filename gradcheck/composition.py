@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +14,24 @@ import numpy.typing as npt
 from gradcheck import __version__
 from gradcheck.answers import Answer
 from gradcheck.cases import Case
-from gradcheck.catalogue import Spec
+from gradcheck.catalogue import PROGRAM, Spec
 from gradcheck.crews import Started
 from gradcheck.environments import Environment as Place
-from gradcheck.judge import Judgement, Truth, described
+from gradcheck.judge import Judgement, Truth
 from gradcheck.results import (
     Backend,
     BackendEnvironment,
     Enclosed,
     Environment,
+    Kind,
     Nested,
     Oracle,
     Pair,
+    Parting,
     Report,
     RunVerdict,
     Seconds,
+    in_words,
 )
 from gradcheck.results import Case as CaseRecord
 from gradcheck.workers import Failure
@@ -71,6 +74,7 @@ def report(
         oracle=oracle(truth) if truth else None,
         backends=tuple(backends),
         pairs=pairs(answers),
+        partings=tuple(partings(backends, answers)),
         environment=environment(environments),
     )
 
@@ -102,7 +106,7 @@ def answered(
         errors=dict(judgement.errors),
         first_wrong=judgement.first_wrong,
         wrong_steps=judgement.wrong_steps,
-        varies={described(*key): largest for key, largest in answer.varies.items()},
+        varies={in_words(*key): largest for key, largest in answer.varies.items()},
         notes=tuple(notes),
         seconds=seconds,
     )
@@ -150,6 +154,46 @@ def _largest_difference(left: npt.NDArray[np.floating], right: npt.NDArray[np.fl
         return float("nan")
     with np.errstate(invalid="ignore", over="ignore"):
         return float(np.max(np.abs(np.asarray(left, np.float64) - right), initial=0.0))
+
+
+def partings(backends: Sequence[Backend], answers: Mapping[str, Answer]) -> Iterator[Parting]:
+    """Where each two rows of one backend, two releases of an engine for example, part first."""
+    for left, right in itertools.combinations([each for each in backends if each.spec in answers], 2):
+        if left.name == right.name and not left.spec.startswith(PROGRAM):
+            yield parting(left.spec, right.spec, answers[left.spec], answers[right.spec])
+
+
+def parting(left: str, right: str, mine: Answer, other: Answer) -> Parting:
+    """Where two answers part first: the first array, in the order of computation, that is not the same bits in both."""
+    theirs = dict(in_order(other))
+    for (kind, name), array in in_order(mine):
+        another = theirs.get((kind, name))
+        if another is None or another.shape != array.shape or another.tobytes() == array.tobytes():
+            continue
+        differing = np.argwhere(~((array == another) | (np.isnan(array) & np.isnan(another))))
+        if not len(differing):  # signs of zeros
+            continue
+        index = tuple(int(each) for each in differing[0])
+        return Parting(
+            left=left,
+            right=right,
+            kind=kind,
+            name=name,
+            index=index,
+            left_value=float(array[index]),
+            right_value=float(another[index]),
+            differing=len(differing),
+            entries=array.size,
+        )
+    return Parting(left=left, right=right)
+
+
+def in_order(answer: Answer) -> Iterator[tuple[tuple[Kind, str | None], npt.NDArray[np.floating]]]:
+    """The arrays of an answer in the order of computation."""
+    yield from ((("value", name), array) for name, array in answer.values.items())
+    yield ("loss", None), answer.loss
+    yield from ((("adjoint", name), answer.adjoints[name]) for name in reversed(list(answer.adjoints)))
+    yield from ((("gradient", name), array) for name, array in answer.gradients.items())
 
 
 def ran_in(place: Place, started: Started, device: str) -> BackendEnvironment:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from gradcheck.answers import Answer
 from gradcheck.evidence import Finding, examine
 from gradcheck.oracle import Analysis, Format, Key, Slopes, Stage, Tape, analyse, stages
-from gradcheck.results import ArrayError, Kind, Verdict, WrongStep
+from gradcheck.results import ArrayError, Kind, Verdict, WrongStep, in_words
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -103,7 +103,7 @@ def missing(answer: Answer, tape: Tape) -> str | None:
         array = entry(answer, (kind, name))
         if array is None and (kind in ("value", "adjoint") or (kind == "gradient" and answer.slopes is not None)):
             continue
-        what = described(kind, name)
+        what = in_words(kind, name)
         if array is None:
             return f"{what} is missing"
         if array.shape != shape:
@@ -113,7 +113,7 @@ def missing(answer: Answer, tape: Tape) -> str | None:
         for name in names:
             if (kind, name) not in shapes:
                 known = ", ".join(str(each) for of, each in shapes if of == kind) or "none"
-                return f"{described(kind, name)} is given: expected {kind}s of {known}"
+                return f"{in_words(kind, name)} is given: expected {kind}s of {known}"
     compared += answer.slopes.size if answer.slopes is not None else 0
     if unfit := unfit_estimate(answer) or unfit_slopes(answer, shapes):
         return unfit
@@ -184,7 +184,7 @@ def varying(answer: Answer, findings: Mapping[Key, Finding]) -> str | None:
     """Which array varies from call to call by more than two correct answers can, or None."""
     for key, largest in answer.varies.items():
         if key in findings and not largest <= 2 * findings[key].threshold:
-            return f"{described(*key)} varies from call to call by {largest:.2g}"
+            return f"{in_words(*key)} varies from call to call by {largest:.2g}"
     return None
 
 
@@ -208,7 +208,7 @@ def undecided(findings: Mapping[Key, Finding], tape: Tape) -> str | None:
     for key, finding in findings.items():
         if key[0] in ("loss", "gradient") and not finding.has_power:
             why = "overflow on the way is possible" if finding.overflow else "the bound is wider than the values"
-            return f"{described(*key)} cannot be judged: {why}"
+            return f"{in_words(*key)} cannot be judged: {why}"
     return None
 
 
@@ -217,7 +217,7 @@ def unsure(findings: Mapping[Key, Finding]) -> str | None:
     for key, finding in findings.items():
         if finding.unsure:
             where = f" in {finding.unsure} of {finding.entries} entries" if finding.entries > 1 else ""
-            return f"{described(*key)} cannot be judged: its own estimate of its error is wider than the bound{where}"
+            return f"{in_words(*key)} cannot be judged: its own estimate of its error is wider than the bound{where}"
     return None
 
 
@@ -238,22 +238,10 @@ def wrong_step(key: Key, finding: Finding) -> WrongStep:
 
 def sentence(key: Key, finding: Finding) -> str:
     """What is wrong first, in one line."""
-    what = described(*key)
+    what = in_words(*key)
     where = f" in {finding.bad} of {finding.entries} entries" if finding.entries > 1 else ""
     if finding.proved:
         return f"{what} is proved wrong{where}"
     if finding.estimated:
         return f"{what} is further off than rounding and its own estimate of its error explain{where}"
     return f"{what} is off by up to {finding.largest_spread_ratio:.3g} standard deviations of rounding{where}"
-
-
-def described(kind: str, name: str | None) -> str:
-    """An output in words."""
-    words = {
-        "value": str(name),
-        "loss": "the loss",
-        "slopes": "dL/d(step)",
-        "estimate": f"the estimate of dL/d{name}",
-        "direction": f"the direction of {name}",
-    }
-    return words.get(kind, f"dL/d{name}")

@@ -59,6 +59,18 @@ def index_in_code(index: Index) -> str:
     return "".join(f"[{each}]" for each in index)
 
 
+def in_words(kind: str, name: str | None) -> str:
+    """An array of an answer in words."""
+    words = {
+        "value": str(name),
+        "loss": "the loss",
+        "slopes": "dL/d(step)",
+        "estimate": f"the estimate of dL/d{name}",
+        "direction": f"the direction of {name}",
+    }
+    return words.get(kind, f"dL/d{name}")
+
+
 def two_digits(value: float | None) -> str:
     """An error, a difference or a ratio: two digits say all, and seven columns hold them."""
     if value is None:
@@ -154,7 +166,7 @@ class WrongStep(Record, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         """The step in one line of less than 80 columns."""
-        what = {"value": self.name, "loss": "the loss"}.get(self.kind, f"dL/d{self.name}")
+        what = in_words(self.kind, self.name)
         off = f"off by {two_digits(abs(self.got - self.true))}, bound {two_digits(self.bound)}"
         share = f", in {self.bad_entries} of {self.entries}" if self.entries > 1 else ""
         return f"{what}{index_in_code(self.index)} = {self.got:.8g} {off}{share}"
@@ -246,6 +258,33 @@ class Pair(Record, frozen=True, kw_only=True):
     max_abs_diff: dict[str, Number]
 
 
+class Parting(Record, frozen=True, kw_only=True):
+    """Two releases, or two interpreters, of one backend, and where in the order of computation they part first.
+
+    `kind` and what follows it are null where all bits are the same; `differing` counts the entries that are not.
+    """
+
+    left: str
+    right: str
+    kind: Kind | None = None
+    name: str | None = None
+    index: Index | None = None
+    left_value: Number | None = None
+    right_value: Number | None = None
+    differing: int = 0
+    entries: int = 0
+
+    def __str__(self) -> str:
+        """What is to be said of them, in one line."""
+        both = f"{self.left} and {self.right}"
+        if self.kind is None or self.index is None or self.left_value is None or self.right_value is None:
+            return f"{both} give the same bits"
+        where = f"{in_words(self.kind, self.name)}{index_in_code(self.index)}"
+        share = f", in {self.differing} of {self.entries}" if self.entries > 1 else ""
+        by = two_digits(abs(self.left_value - self.right_value))
+        return f"{both} part first at {where} = {self.left_value:.10g} and {self.right_value:.10g}, by {by}{share}"
+
+
 class BackendEnvironment(Record, frozen=True, kw_only=True):
     """Where a backend ran: a program has no interpreter."""
 
@@ -276,11 +315,13 @@ class Report(Record, frozen=True, kw_only=True):
     oracle: Oracle | None
     backends: tuple[Backend, ...]
     pairs: tuple[Pair, ...]
+    partings: tuple[Parting, ...] = ()
     environment: Environment
 
     def finding(self) -> str:
         """What is to be said of the run in words, and the command that runs it again."""
         lines = [line for backend in self.backends for line in backend.finding()]
+        lines += map(str, self.partings)
         for backend in self.backends:
             for name, error in backend.errors.items():
                 lines += [f"  {backend.spec}: dL/d{name}{entry}" for entry in error.worst]

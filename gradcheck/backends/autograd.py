@@ -15,6 +15,8 @@ MODULE = "autograd"
 DISTRIBUTION = "autograd"
 RELEASE = "1.9.1"
 REQUIREMENTS = ("numpy", "scipy")
+# Before 1.7 it reads what NumPy 2 has removed: https://github.com/HIPS/autograd/pull/622
+OLDER_REQUIREMENTS = {"1.7": ("numpy<2", "scipy")}
 PYTHON = ((3, 9), None)
 # Behind mean, max, maximum and where gradients go on in float64, in which autograd makes the factors of theirs.
 FORMATS: dict[str, dict[str, object]] = {

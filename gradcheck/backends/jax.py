@@ -18,6 +18,8 @@ MODULE = "jax"
 DISTRIBUTION = "jax"
 RELEASE = "0.10.2"
 REQUIREMENTS = ("numpy",)
+# Before 0.4.26 it reads what NumPy 2 has removed; before 0.4.30 jaxlib is not among its requirements.
+OLDER_REQUIREMENTS = {"0.4.26": ("jax[cpu]", "numpy<2"), "0.4.30": ("jax[cpu]", "numpy")}
 PYTHON = ((3, 11), None)
 DEVICES = {"cuda": {"requirements": ("jax[cuda12]", "numpy")}}
 # XLA's code for the CPU flushes subnormal numbers; float16's are ordinary float32 numbers to it, as a fused kernel goes

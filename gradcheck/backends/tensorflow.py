@@ -20,6 +20,8 @@ MODULE = "tensorflow"
 DISTRIBUTION = "tensorflow-cpu" if sys.platform == "linux" else "tensorflow"
 RELEASE = "2.21.0"
 REQUIREMENTS = ("numpy",)
+# Its wheels before 2.18 are built for NumPy 1, and those before 2.15 do not say so.
+OLDER_REQUIREMENTS = {"2.18": ("numpy<2",)}
 PYTHON = ((3, 10), (3, 14))
 # Its threads read and write subnormal numbers as zero; those of float16 are ordinary float32 numbers to its kernels.
 FORMATS = {

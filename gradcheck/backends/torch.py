@@ -18,6 +18,8 @@ MODULE = "torch"
 DISTRIBUTION = "torch"
 RELEASE = "2.13.0"
 REQUIREMENTS = ("numpy",)
+# "2.3.0 is the first version that supports NumPy 2.0": https://github.com/pytorch/pytorch/issues/132179
+OLDER_REQUIREMENTS = {"2.3": ("numpy<2",)}
 PYTHON = ((3, 10), None)
 # On Linux the registry's build brings several GB of CUDA; PyTorch's own index has one for the CPU.
 INSTALL_OPTIONS = {"linux": ("--torch-backend", "cpu")}

@@ -46,6 +46,9 @@ def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
     for backend in report.backends:
         for line in findings(backend):
             console.print(line)
+    verdicts = {backend.spec: backend.verdict for backend in report.backends}
+    for parting in report.partings:
+        console.print(Text(str(parting), "bold" if verdicts[parting.left] != verdicts[parting.right] else ""))
     verdict = Text(f"{report.verdict}: {SENTENCES[report.verdict]}", STYLES.get(report.verdict, OTHER_STYLE))
     console.print(verdict)
     console.print(f"again: {case.replay}", soft_wrap=True)  # one line, to be copied

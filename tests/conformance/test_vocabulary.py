@@ -24,7 +24,7 @@ from gradcheck.environments import Environment
 from gradcheck.evidence import examine
 from gradcheck.oracle import Format, Key, Tape, record, stages
 from gradcheck.oracle.operations import OPERATORS, VOCABULARY
-from gradcheck.results import Verdict
+from gradcheck.results import Verdict, in_words
 from gradcheck.sessions import Logged
 from gradcheck.tapes import record_tape
 from gradcheck.workers import Failure
@@ -238,7 +238,7 @@ def complaints(answer: Answer, truth: judge.Truth, ordinary: bool) -> Iterator[t
             if finding.bad:
                 yield key, f"{judge.sentence(key, finding)} {way}: {finding.worst[0]}"
             elif whole and ordinary and not finding.has_power:
-                yield key, f"{judge.described(*key)} cannot be judged"
+                yield key, f"{in_words(*key)} cannot be judged"
 
 
 def test_every_word_is_tried():
