@@ -72,8 +72,8 @@ class CompiledTorch(Torch):
 
 
 def _gist(error: Exception) -> str:
-    """The first lines of what the compiler says, as one."""
-    return " ".join(line.strip() for line in str(error).splitlines() if line.strip())[:300]
+    """What the compiler says, in one line and without its hints for bug reports."""
+    return " ".join(str(error).partition("Set TORCHDYNAMO_VERBOSE")[0].split())[:300]
 
 
 def load() -> Engine:
