@@ -222,7 +222,7 @@ class Crew:
             return wire
         try:
             return Answer(
-                loss=_protocol.decode(wire.loss, mapped=True),
+                loss=_decoded({"loss": wire.loss})["loss"],
                 gradients=_decoded(wire.gradients),
                 values=_decoded(wire.values),
                 adjoints=_decoded(wire.adjoints),
@@ -232,11 +232,11 @@ class Crew:
                 mutated=wire.mutated,
                 estimates=_decoded(wire.estimates),
                 directions=_decoded(wire.directions),
-                slopes=_protocol.decode(wire.slopes) if wire.slopes else None,
+                slopes=_decoded({"slopes": wire.slopes})["slopes"] if wire.slopes else None,
                 notes=wire.notes,
             )
-        except _protocol.MALFORMED as error:
-            return self._lose(key, Failure(Verdict.CRASHED, f"answered an array that cannot be read: {error}"))
+        except ValueError as error:
+            return self._lose(key, Failure(Verdict.CRASHED, f"answered what cannot be read: {error}"))
 
     def _send(self, key: str, method: str, parameters: Mapping[str, object]) -> None:
         self._deadlines[key] = time.monotonic() + self._timeout
@@ -264,7 +264,13 @@ class Crew:
 
 
 def _decoded(arrays: Mapping[str, Mapping[str, Any]]) -> Arrays:
-    return {name: _protocol.decode(array, mapped=True) for name, array in arrays.items()}
+    decoded = {}
+    for name, array in arrays.items():
+        try:
+            decoded[name] = _protocol.decode(array, mapped=True)
+        except _protocol.MALFORMED as error:
+            raise ValueError(f"the array of {name}: {error}") from error
+    return decoded
 
 
 def _roomy_folder(inputs: Arrays) -> Path:

@@ -97,7 +97,7 @@ class Worker:
             return line
         try:
             reply = msgspec.json.decode(line, type=_Reply)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             return self._garbage(line, error)
         self._replies += 1
         if reply.id != self._replies:

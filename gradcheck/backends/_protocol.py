@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 INLINE_SIZE = 256  # entries; above it a file is faster than decimal digits
-MALFORMED = (OSError, EOFError, ValueError, KeyError, TypeError, OverflowError)
+WIDEST = 8  # bytes of a number: float64; long double is another format on each machine
+MALFORMED = (OSError, EOFError, ValueError, TypeError, OverflowError)
 """What `decode` raises where a message is malformed."""
 
 
@@ -26,7 +27,7 @@ def encode(array: np.ndarray, folder: str, name: str) -> dict[str, Any]:
 
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {array.dtype}: expected real numbers")
-    if array.dtype.kind != "f":
+    if array.dtype.kind != "f" or array.dtype.itemsize > WIDEST:
         array = array.astype(np.float64)
     described = {"dtype": array.dtype.name, "shape": array.shape}
     if array.size > INLINE_SIZE:
@@ -51,10 +52,13 @@ def decode(message: Mapping[str, Any], mapped: bool = False) -> np.ndarray:
 
     if "npy" in message:
         array: np.ndarray = np.load(message["npy"], mmap_mode="r" if mapped else None, allow_pickle=False)
+    elif lacking := [key for key in ("dtype", "shape", "data") if key not in message]:
+        raise ValueError(f"no {', '.join(lacking)}")
     else:
-        array = np.array([float(number) for number in message["data"]], message["dtype"]).reshape(message["shape"])
-    if not (isinstance(array, np.ndarray) and array.dtype.kind == "f"):
-        raise TypeError("expected floating-point numbers")
+        with np.errstate(over="ignore"):  # what its dtype does not hold is infinite, and judged as that
+            array = np.array([float(each) for each in message["data"]], message["dtype"]).reshape(message["shape"])
+    if not (isinstance(array, np.ndarray) and array.dtype.kind == "f" and array.dtype.itemsize <= WIDEST):
+        raise TypeError("expected floating-point numbers of at most 64 bits")
     return array
 
 

@@ -16,7 +16,7 @@ from gradcheck.environments.marks import mark_path, note_use, read_mark
 
 @dataclass(frozen=True)
 class Environment:
-    """An interpreter for a backend; `version` is the framework's where it is known without importing it."""
+    """An interpreter for a backend, or the program that it is; `version` is known without importing a framework."""
 
     python: Path
     where: str

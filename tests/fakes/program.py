@@ -39,6 +39,8 @@ def evaluate(request, times):
         gradients["a"] = array("NaN", *da[1:])
     elif way == "words":
         gradients["a"] = array("no", *da[1:])
+    elif way == "half-an-array":
+        gradients["a"] = {"data": da}
     elif way == "integers":
         gradients["a"] = in_file(request["folder"], "a", [1, 2, 3], "<i8", "q")
     elif way == "no-file":
@@ -79,6 +81,9 @@ for line in sys.stdin:
         answer["result"] = {}
     elif way == "garbage":
         print("planted garbage", flush=True)
+        continue
+    elif way == "deep":
+        print('{"id": 2, "result": ' + "[" * 5000 + "]" * 5000 + "}", flush=True)
         continue
     elif way == "another-id":
         answer = {"id": 77, "result": {}}
