@@ -159,6 +159,8 @@ def read_engine(name: str, path: Path) -> Engine:
         RequestError: one is missing.
     """
     constants: dict[str, Any] = vars(execute(str(path)))
+    if "VARIANT_OF" in constants:
+        constants = vars(execute(str(path.with_name(f"{constants['VARIANT_OF']}.py")))) | constants
     try:
         return Engine(
             name=name,

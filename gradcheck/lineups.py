@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 DEFAULT_ENGINES = ("torch", "mxnet")
 CPU = "cpu"
+NVIDIA_DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
+"""What the driver shows on Linux and on WSL."""
 TF32_ROUNDING = 2.0**-11
 """Of each operand of a float32 matrix product: TF32 keeps 11 bits (NVIDIA A100 Tensor Core GPU Architecture, 2020)."""
 
@@ -183,6 +185,8 @@ def located(row: Row, dtype: str, known: Mapping[tuple[Spec, str], Environment])
     if row.engine and row.device != CPU and not row.knows_device:
         others = ", ".join(engines_on(row.device))
         return Failure(Verdict.UNSUPPORTED, f"{row.spec.name} computes on the CPU alone: {others} know {row.device}")
+    if row.knows_device and not any(path.exists() for path in NVIDIA_DRIVERS):
+        return Missing(f"no {row.device} here: this machine has no NVIDIA driver")  # several GB need not be built
     if dtype in row.lacks:
         return Failure(Verdict.UNSUPPORTED, row.lacks[dtype])
     if (row.spec, row.device) in known:

@@ -16,7 +16,7 @@ from gradcheck.environments import Builder, Building, Environment, Kept, Missing
 from gradcheck.errors import RequestError
 from gradcheck.lineups import Lineup, choose, known_engine, known_engines, place
 from gradcheck.problems import Problem
-from gradcheck.results import Report
+from gradcheck.results import Report, Verdict
 from gradcheck.settings import Settings
 from gradcheck.workers import Failure
 
@@ -109,7 +109,8 @@ class Session:
         for key, outcome in outcomes:
             spec, told = lineup.specs[key], self._crew.started.get(key)
             if isinstance(outcome, Failure):
-                self._listener.details(key, outcome.details)
+                if outcome.verdict is not Verdict.UNSUPPORTED:  # whose reason says all
+                    self._listener.details(key, outcome.details)
                 version = told.version if told else lineup.places[key].version
                 backends[key] = composition.unanswered(spec, case.dtype, outcome, version)
             else:

@@ -7,8 +7,14 @@ import subprocess
 
 import pytest
 
-from gradcheck import lineups, problems
+from gradcheck import environments, lineups, problems
+from gradcheck.catalogue import Spec
+from gradcheck.crews import Crew, Question, hosted
+from gradcheck.environments import Environment
 from gradcheck.lineups import TF32_ROUNDING
+from gradcheck.results import Verdict
+from gradcheck.sessions import Logged
+from gradcheck.workers import Failure
 from tests.conftest import Command
 
 
@@ -25,11 +31,30 @@ NO_GPU = pytest.mark.skipif(has_gpu(), reason="there is a GPU here")
 
 @NO_GPU
 @pytest.mark.parametrize("name", ["torch", "jax"])
+def test_an_engine_that_was_built_without_the_device_says_so(name: str) -> None:
+    """With no driver nothing is built for a device: the worker of the CPU's environment is asked instead."""
+    engine = lineups.known_engine(Spec(name))
+    place = environments.Builder(Logged()).build({Spec(name): engine})[Spec(name)]
+    assert isinstance(place, Environment)
+    crew = Crew()
+    try:
+        crew.start({name: hosted(place.python, backend=str(engine.path), device="cuda", tf32=False)}, timeout=120)
+        question = Question(problems.find("sigmoid_skip"), "float64", ("A",), {})
+        ((_, failure),) = crew.evaluate(question, [name])
+    finally:
+        crew.close()
+    assert isinstance(failure, Failure)
+    assert failure.verdict is Verdict.UNAVAILABLE
+    assert "sees no CUDA device" in failure.reason
+
+
+@NO_GPU
+@pytest.mark.parametrize("name", ["torch", "jax"])
 def test_a_device_that_is_not_there_is_unavailable(gradcheck: Command, name: str) -> None:
     done = gradcheck("run", "--device", "cuda", "-b", name, "-b", "numpy", "--format", "json")
     engine, numpy = json.loads(done.stdout)["backends"]
     assert engine["verdict"] == "unavailable"
-    assert "sees no CUDA device" in engine["reason"]
+    assert engine["reason"] == "no cuda here: this machine has no NVIDIA driver"
     assert numpy["verdict"] == "agrees", "hand-written gradients compute where they do"
     assert "--device cuda" in json.loads(done.stdout)["case"]["replay"]
     assert done.returncode == 3

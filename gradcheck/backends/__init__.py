@@ -16,6 +16,8 @@ A backend's file states, as constants that are read without importing NumPy or t
     DEVICES             optional: kind of device -> REQUIREMENTS and INSTALL_OPTIONS, in small letters, where it differs
     OLDER_REQUIREMENTS  optional: release -> what takes the place of REQUIREMENTS for releases before it
 
+    VARIANT_OF          optional: the name of a file beside it, whose constants hold where it states none
+
 and a function `load()` that imports the framework and returns an `Engine`.
 """
 

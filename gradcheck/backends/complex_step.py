@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._engine import Answer, Engine, Operations
-from gradcheck.backends._witness import DISTRIBUTION, MODULE, PYTHON, RELEASE, REQUIREMENTS, Witness
+from gradcheck.backends._witness import Witness
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from gradcheck.backends._engine import Arrays
 
-__all__ = ["DISTRIBUTION", "FORMATS", "LACKS", "MODULE", "PYTHON", "RELEASE", "REQUIREMENTS", "load"]
+VARIANT_OF = "_witness"
 
 FORMATS: dict[str, dict[str, object]] = {"float64": {}}
 LACKS = dict.fromkeys(("float32", "float16", "bfloat16"), "the complex step is taken in float64 alone")

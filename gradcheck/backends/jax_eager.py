@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gradcheck.backends._engine import Engine
-from gradcheck.backends.jax import DISTRIBUTION, FORMATS, LACKS, MODULE, PYTHON, RELEASE, REQUIREMENTS, Jax
+from gradcheck.backends.jax import Jax
 
-__all__ = ["DISTRIBUTION", "FORMATS", "LACKS", "MODULE", "PYTHON", "RELEASE", "REQUIREMENTS", "load"]
+VARIANT_OF = "jax"
 
 
 def load() -> Engine:

@@ -7,10 +7,10 @@ from typing import Any
 
 from gradcheck.backends._engine import Engine
 from gradcheck.backends._functional import Leaves, Loss
-from gradcheck.backends.jax import DISTRIBUTION, MODULE, PYTHON, RELEASE, REQUIREMENTS, Jax
 from gradcheck.backends.jax import FORMATS as JAX_FORMATS
+from gradcheck.backends.jax import Jax
 
-__all__ = ["DISTRIBUTION", "FORMATS", "LACKS", "MODULE", "PYTHON", "RELEASE", "REQUIREMENTS", "load"]
+VARIANT_OF = "jax"
 
 FORMATS = {dtype: JAX_FORMATS[dtype] for dtype in ("float64", "float32", "bfloat16")}
 LACKS = {"float16": "tangents underflow where adjoints do not: nothing bounds forward mode in float16's narrow range"}

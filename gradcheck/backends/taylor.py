@@ -6,24 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._engine import Answer, Engine
-from gradcheck.backends._witness import (
-    DISTRIBUTION,
-    FORMATS,
-    LACKS,
-    LARGEST_STEP,
-    MODULE,
-    PYTHON,
-    RELEASE,
-    REQUIREMENTS,
-    Difference,
-)
+from gradcheck.backends._witness import LARGEST_STEP, Difference
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from gradcheck.backends._engine import Arrays
 
-__all__ = ["DISTRIBUTION", "FORMATS", "LACKS", "MODULE", "PYTHON", "RELEASE", "REQUIREMENTS", "load"]
+VARIANT_OF = "_witness"
 
 DIRECTIONS = 5
 STEP = 2.0**-12

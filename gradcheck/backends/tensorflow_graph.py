@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from gradcheck.backends._engine import Engine
-from gradcheck.backends.tensorflow import (
-    DISTRIBUTION,
-    FORMATS,
-    LACKS,
-    MODULE,
-    PYTHON,
-    RELEASE,
-    REQUIREMENTS,
-    TensorFlow,
-)
+from gradcheck.backends.tensorflow import TensorFlow
 
-__all__ = ["DISTRIBUTION", "FORMATS", "LACKS", "MODULE", "PYTHON", "RELEASE", "REQUIREMENTS", "load"]
+VARIANT_OF = "tensorflow"
 
 
 def load() -> Engine:

@@ -45,6 +45,7 @@ FINDINGS = {
     ("torch-forward", "expm1", "bfloat16"): EXPM1,
     ("torch", "expm1", "float64"): EXPM1,
     ("torch", "expm1", "float32"): EXPM1,
+    ("torch", "expm1", "float16"): EXPM1,
     ("torch", "expm1", "bfloat16"): EXPM1,
 }
 """(engine, word, dtype) -> what the engine gets wrong. One that is no longer found is an error."""
