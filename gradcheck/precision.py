@@ -41,7 +41,7 @@ def narrower(answer: Answer, judgement: Judgement, known: Truth) -> str | None:
     if judgement.verdict is not Verdict.DIFFERS or bad < SHARE * entries or not entries:
         return None
     alone = replace(answer, values={}, adjoints={})
-    for dtype in [name for name in ("float32", "bfloat16", "float16") if DTYPES[name][0] < known.format.bits]:
+    for dtype in [name for name in ("float32", "float16", "bfloat16") if DTYPES[name][0] < known.format.bits]:
         if judge(alone, truth(known.tape, known.inputs, Format.of(dtype)), "rounding").verdict is Verdict.AGREES:
             return dtype
     return None

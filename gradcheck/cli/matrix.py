@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gradcheck.results import Cell
 
 NAMES = 20  # columns for the backends' names
-COLUMN = 9  # and for a problem, as wide as the longest verdict
+COLUMN = 12  # and for a problem, as wide as the longest verdict
 DIFFERS = 1
 
 
@@ -103,6 +103,7 @@ def table(dtype: str, found: Sequence[Cell], names: Sequence[str]) -> object:
 
     cells = {(cell.backend, cell.problem): cell for cell in found}
     grid = plain(dtype, *(name.replace("_", " ") for name in names), labels=1, wrap=True)
+    grid.columns[0].no_wrap = True
     for backend in dict.fromkeys(cell.backend for cell in found if cell.problem in names):
         row = [Text(backend)]
         for name in names:

@@ -1,0 +1,113 @@
+"""The matrix: what came out for each cell, and what of it was not expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gradcheck import matrix
+from gradcheck.errors import RequestError
+from gradcheck.results import Cell, Verdict
+from tests.conftest import FAKES, Command
+
+EXPECTED = Path(__file__).parents[1] / "docs" / "matrix.txt"
+FAULTY = FAKES / "faulty.py"
+
+
+def cell(backend: str, verdict: Verdict, reason: str | None = None, ratio: float | None = 0.0123) -> Cell:
+    return Cell(
+        problem="mlp", dtype="float32", backend=backend, verdict=verdict, bound_ratio=ratio, reason=reason
+    )  # fmt: skip
+
+
+def test_a_file_of_outcomes_can_be_read_again(tmp_path: Path) -> None:
+    found = [
+        cell("torch", Verdict.AGREES),
+        cell("exec:./my gradient", Verdict.CRASHED, "it exited"),
+        cell("mlx", Verdict.UNSUPPORTED, "computes sigmoid in float32", None),
+    ]
+    path = tmp_path / "outcomes.txt"
+    path.write_text("# a comment\n\n" + "".join(matrix.lines([found[0], found[2]])))
+    assert path.read_text().splitlines()[2:] == [
+        "mlp float32 mlx unsupported computes sigmoid in float32",
+        "mlp float32 torch agrees 1.2e-02",
+    ]
+    assert matrix.read(path) == {
+        ("mlp", "float32", "torch"): Verdict.AGREES,
+        ("mlp", "float32", "mlx"): Verdict.UNSUPPORTED,
+    }
+
+
+def test_drift_is_a_change_of_verdict_or_a_cell_that_is_not_known() -> None:
+    expected = {("mlp", "float32", "torch"): Verdict.AGREES, ("mlp", "float32", "mlx"): Verdict.UNSUPPORTED}
+    found = [
+        cell("torch", Verdict.DIFFERS, "dL/da is proved wrong"),
+        cell("mlx", Verdict.UNSUPPORTED, "another reason"),
+        cell("jax", Verdict.AGREES),
+    ]
+    assert list(matrix.drift(found, expected)) == [
+        "mlp float32 torch: expected agrees, found differs: dL/da is proved wrong",
+        "mlp float32 jax: expected nothing: no such line, found agrees",
+    ]
+
+
+@pytest.mark.parametrize("line", ["mlp float32 torch", "mlp float32 torch agreed", "mlp float32 torch agree 0.1"])
+def test_a_line_that_is_no_outcome_is_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / "m.txt").write_text(f"# ok\n{line}\n")
+    with pytest.raises(RequestError, match=r"m\.txt:2: .*expected PROBLEM DTYPE BACKEND VERDICT"):
+        matrix.read(tmp_path / "m.txt")
+
+
+def test_outcomes_are_printed_written_and_expected(gradcheck: Command, tmp_path: Path) -> None:
+    words = ("matrix", "-b", "manual", "-b", "numpy", "--problem", "mlp", "--problem", "sigmoid_skip", "--k", 2)
+    done = gradcheck(*words, "--write", "m.txt")
+    assert done.returncode == 0, done.stderr
+    (head, *_) = done.stdout.splitlines()
+    assert head.split() == ["float64", "mlp", "sigmoid", "skip"]
+    written = (tmp_path / "m.txt").read_text()
+    assert [line.split()[:4] for line in written.splitlines()] == [
+        [problem, dtype, backend, "agrees"]
+        for problem, backends in (("mlp", ["numpy"]), ("sigmoid_skip", ["manual", "numpy"]))
+        for dtype in ("float32", "float64")
+        for backend in backends
+    ], "manual is no gradient of mlp: it has no cell there"
+    again = gradcheck(*words, "--expect", "m.txt")
+    assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "6 outcomes as expected")
+    (tmp_path / "m.txt").write_text(written.replace("mlp float64 numpy agrees", "mlp float64 numpy differs"))
+    drifted = gradcheck(*words, "--expect", "m.txt")
+    assert drifted.returncode == 1
+    assert drifted.stdout.splitlines()[-1] == "mlp float64 numpy: expected differs, found agrees"
+
+
+def test_what_differs_and_what_crashes_is_shown_with_its_reason(gradcheck: Command) -> None:
+    done = gradcheck("matrix", "--problem", FAULTY, "-b", "right", "-b", "wrong_sign", "--dtype", "float64")
+    assert done.returncode == 1
+    assert "wrong_sign: differs: dL/db is proved wrong in 9 of 9 entries" in done.stdout
+    crashed = gradcheck("matrix", "--problem", FAULTY, "-b", "exits", "--dtype", "float64")
+    assert crashed.returncode == 3
+    assert "exits: crashed: exited with code 7" in crashed.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--problem", "nope"), "problem 'nope': unknown"),
+        (("-b", "nope"), "backend 'nope': unknown"),
+        (("--dtype", "float63"), "dtype='float63': expected float64"),
+        (("--expect", "none.txt"), "'none.txt': "),
+        (("--write", "no/m.txt"), "--write 'no/m.txt': expected a file in a folder that exists"),
+    ],
+)
+def test_a_wrong_request_is_one_line(gradcheck: Command, words: tuple[str, ...], message: str) -> None:
+    done = gradcheck("matrix", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_committed_outcomes_still_hold(gradcheck: Command) -> None:
+    backends = dict.fromkeys(backend for _, _, backend in matrix.read(EXPECTED))
+    done = gradcheck("matrix", *(word for backend in backends for word in ("-b", backend)), "--expect", EXPECTED)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == f"{len(matrix.read(EXPECTED))} outcomes as expected"

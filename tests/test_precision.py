@@ -1,0 +1,78 @@
+"""A backend that computes in another precision than it was asked for is found out, and that is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import gradcheck
+
+PROBLEM = """
+import numpy as np
+
+def inputs(k): return {"A": (k, k), "x": (k,)}
+
+wrt = ("A",)
+
+def loss(ops, A, x):
+    y = ops.tanh(A @ x)
+    return ops.sum(y * y)
+
+def right(A, x):
+    y = np.tanh(A @ x)
+    return np.sum(y * y), {"A": np.outer(2 * y * (1 - y * y), x)}
+
+def silently_narrow(A, x):
+    value, gradients = right(A.astype("float32"), x.astype("float32"))
+    return np.float64(value), {name: array.astype("float64") for name, array in gradients.items()}
+
+def narrow(A, x):
+    return right(A.astype("float32"), x.astype("float32"))
+
+def wide(A, x):
+    return right(A.astype("float64"), x.astype("float64"))
+
+def one_entry(A, x):
+    value, gradients = right(A, x)
+    gradients["A"][0, 0] *= 1 + 1e-8
+    return value, gradients
+
+gradients = {f.__name__: f for f in (right, silently_narrow, narrow, wide, one_entry)}
+"""
+
+
+@pytest.fixture(scope="module")
+def problem(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("precision") / "problem.py"
+    path.write_text(PROBLEM)
+    return path
+
+
+@pytest.mark.parametrize("k", [3, 16])
+def test_float32_in_the_place_of_float64_is_found_out(problem: Path, k: int) -> None:
+    report = gradcheck.check(problem, k=k, backends=["right", "silently_narrow", "narrow", "one_entry"])
+    right, silently_narrow, narrow, one_entry = report.backends
+    assert (right.verdict, right.notes) == ("agrees", ())
+    assert silently_narrow.verdict == "differs"
+    assert silently_narrow.notes == ("its errors are those of float32, not of float64",)
+    assert narrow.notes == (
+        "answers in float32 where float64 was asked for",
+        "its errors are those of float32, not of float64",
+    )
+    assert (one_entry.verdict, one_entry.notes) == ("differs", ()), "a single wrong entry has another cause"
+    assert "silently_narrow: its errors are those of float32, not of float64" in report.finding()
+
+
+def test_float64_in_the_place_of_float32_is_said(problem: Path) -> None:
+    wide, right = gradcheck.check(problem, dtype="float32", backends=["wide", "right"]).backends
+    assert (wide.verdict, wide.notes) == ("agrees", ("answers in float64 where float32 was asked for",))
+    assert right.notes == ()
+
+
+def test_float16_in_the_place_of_float32_is_told_from_bfloat16(problem: Path) -> None:
+    source = PROBLEM.replace('"float32"', '"float16"').replace("np.float64(value)", "np.float32(value)")
+    path = problem.with_name("narrower.py")
+    path.write_text(source.replace('astype("float64") for', 'astype("float32") for'))
+    (narrow,) = gradcheck.check(path, dtype="float32", backends=["silently_narrow"]).backends
+    assert narrow.notes == ("its errors are those of float16, not of float32",)

@@ -1,0 +1,48 @@
+"""Two releases of one engine side by side, each in an environment of its own, and where they part."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from gradcheck import catalogue, composition
+from gradcheck.answers import Answer
+from tests.conftest import Command
+
+
+@pytest.mark.parametrize(
+    ("older", "release", "numpy"), [("jax==0.4.30", "0.4.30", "2."), ("autograd==1.6.2", "1.6.2", "1.26")]
+)
+def test_an_older_release_runs_beside_the_current_one(gradcheck: Command, older: str, release: str, numpy: str) -> None:
+    name = older.partition("==")[0]
+    done = gradcheck("run", "-b", older, "-b", name, "-b", "numpy", "--format", "json")
+    report = json.loads(done.stdout)
+    assert [backend["verdict"] for backend in report["backends"]] == ["agrees"] * 3, done.stderr
+    current = catalogue.engine(name)
+    assert current is not None
+    assert report["environment"]["backends"][older]["packages"][name] == release
+    assert report["environment"]["backends"][older]["packages"]["numpy"].startswith(numpy)
+    assert report["environment"]["backends"][name]["packages"][name] == current.release
+    (parting,) = report["partings"]
+    assert (parting["left"], parting["right"]) == (older, name)
+    assert f"{older} and {name} " in gradcheck("run", "-b", older, "-b", name).stdout
+
+
+def answer(**gradients: float) -> Answer:
+    values = {"u": np.array([0.5, np.nan])}
+    return Answer(np.array(1.0), {name: np.array([[value]]) for name, value in gradients.items()}, values)
+
+
+def test_releases_are_compared_in_the_order_of_computation() -> None:
+    left, right = answer(A=1.0, B=2.0), answer(A=1.0, B=2.5)
+    parting = composition.parting("torch==1", "torch==2", left, right)
+    assert str(parting) == "torch==1 and torch==2 part first at dL/dB[0][0] = 2 and 2.5, by 0.5"
+    right.values["u"][0] = 0.25
+    parting = composition.parting("torch==1", "torch==2", left, right)
+    assert str(parting) == "torch==1 and torch==2 part first at u[0] = 0.5 and 0.25, by 0.2, in 1 of 2"
+
+
+def test_the_same_bits_are_said_to_be_the_same() -> None:
+    assert str(composition.parting("a==1", "a==2", answer(A=1.0), answer(A=1.0))) == "a==1 and a==2 give the same bits"
