@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import os
@@ -137,10 +138,19 @@ def engines() -> dict[str, Path]:
     """Every engine's file by its name: ours, `jax-eager` in `jax_eager.py`, then those of installed distributions."""
     found = {path.stem.replace("_", "-"): path for path in sorted(FOLDER.glob("[!_]*.py"))}
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        spec = importlib.util.find_spec(entry.value)
-        if spec is not None and spec.origin is not None:
-            found.setdefault(entry.name, Path(spec.origin))
+        if path := _file_of(entry.value):
+            found.setdefault(entry.name, path)
     return found
+
+
+def _file_of(module: str) -> Path | None:
+    """Where an installed module's file is. The package that it is in, which may be a framework, is not imported."""
+    first, *others = module.split(".")
+    spec = importlib.util.find_spec(first)
+    for name in others:
+        folders = spec.submodule_search_locations if spec else None
+        spec = importlib.machinery.PathFinder.find_spec(name, folders or [])
+    return Path(spec.origin) if spec and spec.origin else None
 
 
 @functools.cache

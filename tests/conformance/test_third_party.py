@@ -1,0 +1,98 @@
+"""An engine that others publish: a distribution of its own, found by its entry point, and no edit here."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import uv
+
+from gradcheck import catalogue
+from gradcheck.environments.variables import uv_environment
+
+ROOT = Path(__file__).parents[2]
+DISTRIBUTION = ROOT / "tests" / "distributions" / "gradcheck-tape"
+SUITE = "tests/conformance/test_vocabulary.py"
+COSINE = '"cos": lambda a, v: -np.sin(a)'
+
+
+def install(source: Path, folder: Path) -> Path:
+    """The folder in which a distribution is installed, built from a copy, so that nothing is left in its own."""
+    shutil.copytree(source, folder / "source")
+    target = folder / "installed"
+    words = [uv.find_uv_bin(), "pip", "install", "--python", sys.executable, "--no-deps", "--target", target]
+    done = subprocess.run(
+        [*words, folder / "source"], capture_output=True, text=True, env=uv_environment(os.environ), cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def conformance(installed: Path, chosen: str) -> subprocess.CompletedProcess[str]:
+    """The conformance suite beside an installed distribution, as its authors run it in a checkout."""
+    command = [sys.executable, "-m", "pytest", "-rA", "--color=no", "-p", "no:cacheprovider", SUITE, "-k", chosen]
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300)
+
+
+def outcomes(printed: str) -> dict[str, str]:
+    """A test's parameters -> how it went, from pytest's summary."""
+    lines = [line.split() for line in printed.splitlines() if "::" in line]
+    return {words[1].partition("[")[2].rstrip("]"): words[0] for words in lines if words[0].isupper()}
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install(DISTRIBUTION, tmp_path_factory.mktemp("tape"))
+
+
+def test_it_passes_the_conformance_suite(installed: Path) -> None:
+    done = conformance(installed, "tape")
+    expected = {f"tape-{dtype}": "PASSED" for dtype in ("float64", "float32", "float16")}
+    assert (outcomes(done.stdout), done.returncode) == (expected, 0), done.stdout
+
+
+def test_a_wrong_derivative_in_it_fails_the_conformance_suite(tmp_path: Path) -> None:
+    shutil.copytree(DISTRIBUTION, tmp_path / "wrong")
+    file = tmp_path / "wrong" / "gradcheck_tape.py"
+    assert COSINE in file.read_text()
+    file.write_text(file.read_text().replace(COSINE, COSINE.replace("-", "")))
+    done = conformance(install(tmp_path / "wrong", tmp_path), "tape-float64")
+    assert (outcomes(done.stdout), done.returncode) == ({"tape-float64": "FAILED"}, 1), done.stdout
+    assert "{'cos': [" in done.stdout
+
+
+def test_the_command_lists_it_and_runs_it(gradcheck, installed: Path) -> None:
+    listed = gradcheck("backends", PYTHONPATH=str(installed)).stdout
+    assert [line.split()[-3:] for line in listed.splitlines() if line.startswith("tape ")] == [
+        ["float64", "float32", "float16"]
+    ]
+    done = gradcheck("run", "-b", "tape", "-b", "numpy", "--format", "json", PYTHONPATH=str(installed))
+    report = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert [(row["name"], row["verdict"]) for row in report["backends"]] == [("tape", "agrees"), ("numpy", "agrees")]
+
+
+def test_nothing_of_it_is_imported_to_read_its_constants(installed: Path) -> None:
+    code = "import sys; from gradcheck import catalogue; catalogue.engine('tape'); print({'numpy'} & {*sys.modules})"
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True) == "set()\n"
+
+
+def test_an_engine_inside_of_a_framework_is_found_without_importing_the_framework(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "framework").mkdir()
+    (tmp_path / "framework" / "__init__.py").write_text("raise RuntimeError('imported')")
+    (tmp_path / "framework" / "engine.py").touch()
+    (tmp_path / "framework-1.0.dist-info").mkdir()
+    entry_points = "[gradcheck.backends]\nsome = framework.engine\ngone = framework.inside.gone\n"
+    (tmp_path / "framework-1.0.dist-info" / "entry_points.txt").write_text(entry_points)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = catalogue.engines()
+    assert (found["some"], "gone" in found) == (tmp_path / "framework" / "engine.py", False)

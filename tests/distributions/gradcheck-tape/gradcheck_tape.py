@@ -1,0 +1,267 @@
+"""Reverse mode on a tape: each result keeps what it was made of, and how its gradient becomes theirs."""
+
+import operator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gradcheck.backends import Answer, Engine, Operations
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MODULE = DISTRIBUTION = "numpy"
+RELEASE = "2.4.6"
+REQUIREMENTS = ()
+PYTHON = ((3, 9), None)
+FORMATS = {"float64": {}, "float32": {}, "float16": {}}
+LACKS = {"bfloat16": "NumPy has no bfloat16"}
+
+
+def compared(compare):
+    """A comparison, whose result is a plain array of truth values."""
+    return lambda self, other: compare(self.value, self.tape.variable(other).value)
+
+
+def reflected(method):
+    """An operator for what stands on the right of a number."""
+    return lambda self, other: method(self.tape.variable(other), self)
+
+
+class Variable:
+    """An array on a tape.
+
+    Attributes:
+        value: the array.
+        pulls: pairs of an operand and a function: the gradient of this variable -> the operand's share of it.
+        gradient: the loss's derivatives with respect to it, or None where the loss does not depend on it.
+    """
+
+    __array_ufunc__ = None  # NumPy's numbers leave operators to it
+
+    def __init__(self, tape, value, pulls):
+        self.tape, self.value, self.pulls, self.gradient = tape, value, pulls, None
+        self.shape, self.ndim = value.shape, value.ndim
+
+    @property
+    def T(self):  # noqa: N802 (as NumPy spells it)
+        return self.tape.record(self.value.T, (self, lambda g: g.T))
+
+    def __getitem__(self, index):
+        def pull(g):
+            whole = np.zeros_like(self.value)
+            whole[index] = g
+            return whole
+
+        return self.tape.record(self.value[index], (self, pull))
+
+    def __neg__(self):
+        return self.tape.record(-self.value, (self, lambda g: -g))
+
+    def __add__(self, other):
+        other = self.tape.variable(other)
+        return self.tape.record(self.value + other.value, (self, lambda g: g), (other, lambda g: g))
+
+    def __sub__(self, other):
+        return self + -self.tape.variable(other)
+
+    def __mul__(self, other):
+        other = self.tape.variable(other)
+        a, b = self.value, other.value
+        return self.tape.record(a * b, (self, lambda g: g * b), (other, lambda g: g * a))
+
+    def __truediv__(self, other):
+        other = self.tape.variable(other)
+        b, quotient = other.value, self.value / other.value
+        return self.tape.record(quotient, (self, lambda g: g / b), (other, lambda g: -g * (quotient / b)))
+
+    def __pow__(self, p):
+        a = self.value
+        return self.tape.record(a**p, (self, lambda g: g * (p * a ** (p - 1 if p else 0))))
+
+    def __matmul__(self, other):
+        """The product of vectors and matrices: a vector on the left is a row, one on the right a column."""
+        other = self.tape.variable(other)
+        a, b = np.atleast_2d(self.value), other.value.reshape(len(other.value), -1)
+        left = (self, lambda g: (g.reshape(len(a), -1) @ b.T).reshape(self.shape))
+        right = (other, lambda g: (a.T @ g.reshape(len(a), -1)).reshape(other.shape))
+        return self.tape.record(self.value @ other.value, left, right)
+
+    __radd__, __rmul__ = __add__, __mul__
+    __rsub__, __rtruediv__, __rmatmul__ = map(reflected, (__sub__, __truediv__, __matmul__))
+    __gt__, __ge__, __lt__, __le__ = map(compared, (operator.gt, operator.ge, operator.lt, operator.le))
+
+
+def relu(a):
+    return np.maximum(a, 0)
+
+
+def sigmoid(a):
+    decay = np.exp(-np.abs(a))  # never overflows
+    return np.where(a < 0, decay, 1) / (1 + decay)
+
+
+def softplus(a):
+    return np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a)))
+
+
+OWN_FUNCTIONS = {function.__name__: function for function in (relu, sigmoid, softplus)}
+SLOPES = {
+    "exp": lambda a, v: v,
+    "log": lambda a, v: 1 / a,
+    "log1p": lambda a, v: 1 / (1 + a),
+    "expm1": lambda a, v: np.exp(a),  # v + 1 has no digits of it far below zero
+    "sqrt": lambda a, v: 0.5 / v,
+    "abs": lambda a, v: np.sign(a),
+    "tanh": lambda a, v: 1 - v * v,
+    "sigmoid": lambda a, v: v * (1 - v),
+    "softplus": lambda a, v: sigmoid(a),
+    "relu": lambda a, v: np.sign(v),
+    "sin": lambda a, v: np.cos(a),
+    "cos": lambda a, v: -np.sin(a),
+}
+"""Functions of single entries -> their derivative, from the argument a and the value v."""
+WORDS = (
+    *("matmul", "transpose", "outer", "reshape", "concatenate", "where", "maximum", "stop_gradient"),
+    *("sum", "mean", "max", "logsumexp", "softmax"),
+)
+
+
+class Tape:
+    """What was computed, in a dtype and in that order."""
+
+    def __init__(self, dtype):
+        self.dtype, self.variables = dtype, []
+
+    def words(self):
+        return {
+            **{name: partial(self.function, name) for name in SLOPES},
+            **{name: getattr(self, name) for name in WORDS},
+        }
+
+    def variable(self, a):
+        """A variable as it is, and a number or a plain array as one."""
+        return a if isinstance(a, Variable) else self.record(a)
+
+    def record(self, value, *pulls):
+        self.variables.append(Variable(self, np.asarray(value, self.dtype), pulls))
+        return self.variables[-1]
+
+    def walk_back(self, loss):
+        """Find the gradients of all that the loss was made of."""
+        loss.gradient = np.ones_like(loss.value)
+        for variable in reversed(self.variables):
+            if variable.gradient is not None:
+                for operand, pull in variable.pulls:
+                    share = summed(pull(variable.gradient), operand.shape)
+                    operand.gradient = share if operand.gradient is None else operand.gradient + share
+
+    def function(self, name, a):
+        a = self.variable(a)
+        compute = OWN_FUNCTIONS.get(name) or getattr(np, name)
+        value = compute(a.value)
+        return self.record(value, (a, lambda g: g * SLOPES[name](a.value, value)))
+
+    def matmul(self, a, b):
+        return self.variable(a) @ b
+
+    def transpose(self, a):
+        return self.variable(a).T
+
+    def outer(self, a, b):
+        return self.reshape(a, (-1, 1)) * b
+
+    def reshape(self, a, shape):
+        a = self.variable(a)
+        return self.record(a.value.reshape(shape), (a, lambda g: g.reshape(a.shape)))
+
+    def concatenate(self, arrays, axis=0):
+        arrays = [self.variable(a) for a in arrays]
+        ends = np.cumsum([a.shape[axis] for a in arrays])[:-1]
+        pulls = [(a, lambda g, i=i: np.split(g, ends, axis)[i]) for i, a in enumerate(arrays)]
+        return self.record(np.concatenate([a.value for a in arrays], axis), *pulls)
+
+    def where(self, condition, a, b):
+        a, b = self.variable(a), self.variable(b)
+        return self.chosen(np.where(condition, a.value, b.value), condition, a, b)
+
+    def maximum(self, a, b):
+        a, b = self.variable(a), self.variable(b)
+        return self.chosen(np.maximum(a.value, b.value), a.value >= b.value, a, b)
+
+    def chosen(self, value, first, a, b):
+        """A value whose entries are those of a where `first` holds, else those of b."""
+        return self.record(value, (a, lambda g: np.where(first, g, 0)), (b, lambda g: np.where(first, 0, g)))
+
+    def stop_gradient(self, a):
+        return self.record(self.variable(a).value)
+
+    def sum(self, a, axis=None, keepdims=False):
+        a = self.variable(a)
+        return self.reduced(a, np.sum(a.value, axis, keepdims=True), np.ones_like(a.value), axis, keepdims)
+
+    def mean(self, a, axis=None, keepdims=False):
+        a = self.variable(a)
+        mean = np.mean(a.value, axis, keepdims=True)
+        return self.reduced(a, mean, np.full_like(a.value, mean.size / a.value.size), axis, keepdims)
+
+    def max(self, a, axis=None, keepdims=False):
+        a = self.variable(a)
+        largest = np.max(a.value, axis, keepdims=True)
+        ties = (a.value == largest).astype(self.dtype)
+        return self.reduced(a, largest, ties / np.sum(ties, axis, keepdims=True), axis, keepdims)
+
+    def logsumexp(self, a, axis=None, keepdims=False):
+        a = self.variable(a)
+        largest = np.max(a.value, axis, keepdims=True)
+        value = largest + np.log(np.sum(np.exp(a.value - largest), axis, keepdims=True))
+        return self.reduced(a, value, np.exp(a.value - value), axis, keepdims)
+
+    def reduced(self, a, value, slope, axis, keepdims):
+        """What an array became along axes that are still there, and its derivative with respect to each entry."""
+        result = value if keepdims else np.squeeze(value, axis)
+        return self.record(result, (a, lambda g: g.reshape(value.shape) * slope))
+
+    def softmax(self, a, axis=-1):
+        a = self.variable(a)
+        exponentials = np.exp(a.value - np.max(a.value, axis, keepdims=True))
+        shares = exponentials / np.sum(exponentials, axis, keepdims=True)
+        return self.record(shares, (a, lambda g: (g - np.sum(g * shares, axis, keepdims=True)) * shares))
+
+
+def summed(g, shape):
+    """The sum of a gradient over the axes along which an operand of that shape was repeated."""
+    g = np.sum(g, axis=tuple(range(np.ndim(g) - len(shape))))
+    return np.sum(g, axis=tuple(axis for axis, length in enumerate(shape) if length == 1), keepdims=True)
+
+
+class TapeEngine(Engine):
+    """The tape as a backend."""
+
+    version = "1.0"
+
+    def evaluate(self, problem, inputs, wrt, dtype):
+        tape = Tape(dtype)
+        leaves = {name: tape.record(array) for name, array in inputs.items()}
+        ops = Operations(tape.words(), lambda _, value: tape.record(np.zeros(tape.variable(value).shape)))
+        with np.errstate(all="ignore"):  # what overflows is seen in the answer
+            loss = tape.variable(problem.loss(ops, **leaves))
+            tape.walk_back(loss)
+        return Answer(
+            loss.value,
+            gradients={name: gradient(leaves[name]) for name in wrt},
+            values={name: variable.value for name, variable in ops.values.items()},
+            adjoints={name: gradient(zeros) for name, zeros in ops.offsets.items()},
+        )
+
+
+def gradient(variable):
+    """A variable's gradient, zeros where the loss does not depend on it."""
+    return np.zeros_like(variable.value) if variable.gradient is None else variable.gradient
+
+
+def load():
+    """Import NumPy: gradcheck reads the constants above without it."""
+    global np
+    import numpy as np
+
+    return TapeEngine()
