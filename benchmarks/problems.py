@@ -1,4 +1,4 @@
-"""Correct answers to every shipped problem, from all default backends: none may be refused, none left undecided."""
+"""Correct answers to every shipped problem, from default backends or every engine: none may be refused."""
 
 from __future__ import annotations
 
@@ -11,17 +11,25 @@ import click
 
 import gradcheck
 from benchmarks.common import Table, command
-from gradcheck import problems
+from gradcheck import catalogue, problems
 from gradcheck.results import Verdict
 
 SHIPPED = [name for name, path in problems.names().items() if path.parent == Path(problems.__file__).parent]
 DTYPES = ("float64", "float32")
 SIZES = (1, 3, 16, 64)
 SMALL_SIZES = (1, 3)
-COLUMNS = {Verdict.AGREES: "agree", Verdict.DIFFERS: "false alarms", Verdict.UNDECIDED: "undecided"}
+ENTRY_BY_ENTRY = ("central-difference", "complex-step")
+"""Backends that evaluate the loss for each entry of a gradient: they are not asked above `LARGEST_BY_ENTRY`."""
+LARGEST_BY_ENTRY = 16
+COLUMNS = {
+    Verdict.AGREES: "agree",
+    Verdict.DIFFERS: "false alarms",
+    Verdict.UNDECIDED: "undecided",
+    Verdict.UNSUPPORTED: "unsupported",
+}
 
 
-def shipped(small: bool, seeds: int) -> list[Table]:
+def shipped(small: bool, seeds: int, every_engine: bool) -> list[Table]:
     """Check every shipped problem in every default backend, in float64 and float32, at k = 1, 3, 16 and 64."""
     table, commands = Table("Shipped problems with correct gradients"), Table("Commands that show anything else")
     cases = list(itertools.product(DTYPES, SMALL_SIZES if small else SIZES, range(1 if small else seeds)))
@@ -30,13 +38,23 @@ def shipped(small: bool, seeds: int) -> list[Table]:
         for name in SHIPPED:
             began, verdicts = time.perf_counter(), Counter[Verdict]()
             for dtype, k, seed in cases:
-                report = session.check(name, k=k, seed=seed, dtype=dtype)
+                backends = everything(name, k) if every_engine else ()
+                report = session.check(name, k=k, seed=seed, dtype=dtype, backends=backends)
                 verdicts.update(backend.verdict for backend in report.backends)
-                if any(backend.verdict != Verdict.AGREES for backend in report.backends):
-                    commands.rows.append({"command": report.case.replay, "verdict": report.verdict})
+                for backend in report.backends:
+                    if backend.verdict not in (Verdict.AGREES, Verdict.UNSUPPORTED):
+                        commands.rows.append(
+                            {"command": report.case.replay, "backend": backend.spec, "verdict": backend.verdict}
+                        )
             table.rows.append(row(name, verdicts, (time.perf_counter() - began) / 60))
     table.rows.append({"problem": "all", **{column: total(table, column) for column in list(table.rows[0])[1:]}})
     return [table, commands]
+
+
+def everything(name: str, k: int) -> list[str]:
+    """Every hand-written gradient of a problem, and every engine."""
+    engines = [each for each in catalogue.engines() if k <= LARGEST_BY_ENTRY or each not in ENTRY_BY_ENTRY]
+    return [*problems.load(name).gradients, *engines]
 
 
 def row(name: str, verdicts: Counter[Verdict], minutes: float) -> dict[str, str | int | float | None]:
@@ -53,5 +71,8 @@ def total(table: Table, column: str) -> int | float:
 
 
 if __name__ == "__main__":
-    option = click.Option(["--seeds"], default=20, help="How many cases of each size.  [default: 20]")
-    command(shipped, option)()
+    command(
+        shipped,
+        click.Option(["--seeds"], default=20, help="How many cases of each size.  [default: 20]"),
+        click.Option(["--every-engine"], is_flag=True, help="Ask every engine, not the default ones alone."),
+    )()

@@ -41,6 +41,7 @@ class Engine:
     install_options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     older_requirements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     devices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    variant_of: str | None = None
 
     def on(self, device: str) -> Engine:
         """The engine as it is installed for a device; for the CPU, or a device that it does not know, as it is."""
@@ -186,6 +187,7 @@ def read_engine(name: str, path: Path) -> Engine:
             install_options=constants.get("INSTALL_OPTIONS", {}),
             older_requirements=constants.get("OLDER_REQUIREMENTS", {}),
             devices=constants.get("DEVICES", {}),
+            variant_of=constants.get("VARIANT_OF"),
         )
     except KeyError as missing:
         raise RequestError(

@@ -10,6 +10,12 @@ from pathlib import Path
 
 import pytest
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Some of the conformance suite takes minutes, since each dtype is compiled anew: CI runs that too."""
+    parser.addoption("--other-dtypes", action="store_true", help="try variants of engines in the dtypes left out else")
+
+
 FAKES = Path(__file__).parent / "fakes"
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

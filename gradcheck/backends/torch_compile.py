@@ -9,23 +9,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._engine import Engine, Operations, Unsupported
-from gradcheck.backends.torch import (
-    DISTRIBUTION,
-    INSTALL_OPTIONS,
-    LACKS,
-    MODULE,
-    PYTHON,
-    RELEASE,
-    REQUIREMENTS,
-    Torch,
-)
+from gradcheck.backends.torch import Torch
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from gradcheck.backends.torch import Tensors
 
-__all__ = ["DISTRIBUTION", "INSTALL_OPTIONS", "LACKS", "MODULE", "PYTHON", "RELEASE", "REQUIREMENTS", "load"]
+VARIANT_OF = "torch"
+DEVICES: dict[str, dict[str, object]] = {}  # on a GPU inductor is another compiler, by way of Triton: it was not tried
 
 FORMATS: dict[str, dict[str, object]] = {
     "float64": {},

@@ -6,22 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._engine import Engine, Operations
-from gradcheck.backends.torch import (
-    DISTRIBUTION,
-    INSTALL_OPTIONS,
-    MODULE,
-    PYTHON,
-    RELEASE,
-    REQUIREMENTS,
-    Torch,
-)
+from gradcheck.backends.torch import Torch
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from gradcheck.backends.torch import Tensors
 
-__all__ = ["DISTRIBUTION", "FORMATS", "INSTALL_OPTIONS", "LACKS", "MODULE", "PYTHON", "RELEASE", "REQUIREMENTS", "load"]
+VARIANT_OF = "torch"
 
 FORMATS: dict[str, dict[str, object]] = {
     "float64": {},

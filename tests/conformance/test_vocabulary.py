@@ -8,7 +8,7 @@ an engine lacks something of it, or gives no adjoints, each sample is a problem 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -166,12 +166,19 @@ def drawn(problem: problems.Problem, k: int, dtype: str, distribution: str) -> d
     return inputs
 
 
-def dtypes(name: str) -> Sequence[str]:
-    """What an engine computes in."""
-    return tuple(catalogue.engine(name).formats)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every engine in every dtype; variants of one in float64 and float32, and with --other-dtypes in the others."""
+    if "dtype" in metafunc.fixturenames:
+        others = metafunc.config.getoption("--other-dtypes")
+        chosen = [
+            (name, dtype)
+            for name in catalogue.engines()
+            for dtype in catalogue.engine(name).formats
+            if others == (dtype not in ("float64", "float32") and catalogue.engine(name).variant_of is not None)
+        ]
+        metafunc.parametrize(("name", "dtype"), chosen)
 
 
-@pytest.mark.parametrize(("name", "dtype"), [(name, dtype) for name in catalogue.engines() for dtype in dtypes(name)])
 def test_every_word_agrees_with_the_oracle(name, dtype, crews, written):
     crew, engine, found = worker(crews, name), catalogue.engine(name), {}
     for numbers, distribution, k in questions(crew, name, dtype, written):
