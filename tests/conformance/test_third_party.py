@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import uv
 
 from gradcheck import catalogue
 from gradcheck.environments.variables import uv_environment
+from tests.conftest import Command
 
 ROOT = Path(__file__).parents[2]
 DISTRIBUTION = ROOT / "tests" / "distributions" / "gradcheck-tape"
@@ -67,7 +69,7 @@ def test_a_wrong_derivative_in_it_fails_the_conformance_suite(tmp_path: Path) ->
     assert "{'cos': [" in done.stdout
 
 
-def test_the_command_lists_it_and_runs_it(gradcheck, installed: Path) -> None:
+def test_the_command_lists_it_and_runs_it(gradcheck: Command, installed: Path) -> None:
     listed = gradcheck("backends", PYTHONPATH=str(installed)).stdout
     assert [line.split()[-3:] for line in listed.splitlines() if line.startswith("tape ")] == [
         ["float64", "float32", "float16"]
@@ -84,15 +86,31 @@ def test_nothing_of_it_is_imported_to_read_its_constants(installed: Path) -> Non
     assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True) == "set()\n"
 
 
+def found_by_entry_points(folder: Path, **modules: str) -> None:
+    """Make a folder that is on the path one in which a distribution with these entry points is installed."""
+    (folder / "some-1.0.dist-info").mkdir()
+    lines = ["[gradcheck.backends]", *(f"{name} = {module}" for name, module in modules.items())]
+    (folder / "some-1.0.dist-info" / "entry_points.txt").write_text("\n".join(lines))
+
+
+def test_the_engine_of_the_page_about_engines_is_one(gradcheck: Command, tmp_path: Path) -> None:
+    (source,) = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "docs" / "engines.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    (tmp_path / "gradcheck_mine.py").write_text(source)
+    found_by_entry_points(tmp_path, mine="gradcheck_mine")
+    done = gradcheck("run", "-b", "mine", "-b", "numpy", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "agree: every backend agrees" in done.stdout
+
+
 def test_an_engine_inside_of_a_framework_is_found_without_importing_the_framework(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "framework").mkdir()
     (tmp_path / "framework" / "__init__.py").write_text("raise RuntimeError('imported')")
     (tmp_path / "framework" / "engine.py").touch()
-    (tmp_path / "framework-1.0.dist-info").mkdir()
-    entry_points = "[gradcheck.backends]\nsome = framework.engine\ngone = framework.inside.gone\n"
-    (tmp_path / "framework-1.0.dist-info" / "entry_points.txt").write_text(entry_points)
+    found_by_entry_points(tmp_path, some="framework.engine", gone="framework.inside.gone")
     monkeypatch.syspath_prepend(tmp_path)
     found = catalogue.engines()
     assert (found["some"], "gone" in found) == (tmp_path / "framework" / "engine.py", False)
