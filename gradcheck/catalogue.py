@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.machinery
-import importlib.metadata
-import importlib.util
 import os
 import re
 from collections.abc import Mapping
@@ -13,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from gradcheck import published
 from gradcheck.backends import _handwritten
 from gradcheck.backends._source import execute
 from gradcheck.errors import RequestError
@@ -138,20 +136,9 @@ def _is_release(version: str) -> bool:
 def engines() -> dict[str, Path]:
     """Every engine's file by its name: ours, `jax-eager` in `jax_eager.py`, then those of installed distributions."""
     found = {path.stem.replace("_", "-"): path for path in sorted(FOLDER.glob("[!_]*.py"))}
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        if path := _file_of(entry.value):
-            found.setdefault(entry.name, path)
+    for name, path in published.files(ENTRY_POINTS):
+        found.setdefault(name, path)
     return found
-
-
-def _file_of(module: str) -> Path | None:
-    """Where an installed module's file is. The package that it is in, which may be a framework, is not imported."""
-    first, *others = module.split(".")
-    spec = importlib.util.find_spec(first)
-    for name in others:
-        folders = spec.submodule_search_locations if spec else None
-        spec = importlib.machinery.PathFinder.find_spec(name, folders or [])
-    return Path(spec.origin) if spec and spec.origin else None
 
 
 @functools.cache

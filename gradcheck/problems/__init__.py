@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from gradcheck import published
 from gradcheck.backends._source import execute
 from gradcheck.errors import ProblemError
 
@@ -62,10 +61,8 @@ class Problem:
 def names() -> dict[str, Path]:
     """Every problem that is known by name, ours first, then those of installed distributions, with their files."""
     found = {path.stem: path for path in sorted(FOLDER.glob("[!_]*.py"))}
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        spec = importlib.util.find_spec(entry.value)
-        if spec is not None and spec.origin is not None:
-            found.setdefault(entry.name, Path(spec.origin))
+    for name, path in published.files(ENTRY_POINTS):
+        found.setdefault(name, path)
     return found
 
 
