@@ -100,6 +100,7 @@ class Crew:
         self._lost: dict[str, Failure] = {}
         self._deadlines: dict[str, float] = {}
         self._asked: dict[str, dict[str, Any]] = {}
+        self._unanswered: set[str] = set()
         self._first: dict[str, Answer] = {}  # answers of workers that are being asked a second time
         self.started: dict[str, Started] = {}
 
@@ -127,12 +128,17 @@ class Crew:
                 if post == self._posts[key]:
                     continue
                 self._workers[key].bury()
-            self._lost.pop(key, None)
-            self.started.pop(key, None)
             self._posts[key] = post
             self._start(key, post)
 
+    def _restart(self, key: str) -> None:
+        self._workers[key].bury()
+        self._start(key, self._posts[key])
+
     def _start(self, key: str, post: Post) -> None:
+        self._lost.pop(key, None)
+        self.started.pop(key, None)
+        self._unanswered.discard(key)
         folder = self._folder / str(next(self._numbers))
         folder.mkdir()
         try:
@@ -160,6 +166,9 @@ class Crew:
             name: _protocol.encode(array, str(folder), f"input-{name}") for name, array in question.inputs.items()
         }
         for number, key in enumerate(keys):
+            if key in self._unanswered:  # an interruption came between: its answer would be one to another question
+                self._restart(key)
+            self._unanswered.add(key)
             self._first.pop(key, None)
             self._asked[key] = {
                 "problem": str(question.problem),
@@ -181,6 +190,7 @@ class Crew:
             outcome = self._answer(key) if key in self.started else self._await_start(key)
             if outcome is not None:
                 waiting.remove(key)
+                self._unanswered.discard(key)
                 yield key, outcome
 
     def _next(self, waiting: Sequence[str]) -> str:

@@ -128,6 +128,18 @@ def test_workers_stay_warm_and_lost_ones_come_back(tmp_path: Path) -> None:
         assert [backend.verdict for backend in again.backends] == ["crashed", "agrees"]
 
 
+def test_an_interrupted_check_leaves_no_answer_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gradcheck import judge
+
+    with gradcheck.Session() as session:
+        session.check("sigmoid_skip", backends=["manual", "numpy"]).assert_agrees()
+        with monkeypatch.context() as patched:
+            patched.setattr(judge, "truth", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):  # as Ctrl-C in a notebook, when the workers have been asked
+                session.check("sigmoid_skip", seed=1, backends=["manual", "numpy"])
+        session.check("sigmoid_skip", seed=2, backends=["manual", "numpy"]).assert_agrees()
+
+
 def test_a_problem_that_is_edited_between_checks_is_loaded_anew(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     source = FAULTY.read_text()

@@ -26,6 +26,7 @@ FINDINGS = {
         for name in ("jax", "jax-eager", "jax-forward")
         for dtype in ("float64", "float32", "bfloat16")
     },
+    **{(name, "expm1", "float16"): EXPM1_JAX for name in ("jax", "jax-eager")},
     ("autograd", "abs", "float64"): ABS,
     ("autograd", "expm1", "float64"): EXPM1_AUTOGRAD,
     ("autograd", "expm1", "float32"): EXPM1_AUTOGRAD,
