@@ -20,7 +20,7 @@ from gradcheck import catalogue
 ENGINES = ("torch", "mxnet", "jax", "tensorflow", "autograd", "mlx")
 """Each in an environment of its own."""
 BACKENDS = ("manual", "numpy", *catalogue.engines())
-REPEATS = 5
+REPEATS = 3
 
 
 def engines(small: bool) -> list[Table]:
