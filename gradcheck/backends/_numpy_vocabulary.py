@@ -1,7 +1,7 @@
 """The vocabulary in NumPy, for real and complex arrays of any precision: what numerical witnesses evaluate a loss with.
 
 Choices (relu, abs, max, where) look at the real part alone, so that a complex step passes through the branch that the
-real numbers take.
+real numbers take. It is imported in workers alone: engines' files are read where NumPy is not to be loaded.
 """
 
 from __future__ import annotations
@@ -9,60 +9,70 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 
-def primitives(numpy: Any) -> dict[str, Callable[..., Any]]:
-    """Each word but `stop_gradient`, which is the witness's own, in NumPy's functions."""
-    same = [
-        *("matmul", "transpose", "outer", "sum", "mean", "reshape", "where", "concatenate", "max"),
-        *("exp", "log", "expm1", "sqrt", "tanh", "sin", "cos"),
-    ]
 
-    def magnitude(a: Any) -> Any:
-        return numpy.where(numpy.real(a) < 0, -a, a)
+def magnitude(a: Any) -> Any:
+    """|a|, as a choice of sign."""
+    return np.where(np.real(a) < 0, -a, a)
 
-    def maximum(a: Any, b: Any) -> Any:
-        return numpy.where(numpy.real(a) > numpy.real(b), a, b)
 
-    def relu(a: Any) -> Any:
-        return maximum(a, 0.0)
+def maximum(a: Any, b: Any) -> Any:
+    """Whichever has the larger real part."""
+    return np.where(np.real(a) > np.real(b), a, b)
 
-    def log1p(a: Any) -> Any:
-        """NumPy's own has no digits of the real part of small complex numbers."""
-        if not numpy.iscomplexobj(a):
-            return numpy.log1p(a)
-        x, y = numpy.real(a), numpy.imag(a)
-        return numpy.log1p(x * (2 + x) + y * y) / 2 + 1j * numpy.arctan2(y, 1 + x)
 
-    def sigmoid(a: Any) -> Any:
-        decay = numpy.exp(-magnitude(a))
-        return numpy.where(numpy.real(a) < 0, decay, 1) / (1 + decay)
+def relu(a: Any) -> Any:
+    """max(a, 0)."""
+    return maximum(a, 0.0)
 
-    def softplus(a: Any) -> Any:
-        positive = numpy.real(a) > 0  # one branch for both terms, at 0 too
-        return numpy.where(positive, a, 0) + log1p(numpy.exp(numpy.where(positive, -a, a)))
 
-    def shifted(a: Any, axis: Any) -> tuple[Any, Any]:
-        """The largest real parts along an axis, and the exponentials of what is left."""
-        largest = numpy.max(numpy.real(a), axis=axis, keepdims=True)
-        return largest, numpy.exp(a - largest)
+def log1p(a: Any) -> Any:
+    """log(1 + a); NumPy's own has no digits of the real part of small complex numbers."""
+    if not np.iscomplexobj(a):
+        return np.log1p(a)
+    x, y = np.real(a), np.imag(a)
+    return np.log1p(x * (2 + x) + y * y) / 2 + 1j * np.arctan2(y, 1 + x)
 
-    def softmax(a: Any, axis: int = -1) -> Any:
-        exponentials = shifted(a, axis)[1]
-        return exponentials / numpy.sum(exponentials, axis=axis, keepdims=True)
 
-    def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
-        largest, exponentials = shifted(a, axis)
-        result = largest + numpy.log(numpy.sum(exponentials, axis=axis, keepdims=True))
-        return result if keepdims else numpy.squeeze(result, axis=axis)
+def sigmoid(a: Any) -> Any:
+    """1/(1 + exp(−a)) without overflow."""
+    decay = np.exp(-magnitude(a))
+    return np.where(np.real(a) < 0, decay, 1) / (1 + decay)
 
-    return {
-        **{name: getattr(numpy, name) for name in same},
-        "log1p": log1p,
-        "abs": magnitude,
-        "maximum": maximum,
-        "relu": relu,
-        "sigmoid": sigmoid,
-        "softplus": softplus,
-        "softmax": softmax,
-        "logsumexp": logsumexp,
-    }
+
+def softplus(a: Any) -> Any:
+    """log(1 + exp(a)) without overflow."""
+    positive = np.real(a) > 0  # one branch for both terms, at 0 too
+    return np.where(positive, a, 0) + log1p(np.exp(np.where(positive, -a, a)))
+
+
+def softmax(a: Any, axis: int = -1) -> Any:
+    """The shares of exp(a) in their sum over an axis."""
+    _, exponentials = _shifted(a, axis)
+    return exponentials / np.sum(exponentials, axis=axis, keepdims=True)
+
+
+def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """log Σ exp(a) over an axis, several, or all."""
+    largest, exponentials = _shifted(a, axis)
+    result = largest + np.log(np.sum(exponentials, axis=axis, keepdims=True))
+    return result if keepdims else np.squeeze(result, axis=axis)
+
+
+def _shifted(a: Any, axis: Any) -> tuple[Any, Any]:
+    """The largest real parts along an axis, and the exponentials of what is left."""
+    largest = np.max(np.real(a), axis=axis, keepdims=True)
+    return largest, np.exp(a - largest)
+
+
+SAME = [
+    *("matmul", "transpose", "outer", "sum", "mean", "reshape", "where", "concatenate", "max"),
+    *("exp", "log", "expm1", "sqrt", "tanh", "sin", "cos"),
+]
+PRIMITIVES: dict[str, Callable[..., Any]] = {
+    **{name: getattr(np, name) for name in SAME},
+    **{each.__name__: each for each in (maximum, relu, log1p, sigmoid, softplus, softmax, logsumexp)},
+    "abs": magnitude,
+}
+"""Each word but `stop_gradient`, which is the witness's own."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gradcheck.backends._engine import Engine, Operations
-from gradcheck.backends._numpy_vocabulary import primitives
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -50,10 +49,12 @@ class Witness(Engine):
     def __init__(self) -> None:
         import numpy
 
+        from gradcheck.backends._numpy_vocabulary import PRIMITIVES
+
         numpy.seterr(all="ignore")  # steps may leave the loss's domain; what is not finite is seen in the answer
         self.numpy: Any = numpy
         self.version = f"NumPy {numpy.__version__}"
-        self.primitives = primitives(numpy)
+        self.primitives = PRIMITIVES
 
 
 class Difference(Witness):
