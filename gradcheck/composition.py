@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -74,7 +75,7 @@ def report(
         oracle=oracle(truth) if truth else None,
         backends=tuple(backends),
         pairs=pairs(answers),
-        partings=tuple(partings(backends, answers)),
+        partings=tuple(partings(backends, answers, environments)),
         environment=environment(environments),
     )
 
@@ -156,11 +157,18 @@ def _largest_difference(left: npt.NDArray[np.floating], right: npt.NDArray[np.fl
         return float(np.max(np.abs(np.asarray(left, np.float64) - right), initial=0.0))
 
 
-def partings(backends: Sequence[Backend], answers: Mapping[str, Answer]) -> Iterator[Parting]:
+def partings(
+    backends: Sequence[Backend], answers: Mapping[str, Answer], environments: Mapping[str, BackendEnvironment]
+) -> Iterator[Parting]:
     """Where each two rows of one backend, two releases of an engine for example, part first."""
     for left, right in itertools.combinations([each for each in backends if each.spec in answers], 2):
         if left.name == right.name and not left.spec.startswith(PROGRAM):
-            yield parting(left.spec, right.spec, answers[left.spec], answers[right.spec])
+            mine, theirs = (environments[each.spec].packages for each in (left, right))
+            packages = {
+                name: (mine[name], theirs[name]) for name in mine if name in theirs and mine[name] != theirs[name]
+            }
+            found = parting(left.spec, right.spec, answers[left.spec], answers[right.spec])
+            yield msgspec.structs.replace(found, packages=packages)
 
 
 def parting(left: str, right: str, mine: Answer, other: Answer) -> Parting:

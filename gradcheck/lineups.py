@@ -101,6 +101,8 @@ def choose(specs: Sequence[str], problem: Problem, device: str = CPU, tf32: bool
         if spec in (row.spec for row in rows):
             raise RequestError(f"backend {text!r}: named twice: expected each backend once")
         is_engine = not spec.program and spec.name not in problem.gradients
+        if spec.version and not is_engine:
+            raise RequestError(f"backend {text!r}: a hand-written gradient has no releases: expected {spec.name}")
         engine = known_engine(spec, problem.gradients).on(device) if is_engine else None
         rows.append(Row(spec, engine, device, tf32))
     return rows

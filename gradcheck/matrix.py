@@ -1,8 +1,8 @@
 """The matrix: many backends, problems and dtypes, the outcome of each cell, and what of it was not expected.
 
-A file of outcomes has one line for each cell, `PROBLEM DTYPE BACKEND VERDICT`, then the largest error in units of the
-bound, or the reason why there is none. `#` begins a comment. Only verdicts are compared: numbers differ a little from
-processor to processor.
+A file of outcomes says for which size and seed it holds, `# k = 3, seed 0`, and has one line for each cell,
+`PROBLEM DTYPE BACKEND VERDICT`, then the largest error in units of the bound, or the reason why there is none. `#`
+begins a comment. Only verdicts are compared: numbers differ a little from processor to processor.
 """
 
 from __future__ import annotations
@@ -87,11 +87,17 @@ def outcome(problem: str, dtype: str, backend: Backend) -> Cell:
     )
 
 
-def lines(found: Iterable[Cell]) -> Iterator[str]:
+def lines(found: Iterable[Cell], plan: Plan) -> Iterator[str]:
     """A file of outcomes."""
+    yield f"{header(plan)}\n"
     for cell in sorted(found, key=place):
         said = cell.reason if cell.reason else two_digits(cell.bound_ratio)
         yield f"{' '.join(place(cell))} {cell.verdict} {said}\n"
+
+
+def header(plan: Plan) -> str:
+    """The line that says for which size and seed a file of outcomes holds."""
+    return f"# k = {plan.k}, seed {plan.seed}"
 
 
 def place(cell: Cell) -> Place:
@@ -99,16 +105,23 @@ def place(cell: Cell) -> Place:
     return cell.problem, cell.dtype, cell.backend
 
 
-def read(path: Path) -> dict[Place, Verdict]:
+def read(path: Path, plan: Plan) -> dict[Place, Verdict]:
     """The verdicts in a file of outcomes.
 
     Raises:
-        RequestError: it cannot be read, or a line is none of these.
+        RequestError: it cannot be read, holds for another size or seed, or a line is no outcome.
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise RequestError(f"{str(path)!r}: {error.strerror}: expected a file of outcomes") from None
+    except UnicodeDecodeError as error:
         raise RequestError(f"{str(path)!r}: {error}: expected a file of outcomes") from None
+    if header(plan) not in text.splitlines():
+        first = text.partition("\n")[0]
+        raise RequestError(
+            f"{path}: begins with {first!r}: expected outcomes of this run's size and seed, {header(plan)!r}"
+        )
     expected: dict[Place, Verdict] = {}
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split(maxsplit=4)
@@ -121,9 +134,10 @@ def read(path: Path) -> dict[Place, Verdict]:
 
 
 def drift(found: Iterable[Cell], expected: Mapping[Place, Verdict]) -> Iterator[str]:
-    """What is not as it was expected, a line each; of cells that were not run nothing is said."""
+    """What is not as it was expected, a line each."""
     for cell in found:
         known = expected.get(place(cell))
         if cell.verdict != known:
+            expectation = f"expected {known}" if known else "not in the file"
             said = f": {cell.reason}" if cell.reason else ""
-            yield f"{' '.join(place(cell))}: expected {known or 'nothing: no such line'}, found {cell.verdict}{said}"
+            yield f"{' '.join(place(cell))}: {expectation}, found {cell.verdict}{said}"

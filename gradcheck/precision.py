@@ -22,7 +22,7 @@ def remarks(answer: Answer, case: Case, judgement: Judgement, known: Truth) -> I
     if came := another_dtype(answer, case.dtype):
         yield f"answers in {came} where {case.dtype} was asked for"
     if resembled := narrower(answer, judgement, known):
-        yield f"its errors are those of {resembled}, not of {case.dtype}"
+        yield f"its errors are as large as those of {resembled}, not of {case.dtype}"
 
 
 def another_dtype(answer: Answer, asked: str) -> str | None:

@@ -262,6 +262,7 @@ class Parting(Record, frozen=True, kw_only=True):
     """Two releases, or two interpreters, of one backend, and where in the order of computation they part first.
 
     `kind` and what follows it are null where all bits are the same; `differing` counts the entries that are not.
+    `packages` are those that took part in both in different releases: any of them may be why.
     """
 
     left: str
@@ -273,16 +274,18 @@ class Parting(Record, frozen=True, kw_only=True):
     right_value: Number | None = None
     differing: int = 0
     entries: int = 0
+    packages: dict[str, tuple[str, str]] = {}
 
     def __str__(self) -> str:
         """What is to be said of them, in one line."""
-        both = f"{self.left} and {self.right}"
+        releases = ", ".join(f"{name} {left} and {right}" for name, (left, right) in self.packages.items())
+        both = f"{self.left} and {self.right}{f' ({releases})' if releases else ''}"
         if self.kind is None or self.index is None or self.left_value is None or self.right_value is None:
             return f"{both} give the same bits"
         where = f"{in_words(self.kind, self.name)}{index_in_code(self.index)}"
         share = f", in {self.differing} of {self.entries}" if self.entries > 1 else ""
         by = two_digits(abs(self.left_value - self.right_value))
-        return f"{both} part first at {where} = {self.left_value:.10g} and {self.right_value:.10g}, by {by}{share}"
+        return f"{both} part first at {where} = {self.left_value:.17g} and {self.right_value:.17g}, by {by}{share}"
 
 
 class BackendEnvironment(Record, frozen=True, kw_only=True):

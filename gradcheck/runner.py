@@ -149,11 +149,14 @@ def build(names: Sequence[str], building: Building) -> dict[str, Environment | M
     Raises:
         RequestError: a name stands for no engine that has a managed environment.
     """
-    wanted = {spec: known_engine(spec) for spec in map(catalogue.parse, names)}
-    for spec in wanted:
+    engines = {spec: known_engine(spec) for spec in map(catalogue.parse, names)}
+    for spec in engines:
         if spec.python is not None:
             raise RequestError(f"backend {str(spec)!r}: has an interpreter of its own: expected NAME or NAME==VERSION")
-    return {str(spec): where for spec, where in Builder(building).build(wanted).items()}
+    found = {spec: environments.locate(spec, engine) for spec, engine in engines.items()}
+    wanted = {spec: engines[spec] for spec, where in found.items() if isinstance(where, Missing)}
+    built = Builder(building).build(wanted)
+    return {str(spec): built.get(spec, where) for spec, where in found.items()}
 
 
 def remove(names: Sequence[str]) -> dict[str, int]:
@@ -165,7 +168,11 @@ def remove(names: Sequence[str]) -> dict[str, int]:
     Raises:
         RequestError: a name stands for no engine, or an environment cannot be removed.
     """
-    distributions = dict.fromkeys(known_engine(Spec(name)).distribution for name in names)
+    specs = [catalogue.parse(name) for name in names]
+    for spec in specs:
+        if str(spec) != spec.name:
+            raise RequestError(f"backend {str(spec)!r}: expected {spec.name}, all of whose environments go")
+    distributions = dict.fromkeys(known_engine(spec).distribution for spec in specs)
     return {distribution: environments.remove(distribution) for distribution in distributions}
 
 

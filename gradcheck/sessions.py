@@ -101,6 +101,8 @@ class Session:
         Raises:
             RequestError: the request is wrong; nothing was run.
         """
+        if isinstance(backends, str):
+            raise RequestError(f"backends={backends!r}: expected a list of names, such as [{backends!r}]")
         chosen = settings.of(
             problem=named(problem, inputs=inputs, wrt=wrt, gradients=gradients),
             k=k,

@@ -25,4 +25,8 @@ def record_tape(problem: Problem, k: int) -> Tape:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == str(problem.path)]
         where = f"{problem.path}:{lines[-1]}" if lines else str(problem.path)
+        if "__array_ufunc__" in str(error):  # how NumPy says that a recorded value is none of its arrays
+            raise ProblemError(
+                f"{where}: a NumPy function was given a value of the problem: expected ops's own"
+            ) from error
         raise ProblemError(f"{where}: loss raised {type(error).__name__}: {error}") from error

@@ -13,6 +13,7 @@ from tests.conftest import FAKES, Command
 
 EXPECTED = Path(__file__).parents[1] / "docs" / "matrix.txt"
 SLOW = "torch-compile"  # it compiles C++ for minutes where its cache is empty
+PLAN = matrix.Plan((), (), ("float64", "float32"), k=3, seed=0, timeout=300.0, build=True)
 FAULTY = FAKES / "faulty.py"
 
 
@@ -29,12 +30,13 @@ def test_a_file_of_outcomes_can_be_read_again(tmp_path: Path) -> None:
         cell("mlx", Verdict.UNSUPPORTED, "computes sigmoid in float32", None),
     ]
     path = tmp_path / "outcomes.txt"
-    path.write_text("# a comment\n\n" + "".join(matrix.lines([found[0], found[2]])))
+    path.write_text("# a comment\n\n" + "".join(matrix.lines([found[0], found[2]], PLAN)))
     assert path.read_text().splitlines()[2:] == [
+        "# k = 3, seed 0",
         "mlp float32 mlx unsupported computes sigmoid in float32",
         "mlp float32 torch agrees 1.2e-02",
     ]
-    assert matrix.read(path) == {
+    assert matrix.read(path, PLAN) == {
         ("mlp", "float32", "torch"): Verdict.AGREES,
         ("mlp", "float32", "mlx"): Verdict.UNSUPPORTED,
     }
@@ -49,36 +51,47 @@ def test_drift_is_a_change_of_verdict_or_a_cell_that_is_not_known() -> None:
     ]
     assert list(matrix.drift(found, expected)) == [
         "mlp float32 torch: expected agrees, found differs: dL/da is proved wrong",
-        "mlp float32 jax: expected nothing: no such line, found agrees",
+        "mlp float32 jax: not in the file, found agrees",
     ]
 
 
 @pytest.mark.parametrize("line", ["mlp float32 torch", "mlp float32 torch agreed", "mlp float32 torch agree 0.1"])
 def test_a_line_that_is_no_outcome_is_refused(tmp_path: Path, line: str) -> None:
-    (tmp_path / "m.txt").write_text(f"# ok\n{line}\n")
+    (tmp_path / "m.txt").write_text(f"# k = 3, seed 0\n{line}\n")
     with pytest.raises(RequestError, match=r"m\.txt:2: .*expected PROBLEM DTYPE BACKEND VERDICT"):
-        matrix.read(tmp_path / "m.txt")
+        matrix.read(tmp_path / "m.txt", PLAN)
 
 
 def test_outcomes_are_printed_written_and_expected(gradcheck: Command, tmp_path: Path) -> None:
     words = ("matrix", "-b", "manual", "-b", "numpy", "--problem", "mlp", "--problem", "sigmoid_skip", "--k", 2)
     done = gradcheck(*words, "--write", "m.txt")
     assert done.returncode == 0, done.stderr
-    (head, *_) = done.stdout.splitlines()
+    said, _, head, *_ = done.stdout.splitlines()
+    assert said == "float64: the largest error in units of the bound, or the verdict"
     assert head.split() == ["float64", "mlp", "sigmoid", "skip"]
     written = (tmp_path / "m.txt").read_text()
-    assert [line.split()[:4] for line in written.splitlines()] == [
+    assert written.splitlines()[0] == "# k = 2, seed 0"
+    assert [line.split()[:4] for line in written.splitlines()[1:]] == [
         [problem, dtype, backend, "agrees"]
         for problem, backends in (("mlp", ["numpy"]), ("sigmoid_skip", ["manual", "numpy"]))
         for dtype in ("float32", "float64")
         for backend in backends
     ], "manual is no gradient of mlp: it has no cell there"
     again = gradcheck(*words, "--expect", "m.txt")
-    assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "6 outcomes as expected")
+    assert (again.returncode, again.stdout.splitlines()[-1]) == (
+        0,
+        "6 of 6 outcomes as expected; 0 others in m.txt not run",
+    )
     (tmp_path / "m.txt").write_text(written.replace("mlp float64 numpy agrees", "mlp float64 numpy differs"))
     drifted = gradcheck(*words, "--expect", "m.txt")
     assert drifted.returncode == 1
-    assert drifted.stdout.splitlines()[-1] == "mlp float64 numpy: expected differs, found agrees"
+    assert drifted.stdout.splitlines()[-2:] == [
+        "mlp float64 numpy: expected differs, found agrees",
+        "5 of 6 outcomes as expected; 0 others in m.txt not run",
+    ]
+    other = gradcheck(*words[:-1], 4, "--expect", "m.txt")
+    assert other.returncode == 2
+    assert "begins with '# k = 2, seed 0': expected outcomes of this run's size and seed" in other.stderr
 
 
 def test_what_differs_and_what_crashes_is_shown_with_its_reason(gradcheck: Command) -> None:
@@ -108,9 +121,10 @@ def test_a_wrong_request_is_one_line(gradcheck: Command, words: tuple[str, ...],
 
 
 def test_the_committed_outcomes_still_hold(gradcheck: Command) -> None:
-    expected = matrix.read(EXPECTED)
+    expected = matrix.read(EXPECTED, PLAN)
     backends = [backend for backend in dict.fromkeys(backend for _, _, backend in expected) if backend != SLOW]
     done = gradcheck("matrix", *(word for backend in backends for word in ("-b", backend)), "--expect", EXPECTED)
     assert done.returncode == 0, done.stdout + done.stderr
     cells = sum(backend != SLOW for _, _, backend in expected)
-    assert done.stdout.splitlines()[-1] == f"{cells} outcomes as expected"
+    slow = len(expected) - cells
+    assert f"{cells} of {cells} outcomes as expected; {slow} others" in done.stdout

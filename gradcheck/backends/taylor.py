@@ -53,8 +53,9 @@ class Taylor(Difference):
         """The rates in words."""
         known = [rate for rate in rates if rate == rate]
         if not known:
-            return "the remainder is too small for a rate: the loss is linear along the directions"
-        return f"the remainder vanishes at the rate {min(known):.3f} to {max(known):.3f} (2 where the slope is right)"
+            return "the remainder of its own slopes is too small for a rate: the loss is linear along the directions"
+        rates_seen = f"{min(known):.3f} to {max(known):.3f}"
+        return f"the remainder of its own slopes vanishes at the rate {rates_seen} (2 or more where they are right)"
 
 
 def load() -> Engine:

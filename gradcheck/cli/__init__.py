@@ -6,6 +6,7 @@ A command's file defines `command`. Files are imported for `--help`, so they imp
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import signal
@@ -23,6 +24,7 @@ from gradcheck.errors import Interrupted, RequestError
 WRONG_REQUEST = 2
 INTERRUPTED = 130
 INTERNAL_ERROR = 70  # sysexits.h: Python's own 1 would read as a verdict
+DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -62,26 +64,44 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         code = gradcheck.main(arguments, prog_name="gradcheck", standalone_mode=False)
         sys.stdout.flush()
-    except click.ClickException as error:
-        _say(" ".join(error.format_message().split()))
-        code = WRONG_REQUEST
-    except RequestError as error:
-        _say(str(error))
-        code = WRONG_REQUEST
-    except MemoryError as error:
-        _say(f"{error}: expected a size for which there is memory")
-        code = WRONG_REQUEST
     except (Interrupted, click.Abort):
         _say("interrupted")
         code = INTERRUPTED
     except BrokenPipeError:  # whoever reads the output has had enough of it, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _write_no_more()
         code = 0
-    except Exception:
-        traceback.print_exc()
-        _say("this is a bug in gradcheck: nothing is said of the backends")
-        code = INTERNAL_ERROR
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        code = WRONG_REQUEST
+    except (click.ClickException, RequestError, MemoryError) as error:
+        _say(_in_words(error))
+        code = WRONG_REQUEST
+    except Exception as error:
+        code = _failed(error)
     sys.exit(code)
+
+
+def _in_words(error: Exception) -> str:
+    """A wrong request in one line."""
+    if isinstance(error, click.ClickException):
+        return " ".join(error.format_message().split())
+    return f"{error}: expected a size for which there is memory" if isinstance(error, MemoryError) else str(error)
+
+
+def _failed(error: Exception) -> int:
+    """Say what went wrong that no request asked for: a full disk, or a bug of ours."""
+    if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
+        _write_no_more()
+        _say(f"{error.strerror}: expected room to write")
+        return WRONG_REQUEST
+    traceback.print_exception(error)
+    _say("this is a bug in gradcheck: nothing is said of the backends")
+    return INTERNAL_ERROR
+
+
+def _write_no_more() -> None:
+    """Let what is still in standard output's buffer go nowhere: writing it would fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

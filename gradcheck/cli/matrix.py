@@ -30,7 +30,9 @@ DIFFERS = 1
 @click.option(
     "--write", type=click.Path(path_type=Path), metavar="FILE", help="Write the outcome of each cell, as text."
 )
-@click.option("--expect", type=click.Path(path_type=Path), metavar="FILE", help="Say what is not as in such a file.")
+@click.option(
+    "--expect", type=click.Path(path_type=Path), metavar="FILE", help="Say which verdicts are not as in such a file."
+)
 def command(
     backend: tuple[str, ...],
     every_engine: bool,
@@ -53,21 +55,23 @@ def command(
     from gradcheck import catalogue, matrix
     from gradcheck.results import RunVerdict, Verdict
 
-    expected = None if expect is None else matrix.read(expect)
-    if write is not None:
-        writable(write)
     chosen = (*backend, *(["manual", "numpy", *catalogue.engines()] if every_engine else []))
     plan = matrix.Plan(chosen, problem, dtype, k, seed, timeout, not no_build)
+    expected = None if expect is None else matrix.read(expect, plan)
+    if write is not None:
+        writable(write)
     with Listener() as listener:
         found = list(matrix.cells(plan, listener))
     printed(found)
     if write is not None:
-        write.write_text("".join(matrix.lines(found)), encoding="utf-8")
+        write.write_text("".join(matrix.lines(found, plan)), encoding="utf-8")
     if expected is None:
         return RunVerdict.of([cell.verdict for cell in found if cell.verdict is not Verdict.UNSUPPORTED]).exit_code
     drifted = list(matrix.drift(found, expected))
-    for line in drifted or [f"{len(found)} outcomes as expected"]:
+    for line in drifted:
         click.echo(line)
+    others = len(expected.keys() - {matrix.place(cell) for cell in found})
+    click.echo(f"{len(found) - len(drifted)} of {len(found)} outcomes as expected; {others} others in {expect} not run")
     return DIFFERS if drifted else 0
 
 
@@ -88,6 +92,7 @@ def printed(found: Sequence[Cell]) -> None:
     for dtype in dict.fromkeys(cell.dtype for cell in found):
         those = [cell for cell in found if cell.dtype == dtype]
         names = list(dict.fromkeys(cell.problem for cell in those))
+        console.print(f"{dtype}: the largest error in units of the bound, or the verdict\n")
         for first in range(0, len(names), fitting):
             console.print(table(dtype, those, names[first : first + fitting]), end="\n\n")
     for line in reasons(found):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 from rich.box import SIMPLE_HEAD
@@ -17,6 +17,7 @@ SUFFIX = ".txt"
 LARGEST_SHOWN = 4  # k up to which gradients are printed without being asked for
 DIFFERENCE_WIDTH = 13
 FEWEST_DIGITS = 8
+LONGEST_NAME = 20  # of a backend, that is not folded
 PADDING = 9  # beside the digits: sign, point, exponent and the space between columns
 WIDE = 120  # columns from which there is room for the interpreters' paths
 
@@ -79,6 +80,7 @@ def chunks(columns: list[Backend], width: int, column: int) -> Iterator[list[Bac
 def backends(report: Report, width: int) -> Table:
     """A line for each backend."""
     table = plain("backend", "version", "verdict", "loss", "|error|", "import s", "first s")
+    widened(table, (backend.spec for backend in report.backends))
     if width >= WIDE:
         table.add_column("python", overflow="fold")
     for backend in report.backends:
@@ -106,6 +108,7 @@ def seconds(value: float | None, decimals: int) -> str:
 def errors(answered: list[Backend]) -> Table:
     """A line for each backend's gradients: the largest error, in three units, and where."""
     table = plain("backend", "gradient", "|error|", "in ulp", "of bound", "at", "bad entries")
+    widened(table, (backend.spec for backend in answered))
     for backend in answered:
         for position, (name, error) in enumerate(backend.errors.items()):
             style = "bold red" if error.bad_entries else ""
@@ -194,6 +197,12 @@ def entries(nested: Any, position: tuple[int, ...] = ()) -> Iterator[tuple[tuple
             yield from entries(each, (*position, number_))
     elif nested is not None:
         yield position, nested
+
+
+def widened(table: Table, names: Iterable[str]) -> Table:
+    """Give the first column room for its names, so that what must fold is another: a version, a path."""
+    table.columns[0].min_width = min(max(map(len, names), default=0), LONGEST_NAME)
+    return table
 
 
 def number(value: float | None, digits: int) -> str:

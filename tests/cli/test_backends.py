@@ -96,3 +96,15 @@ def test_times_are_told_in_the_largest_unit_that_fits() -> None:
     assert [since(now - seconds) for seconds in (-5, 59, 61, 7200.5, 3 * 86400 + 1)] == [
         "0 s", "59 s", "1 min", "2 h", "3 d",
     ]  # fmt: skip
+
+
+def test_nothing_is_built_for_an_engine_that_is_installed_here(gradcheck: Command, cache: Path) -> None:
+    done = gradcheck("backends", "build", "central-difference")
+    assert (done.returncode, done.stdout) == (0, f"central-difference: {sys.executable}\n")
+    assert not cache.exists()
+
+
+def test_one_release_is_not_removed_alone(gradcheck: Command) -> None:
+    done = gradcheck("backends", "remove", "autograd==1.6.2")
+    assert done.returncode == 2
+    assert done.stderr == "gradcheck: backend 'autograd==1.6.2': expected autograd, all of whose environments go\n"

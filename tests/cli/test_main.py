@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,21 @@ def test_the_list_of_commands_says_what_each_does(gradcheck: Command) -> None:
         (line,) = (line for line in printed.splitlines() if line.startswith(f"  {name} "))
         assert line.endswith("."), "no sentence is cut"
     assert "130 interrupted" in printed
+
+
+def test_the_command_alone_shows_its_help_as_it_is_laid_out(gradcheck: Command) -> None:
+    done = gradcheck()
+    assert done.returncode == 2
+    assert done.stderr == gradcheck("--help").stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_no_bug(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "gradcheck", "schema"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "gradcheck: No space left on device: expected room to write\n"
 
 
 def test_the_version(gradcheck: Command) -> None:

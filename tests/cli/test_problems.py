@@ -42,6 +42,10 @@ LOSS = "def inputs(k): return {'a': (k,), 'b': (k, 2)}\n\n\ndef loss(ops, a, b):
     ("loss", "message"),
     [
         ("ops.frobnicate(a)", "problem.py:5: unknown operation ops.frobnicate"),
+        (
+            "ops.sum(__import__('numpy').tanh(a))",
+            "a NumPy function was given a value of the problem: expected ops's own",
+        ),
         ("ops.sum(ops.matmul(a, a + b))", "problem.py:5: "),
         ("a + a", "the loss must be a recorded scalar, got an array of shape (3,)"),
         ("3.0", "the loss must be a recorded scalar, got float"),

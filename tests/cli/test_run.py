@@ -116,6 +116,10 @@ def test_exit_codes(gradcheck: Command, words: tuple[str, ...], code: int) -> No
         (("run", "-b", "nope"), "backend 'nope': unknown: expected one of manual, numpy, autograd"),
         (("run", "-b", "torch=2"), "backend 'torch=2': expected NAME, NAME==VERSION, NAME@/path/to/python or exec:"),
         (("run", "-b", "numpy", "-b", "numpy"), "backend 'numpy': named twice"),
+        (
+            ("run", "-b", "numpy==1.26"),
+            "'numpy==1.26': a hand-written gradient has no releases: expected numpy",
+        ),
         (("run", "--format", "xml"), "format 'xml': unknown: expected one of json, table"),
         (("run", "--report", "r.xml"), "report 'r.xml': unknown ending: expected one of .json, .txt"),
         (("run", "--report", "no/r.json"), "report 'no/r.json': no folder 'no'"),
