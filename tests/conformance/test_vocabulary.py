@@ -167,14 +167,14 @@ def drawn(problem: problems.Problem, k: int, dtype: str, distribution: str) -> d
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every engine in every dtype; variants of one in float64 and float32, and with --other-dtypes in the others."""
+    """Every engine in every dtype; variants of one in float64, and with --other-dtypes in the others."""
     if "dtype" in metafunc.fixturenames:
         others = metafunc.config.getoption("--other-dtypes")
         chosen = [
             (name, dtype)
             for name in catalogue.engines()
             for dtype in catalogue.engine(name).formats
-            if others == (dtype not in ("float64", "float32") and catalogue.engine(name).variant_of is not None)
+            if others == (dtype != "float64" and catalogue.engine(name).variant_of is not None)
         ]
         metafunc.parametrize(("name", "dtype"), chosen)
 
