@@ -156,3 +156,14 @@ def test_slopes_are_judged() -> None:
     assert wrong.verdict is Verdict.DIFFERS
     assert wrong.first_wrong is not None
     assert wrong.first_wrong.index == (1,)
+
+
+def test_a_loss_that_is_no_number_close_by_leaves_no_estimate() -> None:
+    from gradcheck.backends import central_difference
+
+    def hollow(step: np.longdouble) -> np.longdouble:
+        return np.longdouble(np.nan) if 0 < abs(step) < 0.01 else np.longdouble(step)
+
+    with np.errstate(all="ignore"):
+        _, estimate = central_difference.load().derivative(hollow, (0.25,), 1e-20)
+    assert estimate == np.inf

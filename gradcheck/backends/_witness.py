@@ -162,7 +162,7 @@ class Difference(Witness):
         close, rounding = self.difference(function, found.step / 1024, noise)
         another = abs(close - found.value) - abs(plain - found.value) / 1024**2 - rounding
         kink = self.bend(function, found.step / 1024) - self.bend(function, found.step) / 64 - 4 * rounding
-        return max(self.numpy.longdouble(0), another, kink)
+        return self.numpy.max(self.numpy.stack([0 * rounding, another, kink]))  # NaN where one is
 
     def bend(self, function: Callable[[Any], Any], step: Any) -> Any:
         """How far the derivatives to the left and to the right are from each other: h·|f''| where f is smooth."""
