@@ -18,6 +18,7 @@ from gradcheck.errors import RequestError
 from gradcheck.problems import Problem
 from gradcheck.results import Verdict
 from gradcheck.settings import Settings
+from gradcheck.suggestions import did_you_mean
 from gradcheck.workers import Failure
 
 if TYPE_CHECKING:
@@ -126,8 +127,9 @@ def known_engine(spec: Spec, others: Sequence[str] = ()) -> Engine:
     """
     found = catalogue.engine(spec.name)
     if found is None:
-        known = ", ".join(dict.fromkeys((*others, *catalogue.engines())))
-        raise RequestError(f"backend {str(spec)!r}: unknown: expected one of {known}")
+        known = dict.fromkeys((*others, *catalogue.engines()))
+        meant = did_you_mean(spec.name, known)
+        raise RequestError(f"backend {str(spec)!r}: unknown: {meant}expected one of {', '.join(known)}")
     return found
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from gradcheck import problems, settings
 from gradcheck.errors import RequestError
 from gradcheck.lineups import DEFAULT_ENGINES
-from gradcheck.results import Backend, Cell, Verdict, two_digits
+from gradcheck.results import Backend, Cell, RunVerdict, Verdict, two_digits
 from gradcheck.runner import Listener, Session
 
 Place = tuple[str, str, str]
@@ -85,6 +85,12 @@ def outcome(problem: str, dtype: str, backend: Backend) -> Cell:
         bound_ratio=max(ratios, default=None),
         reason=backend.reason,
     )
+
+
+def exit_code(found: Iterable[Cell]) -> int:
+    """That of a run of all cells, in which what an engine lacks is no fault, unless no cell has an answer."""
+    supported: list[Verdict] = [cell.verdict for cell in found if cell.verdict is not Verdict.UNSUPPORTED]
+    return RunVerdict.of(supported or [Verdict.UNSUPPORTED]).exit_code
 
 
 def lines(found: Iterable[Cell], plan: Plan) -> Iterator[str]:

@@ -10,12 +10,13 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import Meta
 
 from gradcheck.errors import RequestError
+from gradcheck.suggestions import did_you_mean
 
 PREFIX = "GRADCHECK_"
 
@@ -117,13 +118,16 @@ def checked(given: Given) -> Any:
         RequestError: with the place, the key, the value and what was expected.
     """
     if given.name not in FIELDS:
-        raise RequestError(f"{given.shown}: unknown setting: expected one of {', '.join(FIELDS)}")
+        meant = did_you_mean(given.name, FIELDS)
+        raise RequestError(f"{given.shown}: unknown setting: {meant}expected one of {', '.join(FIELDS)}")
     try:
         converted = msgspec.convert(given.value, FIELDS[given.name].type, strict=not given.is_text)
         if isinstance(converted, float) and (not math.isfinite(converted) or converted == 0):
             raise msgspec.ValidationError
     except msgspec.ValidationError:
-        raise RequestError(f"{given.shown}: expected {EXPECTED[given.name]}") from None
+        choices = [each for each in get_args(FIELDS[given.name].type) if isinstance(each, str)]
+        meant = did_you_mean(str(given.value), choices)
+        raise RequestError(f"{given.shown}: {meant}expected {EXPECTED[given.name]}") from None
     return converted
 
 

@@ -103,12 +103,23 @@ def test_what_differs_and_what_crashes_is_shown_with_its_reason(gradcheck: Comma
     assert "exits: crashed: exited with code 7" in crashed.stdout
 
 
+def test_where_every_cell_is_unsupported_no_backend_gave_an_answer(gradcheck: Command) -> None:
+    done = gradcheck("matrix", "--problem", "mlp", "-b", "numpy", "--dtype", "bfloat16")
+    assert done.returncode == 3, done.stdout
+    assert "numpy: unsupported: NumPy has no bfloat16" in done.stdout
+
+
+def test_what_an_engine_lacks_is_no_fault_beside_an_answer(gradcheck: Command) -> None:
+    done = gradcheck("matrix", "--problem", "mlp", "-b", "numpy", "--dtype", "bfloat16", "--dtype", "float16")
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--problem", "nope"), "problem 'nope': unknown"),
         (("-b", "nope"), "backend 'nope': unknown"),
-        (("--dtype", "float63"), "dtype='float63': expected float64"),
+        (("--dtype", "float63"), "dtype='float63': did you mean 'float64'? expected float64"),
         (("--expect", "none.txt"), "'none.txt': "),
         (("--write", "no/m.txt"), "--write 'no/m.txt': expected a file in a folder that exists"),
     ],

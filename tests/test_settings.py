@@ -45,12 +45,12 @@ def test_lists_and_booleans_from_the_environment(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("toml", "message"),
     [
-        ("kk = 3", r"kk = 3: unknown setting: expected one of problem, k, seed"),
+        ("kk = 3", r"kk = 3: unknown setting: did you mean 'k'. expected one of problem, k, seed"),
         ("k = 'three'", r"k = 'three': expected a whole number from 1"),
         ("k = 0", r"k = 0: expected a whole number from 1"),
         ("k = true", r"k = true: expected a whole number from 1"),
         ("seed = -1", r"seed = -1: expected a whole number from 0"),
-        ("dtype = 'float'", r"dtype = 'float': expected float64, float32, float16 or bfloat16"),
+        ("dtype = 'float'", r"dtype = 'float': did you mean 'float64'. expected float64, float32, float16 or bfloat16"),
         ("scale = 0.0", r"scale = 0.0: expected a finite number other than 0"),
         ("scale = nan", r"scale = nan: expected a finite number"),
         ("timeout = 0", r"timeout = 0: expected a number of seconds above 0"),

@@ -19,6 +19,7 @@ from typing import NoReturn
 import click
 
 from gradcheck import __version__
+from gradcheck.cli._commands import Commands
 from gradcheck.errors import Interrupted, RequestError
 
 WRONG_REQUEST = 2
@@ -28,7 +29,7 @@ DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 
 
-class CommandFolder(click.Group):
+class CommandFolder(Commands):
     """A group whose commands are the files of this folder."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gradcheck.cli._commands import Commands
 from gradcheck.cli._listener import Listener
 
 if TYPE_CHECKING:
@@ -17,7 +18,12 @@ COLUMNS = ("environment", "python", "size", "age", "unused", "state")
 UNITS = {"d": 86400, "h": 3600, "min": 60}  # seconds
 
 
-@click.group("backends", short_help="List, build and remove the engines' environments.", invoke_without_command=True)
+@click.group(
+    "backends",
+    cls=Commands,
+    short_help="List, build and remove the engines' environments.",
+    invoke_without_command=True,
+)
 @click.pass_context
 def command(context: click.Context) -> None:
     """List every engine, and every environment that was built for one.

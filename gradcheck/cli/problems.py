@@ -6,9 +6,14 @@ from pathlib import Path
 
 import click
 
+from gradcheck.cli._commands import Commands
+
 
 @click.group(
-    "problems", short_help="List the problems that are known by name, or show one.", invoke_without_command=True
+    "problems",
+    cls=Commands,
+    short_help="List the problems that are known by name, or show one.",
+    invoke_without_command=True,
 )
 @click.pass_context
 def command(context: click.Context) -> None:

@@ -7,7 +7,7 @@ import click
 
 @click.command("verify", short_help="Judge gradients that were computed elsewhere.")
 @click.argument("record", nargs=-1, required=True, metavar="RECORD...")
-@click.option("--gate", type=click.Choice(["rounding", "proved"]), default="rounding", show_default=True)
+@click.option("--gate", metavar="NAME", default="rounding", show_default=True, help="rounding or proved, as for `run`.")
 @click.option("--format", metavar="NAME", default="table", show_default=True, help="table or json.")
 @click.option("--report", multiple=True, metavar="PATH", help="Write a report to a file too (one RECORD only).")
 @click.option("--show-gradients", is_flag=True, help="Print the gradients also above k = 4, up to k = 16.")
@@ -22,12 +22,13 @@ def command(record: tuple[str, ...], gate: str, format: str, report: tuple[str, 
     """
     from pathlib import Path
 
-    from gradcheck import reports, verification
+    from gradcheck import reports, settings, verification
     from gradcheck.errors import RequestError
     from gradcheck.results import RunVerdict
 
     if report and len(record) > 1:
         raise RequestError(f"--report {report[0]}: {len(record)} records: expected one with --report")
+    settings.checked(settings.Given("gate", gate, f"--gate {gate}", is_text=True))
     outputs = reports.outputs(format, report)
     found = [verification.verify(Path(path), gate) for path in record]
     for each in found:

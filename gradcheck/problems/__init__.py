@@ -11,6 +11,7 @@ from typing import Any
 from gradcheck import published
 from gradcheck.backends._source import execute
 from gradcheck.errors import ProblemError
+from gradcheck.suggestions import did_you_mean
 
 Shape = tuple[int, ...]
 ENTRY_POINTS = "gradcheck.problems"
@@ -93,7 +94,8 @@ def find(name: str) -> Path:
 def _named(name: str) -> Path:
     known = names()
     if name not in known:
-        raise ProblemError(f"problem {name!r}: unknown: expected {', '.join(known)} or the path of a .py file")
+        meant = did_you_mean(name, known)
+        raise ProblemError(f"problem {name!r}: unknown: {meant}expected {', '.join(known)} or the path of a .py file")
     return known[name]
 
 
@@ -117,8 +119,9 @@ def _problem(name: str, path: Path, module: ModuleType) -> Problem:
     sample = getattr(module, "sample", None)
     if isinstance(getattr(module, "wrt", ()), str):
         raise ProblemError(f"{path}: wrt is {module.wrt!r}: expected a tuple of names, such as ({module.wrt!r},)")
-    for unknown in set(wrt) - set(shapes):
-        raise ProblemError(f"{path}: wrt names {unknown!r}: expected some of {', '.join(shapes)}")
+    for unknown in (name for name in wrt if name not in shapes):
+        meant = did_you_mean(str(unknown), shapes)
+        raise ProblemError(f"{path}: wrt names {unknown!r}: {meant}expected some of {', '.join(shapes)}")
     if not wrt:
         raise ProblemError(f"{path}: wrt is empty: expected some of {', '.join(shapes)}")
     if not isinstance(gradients, Mapping) or not all(callable(function) for function in gradients.values()):

@@ -14,6 +14,7 @@ from typing import TextIO, cast
 
 from gradcheck.errors import RequestError
 from gradcheck.results import Report
+from gradcheck.suggestions import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ def outputs(format: str, paths: Sequence[str]) -> list[Output]:
         RequestError: a format is unknown, or a file's folder does not exist.
     """
     if format not in formats():
-        raise RequestError(f"format {format!r}: unknown: expected one of {', '.join(formats())}")
+        meant = did_you_mean(format, formats())
+        raise RequestError(f"format {format!r}: unknown: {meant}expected one of {', '.join(formats())}")
     return [Output(format, None), *(_to_file(Path(path)) for path in paths)]
 
 

@@ -1,0 +1,29 @@
+"""Groups of commands that suggest a near name where a command is not known."""
+
+from __future__ import annotations
+
+import click
+
+from gradcheck.suggestions import did_you_mean
+
+
+class Commands(click.Group):
+    """A group of commands."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first argument names.
+
+        Raises:
+            UsageError: there is none.
+        """
+        name, known = args[0], self.list_commands(ctx)
+        if name not in known and not name.startswith("-"):
+            raise click.UsageError(f"{name!r}: no such command: {self._meant(name, known)}expected {', '.join(known)}")
+        return super().resolve_command(ctx, args)
+
+    def _meant(self, name: str, known: list[str]) -> str:
+        if name.endswith(".py") and "run" in known:
+            return f"did you mean 'gradcheck run {name}'? "
+        return did_you_mean(name, known)
