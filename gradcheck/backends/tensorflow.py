@@ -24,11 +24,14 @@ REQUIREMENTS = ("numpy",)
 OLDER_REQUIREMENTS = {"2.18": ("numpy<2",)}
 PYTHON = ((3, 10), (3, 14))
 # Its threads read and write subnormal numbers as zero; those of float16 are ordinary float32 numbers to its kernels.
+# oneDNN rounds a product in bfloat16, but TensorFlow asks it where the processor has AVX512F or AVX-NE-CONVERT alone
+# (`IsBF16SupportedByOneDNNOnThisCPU` in core/util/util.cc). Elsewhere, and with TF_ENABLE_ONEDNN_OPTS=0, the product is
+# a float32 one of which the upper half is kept (`FloatToBFloat16` in core/framework/bfloat16.cc).
 FORMATS = {
     "float64": {"flushes": True},
     "float32": {"flushes": True},
     "float16": {"accumulator": "float32"},
-    "bfloat16": {"accumulator": "float32", "flushes": True},
+    "bfloat16": {"accumulator": "float32", "flushes": True, "truncates_products": True},
 }
 LACKS: dict[str, str] = {}
 

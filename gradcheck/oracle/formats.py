@@ -32,6 +32,7 @@ class Format:
         accumulator_roundoff: u of the sums inside a matrix product.
         function_roundoff: the u that the accuracies of transcendental functions are multiples of.
         operand_rounding: relative rounding of each operand of a matrix product (TF32: 2⁻¹¹), else 0.
+        truncates_products: a matrix product leaves its accumulator by losing digits, not by rounding.
         smallest: η, the smallest subnormal number.
         normal: λ, the smallest normal number.
         largest: ω, the largest finite number.
@@ -52,6 +53,7 @@ class Format:
     flushes_results: bool = False
     flushes_inputs: bool = False
     excess_precision: bool = False
+    truncates_products: bool = False
 
     @classmethod
     def of(
@@ -64,6 +66,7 @@ class Format:
         flushes_results: bool = False,
         flushes_inputs: bool = False,
         excess_precision: bool = False,
+        truncates_products: bool = False,
     ) -> Format:
         """Return the format of a dtype with the traits of one engine.
 
@@ -75,6 +78,7 @@ class Format:
             flushes_results: see the class.
             flushes_inputs: see the class.
             excess_precision: see the class.
+            truncates_products: see the class.
 
         Raises:
             ValueError: the dtype or the accumulator is none of the four.
@@ -94,6 +98,7 @@ class Format:
             flushes_results=flushes or flushes_results,
             flushes_inputs=flushes or flushes_inputs,
             excess_precision=excess_precision,
+            truncates_products=truncates_products,
         )
 
     @property
@@ -108,6 +113,15 @@ class Format:
     def flush(self) -> float:
         """What reading an operand as zero (DAZ) may change it by: λ, else 0."""
         return self.normal if self.flushes_inputs else 0.0
+
+    @property
+    def product_roundoff(self) -> float:
+        """The relative error of storing a matrix product: u, or 2u where its last digits are cut off.
+
+        2ᵉ ≤ |v| < 2ᵉ⁺¹ cut to multiples of 2u·2ᵉ loses less than one of them (Higham 2002, section 2.1). Spread evenly,
+        the loss has the root mean square 2u/√3, twice that of rounding.
+        """
+        return 2 * self.roundoff if self.truncates_products else self.roundoff
 
     @property
     def safe_largest(self) -> float:
@@ -132,7 +146,7 @@ class Format:
         """The relative error ρ(n) of an n-term dot product, in any order of summation, fused or not."""
         error = theta(terms, self.accumulator_roundoff)
         if self.accumulator_roundoff < self.roundoff:
-            error = combine(error, self.roundoff, self.roundoff)
+            error = combine(error, self.product_roundoff, self.roundoff)
         return combine(error, self.operand_rounding, self.operand_rounding)
 
     def against(self, reference: Format) -> Format:

@@ -140,6 +140,50 @@ def test_bfloat16_with_a_float32_accumulator_is_accepted(k):
     assert failing_stages(tape_of("sigmoid_skip", k), inputs, format, answer)[0] == []
 
 
+def _upper_half(array):
+    """The bfloat16 that is left of float32 where the lower half is dropped: towards zero."""
+    return (np.asarray(array, np.float32).view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+PRODUCTS = {
+    "a matrix and a vector": (lambda M, a: M @ a, {"M": (4, 7), "a": (7,), "c": (4,)}),
+    "two vectors": (lambda a, b: a @ b, {"a": (7,), "b": (7,), "c": ()}),
+}
+
+
+def _truncating_answer(a, b, c):
+    """Σ c(ab), and its gradients, with the upper halves of products in float32."""
+    answer = sigmoid_skip(np.matmul, np.ones((1, 1)), np.ones((1, 1)), np.ones((1, 1)), np.ones(1))
+    answer.values, answer.adjoints = {"p": _upper_half(a @ b)}, {"p": c}
+    answer.loss = _bfloat16(np.sum(_bfloat16(answer.values["p"] * c)))
+    gradients = (np.outer(c, b) if a.ndim == 2 else c * b, a.T @ c if a.ndim == 2 else c * a)
+    return answer, tuple(map(_upper_half, gradients))
+
+
+@pytest.mark.parametrize("which", PRODUCTS)
+def test_truncated_products_are_accepted_where_that_is_stated_and_refused_where_it_is_not(which):
+    product, shapes = PRODUCTS[which]
+    first, second, _ = shapes
+    tape = record(lambda ops, c, **given: ops.sum(ops.watch("p", product(**given)) * c), shapes, (first, second))
+    inputs = {name: _bfloat16(array) for name, array in sample("uniform", shapes, "float32", seed=1).items()}
+    answer, gradients = _truncating_answer(*inputs.values())
+    answer.gradients = dict(zip((first, second), gradients))
+    for stated in (True, False):
+        format = Format.of("bfloat16", accumulator="float32", truncates_products=stated)
+        assert (failing_stages(tape, inputs, format, answer)[0] == []) == stated
+        if stated:
+            assert not any(sum(counts[:2]) for counts in bad_entries(tape, inputs, format, answer).values())
+
+
+def test_the_error_of_a_truncated_product_comes_close_to_its_bound():
+    """(1 + 9/128)(1 + 14/128) lies 126/128 of the way to the next number."""
+    numbers = (1 + np.arange(128) / 128).astype(np.float32)
+    exact = np.outer(numbers, numbers).astype(np.float64)
+    error = 1 - _upper_half(exact) / exact
+    bound = Format.of("bfloat16", truncates_products=True).product_roundoff
+    assert 0.8 * bound < error.max() < bound
+
+
 def test_excess_precision_is_accepted_where_it_is_stated():
     """A fused kernel goes on from the float32 value behind a float16 output."""
     tape = record(lambda ops, a: ops.sum(ops.watch("p", a * a) * 1024.0), {"a": ()}, ("a",))

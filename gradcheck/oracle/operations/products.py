@@ -76,6 +76,18 @@ class Bilinear:
         return variance
 
 
+class StoredProduct(Bilinear):
+    """The errors of a matrix product of single terms: what the gradient of a product of vectors is, and `outer`."""
+
+    def relative_error(self, format: Format, terms: int) -> float:
+        """u, or 2u."""
+        return format.product_roundoff
+
+    def relative_variance(self, format: Format, terms: int) -> float:
+        """(0.6u)², or (1.2u)²."""
+        return (ROUNDING_DEVIATION * format.product_roundoff) ** 2
+
+
 class MatrixProduct(Bilinear):
     """The errors of A@B, summed in the accumulator's precision."""
 
@@ -95,7 +107,7 @@ class MatrixProduct(Bilinear):
     def variance(self, format: Format, result: Term, a: Term, b: Term) -> Array:
         """The same, and (0.6u·v)² for the rounding of the result, (0.6u·v)²n/3 for that of the accumulator."""
         sums = summing_variance(self.terms(a))[1] * format.accumulator_roundoff**2
-        relative = ROUNDING_DEVIATION**2 * (format.roundoff**2 + sums)
+        relative = ROUNDING_DEVIATION**2 * (format.product_roundoff**2 + sums)
         return super().variance(format, result, a, b) + relative * square(result.size)
 
     def partial_sums(self, a: Term, b: Term) -> Array:
@@ -104,7 +116,8 @@ class MatrixProduct(Bilinear):
 
 
 _ENTRYWISE = Bilinear(lambda pairs: reduce(np.add, [left * right for left, right in pairs]))
-_OUTER = Bilinear(lambda pairs: reduce(np.add, [np.multiply.outer(left, right) for left, right in pairs]))
+_SCALED = StoredProduct(_ENTRYWISE.combine)
+_OUTER = StoredProduct(lambda pairs: reduce(np.add, [np.multiply.outer(left, right) for left, right in pairs]))
 _MATRIX = MatrixProduct(lambda pairs: reduce(np.add, [left @ right for left, right in pairs]))
 
 
@@ -142,7 +155,7 @@ def _transposed_shape(shape: Shape) -> Shape:
 
 def _matrix_gradients(g: Variable, _v: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
     if a.ndim == 1:
-        return g * b, g * a
+        return apply(SCALE, g, b), apply(SCALE, g, a)
     if b.ndim == 1:
         return outer(g, b), matmul(transpose(a), g)
     return matmul(g, transpose(b)), matmul(transpose(a), g)
@@ -153,6 +166,9 @@ def _rule(rule: Bilinear) -> dict[str, Any]:
 
 
 MULTIPLY = Operation("mul", np.multiply, lambda g, _v, a, b: (g * b, g * a), **_rule(_ENTRYWISE))
+
+SCALE = Operation("scale", np.multiply, MULTIPLY.gradients, **_rule(_SCALED))
+"""A vector times the gradient of a product of two: some engines compute it as a matrix product."""
 
 
 def _outer_gradients(g: Variable, _v: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
