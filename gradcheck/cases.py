@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from gradcheck.errors import ProblemError, RequestError
 from gradcheck.problems import Problem
+from gradcheck.problems._guard import described_error, problem_code
 
 Array = npt.NDArray[np.floating]
 Shape = tuple[int, ...]
@@ -186,11 +187,15 @@ def sample_structured(problem: Problem, stream: Stream, k: int, shapes: Mapping[
     """
     if problem.sample is None:
         return {}
+    doing = f"sample(rng, {k})"
     try:
-        sampled = problem.sample(stream, k)
-        drawn: dict[str, Array] = {name: np.asarray(array, np.float64) for name, array in sampled.items()}
+        with problem_code(problem.path, doing, problem.timeout):
+            sampled = problem.sample(stream, k)
+            drawn: dict[str, Array] = {name: np.array(array, np.float64) for name, array in sampled.items()}
+    except ProblemError:
+        raise
     except Exception as error:
-        raise ProblemError(f"{problem.path}: sample(rng, {k}) raised {type(error).__name__}: {error}") from error
+        raise ProblemError(f"{problem.path}: {doing} raised {described_error(error)}") from error
     for name, array in drawn.items():
         what = f"{problem.path}: sample(rng, {k})[{name!r}]"
         if name not in shapes:

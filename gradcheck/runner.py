@@ -77,7 +77,7 @@ class Session:
 
     def run(self, settings: Settings) -> Report:
         """Evaluate one case and judge the answers; see `run`."""
-        problem = self._problem(settings.problem, problems.find(settings.problem).stat().st_mtime_ns)
+        problem = self._problem(settings.problem, settings.timeout, problems.find(settings.problem).stat().st_mtime_ns)
         rows = choose(settings.backend, problem, settings.device, settings.tf32)
         inputs = read_inputs(settings, problem, settings.inputs) if settings.inputs else None
 
@@ -133,8 +133,8 @@ class Session:
         )
 
 
-def _problem(name: str, _modified: int) -> Problem:
-    return problems.load(name)
+def _problem(name: str, timeout: float, _modified: int) -> Problem:
+    return problems.load(name, timeout)
 
 
 def _tape(problem: Problem, k: int) -> Tape:

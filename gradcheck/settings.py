@@ -28,7 +28,7 @@ Dtype = Literal["float64", "float32", "float16", "bfloat16"]
 # The words in which a wrong value is refused.
 EXPECTED = {
     "problem": "a problem's name or the path of a .py file",
-    "k": "a whole number from 1",
+    "k": "a whole number from 1 to 2^31 - 1",
     "seed": "a whole number from 0 to 2^63 - 1",
     "dtype": "float64, float32, float16 or bfloat16",
     "backend": "a list of backends, each NAME, NAME==VERSION, NAME@/path/to/python or exec:/path/to/program",
@@ -37,7 +37,7 @@ EXPECTED = {
     "inputs": "the path of a .json or .npz file",
     "device": "cpu, cuda or cuda:N",
     "tf32": "true or false",
-    "timeout": "a number of seconds above 0",
+    "timeout": "a number of seconds above 0, at most 1000000",
     "no-build": "true or false",
     "show-gradients": "true or false",
     "gate": "rounding or proved",
@@ -50,7 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """A run's settings, checked."""
 
     problem: str = "sigmoid_skip"
-    k: Annotated[int, Meta(ge=1)] = 3
+    k: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 3
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     dtype: Dtype = "float64"
     backend: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     inputs: str | None = None
     device: Annotated[str, Meta(pattern=r"^(cpu|cuda(:\d{1,3})?)$")] = "cpu"
     tf32: bool = False
-    timeout: Annotated[float, Meta(gt=0)] = 120.0
+    timeout: Annotated[float, Meta(gt=0, le=1e6)] = 120.0
     no_build: bool = False
     show_gradients: bool = False
     gate: Literal["rounding", "proved"] = "rounding"

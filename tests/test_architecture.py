@@ -16,6 +16,7 @@ PACKAGE = Path(gradcheck.__file__).parent
 # room -> the rooms that it may import
 ALLOWED = {
     "errors": set(),
+    "escaping": set(),
     "results": set(),
     "answers": set(),
     "oracle": {"suggestions"},
@@ -47,8 +48,8 @@ ALLOWED = {
     "matrix": {"errors", "lineups", "problems", "results", "runner", "settings"},
     "reports": {"errors", "results", "suggestions"},
     "cli": {
-        "", "catalogue", "environments", "errors", "matrix", "problems", "reports", "results", "runner", "settings",
-        "suggestions", "verification",
+        "", "catalogue", "environments", "errors", "escaping", "matrix", "problems", "reports", "results", "runner",
+        "settings", "suggestions", "verification",
     },
     "sessions": {"errors", "problems", "results", "runner", "settings"},
     "pytest_plugin": {"results", "sessions"},

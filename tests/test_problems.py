@@ -31,7 +31,7 @@ def test_wrt_left_out_means_every_input(tmp_path: Path) -> None:
         ("def inputs(k): return {'a': (k,)}\n", "no function 'loss'"),
         ("def loss(ops): pass\n", "no function 'inputs'"),
         ("def loss(:\n", ":1: invalid syntax"),
-        ("import no_such_module\n", "ModuleNotFoundError while loading: No module named 'no_such_module'"),
+        ("import no_such_module\n", "loading raised ModuleNotFoundError: No module named 'no_such_module'"),
         (GOOD + "wrt = ('b',)\n", "wrt names 'b': expected some of a"),
         (GOOD + "wrt = ()\n", "wrt is empty"),
         (GOOD + "wrt = 'a'\n", r"wrt is 'a': expected a tuple of names, such as \('a',\)"),

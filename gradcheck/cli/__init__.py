@@ -21,6 +21,7 @@ import click
 from gradcheck import __version__
 from gradcheck.cli._commands import Commands
 from gradcheck.errors import Interrupted, RequestError
+from gradcheck.escaping import escaped
 
 WRONG_REQUEST = 2
 INTERRUPTED = 130
@@ -114,4 +115,4 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 def _say(message: str) -> None:
     with contextlib.suppress(BrokenPipeError):
-        print(f"gradcheck: {message}", file=sys.stderr, flush=True)
+        print(f"gradcheck: {escaped(message)}", file=sys.stderr, flush=True)

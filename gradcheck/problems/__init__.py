@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 from gradcheck import published
 from gradcheck.backends._source import execute
 from gradcheck.errors import ProblemError
+from gradcheck.problems._checks import Shape, checked_gradients, checked_shapes, checked_wrt
+from gradcheck.problems._guard import TIMEOUT, described_error, problem_code
 from gradcheck.suggestions import did_you_mean
 
-Shape = tuple[int, ...]
 ENTRY_POINTS = "gradcheck.problems"
 FOLDER = Path(__file__).parent
 """Where ours are."""
@@ -27,6 +29,7 @@ class Problem:
         name: what the user called it.
         gradients: the names of its hand-written gradients.
         sample: (stream, k) -> arrays of inputs with a structure, labels for example, by name; see `cases.sample`.
+        timeout: seconds that each of its functions has in this process.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Problem:
     wrt: tuple[str, ...]
     gradients: tuple[str, ...]
     sample: Callable[[Any, int], Mapping[str, Any]] | None = None
+    timeout: float = TIMEOUT
 
     def shapes(self, k: int) -> dict[str, Shape]:
         """The inputs' shapes at size `k`.
@@ -44,7 +48,7 @@ class Problem:
         Raises:
             ProblemError: `inputs(k)` fails or gives something other than a mapping of names to shapes.
         """
-        return checked_shapes(self.path, self.inputs, k)
+        return checked_shapes(self.path, self.inputs, k, self.timeout)
 
     def size_of(self, shapes: Mapping[str, Shape]) -> int:
         """The size `k` at which the inputs have these shapes.
@@ -53,9 +57,10 @@ class Problem:
             ProblemError: there is none.
         """
         largest = max((size for shape in shapes.values() for size in shape), default=1)
-        for k in range(1, largest + 1):
-            if self.shapes(k) == dict(shapes):
-                return k
+        with problem_code(self.path, "inputs(k) at all sizes", self.timeout):
+            for k in range(1, largest + 1):
+                if self.shapes(k) == dict(shapes):
+                    return k
         raise ProblemError(f"inputs of shapes {dict(shapes)}: expected those of {self.name}, {self.shapes(3)} at k = 3")
 
 
@@ -67,14 +72,15 @@ def names() -> dict[str, Path]:
     return found
 
 
-def load(name: str) -> Problem:
-    """Load a problem by its name or its file's path.
+def load(name: str, timeout: float = TIMEOUT) -> Problem:
+    """Load a problem by its name or its file's path; its code has `timeout` seconds at a time.
 
     Raises:
         ProblemError: there is no such problem, or its file does not hold what a problem needs.
     """
     path = find(name)
-    return _problem(name, path, _execute(path))
+    with problem_code(path, "loading", timeout):
+        return _problem(name, path, _execute(path), timeout)
 
 
 def find(name: str) -> Path:
@@ -84,9 +90,9 @@ def find(name: str) -> Path:
         ProblemError: there is none.
     """
     path = FOLDER / f"{name}.py"  # ours need no look at installed distributions, which costs 30 ms
-    if not name.isidentifier() or not path.is_file():
+    if not name.isidentifier() or not os.path.isfile(path):  # noqa: PTH113 (see below)
         path = Path(name) if name.endswith(".py") else _named(name)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 (a name that is too long for a file is none)
         raise ProblemError(f"problem {name!r}: no such file: expected a problem's name or the path of a .py file")
     return path.resolve()
 
@@ -105,44 +111,23 @@ def _execute(path: Path) -> ModuleType:
     except SyntaxError as error:
         raise ProblemError(f"{path}:{error.lineno}: {error.msg}: expected Python source") from error
     except Exception as error:
-        raise ProblemError(f"{path}: {type(error).__name__} while loading: {error}") from error
+        raise ProblemError(f"{path}: loading raised {described_error(error)}") from error
 
 
-def _problem(name: str, path: Path, module: ModuleType) -> Problem:
+def _problem(name: str, path: Path, module: ModuleType, timeout: float) -> Problem:
     for function in ("inputs", "loss"):
         if not callable(getattr(module, function, None)):
             raise ProblemError(f"{path}: no function {function!r}: expected inputs(k) and loss(ops, ...)")
+    if not isinstance(module.__doc__, str | None):
+        raise ProblemError(f"{path}: __doc__ is {module.__doc__!r}: expected a text")
     title = next(iter((module.__doc__ or "").strip().splitlines()), "")
-    shapes = checked_shapes(path, module.inputs, 1)
-    wrt = tuple(getattr(module, "wrt", shapes))
-    gradients = getattr(module, "gradients", {})
+    shapes = checked_shapes(path, module.inputs, 1, timeout)
+    wrt = checked_wrt(path, getattr(module, "wrt", tuple(shapes)), shapes)
+    gradients = checked_gradients(path, getattr(module, "gradients", {}))
     sample = getattr(module, "sample", None)
-    if isinstance(getattr(module, "wrt", ()), str):
-        raise ProblemError(f"{path}: wrt is {module.wrt!r}: expected a tuple of names, such as ({module.wrt!r},)")
-    for unknown in (name for name in wrt if name not in shapes):
-        meant = did_you_mean(str(unknown), shapes)
-        raise ProblemError(f"{path}: wrt names {unknown!r}: {meant}expected some of {', '.join(shapes)}")
-    if not wrt:
-        raise ProblemError(f"{path}: wrt is empty: expected some of {', '.join(shapes)}")
-    if not isinstance(gradients, Mapping) or not all(callable(function) for function in gradients.values()):
-        raise ProblemError(f"{path}: gradients is {gradients!r}: expected a mapping of names to functions")
     if sample is not None and not callable(sample):
         raise ProblemError(f"{path}: sample is {sample!r}: expected a function sample(rng, k)")
-    return Problem(name, path, title, module.loss, module.inputs, wrt, tuple(gradients), sample)
-
-
-def checked_shapes(path: Path, inputs: Callable[[int], Mapping[str, Shape]], k: int) -> dict[str, Shape]:
-    """Call `inputs(k)` and check that it maps names to tuples of sizes."""
-    try:
-        shapes = {name: tuple(shape) for name, shape in inputs(k).items()}
-    except Exception as error:
-        raise ProblemError(f"{path}: inputs({k}) raised {type(error).__name__}: {error}") from error
-    for name, shape in shapes.items():
-        if not all(isinstance(size, int) and size >= 0 for size in shape):
-            raise ProblemError(f"{path}: inputs({k})[{name!r}] is {shape!r}: expected a tuple of sizes")
-    if not shapes:
-        raise ProblemError(f"{path}: inputs({k}) is empty: expected at least one input")
-    return shapes
+    return Problem(name, path, title, module.loss, module.inputs, wrt, gradients, sample, timeout)
 
 
 def start(path: Path) -> None:

@@ -1,0 +1,32 @@
+"""Text from elsewhere as it is shown: on one line, and without what a terminal would obey."""
+
+from __future__ import annotations
+
+import shlex
+
+
+def escaped(text: str) -> str:
+    """A text in which every character that is not printable is written as in Python, a line's end as \\n.
+
+    These are control characters, marks that turn the direction of text, and bytes of a path that are no UTF-8.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def quoted(words: list[str]) -> str:
+    """A command as a shell reads it; a word with characters that are not printable comes in the form $'...'."""
+    return " ".join(shlex.quote(word) if word.isprintable() else _in_ansi_quotes(word) for word in words)
+
+
+def _in_ansi_quotes(word: str) -> str:
+    return "$'" + "".join(_for_shell(character) for character in word) + "'"
+
+
+def _for_shell(character: str) -> str:
+    if character in "\\'":
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogateescape"))

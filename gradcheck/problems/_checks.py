@@ -1,0 +1,97 @@
+"""What a problem's file states, checked: names, shapes, what gradients are wanted of, and the functions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from gradcheck.errors import ProblemError
+from gradcheck.problems._guard import TIMEOUT, described_error, problem_code
+from gradcheck.suggestions import did_you_mean
+
+Shape = tuple[int, ...]
+LONGEST_NAME = 100
+FEWEST_BYTES = 64
+"""That an entry of an input takes: in float64, and as the oracle has it, two 80-bit floats and a radius, at least."""
+
+
+def checked_shapes(
+    path: Path, inputs: Callable[[int], Mapping[str, Shape]], k: int, timeout: float = TIMEOUT
+) -> dict[str, Shape]:
+    """Call `inputs(k)` and check that it maps names to tuples of sizes.
+
+    Raises:
+        ProblemError: it does not, or this machine has no memory for inputs of these shapes.
+    """
+    with problem_code(path, f"inputs({k})", timeout):
+        try:
+            shapes = {name: tuple(shape) for name, shape in inputs(k).items()}
+        except Exception as error:
+            raise ProblemError(f"{path}: inputs({k}) raised {described_error(error)}") from error
+        for name, shape in shapes.items():
+            check_name(name, f"{path}: inputs({k})")
+            if not all(type(size) is int and size >= 0 for size in shape):
+                raise ProblemError(f"{path}: inputs({k})[{name!r}] is {shape!r}: expected a tuple of sizes")
+    if not shapes:
+        raise ProblemError(f"{path}: inputs({k}) is empty: expected at least one input")
+    entries = sum(map(prod, shapes.values()))
+    if entries * FEWEST_BYTES > memory():
+        raise ProblemError(f"{path}: inputs({k}) have {entries} entries: expected a size for which there is memory")
+    return shapes
+
+
+def checked_wrt(path: Path, wrt: Any, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
+    """The inputs whose gradients are wanted, in the order in which the file names them.
+
+    Raises:
+        ProblemError: `wrt` is no tuple or list, is empty, or names what is no input, or one twice.
+    """
+    if not isinstance(wrt, (tuple, list)):  # a set would have another order in each process
+        example = tuple(shapes)[:1]
+        raise ProblemError(f"{path}: wrt is {_shown(wrt)}: expected a tuple of names, such as {example!r}")
+    if not wrt:
+        raise ProblemError(f"{path}: wrt is empty: expected some of {', '.join(shapes)}")
+    for position, name in enumerate(wrt):
+        if not isinstance(name, str) or name not in shapes:
+            meant = did_you_mean(str(name), shapes)
+            raise ProblemError(f"{path}: wrt names {name!r}: {meant}expected some of {', '.join(shapes)}")
+        if name in wrt[:position]:
+            raise ProblemError(f"{path}: wrt names {name!r} twice: expected each input once")
+    return tuple(wrt)
+
+
+def checked_gradients(path: Path, gradients: Any) -> tuple[str, ...]:
+    """The names of the hand-written gradients.
+
+    Raises:
+        ProblemError: `gradients` is no mapping of names to functions.
+    """
+    if not isinstance(gradients, Mapping) or not all(callable(function) for function in gradients.values()):
+        raise ProblemError(f"{path}: gradients is {_shown(gradients)}: expected a mapping of names to functions")
+    for name in gradients:
+        check_name(name, f"{path}: gradients")
+    return tuple(gradients)
+
+
+def check_name(name: object, where: str) -> None:
+    """Refuse what is no name: reports show names on a line, and records have them in paths.
+
+    Raises:
+        ProblemError: with `where` it stands.
+    """
+    if not isinstance(name, str) or not name.isprintable() or "/" in name or not 0 < len(name) <= LONGEST_NAME:
+        raise ProblemError(f"{where} names {_shown(name)}: expected a name, such as 'A'")
+
+
+def memory() -> int:
+    """The bytes of this machine's memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _shown(value: object) -> str:
+    """As much of a value's text as fits in a line."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…"

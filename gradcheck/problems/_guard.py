@@ -1,0 +1,199 @@
+"""Code of a problem's file in this process: it ends in time, ends nothing else, and prints to standard error.
+
+A guard against mistakes, not against malice: SECURITY.md says what it does not hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from gradcheck.errors import Interrupted, ProblemError
+
+TIMEOUT = 120.0
+"""Seconds, where nobody says another number."""
+AGAIN = 0.1
+"""Seconds after which the alarm goes off again: code that swallows one exception may let the next one through."""
+ENDINGS = ("_exit", "abort", "execv", "execve")
+"""Functions of `os` after which this process would say nothing any more; all others of their kind call these."""
+NUMPY_DEFAULTS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+
+
+class TimeIsUp(BaseException):
+    """The alarm went off; no `except Exception` in a user's file may swallow that."""
+
+
+class Ended(BaseException):
+    """The code asked for the end of this process; the message is the call."""
+
+
+@contextlib.contextmanager
+def problem_code(path: Path, doing: str, timeout: float = TIMEOUT) -> Iterator[None]:
+    """Run code of a problem's file; an `Exception` that it raises passes through.
+
+    The time limit holds in the main thread alone, since an alarm goes off there.
+
+    Args:
+        path: the file, for messages.
+        doing: what the code does, for messages: "loss", or "inputs(3)".
+        timeout: seconds that it has.
+
+    Raises:
+        ProblemError: it takes longer, or would end this process: `sys.exit`, `os._exit`, KeyboardInterrupt.
+    """
+    own_interruption = False
+    try:
+        with _alarm(timeout), _interruptions() as arrived, _no_endings(), _printing_to_stderr(), _kept_state():
+            try:
+                yield
+            except KeyboardInterrupt:
+                own_interruption = not arrived
+                raise
+    except TimeIsUp:
+        raise ProblemError(
+            f"{path}: {doing} took longer than {timeout:g} s: expected code that ends, or a longer timeout"
+        ) from None
+    except SystemExit as error:
+        raise ProblemError(f"{path}: {doing} called sys.exit({error.code!r}): expected code that returns") from error
+    except Ended as error:
+        raise ProblemError(f"{path}: {doing} called {error}: expected code that returns") from error
+    except (Exception, Interrupted):
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and not own_interruption:
+            raise
+        raise ProblemError(f"{path}: {doing} raised {type(error).__name__}: expected code that returns") from error
+
+
+def described_error(error: BaseException) -> str:
+    """An exception's type and message; its message is code of the file too, and may fail."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
+
+
+@contextlib.contextmanager
+def _alarm(timeout: float) -> Iterator[None]:
+    """Raise TimeIsUp after some seconds, unless the caller's own alarm, or that of an outer call, goes off before."""
+    remaining, interval = signal.getitimer(signal.ITIMER_REAL)
+    handler = signal.getsignal(signal.SIGALRM)
+    if not _in_main_thread() or 0 < remaining <= timeout or handler is None:
+        yield
+        return
+    running = True
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        if running:
+            raise TimeIsUp
+
+    began = time.monotonic()
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, timeout, AGAIN)
+    try:
+        try:
+            yield
+        finally:
+            running = False
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        if remaining:
+            signal.setitimer(signal.ITIMER_REAL, max(remaining - (time.monotonic() - began), 1e-6), interval)
+
+
+@contextlib.contextmanager
+def _interruptions() -> Iterator[list[int]]:
+    """Note each Ctrl-C that becomes a KeyboardInterrupt: any other one is raised by the code itself."""
+    arrived: list[int] = []
+    if not _in_main_thread() or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield arrived
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        arrived.append(number)
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield arrived
+    finally:
+        if signal.getsignal(signal.SIGINT) is note:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def _no_endings() -> Iterator[None]:
+    """Turn what would end this process into an exception; a process that the code forks may end as it likes."""
+    owner = os.getpid(), threading.get_ident()
+    real = {name: getattr(os, name) for name in ENDINGS}
+
+    def refusing(name: str) -> Any:
+        def end(*arguments: Any) -> NoReturn:
+            if (os.getpid(), threading.get_ident()) == owner:
+                raise Ended(f"os.{name}({', '.join(map(repr, arguments[:1]))})")
+            real[name](*arguments)
+            raise AssertionError("it has no return")
+
+        return end
+
+    for name in ENDINGS:
+        setattr(os, name, refusing(name))
+    try:
+        yield
+    finally:
+        for name, function in real.items():
+            setattr(os, name, function)
+
+
+@contextlib.contextmanager
+def _printing_to_stderr() -> Iterator[None]:
+    """Send standard output to standard error: also what a program that the code starts, or a C library, writes."""
+    _flush()
+    try:
+        output = os.dup(1)
+    except OSError:  # closed
+        output = None
+    try:
+        if output is not None:
+            with contextlib.suppress(OSError):
+                os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if output is not None:
+            _flush()
+            os.dup2(output, 1)
+            os.close(output)
+
+
+def _flush() -> None:
+    """Write what is in the buffer of standard output while it still goes where it belongs."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # full, closed, or none: whoever prints next says it
+        sys.__stdout__.flush()  # type: ignore[union-attr]
+
+
+@contextlib.contextmanager
+def _kept_state() -> Iterator[None]:
+    """Put back what the code changes for the whole process: NumPy's treatment of errors, the filters of warnings."""
+    numpy = sys.modules.get("numpy")
+    before = numpy.geterr() if numpy else NUMPY_DEFAULTS
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        if numpy := sys.modules.get("numpy"):
+            numpy.seterr(**before)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

@@ -1,0 +1,226 @@
+"""Code of a problem's file in the parent: it ends in time, ends nothing else, and prints to standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradcheck import cases, problems
+from gradcheck.errors import ProblemError
+from gradcheck.tapes import record_tape
+from tests.conftest import Command
+
+Write = Callable[..., Path]
+PROBLEM = """
+import os
+import numpy as np
+
+def inputs(k):
+    {inputs}
+    return {{"a": (k,)}}
+
+def loss(ops, a):
+    {loss}
+    return ops.sum(a * a)
+
+def sample(rng, k):
+    {sample}
+    return {{}}
+
+def right(a):
+    return np.sum(a * a), {{"a": 2 * a}}
+
+gradients = {{"right": right}}
+{top}
+"""
+PLACES = {"top": "loading", "inputs": r"inputs\(1\)", "loss": "loss", "sample": r"sample\(rng, 2\)"}
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a problem, with a statement in one of `PLACES`."""
+
+    def written(**statements: str) -> Path:
+        path = tmp_path / "problem.py"
+        path.write_text(PROBLEM.format(**(dict.fromkeys(PLACES, "pass") | statements)))
+        return path
+
+    return written
+
+
+def run_all(path: Path, timeout: float = 5.0) -> None:
+    """Everything that the parent runs of a problem."""
+    problem = problems.load(str(path), timeout)
+    record_tape(problem, 2)
+    cases.sample(problem, 2, 0, "float64")
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("raise SystemExit(0)", r"called sys.exit\(0\)"),
+        ("os._exit(0)", r"called os._exit\(0\)"),
+        ("os.execvp('true', ['true'])", r"called os.execv\("),
+        ("os.abort()", r"called os.abort\(\)"),
+        ("raise KeyboardInterrupt", "raised KeyboardInterrupt"),
+        ("raise GeneratorExit", "raised GeneratorExit"),
+        ("raise type('Mine', (BaseException,), {})", "raised Mine"),
+        ("while True: pass", "took longer than 0.2 s"),
+        ("import time; time.sleep(60)", "took longer than 0.2 s"),
+    ],
+)
+def test_an_ending_is_an_error_of_the_problem(write: Write, place: str, statement: str, expected: str) -> None:
+    path = write(**{place: statement})
+    with pytest.raises(ProblemError, match=f"{PLACES[place]} {expected}.*: expected code that"):
+        run_all(path, 0.2 if "took longer" in expected else 5.0)
+
+
+def test_what_swallows_the_alarm_once_ends_all_the_same(write: Write) -> None:
+    statement = "\nwhile True:\n try:\n  while True: pass\n except BaseException:\n  while True: pass"
+    with pytest.raises(ProblemError, match=r"took longer than 0.2 s"):
+        run_all(write(top=statement), 0.2)
+
+
+def test_an_exception_that_cannot_be_printed(write: Write) -> None:
+    statement = "raise type('Mine', (Exception,), {'__str__': lambda self: 1 / 0})"
+    for place in PLACES:
+        with pytest.raises(ProblemError, match="raised Mine"):
+            run_all(write(**{place: statement}))
+
+
+def test_the_alarm_of_the_caller_is_kept(write: Write) -> None:
+    rang: list[int] = []
+    handler = signal.signal(signal.SIGALRM, lambda number, frame: rang.append(number))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 30, 7)
+        run_all(write())
+        remaining, interval = signal.setitimer(signal.ITIMER_REAL, 0)
+        assert 25 < remaining < 30
+        assert interval == 7
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        run_all(write(top="import time; time.sleep(0.2)"))
+        assert rang == [signal.SIGALRM], "an alarm that goes off before ours is the caller's"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+
+
+def test_nothing_of_the_process_is_changed(write: Write) -> None:
+    def state() -> object:
+        handlers = [signal.getsignal(each) for each in (signal.SIGALRM, signal.SIGINT)]
+        return handlers, os._exit, os.execv, sys.stdout, np.geterr(), list(warnings.filters), os.fstat(1)
+
+    before = state()
+    run_all(write(top="np.seterr(all='raise')\nimport warnings\nwarnings.simplefilter('error')"))
+    assert state() == before
+    with pytest.raises(ProblemError):
+        run_all(write(top="os.close(1)\nos._exit(0)"))
+    assert state() == before
+
+
+def test_ctrl_c_is_no_error_of_the_problem(write: Write) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_all(write(loss="import signal; signal.raise_signal(signal.SIGINT)"))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_child_that_a_problem_forks_may_end(write: Write) -> None:
+    run_all(write(top="import multiprocessing\nchild = os.fork()\nif not child: os._exit(3)\nos.waitpid(child, 0)"))
+
+
+def test_in_a_thread_there_is_no_alarm_but_everything_else(write: Write) -> None:
+    found: list[BaseException] = []
+
+    def load() -> None:
+        try:
+            run_all(write(loss="os._exit(0)"))
+        except ProblemError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    thread.join()
+    assert "loss called os._exit(0)" in str(found)
+
+
+@pytest.mark.parametrize("statement", ["print('mine')", "os.write(1, b'mine')", "os.system('echo mine')"])
+def test_what_a_problem_prints_goes_to_standard_error(gradcheck: Command, write: Write, statement: str) -> None:
+    done = gradcheck("run", write(**dict.fromkeys(PLACES, statement)), "-b", "right", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["verdict"] == "agree"
+    assert done.stderr.count("mine") >= len(PLACES)
+
+
+@pytest.mark.parametrize(
+    ("top", "expected"),
+    [
+        ("while True: pass", "loading took longer than 1 s"),
+        ("os._exit(0)", "loading called os._exit(0)"),
+        ("raise KeyboardInterrupt", "loading raised KeyboardInterrupt"),
+        ("import sys; sys.exit(0)", "loading called sys.exit(0)"),
+        ("raise ValueError('\\x1b[2J[/x]\\nagree: every backend agrees')", r"ValueError: \x1b[2J[/x]\nagree"),
+    ],
+)
+def test_the_command_says_it_in_one_line(gradcheck: Command, write: Write, top: str, expected: str) -> None:
+    done = gradcheck("run", write(top=top), "-b", "right", "--timeout", "1")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert expected in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("top", "expected"),
+    [
+        ("inputs = lambda k: {1: (k,)}", "names 1: expected a name, such as 'A'"),
+        ("inputs = lambda k: {'': (k,)}", "names '': expected a name"),
+        ("inputs = lambda k: {'a/b': (k,)}", "names 'a/b': expected a name"),
+        ("inputs = lambda k: {'\\x1b[31m': (k,)}", r"names '\\x1b\[31m': expected a name"),
+        ("inputs = lambda k: {'a' * 1000: (k,)}", "names 'aaa"),
+        ("inputs = lambda k: {'a': (True,)}", r"is \(True,\): expected a tuple of sizes"),
+        ("inputs = lambda k: {'a': (-k,)}", r"is \(-1,\): expected a tuple of sizes"),
+        ("inputs = lambda k: {'a': (10**30,)}", "expected a size for which there is memory"),
+        ("wrt = 5", r"wrt is 5: expected a tuple of names, such as \('a',\)"),
+        ("wrt = {'a'}", r"wrt is {'a'}: expected a tuple of names, such as \('a',\)"),
+        ("wrt = ('a', 'a')", "wrt names 'a' twice: expected each input once"),
+        ("wrt = [[]]", r"wrt names \[\]: expected some of a"),
+        ("gradients = {1: right}", "gradients names 1: expected a name"),
+        ("__doc__ = 5", "__doc__ is 5: expected a text"),
+    ],
+)
+def test_what_a_file_states_is_checked(write: Write, top: str, expected: str) -> None:
+    with pytest.raises(ProblemError, match=expected) as caught:
+        problems.load(str(write(top=top)))
+    assert len(str(caught.value)) < 500
+
+
+def test_a_size_for_which_there_is_no_memory(gradcheck: Command) -> None:
+    for k in ("1000000000", "10" * 12):
+        done = gradcheck("run", "-b", "numpy", "--k", k)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+        assert "expected a" in done.stderr
+
+
+def test_a_name_that_is_too_long_for_a_file() -> None:
+    for name in ("a" * 1000, "a" * 1000 + ".py", "a\0.py"):
+        with pytest.raises(ProblemError, match="expected"):
+            problems.load(name)
+
+
+def test_help_and_import_need_no_alarm() -> None:
+    """The guard is imported with the package, which stays light."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import gradcheck, sys; print('numpy' in sys.modules)"], capture_output=True, text=True
+    )
+    assert done.stdout == "False\n"
