@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Mapping
 
 from gradcheck.errors import ProblemError
 from gradcheck.oracle import RecordingError, Tape, record
+from gradcheck.oracle.operations import VOCABULARY
+from gradcheck.oracle.operations.instead import instead
 from gradcheck.problems import Problem
 from gradcheck.problems._checks import Shape
 from gradcheck.problems._guard import described_error, problem_code
@@ -32,11 +35,17 @@ def _recorded(problem: Problem, shapes: Mapping[str, Shape]) -> Tape:
         raise
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if frame.filename == str(problem.path)]
-        where = f"{problem.path}:{lines[-1]}" if lines else str(problem.path)
-        said = described_error(error)
-        if "__array_ufunc__" in said:  # how NumPy says that a recorded value is none of its arrays
-            raise ProblemError(
-                f"{where}: a NumPy function was given a value of the problem: expected ops's own"
-            ) from error
-        raise ProblemError(f"{where}: loss raised {said}") from error
+        lines = [frame for frame in frames if frame.filename == str(problem.path)]
+        where = f"{problem.path}:{lines[-1].lineno}" if lines else str(problem.path)
+        said = _in_words(described_error(error), lines[-1].line if lines else None)
+        raise ProblemError(f"{where}: {said}") from error
+
+
+def _in_words(said: str, line: str | None) -> str:
+    """What a loss raised, of whose file that line was run last; recorded values are called what they are for a user."""
+    if "__array_ufunc__" in said:  # how NumPy says that a recorded value is none of its arrays
+        hints = [instead(name, VOCABULARY) for name in re.findall(r"\b(?:np|numpy)\.(\w+)", line or "")]
+        hint = next(filter(None, hints), "write words of ops alone")
+        return f"a NumPy function was given a value of the problem: {hint}"
+    message = re.sub(r"'?\bVariable\b'?( object)?(\.__\w+__)?", "a value of the problem", said)
+    return f"loss raised {message}"

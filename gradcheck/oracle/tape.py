@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +14,9 @@ from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import VOCABULARY, Errors, Operation, Recorder, Shape, Term, Variable
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
 from gradcheck.oracle.operations.base import apply, constant, total
+from gradcheck.oracle.operations.instead import described, unknown_word
 from gradcheck.oracle.operations.reductions import broadcast_to, sum_to
-from gradcheck.oracle.operations.words import RecordingError, user_line
+from gradcheck.oracle.operations.words import RecordingError, UnknownAttributeError, user_line
 
 Key = tuple[str, str | None]
 """What an output is: ("loss", None), or "value", "adjoint" or "gradient" with its name."""
@@ -77,14 +80,24 @@ def record(loss: Callable[..., Variable], shapes: Mapping[str, Shape], wrt: Sequ
         raise RecordingError(
             f"gradients are asked for of {unknown[0]!r}, which is none of the inputs {', '.join(inputs)}"
         )
+    where = line_of(loss)
+    try:
+        inspect.signature(loss).bind(None, **inputs)
+    except TypeError:
+        found = f"loss{inspect.signature(loss)}"
+        raise RecordingError(f"{where}: {found}: expected loss(ops, {', '.join(inputs)}), the inputs' names") from None
     result = loss(Vocabulary(recording), **inputs)
     if not isinstance(result, Variable) or result.shape != () or result.is_condition:
-        code = loss.__code__
-        found = f"an array of shape {result.shape}" if isinstance(result, Variable) else type(result).__name__
-        raise RecordingError(
-            f"{code.co_filename}:{code.co_firstlineno}: the loss must be a recorded scalar, got {found}"
-        )
+        found = described(result) if result is not None else "None: is a return missing?"
+        hint = "; write ops.sum of it" if isinstance(result, Variable) and not result.is_condition else ""
+        raise RecordingError(f"{where}: the loss must be a recorded scalar, got {found}{hint}")
     return recording.finish(result, {name: inputs[name] for name in wrt})
+
+
+def line_of(function: Callable[..., object]) -> str:
+    """``file:line`` of a function's first line, or its name where there is none."""
+    code = getattr(function, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else str(getattr(function, "__name__", function))
 
 
 class Vocabulary:
@@ -95,14 +108,12 @@ class Vocabulary:
 
     def __getattr__(self, name: str) -> Callable[..., Variable]:
         if name not in VOCABULARY:
-            raise RecordingError(
-                f"{user_line()}: unknown operation ops.{name}; there are watch, {', '.join(sorted(VOCABULARY))}"
-            )
+            raise UnknownAttributeError(f"{user_line()}: {unknown_word(name, ['watch', *VOCABULARY])}")
         return VOCABULARY[name]
 
-    def watch(self, name: str, value: Variable) -> Variable:
-        """Name an intermediate value, so that it and its adjoint are compared."""
-        return self._recording.watch(name, value)
+    def watch(self, *arguments: Any) -> Variable:
+        """Name an intermediate value, so that it and its adjoint are compared: ``watch(name, value)``."""
+        return self._recording.watch(*arguments)
 
 
 def _identity_worst(format: Format, result: Term, a: Term) -> Errors:
@@ -144,10 +155,11 @@ class Recording(Recorder):
 
     def watch(self, name: str, value: Variable) -> Variable:
         """Name a value; raises RecordingError where the name is taken."""
+        if not isinstance(name, str) or not isinstance(value, Variable) or value.is_condition:
+            found = f"{described(name)} and {described(value)}"
+            raise RecordingError(f"{user_line()}: ops.watch: got {found}: expected ops.watch('name', a)")
         if name in self._watched or any(node.name == name for node in self._nodes):
             raise RecordingError(f"{user_line()}: the name {name!r} is taken: a watched value needs one of its own")
-        if not isinstance(value, Variable) or value.is_condition:
-            raise RecordingError(f"{user_line()}: ops.watch takes a name and a value of the problem")
         self._watched[name] = apply(WATCH, value)
         return self._watched[name]
 

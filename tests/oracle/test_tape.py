@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -96,23 +97,65 @@ def test_smooth_problems_have_no_kinks():
         (lambda ops, a, M: ops.sum(a, axis=3), "no axis 3"),
         (lambda ops, a, M: ops.watch("a", a * 2), "'a' is taken"),
         (lambda ops, a, M: ops.watch("b", ops.watch("b", ops.sum(a))), "'b' is taken"),
-        (lambda ops, a, M: a * 2, r"must be a recorded scalar, got an array of shape \(2,\)"),
-        (lambda ops, a, M: 2.0, "must be a recorded scalar, got float"),
+        (lambda ops, a, M: a * 2, r"must be a recorded scalar, got a value of shape \(2,\); write ops.sum"),
+        (lambda ops, a, M: 2.0, "must be a recorded scalar, got 2.0"),
         (lambda ops, a, M: ops.sum(a ** ops.sum(a)), "number as exponent"),
-        (lambda ops, a, M: ops.sum(a * np.ones(2)), "got ndarray"),
+        (
+            lambda ops, a, M: ops.sum(a * np.ones(2)),
+            r"operator \*: got a NumPy array of shape \(2,\): expected values .*; write it",
+        ),
         (lambda ops, a, M: ops.sum((a > 0) * a), "condition of where"),
         (lambda ops, a, M: ops.sum(ops.where(a, a, a)), "condition of where"),
-        (lambda ops, a, M: ops.exp(2.0), "needs a value of the problem"),
+        (lambda ops, a, M: ops.exp(2.0), "ops.exp: got 2.0: expected a value of the problem"),
         (lambda ops, a, M: ops.sum(a[2]), "index 2 is out of bounds"),
         (lambda ops, a, M: ops.sum(M[:, 0, 0]), "too many indices"),
         (lambda ops, a, M: ops.sum(a[::-1]), "a step of -1"),
-        (lambda ops, a, M: ops.sum(a[a > 0]), "made of integers and slices, got Variable"),
-        (lambda ops, a, M: ops.sum(M[None]), "made of integers and slices, got NoneType"),
+        (lambda ops, a, M: ops.sum(a[a > 0]), "made of integers and slices, got a comparison; write ops.where"),
+        (lambda ops, a, M: ops.sum(M[None]), "made of integers and slices, got None; write ops.reshape"),
         (lambda ops, a, M: ops.concatenate(a), "a list of values"),
         (lambda ops, a, M: ops.concatenate([M, a]), "ops.concatenate: all the input array"),
         (lambda ops, a, M: ops.sum(ops.softmax(M, axis=2)), "no axis 2"),
         (lambda ops, a, M: ops.sum(ops.logsumexp(M, axis=-3)), "no axis -3"),
         (lambda ops, a, M: ops.sum(ops.reshape(M, (4,))), r"cannot reshape \(3, 2\) into \(4,\)"),
+        (lambda ops, a, M: ops.tanh(M, a), r"ops.tanh: called with 2 arguments: expected ops.tanh\(a\)"),
+        (lambda ops, a, M: ops.tanh(), r"ops.tanh: called with 0 arguments: expected ops.tanh\(a\)"),
+        (lambda ops, a, M: ops.sum(M, dim=1), "ops.sum: no argument 'dim': write axis; expected ops.sum"),
+        (lambda ops, a, M: ops.sum(M, keepdim=True), "no argument 'keepdim': write keepdims; "),
+        (lambda ops, a, M: ops.sum(M, axsi=1), "no argument 'axsi': did you mean 'axis'"),
+        (lambda ops, a, M: ops.sum(2.0), "ops.sum: a is 2.0: expected a value of the problem"),
+        (lambda ops, a, M: ops.sum(M, axis=0.5), "axis=0.5: expected a whole number, or a tuple of them"),
+        (lambda ops, a, M: ops.sum(M, axis=[0, 1]), r"axis=\[0, 1\]: expected a whole number, or a tuple"),
+        (lambda ops, a, M: ops.sum(M, axis=(0, -2)), "expected each axis once"),
+        (lambda ops, a, M: ops.softmax(M, axis=None), "ops.softmax: axis=None: expected a whole number"),
+        (lambda ops, a, M: ops.reshape(M, (-1,)), r"expected every size in numbers; write \(6,\)"),
+        (lambda ops, a, M: ops.reshape(M, (2, -1)), r"write \(2, 3\)"),
+        (lambda ops, a, M: ops.reshape(M, 6), r"the shape is 6: expected a tuple of sizes, such as \(6,\)"),
+        (lambda ops, a, M: ops.reshape(M, 2, 3), r"called with 3 arguments: expected ops.reshape\(a, shape\)"),
+        (lambda ops, a, M: 2.0**M, r"as exponent: write ops.exp\(a \* math.log\(2.0\)\)"),
+        (lambda ops, a, M: a**a, r"the exponent is a value of shape \(2,\): .*; write ops.exp\(b \* ops.log\(a\)\)"),
+        (lambda ops, a, M: abs(a), r"abs\(a\): write ops.abs\(a\)"),
+        (lambda ops, a, M: a % 2, "// and % of values"),
+        (lambda ops, a, M: len(a), r"write a.shape\[0\]"),
+        (lambda ops, a, M: sum(a), r"write .*ops.sum\(a\) instead of sum\(a\)"),
+        (lambda ops, a, M: max(a, 0), r"ops.maximum\(a, b\) instead of max"),
+        (lambda ops, a, M: a == 0, "== and != of values of the problem: write > or >="),
+        (lambda ops, a, M: math.sqrt(a), "ops.sqrt instead of math.sqrt"),
+        (lambda ops, a, M: a.__setitem__(0, 1.0), "cannot be replaced: write ops.concatenate"),
+        (lambda ops, a, M: a.sum(), "no .sum, only .T, .shape and .ndim: write ops.sum"),
+        (lambda ops, a, M: M.reshape(6), "write ops.reshape"),
+        (lambda ops, a, M: a.dtype, "write nothing: --dtype says"),
+        (lambda ops, a, M: a.detach(), r"write ops.stop_gradient\(a\)"),
+        (lambda ops, a, M: ops.dot(M, a), "unknown operation ops.dot: write a @ b; expected one of"),
+        (lambda ops, a, M: ops.tnah(M), "unknown operation ops.tnah: did you mean 'tanh'"),
+        (lambda ops, a, M: ops.watch(a, "h"), r"got a value of shape \(2,\) and 'h': expected ops.watch\('name', a\)"),
+        (lambda ops, a, M: np.dot(M.T, a), "NumPy's dot was given a value of the problem: write a @ b"),
+        (lambda ops, a, M: np.sum(a), "NumPy's sum was given a value of the problem: write ops.sum"),
+        (lambda ops, a, M: np.linalg.norm(a), r"NumPy's norm was given .*: write ops.sqrt\(ops.sum\(a \* a\)\)"),
+        (lambda ops, a, M: np.asarray(a), "NumPy cannot hold a value of the problem"),
+        (lambda ops, a, M: np.array([a, a]), "NumPy cannot hold a value of the problem"),
+        (lambda ops, a, M: np.ones(2) @ a, r"operator @: a is a NumPy array of shape \(2,\)"),
+        (lambda ops, a, M: None, "got None: is a return missing"),
+        (lambda ops, a, N: ops.sum(a), r"expected loss\(ops, a, M\), the inputs' names"),
         (lambda ops, a, M: ops.sum(ops.transpose(ops.reshape(M, (3, 2, 1)))), "a vector or a matrix"),
     ],
 )
@@ -129,7 +172,7 @@ def test_gradients_of_what_is_no_input_are_refused():
 
 
 def test_a_branch_in_python_is_refused():
-    with pytest.raises(TypeError, match=r"use ops\.where"):
+    with pytest.raises(RecordingError, match=r"no truth value .*: write ops\.where"):
         record(lambda ops, a: ops.sum(a) if a > 0 else a, {"a": ()}, ("a",))
 
 

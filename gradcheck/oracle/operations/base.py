@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.oracle.formats import WIDENING, Format
-from gradcheck.oracle.operations.words import OPERATORS, VOCABULARY
+from gradcheck.oracle.operations.instead import REFUSED, described, instead, unknown_attribute
+from gradcheck.oracle.operations.words import OPERATORS, VOCABULARY, RecordingError, UnknownAttributeError, user_line
 
 Shape = tuple[int, ...]
 Array = NDArray[Any]
@@ -154,11 +155,21 @@ class Variable:
         """The transpose, as arrays spell it."""
         return VOCABULARY["transpose"](self)
 
-    def __bool__(self) -> bool:
-        raise TypeError("a recorded value has no truth value: use ops.where instead of if")
+    def __repr__(self) -> str:
+        return f"<{described(self)[2:]}>"
 
-    def __iter__(self) -> Any:
-        raise TypeError("a recorded value cannot be iterated over")
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):  # how Python and NumPy ask what an object can do
+            raise AttributeError(name)
+        raise UnknownAttributeError(f"{user_line()}: {unknown_attribute(name, VOCABULARY)}")
+
+    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        raise RecordingError(f"{user_line()}: NumPy cannot hold a value of the problem: write words of ops alone")
+
+    def __array_function__(self, function: Any, *_: Any) -> NoReturn:
+        name = function.__name__
+        hint = instead(name, VOCABULARY) or "write words of ops alone"
+        raise RecordingError(f"{user_line()}: NumPy's {name} was given a value of the problem: {hint}")
 
     def __getitem__(self, index: Any) -> Variable:
         return OPERATORS["[]"](self, index)
@@ -208,6 +219,21 @@ class Variable:
     def __le__(self, other: Operand) -> Variable:
         return OPERATORS[">="](other, self)
 
+    def __rmatmul__(self, other: Variable) -> Variable:
+        return OPERATORS["@"](other, self)
+
+
+def _refusal(what: str, hint: str) -> Callable[..., NoReturn]:
+    def refuse(*_: Any) -> NoReturn:
+        raise RecordingError(f"{user_line()}: {what}: {hint}")
+
+    return refuse
+
+
+for _names, (_what, _hint) in REFUSED.items():
+    for _name in _names.split():
+        setattr(Variable, _name, _refusal(_what, _hint))
+
 
 Operand = Variable | float
 
@@ -221,21 +247,21 @@ def apply(operation: Operation, *operands: Operand) -> Variable:
     """
     recorder = next((operand.recorder for operand in operands if isinstance(operand, Variable)), None)
     if recorder is None:
-        raise TypeError(f"{operation.name} needs a value of the problem, got {', '.join(map(repr, operands))}")
-    variables = [_lift(recorder, operation, operand) for operand in operands]
+        raise TypeError(f"got {', '.join(map(described, operands))}: expected a value of the problem")
+    variables = [_lift(recorder, operand) for operand in operands]
     for position, variable in enumerate(variables):
         if variable.is_condition != (operation.name == "where" and position == 0):
-            raise TypeError(
-                f"{operation.name}: the condition of where must be a comparison, and nothing else may be one"
-            )
+            expected = "the condition of where must be a comparison, such as a > 0, and nothing else may be one"
+            raise TypeError(f"got {described(variable)}: {expected}")
     return recorder.append(operation, variables)
 
 
-def _lift(recorder: Recorder, operation: Operation, operand: Operand) -> Variable:
+def _lift(recorder: Recorder, operand: Operand) -> Variable:
     if isinstance(operand, Variable):
         return operand
     if not isinstance(operand, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{operation.name} takes values of the problem and real numbers, got {type(operand).__name__}")
+        hint = "; write it as an input" if isinstance(operand, (np.ndarray, list)) else ""
+        raise TypeError(f"got {described(operand)}: expected values of the problem and real numbers{hint}")
     return recorder.append(constant(float(operand)), ())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 
-from gradcheck.oracle.operations import OPERATORS, VOCABULARY, Word
+from gradcheck.oracle.operations import OPERATORS, VOCABULARY, Word, words
 
 INTRODUCTION = """\
 # The vocabulary
@@ -35,8 +35,8 @@ FIRST = "| | meaning | worst | typical |\n| --- | --- | --- | --- |"
 
 def page() -> str:
     """The page in Markdown."""
-    words = {**VOCABULARY, "watch": WATCH}
-    rows = [row(f"ops.{signature(words[name])}", words[name]) for name in sorted(words)]
+    named = {**VOCABULARY, "watch": WATCH}
+    rows = [row(f"ops.{signature(named[name])}", named[name]) for name in sorted(named)]
     operators = [row(spelling(symbol), OPERATORS[symbol]) for symbol in OPERATORS]
     return "\n".join([INTRODUCTION, "## Words", "", FIRST, *rows, "", "## Operators", "", FIRST, *operators, ""])
 
@@ -58,9 +58,7 @@ def signature(word: Word) -> str:
     """Its name and parameters, without their types."""
     if word is WATCH:
         return "watch(name, a)"
-    described = inspect.signature(word.function)
-    plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in described.parameters.values()]
-    return f"{word.name}{described.replace(parameters=plain, return_annotation=inspect.Signature.empty)}"
+    return words.signature(word.name, word.function)
 
 
 def spelling(symbol: str) -> str:

@@ -29,7 +29,15 @@ from gradcheck.oracle.operations.base import (
     square,
     summing_variance,
 )
-from gradcheck.oracle.operations.reductions import Axes, normalise_axes, reduced_shape, reshape, spread_over, sum_
+from gradcheck.oracle.operations.reductions import (
+    Axes,
+    normalise_axes,
+    one_axis,
+    reduced_shape,
+    reshape,
+    spread_over,
+    sum_,
+)
 from gradcheck.oracle.operations.smooth import ACCURACY, DEVIATION
 from gradcheck.oracle.operations.words import VOCABULARY, word
 
@@ -288,5 +296,5 @@ def logsumexp(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variabl
 @word(worst="θ(n, u) + (14 + 11 log n + |a − max a|) u, + 2 λ", typical="√((a − max a)² + n/2 + 7)")
 def softmax(a: Variable, axis: int = -1) -> Variable:
     """The shares of eᵃ in their sum over an axis."""
-    (along,) = normalise_axes(axis, a.ndim)
+    along = one_axis(axis, a.ndim)
     return apply(ONE if a.shape[along] == 1 else Softmax(along).operation(), a)

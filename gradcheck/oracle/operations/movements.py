@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from gradcheck.oracle.operations.base import Array, Operation, Shape, Variable, apply, structural
-from gradcheck.oracle.operations.reductions import normalise_axes
+from gradcheck.oracle.operations.instead import RESHAPE, described
+from gradcheck.oracle.operations.reductions import one_axis
 from gradcheck.oracle.operations.words import operator, word
 
 Piece = int | slice | EllipsisType
@@ -77,7 +78,9 @@ def _checked_piece(piece: Any) -> Piece:
     if piece is Ellipsis:
         return ...
     if isinstance(piece, (bool, np.bool_)) or not hasattr(piece, "__index__"):
-        raise TypeError(f"an index is made of integers and slices, got {type(piece).__name__}")
+        hints = {"None": f"; write {RESHAPE}", "a comparison": "; write ops.where(condition, a, b)"}
+        found = described(piece)
+        raise TypeError(f"an index is made of integers and slices, got {found}{hints.get(found, '')}")
     return operators.index(piece)
 
 
@@ -95,8 +98,8 @@ def item(a: Variable, index: Index) -> Variable:
 def concatenate(arrays: Sequence[Variable], axis: int = 0) -> Variable:
     """Several arrays, one behind the other along an axis."""
     if not isinstance(arrays, (list, tuple)) or not all(isinstance(array, Variable) for array in arrays) or not arrays:
-        raise TypeError("a list of values of the problem is needed")
-    return apply(_concatenation(*normalise_axes(axis, arrays[0].ndim)), *arrays)
+        raise TypeError(f"got {described(arrays)}: expected a list of values of the problem, such as [a, b]")
+    return apply(_concatenation(one_axis(axis, arrays[0].ndim)), *arrays)
 
 
 @word(worst="exact", typical="0")

@@ -137,7 +137,9 @@ def _matrix_ball(a: Array, b: Array) -> Array:
 
 def _matrix_shape(a: Shape, b: Shape) -> Shape:
     if not (1 <= len(a) <= 2 and 1 <= len(b) <= 2 and a[-1] == b[0]):
-        raise ValueError(f"shapes {a} and {b} do not fit")
+        vectors = max(len(a), len(b)) > 2 or not (a and b)
+        expected = "vectors and matrices" if vectors else f"{a[-1]} rows on the right"
+        raise ValueError(f"shapes {a} and {b} do not fit: expected {expected}")
     return a[:-1] + b[1:]
 
 

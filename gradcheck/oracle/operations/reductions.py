@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from gradcheck.oracle.operations.base import (
     structural,
     summing_variance,
 )
+from gradcheck.oracle.operations.instead import described
 from gradcheck.oracle.operations.words import word
 
 Axes = int | tuple[int, ...] | None
@@ -29,12 +31,29 @@ def normalise_axes(axis: Axes, ndim: int) -> tuple[int, ...]:
     """The axes as non-negative numbers; all of them for None.
 
     Raises:
-        ValueError: there is no such axis.
+        TypeError: it is no whole number, and no tuple of them.
+        ValueError: there is no such axis, or one comes twice.
     """
-    axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    if not all(hasattr(a, "__index__") for a in axes):
+        raise TypeError(f"axis={axis!r}: expected a whole number, or a tuple of them")
     if any(not -ndim <= a < ndim for a in axes):
         raise ValueError(f"no axis {axis} in {ndim} dimensions")
+    if len({a % ndim for a in axes}) < len(axes):
+        raise ValueError(f"axis={axis!r}: expected each axis once")
     return tuple(a % ndim for a in axes)
+
+
+def one_axis(axis: int, ndim: int) -> int:
+    """An axis as a non-negative number.
+
+    Raises:
+        TypeError: it is no whole number.
+        ValueError: there is no such axis.
+    """
+    if axis is None or isinstance(axis, tuple):
+        raise TypeError(f"axis={axis!r}: expected a whole number")
+    return normalise_axes(axis, ndim)[0]
 
 
 def reduced_shape(shape: Shape, axes: tuple[int, ...], keepdims: bool) -> Shape:
@@ -99,7 +118,24 @@ def reshape(a: Variable, shape: Shape) -> Variable:
     """The entries in another shape of the same size."""
     if a.shape == shape:
         return a
-    return apply(_reshaping(shape), a)
+    return apply(_reshaping(_checked_shape(a.shape, shape)), a)
+
+
+def _checked_shape(source: Shape, shape: Any) -> Shape:
+    """A shape to reshape into: sizes alone.
+
+    Raises:
+        TypeError: it is no tuple or list of whole numbers.
+        ValueError: a size is negative.
+    """
+    if not isinstance(shape, (tuple, list)) or not all(hasattr(size, "__index__") for size in shape):
+        raise TypeError(f"the shape is {described(shape)}: expected a tuple of sizes, such as {(math.prod(source),)}")
+    if all(size >= 0 for size in shape):
+        return tuple(shape)
+    known = math.prod(size for size in shape if size >= 0)
+    rest = math.prod(source) // known if known else 0
+    written = tuple(size if size >= 0 else rest for size in shape)
+    raise ValueError(f"the shape is {tuple(shape)}: expected every size in numbers; write {written}")
 
 
 def broadcast_to(a: Variable, shape: Shape) -> Variable:

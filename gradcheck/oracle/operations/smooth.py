@@ -27,6 +27,7 @@ from gradcheck.oracle.operations.base import (
     rounding_variance,
     square,
 )
+from gradcheck.oracle.operations.instead import described
 from gradcheck.oracle.operations.words import VOCABULARY, operator, word
 
 
@@ -311,7 +312,7 @@ def power(a: Operand, exponent: float) -> Variable:
     """
     if not isinstance(exponent, (int, float)):
         raise TypeError(
-            f"power takes a number as exponent, got {type(exponent).__name__}: write exp(b * log(a)) instead"
+            f"the exponent is {described(exponent)}: expected a number as exponent; write ops.exp(b * ops.log(a))"
         )
     if exponent == 1 and isinstance(a, Variable):
         return a

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
+
+from gradcheck.oracle.operations.instead import ARGUMENTS, described, is_value
+from gradcheck.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from gradcheck.oracle.operations.base import Variable
@@ -60,7 +64,7 @@ def operator(symbol: str, worst: str, typical: str) -> Callable[[Function], Func
     """Give a function to an operator of the problem's values; see ``Word``."""
 
     def enter(function: Function) -> Function:
-        located = _located(f"operator {symbol}", function)
+        located = _located(f"operator {symbol}", inspect.unwrap(function))
         OPERATORS[symbol] = Word(symbol, located, worst, typical)
         return located
 
@@ -74,14 +78,46 @@ def _located(name: str, function: Function) -> Function:
             return function(*arguments, **options)
         except RecordingError:
             raise
-        except (TypeError, ValueError, IndexError) as error:
-            raise RecordingError(f"{user_line()}: {name}: {error}") from error
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
+            reason = misfit(name, function, arguments, options) or str(error)
+            raise RecordingError(f"{user_line()}: {name}: {reason}") from error
 
     return located
 
 
+def signature(name: str, function: Function) -> str:
+    """A word's name and parameters, without their types."""
+    described = inspect.signature(function)
+    plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in described.parameters.values()]
+    return f"{name}{described.replace(parameters=plain, return_annotation=inspect.Signature.empty)}"
+
+
+def misfit(name: str, function: Function, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> str | None:
+    """Why the arguments of a call are not those of a word, or None where they are."""
+    parameters = inspect.signature(function).parameters
+    form = signature(name, function)
+    for option in options:
+        if option not in parameters:
+            known = ARGUMENTS.get(option)
+            hint = f"write {known}; " if known in parameters else did_you_mean(option, parameters)
+            return f"no argument {option!r}: {hint}expected {form}"
+    try:
+        bound = inspect.signature(function).bind(*arguments, **options)
+    except TypeError:
+        count = len(arguments) + len(options)
+        return f"called with {count} argument{'' if count == 1 else 's'}: expected {form}"
+    for parameter, value in bound.arguments.items():
+        if parameters[parameter].annotation == "Variable" and not is_value(value):
+            return f"{parameter} is {described(value)}: expected a value of the problem"
+    return None
+
+
 class RecordingError(ValueError):
     """The loss cannot be recorded; the message begins with the file and line of the user's code that is at fault."""
+
+
+class UnknownAttributeError(RecordingError, AttributeError):
+    """A recorded value has no such attribute; for ``hasattr`` and ``getattr`` it is like any that is missing."""
 
 
 def user_line() -> str:

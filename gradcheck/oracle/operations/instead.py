@@ -1,0 +1,131 @@
+"""What to write in the place of names that other libraries have, and how a value is called in an error message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from gradcheck.suggestions import did_you_mean
+
+MATRIX_PRODUCT = "a @ b"
+RESHAPE = "ops.reshape(a, shape)"
+INSTEAD = {
+    "absolute": "ops.abs(a)",
+    "add": "a + b",
+    "amax": "ops.max(a, axis)",
+    "amin": "-ops.max(-a, axis)",
+    "array": "a number, or an input of the problem",
+    "asarray": "a number, or an input of the problem",
+    "astype": "nothing: --dtype says in which dtype a run computes",
+    "cat": "ops.concatenate([a, b], axis)",
+    "clamp": "ops.maximum(low, -ops.maximum(-a, -high))",
+    "clip": "ops.maximum(low, -ops.maximum(-a, -high))",
+    "concat": "ops.concatenate([a, b], axis)",
+    "detach": "ops.stop_gradient(a)",
+    "divide": "a / b",
+    "dot": MATRIX_PRODUCT,
+    "dtype": "nothing: --dtype says in which dtype a run computes",
+    "expand_dims": RESHAPE,
+    "expit": "ops.sigmoid(a)",
+    "flatten": RESHAPE,
+    "inner": MATRIX_PRODUCT,
+    "log_softmax": "a - ops.logsumexp(a, axis, keepdims=True)",
+    "min": "-ops.max(-a, axis)",
+    "minimum": "-ops.maximum(-a, -b)",
+    "mm": MATRIX_PRODUCT,
+    "multiply": "a * b",
+    "mv": MATRIX_PRODUCT,
+    "negative": "-a",
+    "norm": "ops.sqrt(ops.sum(a * a))",
+    "permute": "ops.transpose(a)",
+    "pow": "a ** 2, with any number as exponent",
+    "power": "a ** 2, with any number as exponent",
+    "ravel": RESHAPE,
+    "reciprocal": "1 / a",
+    "rsqrt": "1 / ops.sqrt(a)",
+    "size": "math.prod(a.shape)",
+    "square": "a * a",
+    "squeeze": RESHAPE,
+    "sub": "a - b",
+    "subtract": "a - b",
+    "tan": "ops.sin(a) / ops.cos(a)",
+    "true_divide": "a / b",
+    "unsqueeze": RESHAPE,
+    "view": RESHAPE,
+}
+ARGUMENTS = {"dim": "axis", "dims": "axis", "axes": "axis", "keepdim": "keepdims"}
+"""What other libraries call the arguments of words."""
+
+REFUSED = {
+    "__abs__": ("abs(a)", "write ops.abs(a)"),
+    "__and__ __rand__ __or__ __ror__ __xor__ __rxor__ __invert__": (
+        "&, |, ^ and ~ of values of the problem",
+        "write one ops.where inside another",
+    ),
+    "__bool__": (
+        "a value of the problem has no truth value while it is recorded",
+        "write ops.where(condition, a, b) instead of if, and, or, not, ops.maximum(a, b) instead of max(a, b)",
+    ),
+    "__contains__": ("in", "write ops.where(condition, a, b)"),
+    "__divmod__ __rdivmod__ __floordiv__ __rfloordiv__ __mod__ __rmod__": (
+        "// and % of values of the problem",
+        "write /, or let sample(rng, k) give what is a whole number",
+    ),
+    "__eq__ __ne__": ("== and != of values of the problem", "write > or >= inside ops.where"),
+    "__float__ __int__ __complex__ __round__ __floor__ __ceil__ __trunc__": (
+        "a value of the problem has no entries while it is recorded",
+        "write a number, or words of ops alone (ops.sqrt instead of math.sqrt)",
+    ),
+    "__iter__": (
+        "a value of the problem cannot be iterated over",
+        "write a[0], a[1], ..., or words of ops alone (ops.sum(a) instead of sum(a))",
+    ),
+    "__len__": ("len(a)", "write a.shape[0]"),
+    "__pos__": ("+a", "write a"),
+    "__rpow__": ("a value of the problem as exponent", "write ops.exp(a * math.log(2.0)) instead of 2.0 ** a"),
+    "__setitem__ __delitem__": (
+        "entries of a value of the problem cannot be replaced",
+        "write ops.concatenate of pieces, or ops.where(condition, a, b)",
+    ),
+}
+"""What values cannot do, by the methods that Python asks for: what was written, and what to write instead."""
+
+
+def instead(name: str, words: Iterable[str]) -> str:
+    """What to write in the place of a function or method of another library: a clause, or nothing."""
+    if name in words:
+        return f"write ops.{name}"
+    return f"write {INSTEAD[name]}" if name in INSTEAD else ""
+
+
+def unknown_word(name: str, words: Iterable[str]) -> str:
+    """What to say of ``ops.name``, which is none of the words."""
+    words = list(words)
+    hint = f"{instead(name, words)}; " if name in INSTEAD else did_you_mean(name, words)
+    return f"unknown operation ops.{name}: {hint}expected one of {', '.join(sorted(words))}"
+
+
+def unknown_attribute(name: str, words: Iterable[str]) -> str:
+    """What to say of ``a.name``, which values do not have."""
+    hint = instead(name, words) or "write what it stands for in words of ops"
+    return f"a value of the problem has no .{name}, only .T, .shape and .ndim: {hint}"
+
+
+def is_value(value: Any) -> bool:
+    """Whether it is a recorded value, a ``Variable``."""
+    return hasattr(type(value), "is_condition")
+
+
+def described(value: Any) -> str:
+    """A value that is wrong, in the words of who wrote it."""
+    if is_value(value):
+        return "a comparison" if value.is_condition else f"a value of shape {value.shape}"
+    if isinstance(value, np.ndarray):
+        return f"a NumPy array of shape {value.shape}"
+    if isinstance(value, (list, tuple, dict, set)):
+        return f"a {type(value).__name__}"
+    if value is None or isinstance(value, (str, bool, complex, int, float)):
+        return repr(value)
+    return f"a {type(value).__name__}"

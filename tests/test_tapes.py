@@ -1,0 +1,43 @@
+"""What is said of a loss that cannot be recorded: its file and line, what is wrong, and what to write instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gradcheck import problems
+from gradcheck.errors import ProblemError
+from gradcheck.tapes import record_tape
+
+INTERNAL = ("Variable", "<locals>", "Recorder", "_lift", "__array")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("np.tanh(a)", "a NumPy function was given a value of the problem: write ops.tanh"),
+        ("np.multiply(2.0, a)", "a NumPy function was given a value of the problem: write a * b"),
+        ("np.arctan(a)", "a NumPy function was given a value of the problem: write words of ops alone"),
+        ("a()", "loss raised TypeError: a value of the problem is not callable"),
+        ("range(a)", "a value of the problem cannot be interpreted as an integer"),
+        ("a << 2", "unsupported operand type"),
+        ("np.arange(a)", ""),
+        ("f'{a:.3f}'", ""),
+        ("setattr(a, 'shape', 3) or setattr(a, 'name', 3)", ""),
+        ("[1, 2][a]", ""),
+        ("1 / 0", "loss raised ZeroDivisionError: division by zero"),
+    ],
+)
+def test_one_line_in_the_users_words_with_file_and_line(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "problem.py"
+    path.write_text(
+        f"import numpy as np\n\n\ndef inputs(k):\n    return {{'a': (k,)}}\n\n\ndef loss(ops, a):\n    return {line}\n"
+    )
+    with pytest.raises(ProblemError) as caught:
+        record_tape(problems.load(str(path)), 3)
+    said = str(caught.value)
+    assert said.startswith(f"{path}:9: ")
+    assert message in said
+    assert "\n" not in said
+    assert not [word for word in INTERNAL if word in said], said
