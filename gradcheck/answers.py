@@ -22,14 +22,18 @@ class Printed:
     significant: int | None = None
 
     def half_unit(self, printed: Array) -> Array:
-        """Half a unit of the last printed place of each number: by so much printing may have changed it."""
+        """Half a unit of the last printed place of each number: by so much printing may have changed it.
+
+        What is not finite has no places: printing has not changed it.
+        """
         import numpy as np
 
-        if self.decimals is not None:
-            return np.full(printed.shape, 0.5 * 10.0**-self.decimals)
-        assert self.significant is not None, "one of the two is given"
-        magnitude = np.maximum(np.abs(np.asarray(printed, np.float64)), np.finfo(np.float64).tiny)
-        return np.asarray(0.5 * 10.0 ** (np.floor(np.log10(magnitude)) - self.significant + 1))
+        size = np.abs(np.asarray(printed, np.float64))
+        places: Array | int | None = self.decimals
+        if places is None:
+            assert self.significant is not None, "one of the two is given"
+            places = self.significant - 1 - np.floor(np.log10(np.maximum(size, np.finfo(size.dtype).tiny)))
+        return np.where(np.isfinite(size), 0.5 * 10.0**-places, 0.0)
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,9 @@ class Answer:
     arrays differed between the two, by kind and name, and `mutated` which inputs were changed. `printed` says how the
     numbers were rounded, where they were.
 
-    A numerical witness gives `estimates` of its own errors, by input, shaped like the gradients. Instead of gradients
-    it may give `slopes`, the derivatives along n `directions` (by input, n × its shape), with estimates["slopes"].
-    `notes` are sentences of its own.
+    A numerical witness gives `estimates` of its own errors, by input, shaped like the gradients; infinite where it
+    knows nothing. Instead of gradients it may give `slopes`, the derivatives along n `directions` (by input, n × its
+    shape, of −1, 0 and 1), with estimates["slopes"]. `notes` are sentences of its own.
     """
 
     loss: Array
@@ -58,3 +62,35 @@ class Answer:
     directions: Arrays = field(default_factory=dict)
     slopes: Array | None = None
     notes: Sequence[str] = ()
+
+
+def meaningless(answer: Answer) -> str | None:
+    """What of a numerical witness's estimates, slopes and directions means nothing, in one line, or None.
+
+    Shapes are judged elsewhere; what does not fit is passed over here.
+    """
+    for name, estimate in answer.estimates.items():
+        if not (estimate >= 0).all():
+            wrong = float(estimate[~(estimate >= 0)].flat[0])
+            return f"the estimate of {name} holds {wrong:g}: expected numbers ≥ 0, infinite where nothing is known"
+    return None if answer.slopes is None else _meaningless_slopes(answer.slopes, answer)
+
+
+def _meaningless_slopes(slopes: Array, answer: Answer) -> str | None:
+    """What of slopes means nothing: none of them, a number that is none, a direction that leads nowhere."""
+    import numpy as np
+
+    estimate = answer.estimates.get("slopes")
+    if not slopes.size:
+        return "slopes are empty: expected derivatives along one direction or more"
+    if estimate is not None and estimate.shape == slopes.shape and not np.isfinite(slopes[estimate < np.inf]).all():
+        return "a slope is not finite: expected a finite number, or an infinite estimate of its error"
+    for name, signs in answer.directions.items():
+        if not np.isin(signs, (-1, 0, 1)).all():
+            return f"the directions of {name} hold another number than -1, 0 and 1"
+        if signs.size and not signs.any():
+            return f"the directions of {name} are zero: expected one that moves it"
+    rows = [signs.reshape(len(slopes), -1) for signs in answer.directions.values() if signs.shape[:1] == slopes.shape]
+    if rows and not (moved := np.hstack(rows).any(axis=1)).all():
+        return f"direction {int(np.argmin(moved))} is zero in every input: expected one that moves something"
+    return None

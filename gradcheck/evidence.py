@@ -35,8 +35,8 @@ np.empty(31 << 17)
 class Check:
     """One comparison of a block of entries, float64 arrays: an error beyond `bound` is a proof of a wrong entry.
 
-    `limit` is how far rounding explains an error; it counts where `limited`. Where they are infinite, nothing is known.
-    The errors of an answer that is itself an estimate are no `proof`.
+    `limit` is how far rounding explains an error; it counts where `limited`. The errors of an answer that is itself an
+    estimate are no `proof`.
     """
 
     true: Array
@@ -48,14 +48,26 @@ class Check:
 
     @lazy
     def threshold(self) -> Array:
-        """The largest error that is not refused."""
-        return np.minimum(self.bound, self.limit) if self.limited else self.bound
+        """The largest error that is not refused; infinite where nothing is known.
+
+        Here alone it is decided what is unknown: where arithmetic on bounds, such as 0·∞ or ∞ − ∞, left no number ≥ 0,
+        and where the true value itself is not finite.
+        """
+        threshold = np.minimum(self.bound, self.limit) if self.limited else self.bound
+        if threshold.min(initial=0.0) >= 0 and np.isfinite(np.sum(self.true)):
+            return threshold
+        return np.where((threshold >= 0) & np.isfinite(self.true), threshold, np.inf)
 
     @lazy
     def refused(self) -> Mask:
         """Where the error is beyond it; written so that NaN is, where anything is known."""
         refused = ~(self.error <= self.threshold)
         return refused & np.isfinite(self.threshold) if refused.any() else refused
+
+    @property
+    def lost(self) -> Mask:
+        """Where a number that is not finite stands for a finite one, and is not refused since nothing is known."""
+        return ~np.isfinite(self.error) & np.isfinite(self.true) & ~self.refused
 
     @property
     def proved(self) -> Mask:
@@ -119,7 +131,9 @@ class Finding:
         bad, proved: how many entries are refused, and how many of them by a proof.
         worst: the worst of them; an error is reported from end to end where that is known.
         step_bad, step_worst: the same by the check of the step alone.
-        threshold, step_threshold: the largest error of an entry that no check, or that the step's, would refuse.
+        lost: how many entries are not finite where the truth is, and are not refused since nothing is known of them.
+        threshold, step_threshold: the largest error of an entry that no check, or that the step's, would refuse;
+            infinite where nothing is known of an entry, or where there is no step.
         largest_true: the largest magnitude of a true value.
         closest: the entry with the largest error in units of its bound.
         unsure: how many entries the answer itself takes to be further off than a correct backend may be.
@@ -136,7 +150,8 @@ class Finding:
     step_bad: int = 0
     step_worst: list[Entry] = field(default_factory=list)
     threshold: float = 0.0
-    step_threshold: float = 0.0
+    step_threshold: float = math.inf
+    lost: int = 0
     largest_true: float = 0.0
     largest_error: float = 0.0
     largest_ulp: float = 0.0
@@ -157,6 +172,8 @@ class Finding:
             self.step_threshold = _larger(self.step_threshold, block.step.threshold)
         if block.refused.any():
             self._refuse(block)
+        if not block.checks[0].error.max(initial=0.0) < np.inf:
+            self.lost += int(np.count_nonzero(block.checks[0].lost & ~block.refused))
         if self.measured and block.got.size:
             self._measure(block, size)
 
@@ -190,12 +207,15 @@ class Finding:
     @property
     def has_power(self) -> bool:
         """Whether the checks together are narrower than the values."""
-        return self.threshold <= self.reach
+        return self._is_narrow(self.threshold)
 
     @property
     def step_has_power(self) -> bool:
         """Whether the check of the step alone is."""
-        return self.step_threshold <= self.reach
+        return self._is_narrow(self.step_threshold)
+
+    def _is_narrow(self, threshold: float) -> bool:
+        return threshold < math.inf and threshold <= self.reach
 
     @property
     def overflow(self) -> bool:
@@ -263,6 +283,7 @@ def examine(
         measured: whether errors shall be measured.
     """
     finding = Finding(format, got.shape, measured, estimated=estimate is not None)
+    finding.step_threshold = math.inf if step is None else 0.0
     with np.errstate(all="ignore"):
         widest = _widest(output) if output is not None and estimate is not None else 0.0
         for rows, known, stage in _parts(output, step):
@@ -310,7 +331,7 @@ def _estimated(got: Array, known: oracle.Block, estimate: Array, widest: float, 
     That is measured by the widest bound of the array: a difference cannot tell 0 from what is nothing beside the rest.
     """
     enclosure = known.enclosure
-    unsure = ~(estimate <= np.maximum(known.worst, widest) + enclosure.radius)
+    unsure = ~((estimate >= 0) & (estimate <= np.maximum(known.worst, widest) + enclosure.radius))
     bound = np.where(unsure, np.inf, known.worst + enclosure.radius + estimate)
     check = Check(enclosure.high, np.abs(enclosure.distance(got)), bound, bound, limited, proof=False)
     return check, int(np.count_nonzero(unsure))

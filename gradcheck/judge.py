@@ -203,12 +203,14 @@ def undecided(findings: Mapping[Key, Finding], tape: Tape) -> str | None:
     has power. Else the checks from end to end have to.
     """
     chain = len(findings) == len(tape.outputs) and all(finding.step_has_power for finding in findings.values())
-    if chain:
-        return None
     for key, finding in findings.items():
-        if key[0] in ("loss", "gradient") and not finding.has_power:
+        if key[0] in ("loss", "gradient") and not finding.has_power and not chain:
             why = "overflow on the way is possible" if finding.overflow else "the bound is wider than the values"
             return f"{in_words(*key)} cannot be judged: {why}"
+    for key, finding in findings.items():
+        if finding.lost:
+            where = f" in {finding.lost} of {finding.entries} entries" if finding.entries > 1 else ""
+            return f"{in_words(*key)} is not finite{where}, where overflow on the way is possible"
     return None
 
 
