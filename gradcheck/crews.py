@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
-from gradcheck.answers import Answer
+from gradcheck.answers import Answer, meaningless
 from gradcheck.backends import _comparison, _protocol
 from gradcheck.results import Verdict
 from gradcheck.workers import Failure, Worker, ready
@@ -231,7 +231,7 @@ class Crew:
         if isinstance(wire, Failure):
             return wire
         try:
-            return Answer(
+            answer = Answer(
                 loss=_decoded({"loss": wire.loss})["loss"],
                 gradients=_decoded(wire.gradients),
                 values=_decoded(wire.values),
@@ -247,6 +247,9 @@ class Crew:
             )
         except ValueError as error:
             return self._lose(key, Failure(Verdict.CRASHED, f"answered what cannot be read: {error}"))
+        if reason := meaningless(answer):
+            return self._lose(key, Failure(Verdict.CRASHED, f"answered what means nothing: {reason}"))
+        return answer
 
     def _send(self, key: str, method: str, parameters: Mapping[str, object]) -> None:
         self._deadlines[key] = time.monotonic() + self._timeout

@@ -30,4 +30,6 @@ def differences(first: Any, second: Any) -> Iterator[tuple[tuple[str, str | None
             yield (kind, name), float("nan")
         elif other.tobytes() != array.tobytes():
             with np.errstate(all="ignore"):
-                yield (kind, name), float(np.max(np.abs(np.asarray(array, np.float64) - other)))
+                distance = np.abs(np.asarray(array, np.float64) - other)
+            same = (array == other) | ((array != array) & (other != other))  # both infinite, or both NaN
+            yield (kind, name), float(np.max(np.where(same, 0.0, distance)))

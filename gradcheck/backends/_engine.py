@@ -27,9 +27,10 @@ class Unavailable(Exception):
 class Answer:
     """One backend's answer to one case: NumPy arrays by name (bfloat16 as float32). The loss has shape ().
 
-    A numerical witness says in `estimates`, by name, how far off it takes each entry of its gradients to be. Instead of
-    gradients it may give `slopes` (shape (n,), estimates under "slopes"): the derivatives along n `directions`, an
-    array n × the input's shape by name. `notes` are sentences that are shown with the answer.
+    A numerical witness says in `estimates`, by name, how far off it takes each entry of its gradients to be, infinite
+    where it knows nothing. Instead of gradients it may give `slopes` (shape (n,), estimates under "slopes"): the
+    derivatives along n `directions`, by name an array n × the input's shape, of −1, 0 and 1. `notes` are sentences that
+    are shown with the answer.
     """
 
     loss: np.ndarray

@@ -1,0 +1,60 @@
+"""What a witness says of its own errors counts only where it means something: else it is a fault of the witness."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradcheck.answers import Answer, meaningless
+from tests.conftest import FAKES, Command
+
+EXPECTED = "expected numbers ≥ 0, infinite where nothing is known"
+# What a witness with a wrong gradient claims -> its verdict and the reason.
+WAYS = {
+    "below-zero": ("crashed", f"the estimate of a holds -1e+300: {EXPECTED}"),
+    "of-minus-infinity": ("crashed", f"the estimate of a holds -inf: {EXPECTED}"),
+    "of-nan": ("crashed", f"the estimate of a holds nan: {EXPECTED}"),
+    "of-infinity": ("undecided", "dL/da cannot be judged: its own estimate of its error is wider than the bound"),
+    "no-slopes": ("crashed", "slopes are empty: expected derivatives along one direction or more"),
+    "slopes-nowhere": ("crashed", "the directions of a are zero: expected one that moves it"),
+    "slopes-along-nan": ("crashed", "the directions of a hold another number than -1, 0 and 1"),
+    "slopes-along-thirds": ("crashed", "the directions of a hold another number than -1, 0 and 1"),
+    "slopes-of-infinity": ("crashed", "a slope is not finite: expected a finite number, or an infinite estimate"),
+    "slopes-below-zero": ("crashed", f"the estimate of slopes holds -1: {EXPECTED}"),
+    "slopes-of-a-alone": ("crashed", "the directions of b are zero: expected one that moves it"),
+    "one-slope-nowhere": ("crashed", "direction 1 is zero in every input: expected one that moves something"),
+    "slopes": ("differs", "dL/d(step) is further off than rounding and its own estimate of its error explain"),
+}
+
+
+def test_no_claim_of_a_witness_lets_a_wrong_gradient_pass(gradcheck: Command, tmp_path: Path) -> None:
+    """One command asks all of them; the right gradient beside them stands."""
+    for way in WAYS:
+        (tmp_path / way).write_text((FAKES / "witness.py").read_text().replace("/usr/bin/env python3", sys.executable))
+        (tmp_path / way).chmod(0o755)
+    words = [word for way in WAYS for word in ("-b", f"exec:./{way}")]
+    done = gradcheck("run", FAKES / "faulty.py", *words, "-b", "right", "--format", "json")
+    *witnesses, right = json.loads(done.stdout)["backends"]
+    assert right["verdict"] == "agrees"
+    for witness, (verdict, reason) in zip(witnesses, WAYS.values(), strict=True):
+        assert witness["verdict"] == verdict, witness
+        assert reason in witness["reason"]
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("slopes", "direction", "estimate"),
+    [([1.0], [[1.0, 0.0]], [0.0]), ([np.nan], [[1.0, -1.0]], [np.inf]), ([1.0], [[], []], [0.0]), ([1.0], 1.0, [0.0])],
+)
+def test_slopes_that_mean_something_pass_and_shapes_are_judged_elsewhere(
+    slopes: list[float], direction: object, estimate: list[float]
+) -> None:
+    told = Answer(
+        np.zeros(()), {}, slopes=np.array(slopes), directions={"a": np.array(direction)},
+        estimates={"slopes": np.array(estimate)},
+    )  # fmt: skip
+    assert meaningless(told) is None
