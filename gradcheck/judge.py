@@ -18,6 +18,7 @@ from gradcheck.answers import Answer
 from gradcheck.evidence import Finding, examine
 from gradcheck.oracle import Analysis, Format, Key, Slopes, Stage, Tape, analyse, stages
 from gradcheck.results import ArrayError, Kind, Verdict, WrongStep, in_words
+from gradcheck.suggestions import did_you_mean
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -112,12 +113,28 @@ def missing(answer: Answer, tape: Tape) -> str | None:
     for kind, names in (("gradient", answer.gradients), ("value", answer.values), ("adjoint", answer.adjoints)):
         for name in names:
             if (kind, name) not in shapes:
-                known = ", ".join(str(each) for of, each in shapes if of == kind) or "none"
-                return f"{in_words(kind, name)} is given: expected {kind}s of {known}"
+                return surplus(kind, name, shapes)
     compared += answer.slopes.size if answer.slopes is not None else 0
     if unfit := unfit_estimate(answer) or unfit_slopes(answer, shapes):
         return unfit
     return None if compared else "there is no entry of a gradient to compare"
+
+
+def surplus(kind: str, name: str, shapes: Mapping[Key, tuple[int, ...]]) -> str:
+    """What to say of an array that nobody asked for."""
+    what = in_words(kind, name)
+    inputs, watched = ([str(each) for of, each in shapes if of == wanted] for wanted in ("gradient", "value"))
+    if kind == "gradient":
+        return f"{what} is given: {name} is not in wrt: expected gradients of {', '.join(inputs)} alone"
+    if kind == "value":
+        meant = did_you_mean(name, watched)
+        return f"a value {name} is given: it is not watched: {meant}expected some of {', '.join(watched) or 'none'}"
+    meant = did_you_mean(name, [*inputs, *watched])
+    adjoints = f", and if you like of {', '.join(watched)}" if watched else ""
+    return (
+        f"{what} is given: {name} is neither an input nor a watched value: {meant}"
+        f"expected gradients of {', '.join(inputs)}{adjoints}"
+    )
 
 
 def unfit_estimate(answer: Answer) -> str | None:

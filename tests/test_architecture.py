@@ -33,7 +33,7 @@ ALLOWED = {
     "records": {"answers", "errors"},
     "tapes": {"errors", "oracle", "problems"},
     "evidence": {"oracle", "results"},
-    "judge": {"answers", "evidence", "oracle", "results"},
+    "judge": {"answers", "evidence", "oracle", "results", "suggestions"},
     "precision": {"answers", "cases", "judge", "oracle", "results"},
     "composition": {"", "answers", "crews", "cases", "catalogue", "environments", "judge", "results", "workers"},
     "verification": {"cases", "catalogue", "composition", "judge", "oracle", "problems", "records", "results", "tapes"},

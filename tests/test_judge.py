@@ -116,7 +116,11 @@ def test_the_power_that_is_stated_is_the_power_that_is_had(dtype: str, k: int) -
         ({"gradients": {}}, "dL/dA is missing"),
         ({"loss": np.zeros(2)}, "the loss has shape (2,): expected a scalar"),
         ({"values": {"y": np.zeros(3)}}, "y has shape (3,): expected (8,)"),
-        ({"adjoints": {"q": np.zeros(8)}}, "dL/dq is given: expected adjoints of w, z, v, u, y"),
+        (
+            {"adjoints": {"q": np.zeros(8)}},
+            "dL/dq is given: q is neither an input nor a watched value: "
+            "expected gradients of A, B, C, and if you like of y, u, v, z, w",
+        ),
     ],
 )
 def test_what_is_missing_or_does_not_fit_is_wrong(change: dict[str, object], reason: str) -> None:

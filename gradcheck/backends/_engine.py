@@ -23,6 +23,10 @@ class Unavailable(Exception):
     """The machine lacks what the engine needs. The message is the reason."""
 
 
+class Malformed(Exception):
+    """What a user's function returned is no answer. The message says where, what it is, and what was expected."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Answer:
     """One backend's answer to one case: NumPy arrays by name (bfloat16 as float32). The loss has shape ().

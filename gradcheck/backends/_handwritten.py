@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._engine import Answer, Engine
+from gradcheck.backends._engine import Answer, Engine, Malformed
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    import numpy as np
 
     from gradcheck.backends._engine import Arrays
 
 MODULE = "numpy"
 FORMATS: dict[str, dict[str, Any]] = {"float64": {}, "float32": {}, "float16": {}}
 LACKS = {"bfloat16": "NumPy has no bfloat16"}
+KINDS = {"c": "complex numbers", "O": "Python objects", "U": "strings", "S": "bytes", "M": "dates", "m": "times"}
+FORM = 'expected (loss, {"W": dL/dW, ...}), and if you like the watched values as a third'
 
 
 class HandWritten(Engine):
@@ -33,16 +38,103 @@ class HandWritten(Engine):
 
     def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         function = problem.gradients[self.gradient]
-        returned = function(**inputs)
-        if not (isinstance(returned, tuple) and len(returned) in (2, 3) and isinstance(returned[1], Mapping)):
-            raise TypeError(
-                f"returned {type(returned).__name__}: expected (loss, gradients) or (loss, gradients, values)"
-            )
+        where = line_of(function)
+        try:
+            return self.answer(called(function, inputs), inputs)
+        except Malformed as error:
+            raise Malformed(f"{where}: {error}") from None
+
+    def answer(self, returned: Any, inputs: Arrays) -> Answer:
+        """What a function returned as an answer.
+
+        Raises:
+            Malformed: it is none.
+        """
+        if not isinstance(returned, (tuple, list)):
+            hint = ": is a return missing?" if returned is None else ""
+            raise Malformed(f"returned {described(returned)}{hint}: {FORM}")
+        if len(returned) not in (2, 3):
+            raise Malformed(f"returned {len(returned)} things: {FORM}")
+        for position, each in enumerate(returned[1:], 1):
+            if not isinstance(each, Mapping):
+                what = "gradients" if position == 1 else "watched values"
+                raise Malformed(f"returned {described(each)} as {what}: {FORM}")
+            if unnamed := [key for key in each if not isinstance(key, str)]:
+                raise Malformed(f"returned {described(unnamed[0])} as a name: expected names of inputs as strings")
         loss, derivatives, *values = returned
-        arrays = {name: self.numpy.asarray(array) for name, array in derivatives.items()}
+        arrays = {name: self.array(array, f"dL/d{name}") for name, array in derivatives.items()}
         return Answer(
-            loss=self.numpy.asarray(loss),
+            loss=self.array(loss, "the loss"),
             gradients={name: array for name, array in arrays.items() if name in inputs},
-            values={name: self.numpy.asarray(value) for name, value in (values[0] if values else {}).items()},
+            values={name: self.array(value, name) for name, value in (values[0] if values else {}).items()},
             adjoints={name: array for name, array in arrays.items() if name not in inputs},
         )
+
+    def array(self, value: Any, what: str) -> np.ndarray:
+        """A value that was returned as an array.
+
+        Raises:
+            Malformed: it holds no real numbers.
+        """
+        expected = "expected an array of real numbers" if what != "the loss" else "expected a real number"
+        if value is None or isinstance(value, (str, bytes, Mapping)):
+            raise Malformed(f"{what} is {described(value)}: {expected}")
+        try:
+            array = self.numpy.asarray(value)
+        except Exception as error:
+            raise Malformed(
+                f"{what} is {described(value)} that is no array ({str(error).splitlines()[0]}): {expected}"
+            ) from None
+        if array.dtype.kind not in "fiub":
+            kind = KINDS.get(array.dtype.kind, str(array.dtype))
+            raise Malformed(f"{what} is an array of {kind}: {expected}{hint_for(array.dtype.kind)}")
+        return array
+
+
+def called(function: Any, inputs: Arrays) -> Any:
+    """What a function returns for the inputs.
+
+    Raises:
+        Malformed: it does not take them by their names.
+    """
+    try:
+        return function(**inputs)
+    except TypeError:
+        if takes(function, inputs):
+            raise
+        raise Malformed(f"takes {inspect.signature(function)}: expected ({', '.join(inputs)}), the inputs") from None
+
+
+def takes(function: Any, inputs: Arrays) -> bool:
+    """Whether a function can be called with the inputs, as far as it says."""
+    try:
+        inspect.signature(function).bind(**inputs)
+    except TypeError:
+        return False
+    except ValueError:  # written in C, without a signature
+        return True
+    return True
+
+
+def hint_for(kind: str) -> str:
+    """What to write instead where an array's entries are of a kind that is no real number."""
+    if kind == "c":
+        return "; write array.real where the imaginary part is rounding"
+    return "; write np.stack, or a list of rows of the same length" if kind == "O" else ""
+
+
+def line_of(function: Any) -> str:
+    """`file:line: name` of a function."""
+    name = getattr(function, "__name__", type(function).__name__)
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}: {name}" if code else name
+
+
+def described(value: Any) -> str:
+    """A value that is wrong, in the words of who wrote it."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        return f"an array of shape {shape}"
+    if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
+        return repr(value) if len(repr(value)) <= 40 else f"a {type(value).__name__}"
+    return f"a {type(value).__name__}" + (f" of {len(value)} things" if isinstance(value, (tuple, list)) else "")

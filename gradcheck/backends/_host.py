@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gradcheck.backends import _protocol
 from gradcheck.backends._comparison import arrays_of, differences
-from gradcheck.backends._engine import Answer, Engine, Unavailable, Unsupported
+from gradcheck.backends._engine import Answer, Engine, Malformed, Unavailable, Unsupported
 from gradcheck.backends._handwritten import HandWritten
 from gradcheck.backends._source import execute
 
@@ -140,6 +140,8 @@ def encoded(answer: Answer, folder: str) -> dict[str, Any]:
 
 def failure(kind: str, error: Exception) -> dict[str, Any]:
     """An exception as an error message."""
+    if isinstance(error, Malformed):
+        return {"error": {"kind": kind, "message": str(error)}}
     message = f"{type(error).__name__}: {error}" if kind == "crashed" else str(error)
     return {"error": {"kind": kind, "message": message, "traceback": trimmed(error)}}
 
