@@ -146,13 +146,17 @@ class LogSumExp:
         return rounded(format, result.size, error)
 
     def variance(self, format: Format, result: Term, a: Term) -> Errors:
-        """Σp²s², and (0.6u)² times v², (n_log·log n)² and S's variance."""
+        """(Σps)², and (0.6u)² times v², (n_log·log n)² and S's variance.
+
+        Operands share their errors where they come from one sum, as a recursion's do: (Σps)² holds whatever their
+        correlation, and is no more than the largest s² (Minkowski; docs/math.md, W4).
+        """
         along = Along(self.axes, a.native.shape)
         shares = along.shares(a)
         summed = self.reduced(along.sum_variance(shares, along.distance(a)))
         own = square(result.size) + (DEVIATION["log"] * along.entropy) ** 2 + summed
         local = (ROUNDING_DEVIATION * format.roundoff) ** 2 * own + along.terms * format.variance_floor
-        return local if a.error is None else local + self.reduced(along.sum(square(shares) * a.error))
+        return local if a.error is None else local + np.square(self.reduced(along.sum(shares * np.sqrt(a.error))))
 
     def partial_sums(self, a: Term) -> Array:
         """The result is below the largest entry plus log n, and S below n."""

@@ -23,6 +23,7 @@ from gradcheck.oracle.operations.base import (
     structural,
     summing_variance,
 )
+from gradcheck.oracle.operations.coherence import of_equal_products, of_shared_errors
 from gradcheck.oracle.operations.reductions import sum_
 from gradcheck.oracle.operations.words import operator, word
 
@@ -105,10 +106,21 @@ class MatrixProduct(Bilinear):
         return ROUNDING_DEVIATION**2 * (summing + 2 * format.operand_rounding**2)
 
     def variance(self, format: Format, result: Term, a: Term, b: Term) -> Array:
-        """The same, and (0.6u·v)² for the rounding of the result, (0.6u·v)²n/3 for that of the accumulator."""
+        """The same, and (0.6u·v)² for the rounding of the result, (0.6u·v)²n/3 for that of the accumulator.
+
+        And what equal terms and shared errors add (docs/math.md, W2 and W3).
+        """
         sums = summing_variance(self.terms(a))[1] * format.accumulator_roundoff**2
         relative = ROUNDING_DEVIATION**2 * (format.product_roundoff**2 + sums)
-        return super().variance(format, result, a, b) + relative * square(result.size)
+        variance = super().variance(format, result, a, b) + relative * square(result.size)
+        variance += of_equal_products(a.middle, b.middle, result.size, format.accumulator_roundoff)
+        if a.error is not None:
+            shared = of_shared_errors(a, lambda left: np.matmul(left, b.middle))
+            variance += np.maximum(shared - np.matmul(a.error, square(b.size)), 0.0)
+        if b.error is not None:
+            shared = of_shared_errors(b, lambda right: np.matmul(a.middle, right))
+            variance += np.maximum(shared - np.matmul(square(a.size), b.error), 0.0)
+        return variance
 
     def partial_sums(self, a: Term, b: Term) -> Array:
         """(|A|+Ea)(|B|+Eb)."""

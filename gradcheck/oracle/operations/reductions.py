@@ -21,6 +21,7 @@ from gradcheck.oracle.operations.base import (
     structural,
     summing_variance,
 )
+from gradcheck.oracle.operations.coherence import of_equal_terms, of_shared_errors
 from gradcheck.oracle.operations.instead import described
 from gradcheck.oracle.operations.words import word
 
@@ -63,6 +64,21 @@ def reduced_shape(shape: Shape, axes: tuple[int, ...], keepdims: bool) -> Shape:
     return tuple(n for a, n in enumerate(shape) if a not in axes)
 
 
+PAIRWISE = 128
+"""NumPy adds up to so many numbers in a plain loop, and more of them pairwise, but along the fastest axis alone."""
+
+
+def pairwise_sum(a: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """NumPy's sum, pairwise along every axis (Higham 2002, section 4.1), so that ours is not the one with an error."""
+    trailing = all(axis >= a.ndim - len(axes) for axis in axes)
+    if a.dtype == object or (trailing and a.flags.c_contiguous) or math.prod(a.shape[x] for x in axes) <= PAIRWISE:
+        return np.asarray(np.sum(a, axis=axes, keepdims=keepdims))
+    last = np.moveaxis(a, axes, range(-len(axes), 0))
+    kept = last.shape[: a.ndim - len(axes)]
+    sums = np.sum(np.ascontiguousarray(last).reshape(*kept, -1), axis=-1)
+    return np.asarray(sums.reshape(reduced_shape(a.shape, axes, keepdims)))
+
+
 def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
     def value(a: Array) -> Array:
         return np.asarray(np.sum(a, axis=axes, keepdims=keepdims))
@@ -77,11 +93,17 @@ def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
         return local if a.error is None else local + value(a.error)
 
     def variance(format: Format, result: Term, a: Term) -> Errors:
-        """Σs² + (0.6u)²((n/2)Σv² + (1+n/3)(Σv)²); see ``summing_variance``."""
+        """max(Σs², (Σ±s)²) + (0.6u)²((n/2)Σv² + (1+n/3)(Σv)²), and what equal terms add (docs/math.md, W1 to W3)."""
         squares, sums = summing_variance(terms(a))
-        summing = squares * value(square(a.size)) + (1 + sums) * square(result.size)
+        squared, size = value(square(a.size)), square(result.size)
+        summing = squares * squared + (1 + sums) * size
         local = (ROUNDING_DEVIATION * format.roundoff) ** 2 * summing + format.variance_floor
-        return local if a.error is None else local + value(a.error)
+        shape = reduced_shape(a.size.shape, axes, keepdims=True)
+        equal = of_equal_terms(a.middle, np.sqrt(size + squared).reshape(shape), axes, format.roundoff)
+        local = local + np.reshape(equal, local.shape if np.ndim(equal) else ())
+        if a.error is not None:
+            local = local + np.maximum(value(a.error), of_shared_errors(a, value))
+        return np.asarray(local)
 
     def partial_sums(a: Term) -> Array:
         return value(a.reach)
@@ -91,7 +113,7 @@ def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
 
     return Operation(
         "sum",
-        value,
+        lambda a: pairwise_sum(a, axes, keepdims),
         gradients,
         worst,
         variance,
