@@ -1,4 +1,4 @@
-"""Start workers, talk to them, time them out and bury them. docs/protocol.md tells what is said."""
+"""Start workers, talk to them, time them out and end them. docs/protocol.md tells what is said."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
@@ -16,11 +16,13 @@ from typing import IO, Literal
 import msgspec
 
 from gradcheck.environments import scrubbed
+from gradcheck.lifelines import Lifeline
 from gradcheck.results import Verdict
 
-# The ladder down which a worker is buried, in seconds: asked to stop, terminated, killed.
+# How long a worker has to end, in seconds, when it is asked to stop, terminated, and killed.
 STOP_GRACE = 0.5
 TERMINATE_GRACE = 0.5
+KILL_GRACE = 5.0  # one that hangs in the kernel, for a disk or a device, ends when it may
 LONGEST_LINE = 1 << 26  # bytes; a worker that writes more without a line's end answers garbage
 
 
@@ -63,12 +65,19 @@ class Worker:
         self._unread = bytearray()
         self.has_line = False  # whether a reply has been read already
         self._requests = self._replies = 0
+        self._lifeline = Lifeline()
         with self._printed.open("wb") as printed:
-            # A session of its own, so that the whole group can be ended, and so that a Ctrl-C reaches the parent alone.
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=printed,
-                env=scrubbed(os.environ), start_new_session=True, bufsize=0,
-            )  # fmt: skip
+            try:
+                # A session of its own, so that the whole group can be ended, and a Ctrl-C reaches the parent alone.
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=printed,
+                    env=worker_environment(folder), start_new_session=True, bufsize=0,
+                    pass_fds=self._lifeline.inherited,
+                )  # fmt: skip
+            except OSError:
+                self._lifeline.close()
+                raise
+        self._lifeline.tie(self._process.pid)
         self._input, self.output = _pipe(self._process.stdin), _pipe(self._process.stdout)
         os.set_blocking(self._input.fileno(), False)
 
@@ -143,7 +152,7 @@ class Worker:
             return file.read().decode(errors="replace").strip()
 
     def ask_to_stop(self) -> None:
-        """The first step of the ladder; `bury` goes down the rest."""
+        """The first step of `end`, which does the rest."""
         if self._input.closed:
             return
         with contextlib.suppress(OSError):
@@ -151,15 +160,15 @@ class Worker:
         self._input.close()
 
     def bury(self) -> None:
-        """End the process and all of its group: wait for it, terminate it, kill it."""
-        self.ask_to_stop()
-        for patience, step in ((STOP_GRACE, signal.SIGTERM), (TERMINATE_GRACE, signal.SIGKILL)):
-            if self._ended(patience):
-                break
-            self._signal(step)
-        self._signal(signal.SIGKILL)  # whatever it started and left
-        self._process.wait()
-        self.output.close()
+        """End the process and all of its group."""
+        end([self])
+
+    def close(self) -> None:
+        """Let go of a process that has ended, and kill whatever it started and left."""
+        if not self.output.closed:
+            self.signal(signal.SIGKILL)
+            self._lifeline.close()
+            self.output.close()
 
     def _ended(self, patience: float) -> bool:
         try:
@@ -168,9 +177,40 @@ class Worker:
             return False
         return True
 
-    def _signal(self, number: signal.Signals) -> None:
+    def ended_by(self, deadline: float) -> bool:
+        """Whether the process ends before a moment of `time.monotonic`."""
+        return self._ended(max(0.0, deadline - time.monotonic()))
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process and all of its group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
+
+
+def end(workers: Collection[Worker]) -> None:
+    """End processes with all of their groups, side by side: ask them to stop, terminate them, kill them."""
+    for worker in workers:
+        worker.ask_to_stop()
+    running = still_running(workers, STOP_GRACE)
+    for patience, number in ((TERMINATE_GRACE, signal.SIGTERM), (KILL_GRACE, signal.SIGKILL)):
+        for worker in running:
+            worker.signal(number)
+        running = still_running(running, patience)
+    for worker in workers:
+        worker.close()
+
+
+def still_running(workers: Collection[Worker], patience: float) -> list[Worker]:
+    """Those of several workers that have not ended within some seconds."""
+    deadline = time.monotonic() + patience
+    return [worker for worker in workers if not worker.ended_by(deadline)]
+
+
+def worker_environment(folder: Path) -> dict[str, str]:
+    """The environment variables of a worker: its temporary files go into its own folder, and away with that."""
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    return scrubbed(os.environ) | {"TMPDIR": str(temporary)}
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

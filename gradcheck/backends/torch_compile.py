@@ -32,6 +32,7 @@ class CompiledTorch(Torch):
 
     def __init__(self) -> None:
         os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # in this process: others might outlive it
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", compiled_code())
         super().__init__()
         import torch._dynamo.config
 
@@ -61,6 +62,12 @@ class CompiledTorch(Torch):
 
         compiled: Callable[..., Any] = self.torch.compile(loss, fullgraph=True, dynamic=False)
         return compiled
+
+
+def compiled_code() -> str:
+    """The folder in the user's cache for what inductor has compiled: in TMPDIR it would go with the worker."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(cache, "gradcheck", "torchinductor")
 
 
 def _gist(error: Exception) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gradcheck.environments.variables import uv_environment
+from gradcheck.lifelines import Lifeline
 
 # Of what uv says, the lines that tell how far it is.
 PROGRESS = ("Resolved", "Downloading", "Prepared", "Installed", "Bytecode")
@@ -62,9 +63,8 @@ class Installer:
             Stopped: `stop` was called.
             OSError: uv cannot be started.
         """
-        process = self._start(arguments)
         errors = []
-        with process:
+        with contextlib.closing(Lifeline()) as lifeline, self._start(arguments, lifeline) as process:
             assert process.stderr is not None
             assert process.stdout is not None
             for line in process.stderr:
@@ -81,14 +81,15 @@ class Installer:
             raise Failed(gist("".join(errors)))
         return printed
 
-    def _start(self, arguments: Sequence[str]) -> subprocess.Popen[str]:
+    def _start(self, arguments: Sequence[str], lifeline: Lifeline) -> subprocess.Popen[str]:
         with self._guard:
             self.check()
             process = subprocess.Popen(
                 [self._binary, "--color", "never", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE, text=True, cwd=self._folder, env=uv_environment(os.environ),
-                start_new_session=True,
+                start_new_session=True, pass_fds=lifeline.inherited,
             )  # fmt: skip
+            lifeline.tie(process.pid)
             self._running.add(process)
         return process
 

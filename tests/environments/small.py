@@ -5,7 +5,9 @@ As a program: `python -m tests.environments.small FOLDER` builds it, tells on st
 
 from __future__ import annotations
 
+import io
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -48,6 +50,29 @@ def wheel(folder: Path, name: str, release: str, python: str = "py3", content: b
     with zipfile.ZipFile(folder / f"{name}-{release}-{python}-none-any.whl", "w") as archive:
         for path, text in files.items():
             archive.writestr(path, text)
+
+
+SLOW_BUILD = """
+import subprocess
+def build_wheel(*arguments):
+    subprocess.run(["sleep", "600"])
+"""
+
+
+def source(folder: Path, name: str, release: str) -> None:
+    """Make a source distribution whose build starts a process that takes minutes, as a compiler may."""
+    files = {
+        "PKG-INFO": f"Metadata-Version: 2.2\nName: {name}\nVersion: {release}\n",
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "slow"\nbackend-path = ["."]\n'
+        f'[project]\nname = "{name}"\nversion = "{release}"\n',
+        "slow.py": SLOW_BUILD,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(folder / f"{name}-{release}.tar.gz", "w:gz") as archive:
+        for path, text in files.items():
+            member = tarfile.TarInfo(f"{name}-{release}/{path}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
 
 
 class Told:
