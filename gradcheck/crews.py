@@ -6,8 +6,8 @@ import itertools
 import os
 import select
 import shutil
-import tempfile
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,8 +17,10 @@ import msgspec
 
 from gradcheck.answers import Answer, meaningless
 from gradcheck.backends import _comparison, _protocol
+from gradcheck.folders import MEMORY, Folders, sweep
+from gradcheck.interruptions import deferred
 from gradcheck.results import Verdict
-from gradcheck.workers import Failure, Worker, ready
+from gradcheck.workers import Failure, Worker, end, ready
 
 if TYPE_CHECKING:
     from gradcheck.answers import Arrays
@@ -91,8 +93,8 @@ class Crew:
     """Workers that run side by side, one for each key, until it is closed."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix=f"gradcheck-{os.getpid()}-"))
-        self._folders: set[Path] = set()
+        self._folder: Path | None = None
+        self._folders = Folders()
         self._numbers = itertools.count()
         self._timeout = 0.0
         self._workers: dict[str, Worker] = {}
@@ -103,15 +105,13 @@ class Crew:
         self._unanswered: set[str] = set()
         self._first: dict[str, Answer] = {}  # answers of workers that are being asked a second time
         self.started: dict[str, Started] = {}
+        # Where an interruption comes just before `close` begins, the interpreter's end calls it.
+        self._close = weakref.finalize(self, _close, self._workers, self._folders, os.getpid())
 
     def close(self) -> None:
-        """End all workers."""
-        for worker in self._workers.values():
-            worker.ask_to_stop()
-        for worker in self._workers.values():
-            worker.bury()
-        for folder in (self._folder, *self._folders):
-            shutil.rmtree(folder, ignore_errors=True)
+        """End all workers; in a fork of the process that started them they go on."""
+        with deferred():
+            self._close()
 
     def start(self, posts: Mapping[str, Post], timeout: float) -> None:
         """Start, all at once, the workers that do not run yet, and anew those that were lost or are started otherwise.
@@ -139,27 +139,33 @@ class Crew:
         self._lost.pop(key, None)
         self.started.pop(key, None)
         self._unanswered.discard(key)
-        folder = self._folder / str(next(self._numbers))
+        folder = self._home() / str(next(self._numbers))
         folder.mkdir()
         try:
-            self._workers[key] = Worker(post.command, folder)
+            with deferred():
+                self._workers[key] = Worker(post.command, folder)
         except OSError as error:
             self._lost[key] = Failure(Verdict.UNAVAILABLE, f"{post.command[0]}: {error.strerror}")
             return
         self._send(key, "start", post.start)
 
+    def _home(self) -> Path:
+        """The folder of all workers, made when the first one starts."""
+        if self._folder is None:
+            sweep()
+            self._folder = self._folders.make()
+        return self._folder
+
     def evaluate(self, question: Question, keys: Sequence[str]) -> Iterator[tuple[str, Answer | Failure]]:
         """Ask several workers now, and give each one's answer to a case, or why it gave none, as they come."""
-        folder = _roomy_folder(question.inputs)
-        self._folders.add(folder)
+        folder = self._folders.make(_roomy_place(question.inputs))
         self._ask(question, [key for key in keys if key not in self._lost], folder)
         return self._answers(keys, folder)
 
     def _answers(self, keys: Sequence[str], folder: Path) -> Iterator[tuple[str, Answer | Failure]]:
         yield from ((key, self._lost[key]) for key in keys if key in self._lost)
         yield from self._as_they_come([key for key in keys if key not in self._lost])
-        shutil.rmtree(folder, ignore_errors=True)  # arrays that were mapped from it stay readable
-        self._folders.discard(folder)
+        self._folders.remove(folder)  # arrays that were mapped from it stay readable
 
     def _ask(self, question: Question, keys: Sequence[str], folder: Path) -> None:
         inputs = {
@@ -286,9 +292,15 @@ def _decoded(arrays: Mapping[str, Mapping[str, Any]]) -> Arrays:
     return decoded
 
 
-def _roomy_folder(inputs: Arrays) -> Path:
-    """A private folder for arrays, in memory where there is room for the inputs and several answers of their size."""
+def _roomy_place(inputs: Arrays) -> Path | None:
+    """Memory, where there is room for the inputs and several answers of their size; else None, the folder on disk."""
     needed = 16 * sum(array.nbytes for array in inputs.values())
-    memory = Path("/dev/shm")
-    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > needed
-    return Path(tempfile.mkdtemp(prefix=f"gradcheck-{os.getpid()}-", dir=memory if roomy else None))
+    roomy = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > needed
+    return MEMORY if roomy else None
+
+
+def _close(workers: dict[str, Worker], folders: Folders, owner: int) -> None:
+    if os.getpid() == owner:
+        with deferred():
+            end(workers.values())
+            folders.close()

@@ -28,6 +28,7 @@ from gradcheck.environments.marks import (
     write_mark,
 )
 from gradcheck.environments.variables import index_settings
+from gradcheck.interruptions import deferred
 
 OLDEST_PYTHON = (3, 9)  # of a worker
 
@@ -95,7 +96,8 @@ class Builder:
             futures = [(order.specs, pool.submit(self._build_one, order)) for order in orders(wanted)]
             missing = {spec: future.result() for specs, future in futures for spec in specs}
         except BaseException:
-            self._uv.stop()
+            with deferred():
+                self._uv.stop()
             raise
         finally:
             pool.shutdown()

@@ -1,0 +1,80 @@
+"""What a command leaves behind: its processes, known by a variable that they inherit, and its folders."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.conftest import FAKES
+
+RIGHT = FAKES / "faulty.py"
+VARIABLE = "TEST_OF_ENDINGS"
+MEMORY = Path("/dev/shm")
+
+
+class Run:
+    """A command, whose processes are known by a variable that they inherit.
+
+    Args:
+        folder: for what it writes to TMPDIR.
+        words: what stands behind `gradcheck`.
+        module: what to run instead of gradcheck.
+        options: of `subprocess.Popen`.
+    """
+
+    def __init__(self, folder: Path, words: Sequence[object], module: str = "gradcheck", **options: Any) -> None:
+        self.mark = uuid.uuid4().hex
+        self.folder = folder
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module, *map(str, words)],
+            env=os.environ | {VARIABLE: self.mark, "TMPDIR": str(folder)}, **streams | options,
+        )  # fmt: skip
+
+    def processes(self) -> list[psutil.Process]:
+        """Those that run of the command, and of whatever it started."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get(VARIABLE) == self.mark and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    def folders(self) -> list[Path]:
+        """What is left in TMPDIR and in memory."""
+        return [*self.folder.iterdir(), *MEMORY.glob(f"gradcheck-{self.process.pid}-*")]
+
+    def end(self) -> None:
+        """End what is left of it."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+
+def program(folder: Path, way: str) -> str:
+    """A backend that goes wrong in a way that `tests/fakes/program.py` knows."""
+    path = folder / way
+    path.write_bytes((FAKES / "program.py").read_bytes())
+    path.chmod(0o755)
+    return f"exec:{path}"
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Wait until something is true.
+
+    Raises:
+        AssertionError: it was not in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "never came true"
+        time.sleep(0.02)

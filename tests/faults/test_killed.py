@@ -1,0 +1,124 @@
+"""SIGKILL leaves gradcheck no time: the kernel ends its workers and uv, and the next run removes its folders."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+from gradcheck import folders, lifelines
+from gradcheck.folders import LOCK, Folders, sweep
+from tests.environments.small import source
+from tests.faults.endings import RIGHT, Run, program, wait_for
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in the place of TMPDIR and of memory."""
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    monkeypatch.setattr(folders, "MEMORY", place)
+    return place
+
+
+@pytest.mark.skipif(not lifelines.SIGNALS_BY_PIPE, reason="a deaf program ends with gradcheck on Linux alone")
+def test_deaf_programs_end_and_the_next_run_removes_the_folders(tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    deaf = program(tmp_path, "ignores-stop-and-hangs")
+    run = Run(temporary, ["run", RIGHT, "-b", "right", "-b", deaf])
+    wait_for(lambda: len(run.processes()) == 3 and run.folders())
+    run.process.kill()
+    run.process.communicate()
+    wait_for(lambda: run.processes() == [])
+    assert run.folders()
+    following = Run(temporary, ["run", RIGHT, "-b", "right"])
+    following.process.communicate(timeout=60)
+    assert following.process.returncode == 0
+    assert run.folders() == []
+
+
+def test_the_folders_of_dead_processes_go_and_those_of_living_ones_stay(temporary: Path) -> None:
+    mine = Folders()
+    living = mine.make()
+    (living / "array").touch()
+    dead = temporary / "gradcheck-1-abcdefgh"  # of a number that is in use again
+    (dead / "0").mkdir(parents=True)
+    (dead / "0" / "stderr").touch()
+    (dead / LOCK).touch()
+    sweep()
+    assert list(temporary.iterdir()) == [living]
+    mine.close()
+    assert list(temporary.iterdir()) == []
+
+
+def test_what_is_not_ours_stays(temporary: Path, tmp_path: Path) -> None:
+    named_alike = temporary / "gradcheck-2-notebook"
+    named_alike.mkdir()
+    (named_alike / "results").touch()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / LOCK).touch()
+    (temporary / "gradcheck-3-abcdefgh").symlink_to(elsewhere)
+    sweep()
+    assert (named_alike / "results").exists()
+    assert (elsewhere / LOCK).exists()
+
+
+def test_a_folder_that_a_program_has_closed_is_removed(temporary: Path) -> None:
+    mine = Folders()
+    folder = mine.make()
+    (folder / "0" / "tmp").mkdir(parents=True)
+    (folder / "0" / "tmp").chmod(0)
+    (folder / "0").chmod(0)
+    folder.chmod(0)
+    mine.close()
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_new_folder_that_another_run_takes_for_a_dead_one_is_made_anew(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, swept = fcntl.flock, []
+
+    def after_another_run(descriptor: int, operation: int) -> None:
+        if not swept:
+            swept.extend(temporary.iterdir())
+            (swept[0] / LOCK).unlink()
+            swept[0].rmdir()
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", after_another_run)
+    made = Folders().make()
+    assert [made] == list(temporary.iterdir())
+    assert made not in swept
+
+
+def test_a_fork_leaves_the_folders_and_workers_of_its_parent(temporary: Path) -> None:
+    mine = Folders()
+    folder = mine.make()
+    child = os.fork()
+    if child == 0:
+        mine.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert folder.exists()
+    mine.close()
+
+
+@pytest.mark.skipif(not lifelines.SIGNALS_BY_PIPE, reason="uv ends with gradcheck on Linux alone")
+def test_uv_and_what_it_compiles_end_with_a_builder_that_is_killed(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source(tmp_path / "sources", "small", "2.0")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "sources"))
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    run = Run(tmp_path, module="tests.environments.small", words=[tmp_path])
+    wait_for(lambda: any(process.name() == "sleep" for process in run.processes()))
+    run.process.kill()
+    run.process.communicate()
+    wait_for(lambda: run.processes() == [])
