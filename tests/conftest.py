@@ -14,6 +14,7 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Some of the conformance suite takes minutes, since each dtype is compiled anew: CI runs that too."""
     parser.addoption("--other-dtypes", action="store_true", help="try variants of engines in the dtypes left out else")
+    parser.addoption("--thorough", action="store_true", help="try faults at many more moments: minutes, for CI")
 
 
 FAKES = Path(__file__).parent / "fakes"

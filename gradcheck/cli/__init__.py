@@ -5,21 +5,19 @@ A command's file defines `command`. Files are imported for `--help`, so they imp
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import importlib
-import os
-import signal
 import sys
 import traceback
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 import click
 
 from gradcheck import __version__
+from gradcheck.cli import _signals, _streams
 from gradcheck.cli._commands import Commands
+from gradcheck.cli._descendants import DESCENDANTS
 from gradcheck.errors import Interrupted, RequestError
 from gradcheck.escaping import escaped
 
@@ -27,7 +25,6 @@ WRONG_REQUEST = 2
 INTERRUPTED = 130
 INTERNAL_ERROR = 70  # sysexits.h: Python's own 1 would read as a verdict
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 
 
 class CommandFolder(Commands):
@@ -61,26 +58,33 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     if sys.platform == "win32":
         _say("Windows is not supported: expected Linux or macOS (WSL works)")
         sys.exit(WRONG_REQUEST)
-    for number in INTERRUPTIONS:
-        signal.signal(number, _interrupt)
+    _streams.prepare()
+    _signals.install()
+    code = _run(arguments)
+    _signals.ignore()
+    DESCENDANTS.end()
+    _streams.settle()
+    sys.exit(code)
+
+
+def _run(arguments: list[str] | None) -> int:
+    """Run the command line, and give back its exit code."""
     try:
-        code = gradcheck.main(arguments, prog_name="gradcheck", standalone_mode=False)
+        code: int = gradcheck.main(arguments, prog_name="gradcheck", standalone_mode=False)
         sys.stdout.flush()
+        return code
     except (Interrupted, click.Abort):
+        _signals.ignore()
         _say("interrupted")
-        code = INTERRUPTED
-    except BrokenPipeError:  # whoever reads the output has had enough of it, as `head` has
-        _write_no_more()
-        code = 0
+        return INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
-        code = WRONG_REQUEST
+        return WRONG_REQUEST
     except (click.ClickException, RequestError, MemoryError) as error:
         _say(_in_words(error))
-        code = WRONG_REQUEST
-    except Exception as error:
-        code = _failed(error)
-    sys.exit(code)
+        return WRONG_REQUEST
+    except BaseException as error:  # also SystemExit, with which a library may end: its 1 would read as a verdict
+        return _failed(error)
 
 
 def _in_words(error: Exception) -> str:
@@ -90,29 +94,26 @@ def _in_words(error: Exception) -> str:
     return f"{error}: expected a size for which there is memory" if isinstance(error, MemoryError) else str(error)
 
 
-def _failed(error: Exception) -> int:
-    """Say what went wrong that no request asked for: a full disk, or a bug of ours."""
+def _failed(error: BaseException) -> int:
+    """Say what went wrong that no request asked for: a full disk, a folder that is gone, or a bug of ours."""
     if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
-        _write_no_more()
         _say(f"{error.strerror}: expected room to write")
+        return WRONG_REQUEST
+    if isinstance(error, FileNotFoundError) and _current_folder_is_gone():
+        _say("the current folder is gone: expected to be run in one that exists")
         return WRONG_REQUEST
     traceback.print_exception(error)
     _say("this is a bug in gradcheck: nothing is said of the backends")
     return INTERNAL_ERROR
 
 
-def _write_no_more() -> None:
-    """Let what is still in standard output's buffer go nowhere: writing it would fail once more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    # The first one ends the run within seconds; a second must not keep it from burying its workers.
-    for each in INTERRUPTIONS:
-        signal.signal(each, signal.SIG_IGN)
-    raise Interrupted
+def _current_folder_is_gone() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _say(message: str) -> None:
-    with contextlib.suppress(BrokenPipeError):
-        print(f"gradcheck: {escaped(message)}", file=sys.stderr, flush=True)
+    print(f"gradcheck: {escaped(message)}", file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gradcheck.cli._descendants import DESCENDANTS
 from gradcheck.cli._listener import Listener
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def command(
     expected = None if expect is None else matrix.read(expect, plan)
     if write is not None:
         writable(write)
+    DESCENDANTS.adopt()
     with Listener() as listener:
         found = list(matrix.cells(plan, listener))
     printed(found)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gradcheck.cli._descendants import DESCENDANTS
 from gradcheck.cli._listener import Listener
 
 
@@ -55,6 +56,7 @@ def command(config: str | None, **given: Any) -> int:
     flags = {name.replace("_", "-"): value for name, value in given.items() if value not in (None, (), False)}
     chosen = settings.load(flags, config, os.environ, Path.cwd())
     outputs = reports.outputs(chosen.format, chosen.report)
+    DESCENDANTS.adopt()
     with Listener() as listener:
         report = runner.run(chosen, listener)
     for output in outputs:

@@ -68,7 +68,7 @@ def evaluate(request, times):
 if way == "exits":
     print("planted text on standard error", file=sys.stderr, flush=True)
     sys.exit(7)
-if way == "ignores-stop":
+if way.startswith("ignores-stop"):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 times = -1
 for line in sys.stdin:
@@ -96,5 +96,5 @@ for line in sys.stdin:
     else:
         answer |= evaluate(request, times - 1)
     print(json.dumps(answer), flush=True)
-while way == "ignores-stop":
+while way.startswith("ignores-stop"):
     time.sleep(600)

@@ -1,0 +1,57 @@
+"""What programs start and leave: a daemon is in no process group of its program, but Linux can give it to this process.
+
+This is for the command alone: in a library it would adopt, and end, what other code of the same process has left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+PATIENCE = 2.0  # seconds in which a killed process ends
+
+
+class Descendants:
+    """Processes that this one has started, or that were left by those."""
+
+    def __init__(self) -> None:
+        self._others: set[int] | None = None  # None where none are adopted
+
+    def adopt(self) -> None:
+        """Become the parent of each descendant whose own parent ends."""
+        if sys.platform == "linux" and self._others is None:
+            import ctypes  # NumPy needs it too: no command that only prints help loads it
+
+            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            self._others = set(_running_children())  # what the shell had started before it became this process
+
+    def end(self) -> None:
+        """Kill each that is left."""
+        deadline = time.monotonic() + PATIENCE
+        while self._others is not None and time.monotonic() < deadline:
+            left = set(_running_children()) - self._others
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            if not left:
+                return
+            time.sleep(0.01)
+
+
+def _running_children() -> Iterator[int]:
+    """The children of this process in other sessions than its own: in that one are the shell's."""
+    own, session = os.getpid(), os.getsid(0)
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, parent, _, its_session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            if int(parent) == own and int(its_session) != session and state not in "ZX":
+                yield int(folder.name)
+
+
+DESCENDANTS = Descendants()
