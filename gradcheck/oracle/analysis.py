@@ -97,7 +97,8 @@ class Output:
             enclosure, worst = self._balls()[self._key].rows(rows), total(quantity.worst, quantity.radius)
         elif not enclosure.radius.max(initial=0.0) < np.inf:
             enclosure = enclosure.completed(self._balls()[self._key].rows(rows))
-        return Block(rows, enclosure, bound_of(worst, quantity.shape), spread_of(quantity.variance, quantity.shape))
+        spread = spread_of(quantity.variance, quantity.coherent, quantity.shape)
+        return Block(rows, enclosure, bound_of(worst, quantity.shape), spread)
 
 
 class Analysis(Mapping[Key, Output]):

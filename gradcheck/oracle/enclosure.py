@@ -9,6 +9,7 @@ import numpy as np
 
 from gradcheck.oracle.formats import WIDENING
 from gradcheck.oracle.operations import Array, Errors, Shape
+from gradcheck.oracle.operations.base import DOUBT, total
 
 Rows = slice | EllipsisType
 """Some rows of an array, or (...) all of it."""
@@ -76,12 +77,14 @@ def bound_of(errors: Errors, shape: Shape) -> Array:
     return _known(errors * WIDENING)
 
 
-def spread_of(variance: Errors, shape: Shape) -> Array:
-    """The standard deviation of a variance: zero where exact, infinite where unknown (NaN)."""
-    if variance is None:
-        return np.zeros(shape)
+def spread_of(variance: Errors, coherent: Errors, shape: Shape) -> Array:
+    """The standard deviation of a variance: zero where exact, infinite where unknown (NaN).
+
+    ``DOUBT`` of them reach over the coherent part as a whole too.
+    """
     with np.errstate(invalid="ignore"):
-        return _known(np.sqrt(variance))
+        parts = total(None if variance is None else np.sqrt(variance), None if coherent is None else coherent / DOUBT)
+    return np.zeros(shape) if parts is None else _known(parts)
 
 
 def _known(errors: Array) -> Array:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 SMALLEST = 5e-324
 """The smallest positive float64, 2⁻¹⁰⁷⁴: the floor of every bound, since bounds are themselves computed in float64."""
 
 WIDENING = 1 + 1e-9
 """What pays for the float64 rounding of a bound itself: some 10⁴ roundings of 2⁻⁵³, a thousand times over."""
+
+LARGEST_EXPONENT = 700.0
+"""e to it is still far from float64's largest number."""
 
 # name -> (bits of the significand, smallest exponent of a normal number, largest finite number)
 _LAYOUTS = {
@@ -134,9 +138,16 @@ class Format:
         return max(self.normal**2, 2.0**-1022)
 
     def represents(self, value: float) -> bool:
-        """Whether ``value`` is a number of this format, so that a constant of the problem is exact in it."""
+        """Whether ``value`` is a number of this format, so that a constant of the problem is exact in it; ±inf is."""
+        if math.isinf(value):
+            return True
         scaled = math.ldexp(math.frexp(value)[0], self.bits)
         return scaled == int(scaled) and (value == 0 or self.normal <= abs(value) <= self.largest)
+
+    def holds(self, value: Fraction) -> bool:
+        """The same of a rational number."""
+        nearest = float(value)
+        return Fraction(nearest) == value and self.represents(nearest)
 
     def sum_error(self, terms: int) -> float:
         """The relative error θ(n, u) of n roundings in any order: (1+u)ⁿ − 1."""
@@ -162,14 +173,17 @@ class Format:
 
 
 def theta(terms: int, roundoff: float) -> float:
-    """(1+u)ⁿ − 1, without the cancellation of that form."""
-    return math.expm1(terms * math.log1p(roundoff))
+    """(1+u)ⁿ − 1, without the cancellation of that form; infinite where float64 does not hold it."""
+    exponent = terms * math.log1p(roundoff)
+    return math.expm1(exponent) if exponent < LARGEST_EXPONENT else math.inf
 
 
 def combine(*errors: float) -> float:
     """The product of all (1+e), less 1, without the cancellation of that form."""
     total = 0.0
     for error in errors:
+        if math.isinf(total + error):
+            return math.inf
         total += error + total * error
     return total
 

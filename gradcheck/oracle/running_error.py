@@ -18,7 +18,7 @@ from gradcheck.oracle.enclosure import SPLITTING, Rows
 from gradcheck.oracle.formats import SMALLEST, Format
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Errors, Operation, Shape, Term
-from gradcheck.oracle.operations.base import as_read, as_typically_read
+from gradcheck.oracle.operations.base import as_read, as_typically_read, total
 from gradcheck.oracle.tape import Node, Tape
 
 BLOCK = 1 << 15
@@ -34,6 +34,7 @@ class Quantity:
         radius: how far the true values may lie from the middle; None where they do not.
         worst: how far a correct backend's values may lie from the middle; inf where they may overflow.
         variance: of that distance.
+        coherent: how much further it may be by choices that a backend makes alike in all entries.
         kink: where a branch on the way was in doubt.
     """
 
@@ -41,12 +42,16 @@ class Quantity:
     radius: Errors = None
     worst: Errors = None
     variance: Errors = None
+    coherent: Errors = None
     kink: Array | None = None
 
     @lazy
     def float64(self) -> Array:
         """The values in float64, or as they are for a condition."""
-        return self.middle if self.middle.dtype == bool else np.asarray(self.middle, dtype=np.float64)
+        if self.middle.dtype in (bool, np.float64):
+            return self.middle
+        with np.errstate(over="ignore"):
+            return np.asarray(self.middle, dtype=np.float64)
 
     @lazy
     def size(self) -> Array:
@@ -61,7 +66,7 @@ class Quantity:
 
     def rows(self, rows: Rows) -> Quantity:
         """Some rows of the quantity."""
-        errors = (self.radius, self.worst, self.variance, self.kink)
+        errors = (self.radius, self.worst, self.variance, self.coherent, self.kink)
         return Quantity(self.middle[rows], *(None if error is None else error[rows] for error in errors))
 
 
@@ -85,6 +90,19 @@ class Arithmetic:
     def distance(self) -> Format:
         """The format of the distance between a backend's value and ours."""
         return self.backend.against(self.own)
+
+    @lazy
+    def silent(self) -> Format:
+        """A format that rounds nothing, so that the rules hand errors on and add none."""
+        return replace(
+            self.backend,
+            roundoff=0.0,
+            accumulator_roundoff=0.0,
+            function_roundoff=0.0,
+            operand_rounding=0.0,
+            smallest=0.0,
+            normal=0.0,
+        )
 
     @classmethod
     def float64(cls, backend: Format, radii: bool = True) -> Arithmetic:
@@ -193,12 +211,25 @@ def evaluate(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Qu
             result.radius = _spread_out(operation.worst(arithmetic.own, Term(result), *terms), result.shape)
         terms = [as_typically_read(arithmetic.backend, Term(operand, operand.variance)) for operand in operands]
         result.variance = _spread_out(operation.variance(arithmetic.backend, Term(result), *terms), result.shape)
+        if operation.coherent or any(operand.coherent is not None for operand in operands):
+            result.coherent = _spread_out(_coherent(arithmetic, operation, result, operands, terms), result.shape)
         terms = [as_read(arithmetic.distance, Term(operand, operand.worst)) for operand in operands]
         result.worst = _spread_out(operation.worst(arithmetic.distance, Term(result), *terms), result.shape)
         if result.worst is not None and not operation.compares:
             _mark_overflow(arithmetic.backend, operation, result, terms)
         result.kink = _kink(operation, operands, result.middle.shape)
     return result
+
+
+def _coherent(
+    arithmetic: Arithmetic, operation: Operation, result: Quantity, operands: Sequence[Quantity], terms: Sequence[Term]
+) -> Errors:
+    """The operation's own choice, and what it makes of its operands' choices at the worst (docs/math.md, W5)."""
+    own = None if operation.coherent is None else operation.coherent(arithmetic.backend, Term(result), *terms)
+    if all(operand.coherent is None for operand in operands):
+        return own
+    given = [Term(operand, operand.coherent) for operand in operands]
+    return total(own, operation.worst(arithmetic.silent, Term(result), *given))
 
 
 def _spread_out(errors: Errors, shape: Shape) -> Errors:
@@ -265,5 +296,6 @@ def _stacked(blocks: Sequence[Quantity]) -> Quantity:
         stack([block.radius for block in blocks]),
         stack([block.worst for block in blocks]),
         stack([block.variance for block in blocks]),
+        stack([block.coherent for block in blocks]),
         stack([block.kink for block in blocks]),
     )

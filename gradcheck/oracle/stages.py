@@ -69,7 +69,7 @@ class Stage:
     @lazy
     def spread(self) -> Array:
         """The standard deviation of a correct backend's error; inf where unknown."""
-        return spread_of(self._quantity.variance, self.got.shape)
+        return spread_of(self._quantity.variance, self._quantity.coherent, self.got.shape)
 
     @lazy
     def error(self) -> Array:
@@ -154,6 +154,7 @@ def _hand_back(walk: Walk, index: int, got: Array) -> None:
     step = whole(walk.results[function])
     with np.errstate(all="ignore"):
         again = Quantity(got, worst=total(step.worst, step.worst), variance=total(step.variance, step.variance))
+        again.coherent = total(step.coherent, step.coherent)
         again.kink = step.kink
         if not np.isfinite(np.sum(again.float64)):
             unknown = np.where(np.isfinite(got), 0.0, np.inf)

@@ -3,7 +3,16 @@
 A new operation is one declaration in one of these files, and nothing else.
 """
 
-from gradcheck.oracle.operations import arithmetic, branches, exponentials, movements, products, reductions, smooth
+from gradcheck.oracle.operations import (
+    arithmetic,
+    branches,
+    exponentials,
+    movements,
+    powers,
+    products,
+    reductions,
+    smooth,
+)
 from gradcheck.oracle.operations.base import Array, Errors, Operation, Recorder, Shape, Term, Variable
 from gradcheck.oracle.operations.words import OPERATORS, VOCABULARY, Word
 
@@ -22,6 +31,7 @@ __all__ = [
     "branches",
     "exponentials",
     "movements",
+    "powers",
     "products",
     "reductions",
     "smooth",

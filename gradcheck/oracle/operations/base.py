@@ -99,6 +99,8 @@ class Operation:
         variance: the same for variances, in the terms and in the result.
         shape: shapes of the operands -> shape; raises ValueError where they do not fit.
         ball: operands -> result for object arrays of Arb balls, where ``value`` does not serve.
+        coherent: (format, result, *terms) -> how far correct backends differ by a choice that they make alike in all
+            entries, beside what they make of that of the operands; None where there is no choice.
         partial_sums: terms -> the largest magnitude met on the way where that is not the result; it must not overflow.
         by_rows: a row of the result needs only that row of the first operand, and all of the others.
         moves: entries are moved, copied or negated and never rounded, whatever their dtype.
@@ -112,6 +114,7 @@ class Operation:
     variance: Callable[..., Errors]
     shape: Callable[..., Shape] = np.broadcast_shapes
     ball: Callable[..., Array] | None = None
+    coherent: Callable[..., Errors] | None = None
     partial_sums: Callable[..., Array] | None = None
     by_rows: bool = False
     moves: bool = False

@@ -27,8 +27,7 @@ from gradcheck.oracle.operations.base import (
     rounding_variance,
     square,
 )
-from gradcheck.oracle.operations.instead import described
-from gradcheck.oracle.operations.words import VOCABULARY, operator, word
+from gradcheck.oracle.operations.words import VOCABULARY, word
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,43 +276,3 @@ for _smooth in SMOOTH:
 
 ACCURACY = {smooth.name: smooth.accuracy for smooth in SMOOTH}
 DEVIATION = {smooth.name: smooth.deviation for smooth in SMOOTH}
-
-
-def _power_slope(exponent: float) -> Callable[[Array, Array], Array]:
-    """|p|·|a|^(p−1), largest far from zero for p ≥ 1 and near zero for less."""
-
-    def slope(low: Array, high: Array) -> Array:
-        far, near = np.maximum(np.abs(low), np.abs(high)), _distance_from_zero(low, high)
-        return np.asarray(abs(exponent) * np.power(far if exponent >= 1 else near, exponent - 1))
-
-    return slope
-
-
-def _power(exponent: float) -> Operation:
-    """aᵖ by a library function of at most 4 ulp (CUDA's powf), or by p multiplications and a division."""
-    return Smooth(
-        "power",
-        lambda a: np.power(a, exponent),
-        lambda a: a**exponent,
-        _power_slope(exponent),
-        lambda a, _v: exponent * power(a, exponent - 1) if exponent else 0.0,
-        accuracy=max(8, abs(exponent)),
-        deviation=2 + abs(exponent) / 2,
-        floors=exponent < 0,
-    ).operation()
-
-
-@operator("**", worst="max(8, |p|) u, for p < 0 + λ", typical="2 + |p|/2")
-def power(a: Operand, exponent: float) -> Variable:
-    """The power aᵖ of a number p, entry by entry.
-
-    Raises:
-        TypeError: the exponent is no Python number.
-    """
-    if not isinstance(exponent, (int, float)):
-        raise TypeError(
-            f"the exponent is {described(exponent)}: expected a number as exponent; write ops.exp(b * ops.log(a))"
-        )
-    if exponent == 1 and isinstance(a, Variable):
-        return a
-    return apply(_power(exponent), a)

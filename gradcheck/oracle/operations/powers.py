@@ -1,0 +1,176 @@
+"""Powers aᵖ of a number p, which stays exact: p is what the user wrote, and p − 1 need be no number of any format.
+
+An engine rounds both to its dtype. With p̂ = p + Δ it computes a^p̂ = aᵖ·e^(Δ log a), so that aᵖ has a relative error
+of up to e^(|Δ|·|log a|) − 1, however accurate its function is (docs/math.md, R1). Our own arithmetics round p too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gradcheck.oracle.formats import WIDENING, Format
+from gradcheck.oracle.operations.base import (
+    Array,
+    Errors,
+    Operand,
+    Operation,
+    Term,
+    Variable,
+    apply,
+    rounding_variance,
+)
+from gradcheck.oracle.operations.instead import described
+from gradcheck.oracle.operations.products import product_of_three
+from gradcheck.oracle.operations.words import operator
+
+DOUBLE = 2.0**-53
+"""What rounding an exponent to a Python number adds, where an engine rounds that to its dtype in turn."""
+
+
+@dataclass(frozen=True)
+class Power:
+    """The power of an exponent that is p itself, or p − 1 where a derivative takes it.
+
+    Attributes:
+        exact: the exponent.
+        accuracy: the largest error of a correct function, in units of u.
+        written: p, if the exponent was computed from it.
+    """
+
+    exact: Fraction
+    accuracy: float
+    written: Fraction | None = None
+
+    @cached_property
+    def exponent(self) -> float:
+        """The exponent in float64."""
+        return float(self.exact)
+
+    @cached_property
+    def rest(self) -> float:
+        """What float64 cannot hold of it."""
+        return float(self.exact - Fraction(self.exponent))
+
+    def slack(self, format: Format) -> float:
+        """|Δ|: how far the exponent of an engine may lie from the exact one.
+
+        p̂ is p rounded, off by u·|p|. p − 1 is fl(p̂ − 1), off by u·|p| + u·(|p−1| + u·|p|), or p − 1 in Python's
+        float64 and then rounded. Rounding is monotone, so the exponent stays on its side of 0 and of 1.
+        """
+        unit = format.roundoff if format.bits >= 53 else format.roundoff + DOUBLE
+        inexact = not format.holds(self.exact)
+        if self.written is None:
+            return unit * abs(self.exponent) if inexact else 0.0
+        rounded = 0.0 if format.holds(self.written) else unit * abs(float(self.written))
+        return rounded + (unit * (abs(self.exponent) + rounded) if inexact or rounded else 0.0)
+
+    def value(self, a: Array) -> Array:
+        """The power in the dtype of a."""
+        exponent = a.dtype.type(self.exponent) + a.dtype.type(self.rest)
+        return np.asarray(np.power(a, exponent))
+
+    def ball(self, a: Any) -> Any:
+        """The same of one Arb ball, with the exact exponent."""
+        from flint import arb, fmpq
+
+        return a ** arb(fmpq(self.exact.numerator, self.exact.denominator))
+
+    def slope(self, near: Array, far: Array, slack: float = 0.0) -> Array:
+        """The largest |q|·|t|^(q−1) for near ≤ |t| ≤ far and exponents q within ``slack``, none on 1's other side."""
+        at = far if self.exact >= 1 else near
+        steepest = (abs(self.exponent) + slack) * np.power(at, self.exponent - 1)
+        return np.asarray(steepest * np.exp(slack * _logarithms(at)) if slack else steepest)
+
+    def rounded_exponent(self, format: Format, result: Term, a: Term) -> Errors:
+        """|aᵖ|·(e^(|Δ|·|log a|) − 1); unknown where a may be negative, whose power hangs on p's last digit."""
+        slack = self.slack(format)
+        if not slack:
+            return None
+        change = result.size * np.expm1(slack * _logarithms(a.native))
+        return np.where(a.middle - a.errors * WIDENING < 0, np.inf, change)
+
+    def worst(self, format: Format, result: Term, a: Term) -> Errors:
+        """(1 + cu)·(Ea·max|f'| + what rounding the exponent does) + c·u·|f| + floor."""
+        if self.exact == 0:
+            return None
+        relative = self.accuracy * format.function_roundoff
+        local = relative * result.size + format.underflow + (format.normal if self.exact < 0 else 0.0)
+        changed = self.rounded_exponent(format, result, a)
+        if changed is not None:
+            local = local + (1 + relative) * changed
+        if a.error is None:
+            return local
+        near, far = _span(a.middle, a.error * WIDENING)
+        return local + (1 + relative) * (a.error * self.slope(near, far, self.slack(format)))
+
+    def variance(self, format: Format, result: Term, a: Term) -> Errors:
+        """(f'(a)·s)² + (0.6·n·u·f)² + λ²; what rounding the exponent does is coherent, and no part of it."""
+        if self.exact == 0:
+            return None
+        local = rounding_variance(format, result.size, 2 + abs(self.exponent) / 2)
+        return local if a.error is None else local + np.square(self.slope(a.size, a.size)) * a.error
+
+    def gradients(self, g: Variable, _v: Variable, a: Variable) -> tuple[Variable | None]:
+        """g·p·a^(p−1) in any order; JAX and PyTorch begin with p·a^(p−1), TensorFlow and autograd with g·p."""
+        if self.exact == 0:
+            return (None,)
+        below = self.exact - 1
+        steps = a if below == 1 else apply(_power(below, self.exact), a)
+        return (product_of_three(g, self.exponent, steps),)
+
+    def operation(self) -> Operation:
+        """The row of the table."""
+        return Operation(
+            "power",
+            self.value,
+            self.gradients,
+            self.worst,
+            self.variance,
+            ball=np.frompyfunc(self.ball, 1, 1),
+            coherent=self.rounded_exponent,
+        )
+
+
+def _logarithms(a: Array) -> Array:
+    """|log |a||; where a is zero the exponent counts for nothing, since all exponents have one sign."""
+    size = np.abs(a)
+    return np.asarray(np.abs(np.log(np.where(size > 0, size, 1))), dtype=np.float64)
+
+
+def _span(a: Array, reach: Array) -> tuple[Array, Array]:
+    """The smallest and the largest magnitude within reach."""
+    size = np.abs(a)
+    return np.maximum(size - reach, 0.0), size + reach
+
+
+def _power(exact: Fraction, written: Fraction | None = None) -> Operation:
+    """aᵖ by a library function of at most 4 ulp (CUDA's powf), or by p multiplications and a division.
+
+    A derivative may divide p·aᵖ by a instead, which is one rounding more.
+    """
+    magnitude = abs(float(exact)) if written is None else abs(float(written)) + 1
+    return Power(exact, max(8.0, magnitude), written).operation()
+
+
+@operator("**", worst="max(8, |p|) u + |p log a| u, for p < 0 + λ", typical="2 + |p|/2")
+def power(a: Operand, exponent: float) -> Variable:
+    """The power aᵖ of a number p, entry by entry.
+
+    Raises:
+        TypeError: the exponent is no Python number.
+        ValueError: it is not finite, or an integer that float64 does not hold.
+    """
+    if not isinstance(exponent, (int, float)):
+        raise TypeError(
+            f"the exponent is {described(exponent)}: expected a number as exponent; write ops.exp(b * ops.log(a))"
+        )
+    if not abs(exponent) < 2**1023 or exponent != float(exponent):
+        raise ValueError(f"the exponent is {described(exponent)}: expected a finite number that float64 holds")
+    if exponent == 1 and isinstance(a, Variable):
+        return a
+    return apply(_power(Fraction(exponent)), a)
