@@ -17,7 +17,7 @@ import numpy.typing as npt
 from gradcheck.answers import Answer
 from gradcheck.evidence import Finding, examine
 from gradcheck.oracle import Analysis, Format, Key, Slopes, Stage, Tape, analyse, stages
-from gradcheck.results import ArrayError, Kind, Verdict, WrongStep, in_words
+from gradcheck.results import ArrayError, Kind, Verdict, WrongStep, change, in_words
 from gradcheck.suggestions import did_you_mean
 
 Array = npt.NDArray[np.floating[Any]]
@@ -201,7 +201,7 @@ def varying(answer: Answer, findings: Mapping[Key, Finding]) -> str | None:
     """Which array varies from call to call by more than two correct answers can, or None."""
     for key, largest in answer.varies.items():
         if key in findings and not largest <= 2 * findings[key].threshold:
-            return f"{in_words(*key)} varies from call to call by {largest:.2g}"
+            return f"{in_words(*key)} varies from call to call {change(largest)}"
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -78,6 +79,27 @@ def two_digits(value: float | None) -> str:
     return "0" if value == 0 else f"{value:.1f}" if 0.1 <= value < 1000 else f"{value:.1e}"
 
 
+def deviation(got: float, true: float, bound: float) -> str:
+    """How far a number is from what it should be, in words: "= 2 off by 1.0, bound 2.2e-16"."""
+    if math.isfinite(got) and math.isfinite(true):
+        return f"= {got:.8g} off by {two_digits(abs(got - true))}, bound {two_digits(bound)}"
+    if math.isfinite(true):
+        return f"is {quality(got)}, true value {true:.8g}"
+    return f"is {quality(got)}, where the true value is {quality(true)}"
+
+
+def quality(value: float) -> str:
+    """A number, or in words what it is instead."""
+    if math.isfinite(value):
+        return f"{value:.8g}"
+    return "not a number" if math.isnan(value) else "infinite" if value > 0 else "minus infinite"
+
+
+def change(value: float) -> str:
+    """By how much something varies, in words."""
+    return f"by {two_digits(value)}" if math.isfinite(value) else "to or from what is not finite"
+
+
 SENTENCES = {
     RunVerdict.AGREE: "every backend agrees",
     RunVerdict.DIFFER: "at least one backend differs",
@@ -115,8 +137,10 @@ class Entry(Record, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         """The entry in one line."""
-        off = f"off by {two_digits(self.error)}, bound {two_digits(self.bound)}"
-        return f"{index_in_code(self.index)} = {self.got:.10g}, true {self.true:.10g}: {off}"
+        if math.isfinite(self.error):
+            off = f"off by {two_digits(self.error)}, bound {two_digits(self.bound)}"
+            return f"{index_in_code(self.index)} = {self.got:.10g}, true {self.true:.10g}: {off}"
+        return f"{index_in_code(self.index)} {deviation(self.got, self.true, self.bound)}"
 
 
 class Power(Record, frozen=True, kw_only=True):
@@ -166,10 +190,9 @@ class WrongStep(Record, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         """The step in one line of less than 80 columns."""
-        what = in_words(self.kind, self.name)
-        off = f"off by {two_digits(abs(self.got - self.true))}, bound {two_digits(self.bound)}"
+        what = f"{in_words(self.kind, self.name)}{index_in_code(self.index)}"
         share = f", in {self.bad_entries} of {self.entries}" if self.entries > 1 else ""
-        return f"{what}{index_in_code(self.index)} = {self.got:.8g} {off}{share}"
+        return f"{what} {deviation(self.got, self.true, self.bound)}{share}"
 
 
 class Enclosed(Record, frozen=True, kw_only=True):
@@ -226,9 +249,7 @@ class Backend(Record, frozen=True, kw_only=True):
     def finding(self) -> list[str]:
         """What is to be said of it in words, line by line: where it agrees, nothing but its notes."""
         aside = [f"{self.spec}: {note}" for note in self.notes]
-        aside += [
-            f"{self.spec}: {what} varies from call to call by {two_digits(by)}" for what, by in self.varies.items()
-        ]
+        aside += [f"{self.spec}: {what} varies from call to call {change(by)}" for what, by in self.varies.items()]
         if self.verdict is Verdict.AGREES:
             return aside
         evidence = f" ({self.evidence})" if self.evidence else ""
@@ -284,8 +305,9 @@ class Parting(Record, frozen=True, kw_only=True):
             return f"{both} give the same bits"
         where = f"{in_words(self.kind, self.name)}{index_in_code(self.index)}"
         share = f", in {self.differing} of {self.entries}" if self.entries > 1 else ""
-        by = two_digits(abs(self.left_value - self.right_value))
-        return f"{both} part first at {where} = {self.left_value:.17g} and {self.right_value:.17g}, by {by}{share}"
+        difference = abs(self.left_value - self.right_value)
+        by = f", by {two_digits(difference)}" if math.isfinite(difference) else ""
+        return f"{both} part first at {where} = {self.left_value:.17g} and {self.right_value:.17g}{by}{share}"
 
 
 class BackendEnvironment(Record, frozen=True, kw_only=True):

@@ -12,10 +12,9 @@ from gradcheck.cli._descendants import DESCENDANTS
 from gradcheck.cli._listener import Listener
 
 if TYPE_CHECKING:
+    from gradcheck.reports._grid import Grid
     from gradcheck.results import Cell
 
-NAMES = 20  # columns for the backends' names
-COLUMN = 12  # and for a problem, as wide as the longest verdict
 DIFFERS = 1
 
 
@@ -89,27 +88,26 @@ def printed(found: Sequence[Cell]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    fitting = max((console.width - NAMES) // COLUMN, 1)
     for dtype in dict.fromkeys(cell.dtype for cell in found):
         those = [cell for cell in found if cell.dtype == dtype]
         names = list(dict.fromkeys(cell.problem for cell in those))
         console.print(f"{dtype}: the largest error in units of the bound, or the verdict\n")
-        for first in range(0, len(names), fitting):
-            console.print(table(dtype, those, names[first : first + fitting]), end="\n\n")
+        table(dtype, those, names).print(console)
+        console.print()
     for line in reasons(found):
         console.print(line, markup=False)
 
 
-def table(dtype: str, found: Sequence[Cell], names: Sequence[str]) -> object:
+def table(dtype: str, found: Sequence[Cell], names: Sequence[str]) -> Grid:
     """The cells of some problems."""
     from rich.text import Text
 
-    from gradcheck.reports.table import OTHER_STYLE, STYLES, plain
+    from gradcheck.reports._grid import Grid
+    from gradcheck.reports.table import OTHER_STYLE, STYLES
     from gradcheck.results import Verdict
 
     cells = {(cell.backend, cell.problem): cell for cell in found}
-    grid = plain(dtype, *(name.replace("_", " ") for name in names), labels=1, wrap=True)
-    grid.columns[0].no_wrap = True
+    grid = Grid([dtype, *(name.replace("_", " ") for name in names)], labels=1)
     for backend in dict.fromkeys(cell.backend for cell in found if cell.problem in names):
         row = [Text(backend)]
         for name in names:
@@ -117,7 +115,7 @@ def table(dtype: str, found: Sequence[Cell], names: Sequence[str]) -> object:
             agrees = cell is not None and cell.verdict is Verdict.AGREES
             said = "" if cell is None else f"{cell.bound_ratio:.2g}" if agrees else str(cell.verdict)
             row.append(Text(said, STYLES.get(cell.verdict, OTHER_STYLE) if cell else ""))
-        grid.add_row(*row)
+        grid.add(*row)
     return grid
 
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, TextIO
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from gradcheck.reports._grid import Grid
 from gradcheck.results import SENTENCES, Backend, Report, RunVerdict, Verdict, index_in_code, two_digits
 
 SUFFIX = ".txt"
 LARGEST_SHOWN = 4  # k up to which gradients are printed without being asked for
-DIFFERENCE_WIDTH = 13
 FEWEST_DIGITS = 8
-LONGEST_NAME = 20  # of a backend, that is not folded
 PADDING = 9  # beside the digits: sign, point, exponent and the space between columns
 WIDE = 120  # columns from which there is room for the interpreters' paths
 
@@ -42,11 +39,11 @@ def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
     console.print(f"[bold]{case.problem}[/bold]  k = {case.k}  {drawn}{factor}")
     for title, table in parts(report, console.width, show_gradients):
         console.print(Text(f"\n{title}", "bold"))  # not the table's own title, which is folded at the table's width
-        console.print(table)
+        table.print(console)
     console.print()
     for backend in report.backends:
         for line in findings(backend):
-            console.print(line)
+            line.print(console) if isinstance(line, Grid) else console.print(line)
     verdicts = {backend.spec: backend.verdict for backend in report.backends}
     for parting in report.partings:
         console.print(Text(str(parting), "bold" if verdicts[parting.left] != verdicts[parting.right] else ""))
@@ -55,7 +52,7 @@ def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
     console.print(f"again: {case.replay}", soft_wrap=True)  # one line, to be copied
 
 
-def parts(report: Report, width: int, show_gradients: bool) -> Iterator[tuple[str, Table]]:
+def parts(report: Report, width: int, show_gradients: bool) -> Iterator[tuple[str, Grid]]:
     """The tables of a report, with their titles."""
     answered = [backend for backend in report.backends if backend.loss is not None]
     yield "Backends", backends(report, width)
@@ -63,40 +60,30 @@ def parts(report: Report, width: int, show_gradients: bool) -> Iterator[tuple[st
         yield "Largest error of each gradient", errors(answered)
     if any(backend.errors for backend in answered):
         yield "Smallest relative error that would have been caught in an entry", powers(answered)
-    for columns in chunks(answered[:-1], width - 20, DIFFERENCE_WIDTH):
-        yield "Largest absolute differences between backends", differences(report, answered, columns)
-    if report.case.k <= LARGEST_SHOWN or show_gradients:
-        for columns in chunks([each for each in answered if each.gradients], width - 10, FEWEST_DIGITS + PADDING):
-            yield "Gradients", gradients(columns, width - 10)
+    if len(answered) > 1:
+        yield "Largest absolute differences between backends", differences(report, answered)
+    shown = [backend for backend in answered if backend.gradients]
+    if shown and (report.case.k <= LARGEST_SHOWN or show_gradients):
+        yield "Gradients", gradients(shown, width - 10)
 
 
-def chunks(columns: list[Backend], width: int, column: int) -> Iterator[list[Backend]]:
-    """As many backends at a time as fit beside each other."""
-    fitting = max(width // column, 1)
-    for first in range(0, len(columns), fitting):
-        yield columns[first : first + fitting]
-
-
-def backends(report: Report, width: int) -> Table:
+def backends(report: Report, width: int) -> Grid:
     """A line for each backend."""
-    table = plain("backend", "version", "verdict", "loss", "|error|", "import s", "first s")
-    widened(table, (backend.spec for backend in report.backends))
-    if width >= WIDE:
-        table.add_column("python", overflow="fold")
+    wide = width >= WIDE
+    names = ["backend", "version", "verdict", "loss", "|error|", "import s", "first s", *(["python"] if wide else [])]
+    table = Grid(names, labels=1, texts=("version", "verdict", "python"))
     for backend in report.backends:
         where = report.environment.backends.get(backend.spec)
         row: list[str | Text] = [
             Text(backend.spec),
             Text(backend.version or "–"),
             Text(backend.verdict, STYLES.get(backend.verdict, OTHER_STYLE)),
-            number(backend.loss, 17 if width >= WIDE else 9),
+            number(backend.loss, 17 if wide else 9),
             two_digits(backend.loss_error),
             seconds(backend.seconds.imported if backend.seconds else None, 2),
             seconds(backend.seconds.first if backend.seconds else None, 4),
         ]
-        if width >= WIDE:
-            row.append(Text((where and where.python) or "–"))
-        table.add_row(*row)
+        table.add(*row, *([(where and where.python) or "–"] if wide else []))
     return table
 
 
@@ -105,38 +92,36 @@ def seconds(value: float | None, decimals: int) -> str:
     return "–" if value is None else f"{value:.{decimals}f}"
 
 
-def errors(answered: list[Backend]) -> Table:
+def errors(answered: list[Backend]) -> Grid:
     """A line for each backend's gradients: the largest error, in three units, and where."""
-    table = plain("backend", "gradient", "|error|", "in ulp", "of bound", "at", "bad entries")
-    widened(table, (backend.spec for backend in answered))
+    table = Grid(["backend", "gradient", "|error|", "in ulp", "of bound", "at", "bad entries"])
     for backend in answered:
-        for position, (name, error) in enumerate(backend.errors.items()):
-            style = "bold red" if error.bad_entries else ""
-            table.add_row(
-                Text(backend.spec if position == 0 else ""),
+        for name, error in backend.errors.items():
+            table.add(
+                backend.spec,
                 f"dL/d{name}",
                 two_digits(error.max_abs),
                 two_digits(error.max_ulp),
                 two_digits(error.max_bound_ratio),
                 index_in_code(error.worst_index),
                 f"{error.bad_entries} of {error.entries}",
-                style=style,
+                style="bold red" if error.bad_entries else "",
             )
     return table
 
 
-def powers(answered: list[Backend]) -> Table:
+def powers(answered: list[Backend]) -> Grid:
     """The detection power of the check of each gradient, of the backend for which it is weakest."""
-    table = plain("gradient", "median entry", "99 % of entries", labels=1)
+    table = Grid(["gradient", "median entry", "99 % of entries"], labels=1)
     judged = [backend.errors for backend in answered if backend.errors]
     for name in dict.fromkeys(name for errors in judged for name in errors):
         checks = [errors[name].power for errors in judged if name in errors]
         medians, percentiles = [check.median for check in checks], [check.percentile_99 for check in checks]
-        table.add_row(f"dL/d{name}", two_digits(max(medians)), two_digits(max(percentiles)))
+        table.add(f"dL/d{name}", two_digits(max(medians)), two_digits(max(percentiles)))
     return table
 
 
-def findings(backend: Backend) -> Iterator[Text | Table]:
+def findings(backend: Backend) -> Iterator[Text | Grid]:
     """What a reader wants to know of a backend that does not agree: why, where it went wrong first, and how."""
     first, *others = backend.finding() or [""]
     if first:
@@ -144,7 +129,7 @@ def findings(backend: Backend) -> Iterator[Text | Table]:
     yield from map(Text, others)
     bad = {name: error for name, error in backend.errors.items() if error.bad_entries}
     if bad:
-        table = plain("  worst entries", "got", "true", "|error|", "bound", "of bound", labels=1)
+        table = Grid(["  worst entries", "got", "true", "|error|", "bound", "of bound"], labels=1)
         for name, error in bad.items():
             for entry in error.worst:
                 numbers = (
@@ -153,13 +138,14 @@ def findings(backend: Backend) -> Iterator[Text | Table]:
                     two_digits(entry.error),
                     two_digits(entry.bound),
                 )
-                table.add_row(f"  dL/d{name}{index_in_code(entry.index)}", *numbers, two_digits(entry.bound_ratio))
+                table.add(f"  dL/d{name}{index_in_code(entry.index)}", *numbers, two_digits(entry.bound_ratio))
         yield table
 
 
-def differences(report: Report, answered: list[Backend], columns: list[Backend]) -> Table:
+def differences(report: Report, answered: list[Backend]) -> Grid:
     """The lower triangle of the matrix of largest absolute differences, for the loss and each gradient."""
-    table = plain("", "", *(column.spec for column in columns))
+    columns = answered[:-1]
+    table = Grid(["", "", *(column.spec for column in columns)])
     found = {(pair.left, pair.right): pair for pair in report.pairs}
     names = list(dict.fromkeys(name for pair in report.pairs for name in pair.max_abs_diff))
     for quantity in (None, *names):
@@ -170,23 +156,20 @@ def differences(report: Report, answered: list[Backend], columns: list[Backend])
                 "" if pair is None else two_digits(pair.max_abs_diff.get(quantity) if quantity else pair.loss_abs_diff)
                 for pair in pairs
             ]
-            if any(cells):
-                table.add_row(label, Text(row.spec), *cells)
-                label = ""
+            table.add(label, row.spec, *cells)
     return table
 
 
-def gradients(shown: list[Backend], width: int) -> Table:
+def gradients(shown: list[Backend], width: int) -> Grid:
     """Every entry of every gradient, a column for each backend."""
-    digits = min(17, width // max(len(shown), 1) - PADDING)
-    table = plain("", *(backend.spec for backend in shown), labels=1)
+    beside = min(len(shown), max(width // (FEWEST_DIGITS + PADDING), 1))
+    digits = min(17, max(width // beside - PADDING, FEWEST_DIGITS))
+    table = Grid(["", *(backend.spec for backend in shown)], labels=1)
     names = list(dict.fromkeys(name for backend in shown for name in backend.gradients or {}))
     for name in names:
         columns = [dict(entries((backend.gradients or {}).get(name))) for backend in shown]
         for position in dict.fromkeys(itertools.chain.from_iterable(columns)):
-            table.add_row(
-                f"{name}{index_in_code(position)}", *(number(column.get(position), digits) for column in columns)
-            )
+            table.add(f"{name}{index_in_code(position)}", *(number(column.get(position), digits) for column in columns))
     return table
 
 
@@ -199,26 +182,6 @@ def entries(nested: Any, position: tuple[int, ...] = ()) -> Iterator[tuple[tuple
         yield position, nested
 
 
-def widened(table: Table, names: Iterable[str]) -> Table:
-    """Give the first column room for its names, so that what must fold is another: a version, a path."""
-    table.columns[0].min_width = min(max(map(len, names), default=0), LONGEST_NAME)
-    return table
-
-
 def number(value: float | None, digits: int) -> str:
     """A number with so many significant digits."""
     return "–" if value is None else f"{value:.{digits}g}"
-
-
-def plain(*names: str, labels: int = 2, wrap: bool = False) -> Table:
-    """A table without vertical lines, which is legible in a pipe too: labels to the left, then numbers.
-
-    Where they `wrap`, the numbers' columns are as narrow as they need to be.
-    """
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    for position, name in enumerate(names):
-        if position < labels:
-            table.add_column(Text(name), overflow="fold")
-        else:
-            table.add_column(Text(name), justify="right", no_wrap=not wrap, overflow="fold")
-    return table
