@@ -121,7 +121,7 @@ def test_what_an_engine_lacks_is_no_fault_beside_an_answer(gradcheck: Command) -
         (("-b", "nope"), "backend 'nope': unknown"),
         (("--dtype", "float63"), "dtype='float63': did you mean 'float64'? expected float64"),
         (("--expect", "none.txt"), "'none.txt': "),
-        (("--write", "no/m.txt"), "--write 'no/m.txt': expected a file in a folder that exists"),
+        (("--write", "no/m.txt"), "--write 'no/m.txt': no folder 'no': expected a path that can be written"),
     ],
 )
 def test_a_wrong_request_is_one_line(gradcheck: Command, words: tuple[str, ...], message: str) -> None:

@@ -52,19 +52,19 @@ def command(
     Exit code: with --expect 1 where an outcome is not the expected one; else that of a run of all cells, in which what
     an engine lacks is no fault, and 3 where no cell has an answer.
     """
-    from gradcheck import catalogue, matrix
+    from gradcheck import catalogue, files, matrix
 
     chosen = (*backend, *(["manual", "numpy", *catalogue.engines()] if every_engine else []))
     plan = matrix.Plan(chosen, problem, dtype, k, seed, timeout, not no_build)
     expected = None if expect is None else matrix.read(expect, plan)
     if write is not None:
-        writable(write)
+        files.check_writable(write, "--write")
     DESCENDANTS.adopt()
     with Listener() as listener:
         found = list(matrix.cells(plan, listener))
     printed(found)
     if write is not None:
-        write.write_text("".join(matrix.lines(found, plan)), encoding="utf-8")
+        files.write(write, "".join(matrix.lines(found, plan)), "--write")
     if expected is None:
         return matrix.exit_code(found)
     drifted = list(matrix.drift(found, expected))
@@ -73,14 +73,6 @@ def command(
     others = len(expected.keys() - {matrix.place(cell) for cell in found})
     click.echo(f"{len(found) - len(drifted)} of {len(found)} outcomes as expected; {others} others in {expect} not run")
     return DIFFERS if drifted else 0
-
-
-def writable(path: Path) -> None:
-    """Raise RequestError where a file cannot be written, before anything is run."""
-    from gradcheck.errors import RequestError
-
-    if path.is_dir() or not path.parent.is_dir():
-        raise RequestError(f"--write {str(path)!r}: expected a file in a folder that exists")
 
 
 def printed(found: Sequence[Cell]) -> None:

@@ -6,12 +6,13 @@ A format's file states `SUFFIX`, the ending of its files, and has `write(report,
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO, cast
 
+from gradcheck import files
 from gradcheck.errors import RequestError
 from gradcheck.results import Report
 from gradcheck.suggestions import did_you_mean
@@ -34,13 +35,9 @@ class Output:
         if self.path is None:
             write(report, sys.stdout, show_gradients)
             return
-        try:
-            with self.path.open("w", encoding="utf-8") as stream:
-                write(report, cast(TextIO, stream), show_gradients)
-        except OSError as error:
-            raise RequestError(
-                f"report {str(self.path)!r}: {error.strerror}: expected a path that can be written"
-            ) from None
+        stream = io.StringIO()
+        write(report, stream, show_gradients)
+        files.write(self.path, stream.getvalue(), "report")
 
 
 def formats() -> list[str]:
@@ -52,7 +49,7 @@ def outputs(format: str, paths: Sequence[str]) -> list[Output]:
     """Where a report goes: standard output in one format, and files in that of their endings.
 
     Raises:
-        RequestError: a format is unknown, or a file's folder does not exist.
+        RequestError: a format is unknown, or a file cannot be written.
     """
     if format not in formats():
         meant = did_you_mean(format, formats())
@@ -64,6 +61,5 @@ def _to_file(path: Path) -> Output:
     suffixes = {importlib.import_module(f"gradcheck.reports.{name}").SUFFIX: name for name in formats()}
     if path.suffix not in suffixes:
         raise RequestError(f"report {str(path)!r}: unknown ending: expected one of {', '.join(suffixes)}")
-    if not path.parent.is_dir():
-        raise RequestError(f"report {str(path)!r}: no folder {str(path.parent)!r}: expected a path that can be written")
+    files.check_writable(path, "report")
     return Output(suffixes[path.suffix], path)

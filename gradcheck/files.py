@@ -1,0 +1,97 @@
+"""Write a file whole or not at all: what was there before is lost only once the new one is complete."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+
+from gradcheck.errors import RequestError
+from gradcheck.interruptions import deferred
+
+EXPECTED = "expected a path that can be written"
+
+
+def check_writable(path: Path, label: str) -> None:
+    """See whether a file can be written, and leave no trace.
+
+    Args:
+        path: the file.
+        label: what it is called in messages.
+
+    Raises:
+        RequestError: it cannot.
+    """
+    try:
+        folder = path.resolve().parent if path.is_symlink() else path.parent
+        if path.is_dir():
+            raise RequestError(f"{label} {str(path)!r}: is a folder: {EXPECTED}")
+        if not (path.exists() or folder.is_dir()):
+            raise RequestError(f"{label} {str(path)!r}: no folder {str(folder)!r}: {EXPECTED}")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise RequestError(f"{label} {str(path)!r}: Permission denied: {EXPECTED}")
+        if not _is_written_directly(path):
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(b"full?")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _refused(path, label, error) from None
+
+
+def write(path: Path, text: str, label: str) -> None:
+    """Write a file in UTF-8; one that is no regular file, a pipe for example, is written directly.
+
+    Args:
+        path: the file; where it is a link, what it leads to is written.
+        text: its content.
+        label: what it is called in messages.
+
+    Raises:
+        RequestError: it cannot be written; what was there before is still there.
+    """
+    content = text.encode("utf-8", "backslashreplace")
+    try:
+        if _is_standard_output(path):
+            sys.stdout.write(content.decode())
+            sys.stdout.flush()
+        elif _is_written_directly(path):
+            path.write_bytes(content)
+        else:
+            with deferred():
+                _replace(path.resolve(), content)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _refused(path, label, error) from None
+
+
+def _is_standard_output(path: Path) -> bool:
+    """Whether it is /dev/stdout or the like: another descriptor of the same file would write over what is there."""
+    return path.exists() and os.path.samestat(path.stat(), os.fstat(1))
+
+
+def _is_written_directly(path: Path) -> bool:
+    """Whether it is no regular file, or in a folder where no other can be made beside it."""
+    if not path.exists():
+        return False
+    return not path.is_file() or _is_standard_output(path) or not os.access(path.resolve().parent, os.W_OK)
+
+
+def _replace(target: Path, content: bytes) -> None:
+    partial = target.with_name(f".gradcheck-{secrets.token_hex(8)}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # less what the umask takes
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if target.exists():
+                os.fchmod(descriptor, target.stat().st_mode & 0o7777)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        partial.replace(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _refused(path: Path, label: str, error: Exception) -> RequestError:
+    reason = error.strerror if isinstance(error, OSError) else error  # no OSError: a circle of links, or a NUL
+    return RequestError(f"{label} {str(path)!r}: {reason}: {EXPECTED}")
