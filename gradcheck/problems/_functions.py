@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import inspect
+import tempfile
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -53,10 +55,31 @@ def write(
     text = "\n".join([repr(title), "", *sources.parts, *lines, ""])
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     path = platformdirs.user_cache_path("gradcheck") / "problems" / f"{loss.__name__}_{digest}.py"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    _keep(path, text.encode())
     return path
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Let a file hold exactly this, whole or not at all: other processes may write and read it at the same time.
+
+    Raises:
+        ProblemError: it cannot be written.
+    """
+    with contextlib.suppress(OSError):
+        if path.read_bytes() == content:
+            return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.stem}.", delete=False) as file:
+            try:
+                file.write(content)
+                file.close()
+                Path(file.name).replace(path)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise ProblemError(f"{path}: {error.strerror}: expected room for the problem's file") from None
 
 
 class Sources:
