@@ -72,7 +72,7 @@ class Host:
             return failure("unsupported", error)
         except (ImportError, Unavailable) as error:
             return failure("unavailable", error)
-        except Exception as error:
+        except BaseException as error:  # a gradient may call sys.exit, or raise KeyboardInterrupt
             return failure("crashed", error)
 
     def start(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,15 +138,17 @@ def encoded(answer: Answer, folder: str) -> dict[str, Any]:
     return result
 
 
-def failure(kind: str, error: Exception) -> dict[str, Any]:
+def failure(kind: str, error: BaseException) -> dict[str, Any]:
     """An exception as an error message."""
     if isinstance(error, Malformed):
         return {"error": {"kind": kind, "message": str(error)}}
-    message = f"{type(error).__name__}: {error}" if kind == "crashed" else str(error)
+    message = str(error)
+    if kind == "crashed":
+        message = f"{type(error).__name__}: {message}" if message else type(error).__name__
     return {"error": {"kind": kind, "message": message, "traceback": trimmed(error)}}
 
 
-def trimmed(error: Exception) -> str:
+def trimmed(error: BaseException) -> str:
     """A traceback without our own frames: what is left is the problem's and the framework's."""
     told = traceback.TracebackException.from_exception(error)
     ours = os.path.dirname(os.path.abspath(__file__))
