@@ -134,7 +134,10 @@ DISTRIBUTIONS: dict[str, Callable[[Stream, Shape, Setting], Array]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """Concrete inputs: `inputs` maps each name to an array that is already rounded to `dtype` (bfloat16 in float32)."""
+    """Concrete inputs: `inputs` maps each name to an array that is already rounded to `dtype` (bfloat16 in float32).
+
+    `notes` are sentences on what rounding has made of them.
+    """
 
     problem: Problem
     k: int
@@ -143,6 +146,7 @@ class Case:
     distribution: str
     scale: float
     inputs: Mapping[str, npt.NDArray[np.floating]]
+    notes: tuple[str, ...] = ()
 
     @property
     def inputs_sha256(self) -> str:
@@ -161,22 +165,32 @@ def sample(problem: Problem, k: int, seed: int, dtype: str, distribution: str = 
     label stays one: neither `distribution` nor `scale` touches it, and it is only rounded to `dtype`.
 
     Raises:
-        RequestError: an input overflows the dtype.
+        RequestError: an input overflows the dtype, or underflows: every entry that was not zero became zero.
         ProblemError: the problem's `sample` fails, or gives what does not fit its `inputs`.
     """
     stream, draw = Stream(seed), DISTRIBUTIONS[distribution]
     setting = Setting(k, 2.0 ** DTYPES[dtype][1])
     shapes = problem.shapes(k)
     structured = sample_structured(problem, stream, k, shapes)
-    inputs = {}
+    inputs, notes = {}, []
     for name, shape in shapes.items():
-        values = structured[name] if name in structured else scale * draw(stream, shape, setting)
-        inputs[name] = round_to(values, dtype)
+        own = name in structured
+        drawn = structured[name] if own else draw(stream, shape, setting)
+        inputs[name] = round_to(drawn if own else scale * drawn, dtype)
         if not np.isfinite(inputs[name]).all():
-            if name in structured:
+            if own:
                 raise RequestError(f"{problem.path}: sample's {name} overflows {dtype}: expected a wider dtype")
             raise RequestError(f"scale {scale:g}: {distribution} inputs overflow {dtype}: expected a smaller scale")
-    return Case(problem, k, seed, dtype, distribution, scale, inputs)
+        if is_nothing_left(drawn, inputs[name]):
+            if own:
+                raise RequestError(
+                    f"{problem.path}: sample's {name} underflows to 0 in {dtype}: expected a wider dtype"
+                )
+            raise RequestError(
+                f"scale {scale:g}: {distribution} inputs underflow to 0 in {dtype}: expected a larger scale"
+            )
+        notes += underflowed(name, drawn, inputs[name], dtype)
+    return Case(problem, k, seed, dtype, distribution, scale, inputs, tuple(notes))
 
 
 def sample_structured(problem: Problem, stream: Stream, k: int, shapes: Mapping[str, Shape]) -> Mapping[str, Array]:
@@ -212,7 +226,7 @@ def given(problem: Problem, k: int, dtype: str, arrays: Mapping[str, npt.NDArray
 
     Raises:
         RequestError: a name is missing or unknown, a shape does not fit `k`, a value is not finite or overflows the
-            dtype.
+            dtype, or every entry that is not zero underflows.
     """
     shapes = problem.shapes(k)
     if set(arrays) != set(shapes):
@@ -226,7 +240,21 @@ def given(problem: Problem, k: int, dtype: str, arrays: Mapping[str, npt.NDArray
     for name, array in inputs.items():
         if not np.isfinite(array).all():
             raise RequestError(f"{source}: {name} holds a value that overflows {dtype}: expected smaller numbers")
-    return Case(problem, k, None, dtype, "given", 1.0, inputs)
+        if is_nothing_left(arrays[name], array):
+            raise RequestError(f"{source}: {name} underflows to 0 in {dtype}: expected larger numbers")
+    notes = [note for name, array in inputs.items() for note in underflowed(name, arrays[name], array, dtype)]
+    return Case(problem, k, None, dtype, "given", 1.0, inputs, tuple(notes))
+
+
+def is_nothing_left(before: Array, rounded: Array) -> bool:
+    """Whether an input that was not zero became zero: another case than the one that was asked for."""
+    return bool(before.any()) and not rounded.any()
+
+
+def underflowed(name: str, before: Array, rounded: Array, dtype: str) -> list[str]:
+    """The sentence on the entries of an input that became zero, if some did."""
+    lost = np.count_nonzero(before) - np.count_nonzero(rounded)
+    return [f"{lost} of {rounded.size} entries of {name} underflow to 0 in {dtype}"] if lost else []
 
 
 def round_to(values: Array, dtype: str) -> npt.NDArray[np.floating]:

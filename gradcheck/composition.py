@@ -71,6 +71,7 @@ def report(
             scale=case.scale,
             inputs_sha256=case.inputs_sha256,
             replay=replay,
+            notes=case.notes,
         ),
         oracle=oracle(truth) if truth else None,
         backends=tuple(backends),

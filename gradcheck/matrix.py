@@ -47,6 +47,10 @@ def cells(plan: Plan, listener: Listener) -> Iterator[Cell]:
     """
     names = plan.problems or [name for name, path in problems.names().items() if path.parent == problems.FOLDER]
     rows = {name: applicable(name, plan.backends) for name in names}
+    if not any(rows.values()):
+        raise RequestError(
+            f"backend {', '.join(plan.backends)}: no gradient of {', '.join(names)}: expected one that they have"
+        )
     with Session(listener) as session:
         for name, dtype in itertools.product(names, plan.dtypes):
             if not rows[name]:

@@ -113,7 +113,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Case(Record, frozen=True, kw_only=True):
-    """One problem at one size, seed, dtype, distribution and scale."""
+    """One problem at one size, seed, dtype, distribution and scale; `notes` say what rounding made of its inputs."""
 
     problem: str
     k: int
@@ -123,6 +123,7 @@ class Case(Record, frozen=True, kw_only=True):
     scale: float
     inputs_sha256: str
     replay: str
+    notes: tuple[str, ...] = ()
 
 
 class Entry(Record, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from fractions import Fraction
 from pathlib import Path
@@ -39,8 +40,14 @@ def test_entries_are_odd_multiples_of_a_power_of_two_in_the_order_of_the_inputs(
     assert list(inputs) == ["A", "B", "C", "x"]
 
 
-@pytest.mark.parametrize("distribution", cases.DISTRIBUTIONS)
-@pytest.mark.parametrize("dtype", cases.DTYPES)
+ALL_ZERO = ("tiny", "float16")
+"""The distribution that has no number but zero in a dtype: it is refused there."""
+
+
+@pytest.mark.parametrize(
+    ("distribution", "dtype"),
+    [each for each in itertools.product(cases.DISTRIBUTIONS, cases.DTYPES) if each != ALL_ZERO],
+)
 def test_every_distribution_gives_finite_inputs_of_the_right_shape_and_dtype(distribution: str, dtype: str) -> None:
     case = cases.sample(SKIP, 5, 1, dtype, distribution)
     assert {name: array.shape for name, array in case.inputs.items()} == SKIP.shapes(5)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
 
+from gradcheck.backends import _source
 from gradcheck.errors import ProblemError
 from gradcheck.problems._guard import TIMEOUT, described_error, problem_code
 from gradcheck.suggestions import did_you_mean
 
 Shape = tuple[int, ...]
 LONGEST_NAME = 100
+GRADIENT_NAME = r"[A-Za-z][\w.-]*"
+ENGINES = Path(_source.__file__).parent
 FEWEST_BYTES = 64
 """That an entry of an input takes: in float64, and as the oracle has it, two 80-bit floats and a radius, at least."""
 
@@ -64,15 +68,21 @@ def checked_wrt(path: Path, wrt: Any, shapes: Mapping[str, Shape]) -> tuple[str,
 
 
 def checked_gradients(path: Path, gradients: Any) -> tuple[str, ...]:
-    """The names of the hand-written gradients.
+    """The names of the hand-written gradients, by which they are asked for as backends.
 
     Raises:
-        ProblemError: `gradients` is no mapping of names to functions.
+        ProblemError: `gradients` is no mapping of names to functions, or a name means another backend, or none.
     """
     if not isinstance(gradients, Mapping) or not all(callable(function) for function in gradients.values()):
         raise ProblemError(f"{path}: gradients is {_shown(gradients)}: expected a mapping of names to functions")
     for name in gradients:
         check_name(name, f"{path}: gradients")
+        if not re.fullmatch(GRADIENT_NAME, name):
+            raise ProblemError(
+                f"{path}: gradients names {name!r}: expected a letter, then letters, digits, '_', '-' or '.'"
+            )
+        if (ENGINES / f"{name.replace('-', '_')}.py").is_file() and "_" not in name:
+            raise ProblemError(f"{path}: gradients names {name!r}, which is an engine: expected another name")
     return tuple(gradients)
 
 

@@ -37,6 +37,8 @@ def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
         f"{case.dtype}  given inputs" if case.seed is None else f"seed {case.seed}  {case.dtype}  {case.distribution}"
     )
     console.print(f"[bold]{case.problem}[/bold]  k = {case.k}  {drawn}{factor}")
+    for note in case.notes:
+        console.print(Text(note))
     for title, table in parts(report, console.width, show_gradients):
         console.print(Text(f"\n{title}", "bold"))  # not the table's own title, which is folded at the table's width
         table.print(console)
