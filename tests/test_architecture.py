@@ -19,7 +19,7 @@ ALLOWED = {
     "escaping": set(),
     "results": set(),
     "answers": set(),
-    "oracle": {"suggestions"},
+    "oracle": {"errors", "suggestions"},
     "backends": set(),
     "published": set(),
     "interruptions": set(),

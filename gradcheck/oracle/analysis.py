@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gradcheck.oracle.enclosure import Enclosure, Rows, bound_of, spread_of
+from gradcheck.oracle.flushing import require_subnormal_numbers
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Shape
@@ -134,7 +135,11 @@ def analyse(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Analysis
         For each key of ``tape.outputs`` an Output. Enclosures are computed in float64 for narrower formats, in
         longdouble for float64, and in Arb balls for entries that are out of their range, or where the platform's
         longdouble is no wider than float64.
+
+    Raises:
+        RequestError: this process flushes subnormal numbers to zero.
     """
+    require_subnormal_numbers()
     arithmetic = _arithmetic(format)
     walk = Walk(tape, inputs, arithmetic)
     for _ in walk.steps():

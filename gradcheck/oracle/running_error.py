@@ -216,7 +216,7 @@ def evaluate(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Qu
         terms = [as_read(arithmetic.distance, Term(operand, operand.worst)) for operand in operands]
         result.worst = _spread_out(operation.worst(arithmetic.distance, Term(result), *terms), result.shape)
         if result.worst is not None and not operation.compares:
-            _mark_overflow(arithmetic.backend, operation, result, terms)
+            _mark_overflow(arithmetic.backend, operation, result, terms, operands)
         result.kink = _kink(operation, operands, result.middle.shape)
     return result
 
@@ -247,7 +247,9 @@ def _working(dtype: np.dtype[Any], array: Array) -> Array:
     return array if array.dtype in (bool, dtype) else array.astype(dtype)
 
 
-def _mark_overflow(format: Format, operation: Operation, result: Quantity, terms: Sequence[Term]) -> None:
+def _mark_overflow(
+    format: Format, operation: Operation, result: Quantity, terms: Sequence[Term], operands: Sequence[Quantity]
+) -> None:
     """Where a backend may overflow on the way nothing can be said: the bounds become infinite."""
     sums = operation.partial_sums
     assert result.worst is not None
@@ -255,10 +257,25 @@ def _mark_overflow(format: Format, operation: Operation, result: Quantity, terms
     peak = sizes.max(initial=0.0) - sizes.min(initial=0.0)
     if peak + result.worst.max(initial=0.0) <= format.safe_largest:
         return
+    if operation.keeps_infinities:
+        _keep_infinities(result, operands)
     sizes = np.abs(sizes)
     lost = ~(sizes + result.worst <= format.safe_largest)
+    lost &= ~(np.isinf(result.float64) & (result.worst == 0))  # an infinity that the problem wrote is no overflow
     result.worst = np.where(lost, np.inf, result.worst)
     result.variance = np.where(lost, np.inf, 0.0 if result.variance is None else result.variance)
+
+
+def _keep_infinities(result: Quantity, operands: Sequence[Quantity]) -> None:
+    """Let a result be exact that is infinite because an operand is exactly so, and the others are known."""
+    known = [operand.worst is None or np.isfinite(operand.worst) for operand in operands]
+    exact = [np.isinf(operand.float64) & (operand.worst is None or operand.worst == 0) for operand in operands]
+    kept = np.isinf(result.float64) & reduce(np.logical_or, exact) & reduce(np.logical_and, known)
+    result.worst, result.variance, result.radius = (
+        None if errors is None else np.where(kept, 0.0, errors)
+        for errors in (result.worst, result.variance, result.radius)
+    )
+    assert result.worst is not None
 
 
 def _kink(operation: Operation, operands: Sequence[Quantity], shape: Shape) -> Array | None:

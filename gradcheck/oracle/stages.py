@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from gradcheck.oracle.enclosure import Rows, bound_of, spread_of
+from gradcheck.oracle.flushing import require_subnormal_numbers
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array
@@ -75,7 +76,8 @@ class Stage:
     def error(self) -> Array:
         """|got − expected|; inf where just one of them is not a finite number."""
         with np.errstate(all="ignore"):
-            return np.asarray(np.abs(self.got - self.expected))
+            error = np.asarray(np.abs(self.got - self.expected))
+            return np.where(self.got == self.expected, 0.0, error) if np.isnan(np.sum(error)) else error
 
     @property
     def kink(self) -> Array | None:
@@ -111,7 +113,9 @@ def stages(tape: Tape, inputs: Mapping[str, Array], format: Format, answer: Answ
 
     Raises:
         ValueError: an array of the answer does not have the shape of its step.
+        RequestError: this process flushes subnormal numbers to zero.
     """
+    require_subnormal_numbers()
     given = _given(answer)
     walk = Walk(tape, inputs, Arithmetic.float64(format, radii=False))
     for index in walk.steps():
@@ -163,13 +167,25 @@ def _hand_back(walk: Walk, index: int, got: Array) -> None:
 
 
 def _continued(result: Result, key: Key, got: Array, format: Format) -> Result:
-    """The backend's own value in the place of ours: exact but for excess precision, unknown where not finite."""
+    """The backend's own value in the place of ours: exact but for excess precision, unknown where not finite.
+
+    An infinity that the problem wrote is exact too.
+    """
     if key[0] == "loss":
         return result
     given = Quantity(got)
     excess = format.roundoff if format.excess_precision else 0.0
     with np.errstate(all="ignore"):
-        if excess or not np.isfinite(np.sum(given.float64)):
-            given.worst = np.where(np.isfinite(got), excess * given.size, np.inf)
-            given.variance = np.where(np.isfinite(got), np.square(ROUNDING_DEVIATION * excess * given.size), np.inf)
+        finite = np.isfinite(np.sum(given.float64))
+        if excess or not finite:
+            known = np.isfinite(got)
+            size = np.where(known, given.size, 0.0)
+            known |= False if finite else _written_infinities(whole(result), got)
+            given.worst = np.where(known, excess * size, np.inf)
+            given.variance = np.where(known, np.square(ROUNDING_DEVIATION * excess * size), np.inf)
     return given
+
+
+def _written_infinities(step: Quantity, got: Array) -> Array:
+    """Where a backend has the infinity that the step makes of those that the problem wrote."""
+    return np.asarray(np.isinf(got) & (step.middle == got) & (step.worst is None or step.worst == 0))

@@ -130,7 +130,15 @@ def _identity_variance(format: Format, result: Term, a: Term) -> Errors:
 
 
 def _identity(name: str) -> Operation:
-    return Operation(name, lambda a: a, lambda g, _v, _a: (g,), _identity_worst, _identity_variance, moves=True)
+    return Operation(
+        name,
+        lambda a: a,
+        lambda g, _v, _a: (g,),
+        _identity_worst,
+        _identity_variance,
+        keeps_infinities=True,
+        moves=True,
+    )
 
 
 WATCH, ADJOINT = _identity("watch"), _identity("adjoint")

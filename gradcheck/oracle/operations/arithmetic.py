@@ -38,10 +38,26 @@ def _sum_variance(format: Format, result: Term, *terms: Term) -> Errors:
     return total(local, *(term.error for term in terms))
 
 
-ADD = Operation("add", np.add, lambda g, _v, _a, _b: (g, g), _sum_worst, _sum_variance)
-SUBTRACT = Operation("sub", np.subtract, lambda g, _v, _a, _b: (g, -g), _sum_worst, _sum_variance)
+ADD = Operation("add", np.add, lambda g, _v, _a, _b: (g, g), _sum_worst, _sum_variance, keeps_infinities=True)
+SUBTRACT = Operation(
+    "sub", np.subtract, lambda g, _v, _a, _b: (g, -g), _sum_worst, _sum_variance, keeps_infinities=True
+)
 ACCUMULATE = Operation("accumulate", lambda *terms: reduce(np.add, terms), lambda *_: (), _sum_worst, _sum_variance)
 """Three and more contributions to one gradient, which engines add in orders of their own."""
+
+
+def _nearest(b: Term) -> Array:
+    """The smallest magnitude of a computed divisor."""
+    return np.asarray(b.size if b.error is None else b.size - b.error * WIDENING)
+
+
+def _reciprocal_underflow(format: Format, a: Term, b: Term) -> Array | None:
+    """|a|·t where a·(1/b) may meet a subnormal 1/b (docs/math.md, R3); None where it meets none."""
+    reach = b.reach
+    smallest = 1 / (format.normal * (1 + 2 * format.roundoff)) if format.normal else np.inf
+    if not reach.max(initial=0.0) > smallest:
+        return None
+    return np.where(reach > smallest, format.underflow * a.reach, 0.0)
 
 
 def _quotient_worst(format: Format, result: Term, a: Term, b: Term) -> Errors:
@@ -51,14 +67,17 @@ def _quotient_worst(format: Format, result: Term, a: Term, b: Term) -> Errors:
     """
     propagated = total(a.error, None if b.error is None else result.size * b.error)
     if propagated is not None:
-        nearest = b.size if b.error is None else b.size - b.error * WIDENING
+        nearest = _nearest(b)
         propagated = np.where(nearest > 0, propagated / nearest, np.inf)
-    return rounded(format, result.size, propagated, 2)
+    return total(rounded(format, result.size, propagated, 2), _reciprocal_underflow(format, a, b))
 
 
 def _quotient_variance(format: Format, result: Term, a: Term, b: Term) -> Errors:
     propagated = total(a.error, None if b.error is None else square(result.size) * b.error)
     local = rounding_variance(format, result.size, np.sqrt(2))
+    underflow = _reciprocal_underflow(format, a, b)
+    if underflow is not None:
+        local = local + np.square(underflow)
     return local if propagated is None else local + propagated / square(b.size)
 
 
@@ -78,7 +97,7 @@ ANY = Operation("any", lambda *forms: forms[0], lambda *_: (), _any_worst, _any_
 
 def _quotient_sizes(a: Term, b: Term) -> Array:
     """|a/b|, and |1/b|: an engine may multiply by the reciprocal (PyTorch where a is a number, MXNet backwards)."""
-    nearest = b.size if b.error is None else b.size - b.error * WIDENING
+    nearest = _nearest(b)
     return np.where(nearest > 0, np.maximum(a.reach, 1.0) / nearest, np.inf)
 
 

@@ -102,6 +102,7 @@ class Operation:
         coherent: (format, result, *terms) -> how far correct backends differ by a choice that they make alike in all
             entries, beside what they make of that of the operands; None where there is no choice.
         partial_sums: terms -> the largest magnitude met on the way where that is not the result; it must not overflow.
+        keeps_infinities: an operand that is exactly infinite makes the result so, whatever the others are.
         by_rows: a row of the result needs only that row of the first operand, and all of the others.
         moves: entries are moved, copied or negated and never rounded, whatever their dtype.
         compares: the result is a condition for ``where``.
@@ -116,6 +117,7 @@ class Operation:
     ball: Callable[..., Array] | None = None
     coherent: Callable[..., Errors] | None = None
     partial_sums: Callable[..., Array] | None = None
+    keeps_infinities: bool = False
     by_rows: bool = False
     moves: bool = False
     compares: bool = False
@@ -265,6 +267,8 @@ def _lift(recorder: Recorder, operand: Operand) -> Variable:
     if not isinstance(operand, (int, float, np.integer, np.floating)):
         hint = "; write it as an input" if isinstance(operand, (np.ndarray, list)) else ""
         raise TypeError(f"got {described(operand)}: expected values of the problem and real numbers{hint}")
+    if operand != operand or (isinstance(operand, int) and abs(operand) >= 2**1024):
+        raise ValueError(f"got {described(operand)}: expected a real number that float64 holds, or float('inf')")
     return recorder.append(constant(float(operand)), ())
 
 

@@ -135,6 +135,7 @@ WHERE = Operation(
     _where_worst,
     _where_variance,
     ball=_where_ball,
+    keeps_infinities=True,
 )
 
 

@@ -34,7 +34,6 @@ from gradcheck.oracle.operations.reductions import (
     normalise_axes,
     one_axis,
     reduced_shape,
-    reshape,
     spread_over,
     sum_,
 )
@@ -159,9 +158,10 @@ class LogSumExp:
         return local if a.error is None else local + np.square(self.reduced(along.sum(shares * np.sqrt(a.error))))
 
     def partial_sums(self, a: Term) -> Array:
-        """The result is below the largest entry plus log n, and S below n."""
+        """The result lies between the largest entry and that plus log n, and S below n."""
         along = Along(self.axes, a.native.shape)
-        return np.maximum(self.reduced(along.largest(a.reach)) + along.entropy, along.terms)
+        ends = [np.abs(along.largest(a.middle + end)) for end in (a.errors, -a.errors)]
+        return np.maximum(self.reduced(np.maximum(*ends)) + along.entropy, along.terms)
 
     def gradients(self, g: Variable, v: Variable, a: Variable) -> tuple[Variable]:
         """The share p as exp(a − v), PyTorch's form; v's error covers the other, e^d/S."""
@@ -259,29 +259,6 @@ class Softmax:
         )
 
 
-def _one_error(_format: Format, _result: Term, a: Term) -> Errors:
-    """None, but where the operand may be no number."""
-    return None if a.error is None else np.where(np.isfinite(a.error), 0.0, np.inf)
-
-
-def _one_ball(a: Array) -> Array:
-    from flint import arb
-
-    return np.full(a.shape, arb(1), dtype=object)
-
-
-ONE = Operation(
-    "softmax",
-    lambda a: np.ones(a.shape, a.dtype),
-    lambda _g, _v, _a: (None,),
-    _one_error,
-    _one_error,
-    shape=lambda shape: shape,
-    ball=_one_ball,
-)
-"""The share of a single entry, e⁰/e⁰, of which every form is exact, and so is its gradient g − g."""
-
-
 def _lognormal(variance: Array) -> Array:
     """The variance of e^X for a normal X of small variance, which is X's own, and of a large one."""
     capped = np.minimum(variance, LARGEST_EXPONENT / 2)
@@ -292,8 +269,6 @@ def _lognormal(variance: Array) -> Array:
 def logsumexp(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
     """The logarithm of the sum of eᵃ over an axis, several, or all."""
     axes = normalise_axes(axis, a.ndim)
-    if math.prod(a.shape[each] for each in axes) == 1:
-        return reshape(a, reduced_shape(a.shape, axes, keepdims))  # a + log e⁰, exactly
     return apply(LogSumExp(axes, keepdims).operation(), a)
 
 
@@ -301,4 +276,4 @@ def logsumexp(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variabl
 def softmax(a: Variable, axis: int = -1) -> Variable:
     """The shares of eᵃ in their sum over an axis."""
     along = one_axis(axis, a.ndim)
-    return apply(ONE if a.shape[along] == 1 else Softmax(along).operation(), a)
+    return apply(Softmax(along).operation(), a)
