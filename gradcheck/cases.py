@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from gradcheck.errors import ProblemError, RequestError
 from gradcheck.problems import Problem
 from gradcheck.problems._guard import described_error, problem_code
+from gradcheck.suggestions import did_you_mean
 
 Array = npt.NDArray[np.floating]
 Shape = tuple[int, ...]
@@ -221,6 +222,36 @@ def sample_structured(problem: Problem, stream: Stream, k: int, shapes: Mapping[
     return drawn
 
 
+def size_of(problem: Problem, arrays: Mapping[str, npt.NDArray[np.floating]], source: str, likely: int = 1) -> int:
+    """The size `k` at which the inputs have the shapes of arrays; `likely` where several do, if that does.
+
+    Raises:
+        RequestError: a name is missing or unknown, or there is no such size; `source` is shown.
+    """
+    expected, shapes = problem.shapes(likely), {name: array.shape for name, array in arrays.items()}
+    check_names(arrays, expected, source)
+    if shapes == expected:
+        return likely
+    try:
+        return problem.size_of(shapes)
+    except ProblemError as error:
+        raise RequestError(f"{source}: {error}") from None
+
+
+def check_names(arrays: Collection[str], inputs: Collection[str], source: str) -> None:
+    """Check that arrays from a file are those of a problem's inputs, by name.
+
+    Raises:
+        RequestError: one is missing or unknown; `source` is shown.
+    """
+    for name in arrays:
+        if name not in inputs:
+            meant = did_you_mean(name, inputs)
+            raise RequestError(f"{source}: unknown input {name!r}: {meant}expected {', '.join(inputs)}")
+    if lacking := [name for name in inputs if name not in arrays]:
+        raise RequestError(f"{source}: no input {' and no '.join(map(repr, lacking))}: expected {', '.join(inputs)}")
+
+
 def given(problem: Problem, k: int, dtype: str, arrays: Mapping[str, npt.NDArray[np.floating]], source: str) -> Case:
     """A case with inputs from a file.
 
@@ -229,8 +260,7 @@ def given(problem: Problem, k: int, dtype: str, arrays: Mapping[str, npt.NDArray
             dtype, or every entry that is not zero underflows.
     """
     shapes = problem.shapes(k)
-    if set(arrays) != set(shapes):
-        raise RequestError(f"{source}: inputs {', '.join(arrays) or 'none'}: expected {', '.join(shapes)}")
+    check_names(arrays, shapes, source)
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise RequestError(f"{source}: {name} has shape {arrays[name].shape}: expected {shape} at k = {k}")

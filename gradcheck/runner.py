@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from gradcheck import catalogue, environments, problems
 from gradcheck.catalogue import Engine, Spec
 from gradcheck.crews import Crew, Question
@@ -80,10 +82,12 @@ class Session:
         problem = self._problem(settings.problem, settings.timeout, problems.find(settings.problem).stat().st_mtime_ns)
         rows = choose(settings.backend, problem, settings.device, settings.tf32)
         inputs = read_inputs(settings, problem, settings.inputs) if settings.inputs else None
+        settings = msgspec.structs.replace(settings, k=inputs.k) if inputs else settings
 
         def refuse_what_is_wrong() -> None:
             self._tape(problem, settings.k)
-            draw(settings, problem)
+            if inputs is None:
+                draw(settings, problem)
 
         lineup = place(rows, settings, self._listener, self._places, before_building=refuse_what_is_wrong)
         self._crew.start(lineup.posts(), settings.timeout)
@@ -204,10 +208,18 @@ def draw(settings: Settings, problem: Problem) -> Case:
 
 
 def read_inputs(settings: Settings, problem: Problem, path: str) -> Case:
-    """The case whose inputs are in a file."""
+    """The case whose inputs are in a file, at the size that their shapes have; one that was asked for has to fit.
+
+    Raises:
+        RequestError: the file cannot be read, or its arrays do not fit the problem.
+    """
     from gradcheck import cases, records
 
-    return cases.given(problem, settings.k, settings.dtype, records.read_arrays(Path(path)), path)
+    arrays = records.read_arrays(Path(path))
+    k = cases.size_of(problem, arrays, path, settings.k)
+    if settings.k not in (k, Settings().k):
+        raise RequestError(f"--k {settings.k}: {path} holds inputs of size {k}: expected --k {k}, or none")
+    return cases.given(problem, k, settings.dtype, arrays, path)
 
 
 def replay(settings: Settings) -> str:

@@ -26,7 +26,7 @@ def verify(path: Path, gate: str) -> Report:
     record = read_record(path)
     problem = problems.load(_beside(record.problem, path))
     inputs = as_arrays(record.inputs, f"{path}: inputs")
-    k = problem.size_of({name: array.shape for name, array in inputs.items()})
+    k = cases.size_of(problem, inputs, str(path))
     tape = record_tape(problem, k)
     dtypes = dict.fromkeys(answer.dtype for answer in record.answers.values())
     drawn = {dtype: cases.given(problem, k, dtype, inputs, str(path)) for dtype in dtypes}

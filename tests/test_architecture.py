@@ -33,7 +33,7 @@ ALLOWED = {
     "workers": {"environments", "lifelines", "results"},
     "crews": {"answers", "backends", "folders", "interruptions", "results", "workers"},
     "settings": {"errors", "suggestions"},
-    "cases": {"errors", "problems"},
+    "cases": {"errors", "problems", "suggestions"},
     "records": {"answers", "errors"},
     "tapes": {"errors", "oracle", "problems"},
     "evidence": {"oracle", "results"},

@@ -155,7 +155,7 @@ def test_given_inputs_are_checked() -> None:
         cases.given(SKIP, 3, "float64", arrays, "file")
     with pytest.raises(RequestError, match="x holds a value that is not finite"):
         cases.given(SKIP, 2, "float64", arrays | {"x": np.array([1, np.inf])}, "file")
-    with pytest.raises(RequestError, match="inputs A, B, C: expected A, B, C, x"):
+    with pytest.raises(RequestError, match="file: no input 'x': expected A, B, C, x"):
         cases.given(SKIP, 2, "float64", {name: arrays[name] for name in "ABC"}, "file")
 
 
@@ -167,3 +167,19 @@ def test_a_digest_depends_on_names_shapes_and_values() -> None:
     changed = inputs | {"x": np.nextafter(inputs["x"], 2)}
     digests = {dataclasses.replace(case, inputs=each).inputs_sha256 for each in (inputs, renamed, reshaped, changed)}
     assert len(digests) == 4
+
+
+def test_the_size_is_that_of_the_shapes_and_what_does_not_fit_is_named() -> None:
+    arrays = dict(cases.sample(SKIP, 4, 1, "float64").inputs)
+    assert cases.size_of(SKIP, arrays, "file") == cases.size_of(SKIP, arrays, "file", 7) == 4
+    for changed, message in (
+        (
+            {"x": np.ones(5)},
+            r"file: inputs A \(4, 4\), .*x \(5,\): no k gives these shapes: expected those of sigmoid_skip",
+        ),
+        ({"xx": np.ones(4)}, "file: unknown input 'xx': did you mean 'x'"),
+    ):
+        with pytest.raises(RequestError, match=message):
+            cases.size_of(SKIP, arrays | changed, "file")
+    with pytest.raises(RequestError, match="file: no input 'A' and no 'C': expected A, B, C, x"):
+        cases.size_of(SKIP, {"B": arrays["B"], "x": arrays["x"]}, "file")

@@ -224,7 +224,7 @@ MALFORMED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "an unknown problem": (put("nope", "problem"), "'nope'"),
     "a problem's file that is not there": (put("nope.py", "problem"), "nope.py"),
     "an input of another shape": (put([1.0, 2.0], "inputs", "x"), "(2,)"),
-    "an input too few": (drop("inputs", "x"), "inputs"),
+    "an input too few": (drop("inputs", "x"), "no input 'x'"),
     "an input too many": (put([1.0], "inputs", "q"), "'q'"),
     "an input that is not finite": (put("NaN", "inputs", "x", 1), "x holds a value that is not finite"),
     "an input that overflows": (put(1e39, "inputs", "x", 1), "x holds a value that overflows float32"),

@@ -25,7 +25,7 @@ from gradcheck.cli._listener import Listener
     help="uniform, normal, saturated, tiny, mixed, zeros, unit-scaled, subnormal or cancelling.  [default: uniform]",
 )  # fmt: skip
 @click.option("--scale", metavar="FACTOR", help="Factor on all inputs.  [default: 1.0]")
-@click.option("--inputs", metavar="FILE", help="Inputs from a .json or .npz file instead of a seed.")
+@click.option("--inputs", metavar="FILE", help="Inputs from a .json or .npz file instead of a seed; they say K.")
 @click.option("--device", metavar="NAME", help="Where engines compute: cpu, cuda or cuda:N.  [default: cpu]")
 @click.option("--tf32", is_flag=True, help="Let float32 matrix products on the device round their operands to TF32.")
 @click.option("--timeout", metavar="SECONDS", help="For a backend to start, and again to answer.  [default: 120]")

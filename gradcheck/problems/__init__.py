@@ -61,7 +61,15 @@ class Problem:
             for k in range(1, largest + 1):
                 if self.shapes(k) == dict(shapes):
                     return k
-        raise ProblemError(f"inputs of shapes {dict(shapes)}: expected those of {self.name}, {self.shapes(3)} at k = 3")
+        found, example = in_words(shapes), in_words(self.shapes(3))
+        raise ProblemError(
+            f"inputs {found}: no k gives these shapes: expected those of {self.name}, {example} at k = 3"
+        )
+
+
+def in_words(shapes: Mapping[str, Shape]) -> str:
+    """Shapes by name, "W (3, 3), x (3,)"."""
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
 
 
 def names() -> dict[str, Path]:

@@ -126,7 +126,7 @@ def test_exit_codes(gradcheck: Command, words: tuple[str, ...], code: int) -> No
         (("run", "--config", "none.toml"), "config 'none.toml': No such file"),
         (("run", "--inputs", "none.json"), "'none.json': No such file"),
         (("run", "--scale", "1e39", "--dtype", "float32"), "scale 1e+39: uniform inputs overflow float32"),
-        (("rn",), "No such command 'rn'"),
+        (("rn",), "'rn': no such command: did you mean 'run'?"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_exit_code_2(gradcheck: Command, words: tuple[str, ...], message: str) -> None:
@@ -149,6 +149,19 @@ def test_inputs_from_a_file(gradcheck: Command, tmp_path: Path, suffix: str) -> 
     assert report["backends"][0]["loss"] == 4.25
     assert report["backends"][0]["gradients"] == {"a": [1.0], "b": [[-4.0]]}
     assert "--inputs" in report["case"]["replay"]
+
+
+def test_inputs_from_a_file_say_the_size(gradcheck: Command, tmp_path: Path) -> None:
+    (tmp_path / "inputs.json").write_text(json.dumps({"a": [0.5] * 5, "b": [[1.0] * 5] * 5}))
+    words = ("run", FAULTY, "-b", "right", "--inputs", "inputs.json")
+    report = json.loads(gradcheck(*words, "--format", "json").stdout)
+    assert report["case"]["k"] == 5
+    assert "--k 5" in report["case"]["replay"]
+    refused = gradcheck(*words, "--k", 4)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == "gradcheck: --k 4: inputs.json holds inputs of size 5: expected --k 5, or none\n"
+    (tmp_path / "inputs.json").write_text(json.dumps({"a": [0.5] * 5}))
+    assert gradcheck(*words).stderr == "gradcheck: inputs.json: no input 'b': expected a, b\n"
 
 
 @pytest.mark.parametrize("config", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.name)
