@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
-import select
 import shutil
 import time
 import weakref
@@ -15,18 +15,21 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
+from gradcheck import array_files
 from gradcheck.answers import Answer, meaningless
 from gradcheck.backends import _comparison, _protocol
 from gradcheck.folders import MEMORY, Folders, sweep
 from gradcheck.interruptions import deferred
 from gradcheck.results import Verdict
-from gradcheck.workers import Failure, Worker, end, ready
+from gradcheck.workers import LONGEST_LINE, Failure, Worker, end, exchange
 
 if TYPE_CHECKING:
     from gradcheck.answers import Arrays
 
 T = TypeVar("T")
 BOOTSTRAP = Path(_protocol.__file__).with_name("_bootstrap.py")
+LONGEST_GRACE = 1.0  # seconds, in which a worker can write the longest line
+ROOM = 16 * 8  # bytes for each entry of an answer: of float64, and a witness has several directions for each gradient
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -81,29 +84,121 @@ class Question:
         dtype: the name of the dtype to compute in.
         wrt: the inputs whose gradients are wanted.
         inputs: name -> array of that dtype (float32 for bfloat16).
+        entries: how many the arrays of a whole answer have, watched values and adjoints included.
     """
 
     problem: Path
     dtype: str
     wrt: Sequence[str]
     inputs: Arrays
+    entries: int = 0
+
+    @property
+    def largest_answer(self) -> int:
+        """The bytes that the files of one answer may hold."""
+        return max(LONGEST_LINE, ROOM * self.entries)
+
+
+@dataclass
+class Asked:
+    """A question that a worker has not answered yet.
+
+    Attributes:
+        question: the question.
+        inputs: its inputs, which no worker can change.
+        folder: the worker's own, for its answers.
+        spare: likewise, on disk, for what has no room there.
+        first: its first answer, while it is asked a second time.
+    """
+
+    question: Question
+    inputs: array_files.Inputs
+    folder: Path
+    spare: Path
+    first: Answer | None = None
+
+    def request(self) -> dict[str, Any]:
+        """What is sent. A program may have removed what it was given: only its own folders are made anew.
+
+        Raises:
+            OSError: they cannot be.
+        """
+        for folder in (self._answers, self.spare):
+            clear(folder)
+        return {
+            "problem": str(self.question.problem),
+            "dtype": self.question.dtype,
+            "wrt": self.question.wrt,
+            "inputs": self.inputs.message(self.spare.parent),
+            "folder": str(self._answers),
+            "spare": str(self.spare),
+        }
+
+    @property
+    def _answers(self) -> Path:
+        return self.folder / ("again" if self.first else "first")
+
+    def decoded(self, wire: _Answer) -> Answer:
+        """An answer, whose arrays are copied: they stay as they are now. Its files are removed.
+
+        Raises:
+            Exception: it cannot be read.
+        """
+        files = array_files.AnswerFiles(self.question.largest_answer)
+
+        def arrays(wired: Mapping[str, Mapping[str, Any]]) -> Arrays:
+            return {name: files.decoded(name, array) for name, array in wired.items()}
+
+        try:
+            return Answer(
+                loss=files.decoded("loss", wire.loss),
+                gradients=arrays(wire.gradients),
+                values=arrays(wire.values),
+                adjoints=arrays(wire.adjoints),
+                seconds=wire.seconds,
+                again_seconds=wire.again_seconds,
+                varies={(kind, name): float(largest) for kind, name, largest in wire.varies},
+                mutated=wire.mutated,
+                estimates=arrays(wire.estimates),
+                directions=arrays(wire.directions),
+                slopes=files.decoded("slopes", wire.slopes) if wire.slopes else None,
+                notes=wire.notes,
+            )
+        finally:
+            if files.loaded:
+                clear(self._answers)
+                clear(self.spare)
+
+
+def clear(folder: Path) -> None:
+    """Make an empty folder of a path, whatever is there. Where it is one, that takes no time: the disk has not to act.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    with contextlib.suppress(OSError):
+        if not os.listdir(folder):  # noqa: PTH208  a list is faster than an iterator of paths
+            return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
 
 
 class Crew:
     """Workers that run side by side, one for each key, until it is closed."""
 
     def __init__(self) -> None:
-        self._folder: Path | None = None
         self._folders = Folders()
+        self._folder: Path | None = None
+        self._memory: Path | None = None  # a folder in memory, once there was room in it
+        self._own: dict[str, Path] = {}  # each worker's folder on disk
         self._numbers = itertools.count()
         self._timeout = 0.0
         self._workers: dict[str, Worker] = {}
         self._posts: dict[str, Post] = {}
         self._lost: dict[str, Failure] = {}
         self._deadlines: dict[str, float] = {}
-        self._asked: dict[str, dict[str, Any]] = {}
-        self._unanswered: set[str] = set()
-        self._first: dict[str, Answer] = {}  # answers of workers that are being asked a second time
+        self._listened = time.monotonic()  # until when workers were listened to
+        self._asked: dict[str, Asked] = {}
         self.started: dict[str, Started] = {}
         # Where an interruption comes just before `close` begins, the interpreter's end calls it.
         self._close = weakref.finalize(self, _close, self._workers, self._folders, os.getpid())
@@ -138,16 +233,17 @@ class Crew:
     def _start(self, key: str, post: Post) -> None:
         self._lost.pop(key, None)
         self.started.pop(key, None)
-        self._unanswered.discard(key)
-        folder = self._home() / str(next(self._numbers))
-        folder.mkdir()
+        self._asked.pop(key, None)
+        self._own[key] = self._home() / str(next(self._numbers))
         try:
+            self._own[key].mkdir(parents=True)
             with deferred():
-                self._workers[key] = Worker(post.command, folder)
+                self._workers[key] = Worker(post.command, self._own[key])
         except OSError as error:
             self._lost[key] = Failure(Verdict.UNAVAILABLE, f"{post.command[0]}: {error.strerror}")
             return
-        self._send(key, "start", post.start)
+        self._deadlines[key] = time.monotonic() + self._timeout
+        self._workers[key].send("start", **post.start)
 
     def _home(self) -> Path:
         """The folder of all workers, made when the first one starts."""
@@ -158,37 +254,42 @@ class Crew:
 
     def evaluate(self, question: Question, keys: Sequence[str]) -> Iterator[tuple[str, Answer | Failure]]:
         """Ask several workers now, and give each one's answer to a case, or why it gave none, as they come."""
-        folder = self._folders.make(_roomy_place(question.inputs))
-        self._ask(question, [key for key in keys if key not in self._lost], folder)
-        return self._answers(keys, folder)
+        inputs = array_files.Inputs(question.inputs)
+        base = self._base(question)
+        for key in keys:
+            if key in self._asked:  # an interruption came between: its answer would be one to another question
+                self._workers[key].bury()
+                self._start(key, self._posts[key])
+            if key not in self._lost:
+                # A worker that still imports its framework finds this when it is done.
+                own = self._own[key]
+                self._asked[key] = Asked(question, inputs, base / own.name, own / "spare")
+                self._send_question(key)
+        self._listened = time.monotonic()
+        return self._answers(keys, inputs)
 
-    def _answers(self, keys: Sequence[str], folder: Path) -> Iterator[tuple[str, Answer | Failure]]:
-        yield from ((key, self._lost[key]) for key in keys if key in self._lost)
-        yield from self._as_they_come([key for key in keys if key not in self._lost])
-        self._folders.remove(folder)  # arrays that were mapped from it stay readable
+    def _answers(self, keys: Sequence[str], inputs: array_files.Inputs) -> Iterator[tuple[str, Answer | Failure]]:
+        with contextlib.closing(inputs):
+            yield from ((key, self._lost[key]) for key in keys if key in self._lost)
+            yield from self._as_they_come([key for key in keys if key not in self._lost])
 
-    def _ask(self, question: Question, keys: Sequence[str], folder: Path) -> None:
-        inputs = {
-            name: _protocol.encode(array, str(folder), f"input-{name}") for name, array in question.inputs.items()
-        }
-        for number, key in enumerate(keys):
-            if key in self._unanswered:  # an interruption came between: its answer would be one to another question
-                self._restart(key)
-            self._unanswered.add(key)
-            self._first.pop(key, None)
-            self._asked[key] = {
-                "problem": str(question.problem),
-                "dtype": question.dtype,
-                "wrt": question.wrt,
-                "inputs": inputs,
-                "folder": str(folder / str(number)),
-            }
-            # A worker that still imports its framework finds this when it is done.
-            self._send_question(key)
+    def _base(self, question: Question) -> Path:
+        """A private folder for answers: in memory, where there is room for several, or else on disk."""
+        with contextlib.suppress(OSError):
+            if shutil.disk_usage(MEMORY).free > 2 * question.largest_answer:
+                self._memory = self._memory or self._folders.make(MEMORY)
+                return self._memory
+        return self._home()
 
     def _send_question(self, key: str) -> None:
-        Path(self._asked[key]["folder"]).mkdir()
-        self._send(key, "evaluate", self._asked[key])
+        self._deadlines[key] = time.monotonic() + self._timeout
+        try:
+            request = self._asked[key].request()
+        except OSError as error:
+            reason = f"its folder is of no use: {error.strerror}: {error.filename}"
+            self._lose(key, Failure(Verdict.CRASHED, reason, self._workers[key].printed()))
+        else:
+            self._workers[key].send("evaluate", **request)
 
     def _as_they_come(self, waiting: list[str]) -> Iterator[tuple[str, Answer | Failure]]:
         while waiting:
@@ -196,18 +297,25 @@ class Crew:
             outcome = self._answer(key) if key in self.started else self._await_start(key)
             if outcome is not None:
                 waiting.remove(key)
-                self._unanswered.discard(key)
+                del self._asked[key]
                 yield key, outcome
 
     def _next(self, waiting: Sequence[str]) -> str:
         """The first of several workers that has something to say, or whose time is up."""
-        heard = [key for key in waiting if self._workers[key].has_line]
-        if heard:
-            return heard[0]
-        outputs = {self._workers[key].output: key for key in waiting}
-        next_deadline = min(waiting, key=lambda key: self._deadlines[key])
-        heard_from = ready(outputs, select.POLLIN, self._deadlines[next_deadline])
-        return outputs[heard_from[0]] if heard_from else next_deadline
+        # While nobody listened, since an answer was judged for example, a worker could write no more than a pipe holds.
+        now = time.monotonic()
+        listen_until = now + min(now - self._listened, LONGEST_GRACE)
+        for key in waiting:
+            self._deadlines[key] = max(self._deadlines[key], listen_until)
+        while True:
+            for key in waiting:
+                if self._workers[key].has_news:
+                    return key
+            first = min(waiting, key=lambda key: self._deadlines[key])
+            if self._deadlines[first] <= self._listened:
+                return first
+            exchange([self._workers[key] for key in waiting], self._deadlines[first])
+            self._listened = time.monotonic()
 
     def _await_start(self, key: str) -> Failure | None:
         started = self._receive(key, Started)
@@ -222,13 +330,13 @@ class Crew:
         answer = self._received_answer(key)
         if isinstance(answer, Failure):
             return answer
-        if first := self._first.pop(key, None):
-            varies = dict(_comparison.differences(first, answer))
-            return replace(first, again_seconds=answer.seconds, varies=varies)
+        asked = self._asked[key]
+        if asked.first:
+            varies = dict(_comparison.differences(asked.first, answer))
+            return replace(asked.first, again_seconds=answer.seconds, varies=varies)
         if answer.again_seconds is not None:
             return answer
-        self._first[key] = answer
-        self._asked[key]["folder"] += "-again"
+        asked.first = answer
         self._send_question(key)
         return self._lost.get(key)
 
@@ -237,39 +345,22 @@ class Crew:
         if isinstance(wire, Failure):
             return wire
         try:
-            answer = Answer(
-                loss=_decoded({"loss": wire.loss})["loss"],
-                gradients=_decoded(wire.gradients),
-                values=_decoded(wire.values),
-                adjoints=_decoded(wire.adjoints),
-                seconds=wire.seconds,
-                again_seconds=wire.again_seconds,
-                varies={(kind, name): float(largest) for kind, name, largest in wire.varies},
-                mutated=wire.mutated,
-                estimates=_decoded(wire.estimates),
-                directions=_decoded(wire.directions),
-                slopes=_decoded({"slopes": wire.slopes})["slopes"] if wire.slopes else None,
-                notes=wire.notes,
-            )
-        except ValueError as error:
-            return self._lose(key, Failure(Verdict.CRASHED, f"answered what cannot be read: {error}"))
-        if reason := meaningless(answer):
-            return self._lose(key, Failure(Verdict.CRASHED, f"answered what means nothing: {reason}"))
+            answer = self._asked[key].decoded(wire)
+            unfit = meaningless(answer)
+        except Exception as error:  # somebody else wrote it: whatever is wrong with it is wrong in this row alone
+            reason = str(error) or type(error).__name__
+            return self._lose(key, Failure(Verdict.CRASHED, f"answered what cannot be read: {reason}"))
+        if unfit:
+            return self._lose(key, Failure(Verdict.CRASHED, f"answered what means nothing: {unfit}"))
         return answer
 
-    def _send(self, key: str, method: str, parameters: Mapping[str, object]) -> None:
-        self._deadlines[key] = time.monotonic() + self._timeout
-        failure = self._workers[key].send(method, self._deadlines[key], **parameters)
-        if failure is not None:
-            self._lose(key, failure)
-
     def _receive(self, key: str, kind: type[T]) -> T | Failure:
-        received = self._workers[key].receive(self._deadlines[key])
+        received = self._workers[key].reply()
         if isinstance(received, Failure):
             return self._lose(key, received) if received.lost else received
         try:
             return msgspec.json.decode(received, type=kind)
-        except msgspec.MsgspecError as error:
+        except (ValueError, RecursionError) as error:  # msgspec's own, and those of text that is no UTF-8
             method = "start" if kind is Started else "evaluate"
             return self._lose(key, Failure(Verdict.CRASHED, f"answered {method} with what is no result of it: {error}"))
 
@@ -280,23 +371,6 @@ class Crew:
         self._lost[key] = failure
         self._workers[key].bury()
         return failure
-
-
-def _decoded(arrays: Mapping[str, Mapping[str, Any]]) -> Arrays:
-    decoded = {}
-    for name, array in arrays.items():
-        try:
-            decoded[name] = _protocol.decode(array, mapped=True)
-        except _protocol.MALFORMED as error:
-            raise ValueError(f"the array of {name}: {error}") from error
-    return decoded
-
-
-def _roomy_place(inputs: Arrays) -> Path | None:
-    """Memory, where there is room for the inputs and several answers of their size; else None, the folder on disk."""
-    needed = 16 * sum(array.nbytes for array in inputs.values())
-    roomy = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > needed
-    return MEMORY if roomy else None
 
 
 def _close(workers: dict[str, Worker], folders: Folders, owner: int) -> None:

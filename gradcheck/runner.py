@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 import shlex
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -61,6 +63,7 @@ class Session:
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._crew = Crew()
+        self._lock = threading.Lock()  # its workers answer one question at a time
         self._problem = functools.lru_cache(_problem)
         self._tape = functools.lru_cache(_tape)
         self._places: dict[tuple[Spec, str], Environment] = {}
@@ -75,10 +78,15 @@ class Session:
 
     def close(self) -> None:
         """End the workers."""
-        self._crew.close()
+        with self._lock:
+            self._crew.close()
 
     def run(self, settings: Settings) -> Report:
-        """Evaluate one case and judge the answers; see `run`."""
+        """Evaluate one case and judge the answers; see `run`. The runs of several threads follow one another."""
+        with self._lock:
+            return self._run(settings)
+
+    def _run(self, settings: Settings) -> Report:
         problem = self._problem(settings.problem, settings.timeout, problems.find(settings.problem).stat().st_mtime_ns)
         rows = choose(settings.backend, problem, settings.device, settings.tf32)
         inputs = read_inputs(settings, problem, settings.inputs) if settings.inputs else None
@@ -100,7 +108,8 @@ class Session:
         """Have a case answered by every backend, and judge the answers as they come."""
         from gradcheck import composition, judge, precision
 
-        question = Question(case.problem.path, case.dtype, case.problem.wrt, case.inputs)
+        entries = sum(math.prod(tape.nodes[index].shape) for index in tape.outputs.values())
+        question = Question(case.problem.path, case.dtype, case.problem.wrt, case.inputs, entries)
         outcomes = self._crew.evaluate(question, list(lineup.places))
         formats = {row.key: row.format(case.dtype) for row in lineup.rows}
         truths = {format: judge.truth(tape, case.inputs, format) for format in dict.fromkeys(formats.values())}

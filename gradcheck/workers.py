@@ -1,4 +1,4 @@
-"""Start workers, talk to them, time them out and end them. docs/protocol.md tells what is said."""
+"""Start workers, talk to them, and terminate them. docs/protocol.md tells what is said."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import msgspec
 from gradcheck.environments import scrubbed
 from gradcheck.lifelines import Lifeline
 from gradcheck.results import Verdict
+from gradcheck.standard_error import StandardError
 
 # How long a worker has to end, in seconds, when it is asked to stop, terminated, and killed.
 STOP_GRACE = 0.5
@@ -52,104 +53,105 @@ class _Reply(msgspec.Struct, frozen=True):
 
 
 class Worker:
-    """A process that hosts one backend.
+    """A process that hosts one backend. Nothing here waits for it to read or to write: `exchange` does.
 
     Args:
         command: what to run.
-        folder: a private folder for its arrays and for what it prints.
+        folder: a private folder, for its temporary files.
     """
 
     def __init__(self, command: Sequence[str], folder: Path) -> None:
-        self._folder = folder
-        self._printed = folder / "stderr"
+        self._unsent = bytearray()
         self._unread = bytearray()
-        self.has_line = False  # whether a reply has been read already
+        self._has_line = self._has_ended = False  # whether a reply has arrived already, or its output has ended
         self._requests = self._replies = 0
         self._lifeline = Lifeline()
-        with self._printed.open("wb") as printed:
-            try:
-                # A session of its own, so that the whole group can be ended, and a Ctrl-C reaches the parent alone.
-                self._process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=printed,
-                    env=worker_environment(folder), start_new_session=True, bufsize=0,
-                    pass_fds=self._lifeline.inherited,
-                )  # fmt: skip
-            except OSError:
-                self._lifeline.close()
-                raise
+        self._standard_error = StandardError()
+        try:
+            # A session of its own, so that the whole group can be ended, and a Ctrl-C reaches the parent alone.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._standard_error.pipe,
+                env=worker_environment(folder), start_new_session=True, bufsize=0,
+                pass_fds=self._lifeline.inherited,
+            )  # fmt: skip
+        except OSError:
+            self._lifeline.close()
+            self._standard_error.close()
+            raise
         self._lifeline.tie(self._process.pid)
-        self._input, self.output = _pipe(self._process.stdin), _pipe(self._process.stdout)
+        self._input, self._output = _pipe(self._process.stdin), _pipe(self._process.stdout)
         os.set_blocking(self._input.fileno(), False)
+        os.set_blocking(self._output.fileno(), False)
 
     @property
     def pid(self) -> int:
         """The process's number."""
         return self._process.pid
 
-    def send(self, method: str, deadline: float, **parameters: object) -> Failure | None:
-        """Send a request. A worker that does not read it until `deadline` (of `time.monotonic`) has timed out."""
-        self._requests += 1
-        rest = msgspec.json.encode({"id": self._requests, "method": method, **parameters}) + b"\n"
-        while rest:
-            if not ready([self._input], select.POLLOUT, deadline):
-                return self._timed_out()
-            try:
-                rest = rest[os.write(self._input.fileno(), rest) :]
-            except BrokenPipeError:
-                return self._death()
-        return None
+    @property
+    def has_news(self) -> bool:
+        """Whether `reply` has something to give."""
+        return self._has_line or self._has_ended or len(self._unread) > LONGEST_LINE
 
-    def receive(self, deadline: float) -> msgspec.Raw | Failure:
-        """The result of the first request that is not answered yet."""
-        line = self._line(deadline)
-        if isinstance(line, Failure):
-            return line
+    def send(self, method: str, **parameters: object) -> None:
+        """Send a request, as much of it as the worker has room for; what is left is sent when it has."""
+        self._requests += 1
+        self._unsent += msgspec.json.encode({"id": self._requests, "method": method, **parameters}) + b"\n"
+        self._write()
+
+    def _write(self) -> None:
+        try:
+            while self._unsent:
+                del self._unsent[: os.write(self._input.fileno(), self._unsent)]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:  # it has closed its input; what it has written is still of interest
+            self._unsent.clear()
+
+    def _read(self) -> None:
+        try:
+            arrived = os.read(self._output.fileno(), 1 << 16)
+        except BlockingIOError:
+            return
+        self._unread += arrived
+        self._has_line |= b"\n" in arrived
+        self._has_ended = not arrived
+
+    def reply(self) -> msgspec.Raw | Failure:
+        """The result of the first request that is not answered yet; a worker that has no news has timed out."""
+        if not self._has_line:
+            return self._silence()
+        line, _, rest = self._unread.partition(b"\n")
+        self._unread, self._has_line = rest, b"\n" in rest
         try:
             reply = msgspec.json.decode(line, type=_Reply)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            return self._garbage(line, error)
+        except (ValueError, RecursionError) as error:  # msgspec's own, and those of text that is no UTF-8
+            return self._garbage(bytes(line), error)
         self._replies += 1
         if reply.id != self._replies:
-            return self._garbage(line, f"the id of the request is {self._replies}")
+            return self._garbage(bytes(line), f"the id of the request is {self._replies}")
         if reply.error is not None:
             details = reply.error.traceback or self.printed()
             return Failure(Verdict(reply.error.kind), reply.error.message, details, lost=False)
         return reply.result
 
-    def _line(self, deadline: float) -> bytes | Failure:
-        while not self.has_line:
-            if len(self._unread) > LONGEST_LINE:
-                return self._garbage(bytes(self._unread[:60]), "a line has an end")
-            if not ready([self.output], select.POLLIN, deadline):
-                return self._timed_out()
-            arrived = os.read(self.output.fileno(), 1 << 16)
-            if not arrived:
-                return self._death()
-            self._unread += arrived
-            self.has_line = b"\n" in arrived
-        line, _, rest = self._unread.partition(b"\n")
-        self._unread, self.has_line = rest, b"\n" in rest
-        return bytes(line)
+    def _silence(self) -> Failure:
+        if len(self._unread) > LONGEST_LINE:
+            return self._garbage(bytes(self._unread[:60]), "a line has an end")
+        if self._has_ended and not self._ended(STOP_GRACE):
+            return Failure(Verdict.CRASHED, "closed its output", self.printed())
+        code = self._process.poll()
+        if code is None:
+            return Failure(Verdict.TIMED_OUT, "no answer in time", self.printed())
+        return Failure(Verdict.CRASHED, how_it_ended(code), self.printed())
 
     def _garbage(self, line: bytes, expected: object) -> Failure:
         reason = f"answered {line[:60].decode(errors='replace')!r}, which is no reply: {expected}"
         return Failure(Verdict.CRASHED, reason, self.printed())
 
-    def _timed_out(self) -> Failure:
-        return Failure(Verdict.TIMED_OUT, "no answer in time", self.printed())
-
-    def _death(self) -> Failure:
-        if not self._ended(STOP_GRACE):
-            return Failure(Verdict.CRASHED, "closed its output", self.printed())
-        code = self._process.returncode
-        what = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
-        return Failure(Verdict.CRASHED, what, self.printed())
-
     def printed(self) -> str:
         """The end of what the worker has printed."""
-        with self._printed.open("rb") as file:
-            file.seek(max(0, self._printed.stat().st_size - 4000))
-            return file.read().decode(errors="replace").strip()
+        return self._standard_error.text(4000)
 
     def ask_to_stop(self) -> None:
         """The first step of `end`, which does the rest."""
@@ -165,10 +167,11 @@ class Worker:
 
     def close(self) -> None:
         """Let go of a process that has ended, and kill whatever it started and left."""
-        if not self.output.closed:
+        if not self._output.closed:
             self.signal(signal.SIGKILL)
             self._lifeline.close()
-            self.output.close()
+            self._standard_error.close()
+            self._output.close()
 
     def _ended(self, patience: float) -> bool:
         try:
@@ -218,10 +221,33 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     return stream
 
 
-def ready(streams: Iterable[IO[bytes]], event: int, deadline: float) -> list[IO[bytes]]:
-    """Wait until one of several pipes can be read or written (or is closed); none where the deadline comes first."""
-    poll = select.poll()
-    by_number = {stream.fileno(): stream for stream in streams}
-    for number in by_number:
-        poll.register(number, event)
-    return [by_number[number] for number, _ in poll.poll(max(0.0, deadline - time.monotonic()) * 1000)]
+def how_it_ended(code: int) -> str:
+    """What the code of a process that has ended says, in words; -N stands for signal N."""
+    if code >= 0:
+        return f"exited with code {code}"
+    names = {number.value: number.name for number in signal.Signals}  # real-time signals have none
+    return f"was killed by {names.get(-code, f'signal {-code}')}"
+
+
+def exchange(workers: Iterable[Worker], deadline: float) -> None:
+    """Wait until some of several workers read or write (or end), and pass on what they do; until `deadline` at most.
+
+    No worker is waited for: half a reply, or a request that is not read, keeps nobody from the others'.
+
+    Args:
+        workers: the workers.
+        deadline: of `time.monotonic`.
+    """
+    poll, readers, writers = select.poll(), {}, {}
+    for worker in workers:
+        readers[worker._output.fileno()] = worker
+        if worker._unsent:
+            writers[worker._input.fileno()] = worker
+    for numbers, event in ((readers, select.POLLIN), (writers, select.POLLOUT)):
+        for number in numbers:
+            poll.register(number, event)
+    for number, _ in poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        if number in readers:
+            readers[number]._read()
+        else:
+            writers[number]._write()

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import itertools
 import os
 import queue
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gradcheck.backends import _protocol
-from gradcheck.backends._comparison import arrays_of, differences
+from gradcheck.backends._comparison import arrays_of, differences, same_bits, with_arrays
 from gradcheck.backends._engine import Answer, Engine, Malformed, Unavailable, Unsupported
 from gradcheck.backends._handwritten import HandWritten
 from gradcheck.backends._source import execute
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    import numpy as np
 
     from gradcheck.backends._engine import Arrays
 
@@ -54,6 +59,45 @@ def listen(requests: BinaryIO, arrived: queue.SimpleQueue[dict[str, Any]]) -> No
             break
         arrived.put(request)
     os._exit(0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What came of asking a backend once: its answer, the seconds that it took, and the inputs that it changed."""
+
+    answer: Answer
+    seconds: float
+    mutated: set[str]
+
+
+class Files:
+    """Writes arrays to .npy files.
+
+    Args:
+        folders: where; each takes the place of those before it that have no room.
+    """
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        self.folders = folders
+        self.numbers = itertools.count()
+
+    def save(self, array: np.ndarray) -> str:
+        """The path of a new file that holds an array."""
+        name = f"{next(self.numbers)}.npy"
+        *first, last = (os.path.join(folder, name) for folder in self.folders)
+        for path in first:
+            with contextlib.suppress(OSError):
+                return written(path, array)
+            with contextlib.suppress(OSError):
+                os.remove(path)
+        return written(last, array)
+
+
+def written(path: str, array: np.ndarray) -> str:
+    """The path of a file, once it holds an array."""
+    with open(path, "wb") as file:
+        _protocol.write_npy(file, array)
+    return path
 
 
 class Host:
@@ -95,24 +139,30 @@ class Host:
     def evaluate(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer a case, and ask the backend a second time: one that keeps state, or races, does not repeat itself."""
         problem = self.problem(request["problem"])
-        given = {name: _protocol.decode(array) for name, array in request["inputs"].items()}
-        inputs = copied(given)
-        answer, seconds = self.ask(problem, inputs, request)
-        again, again_seconds = self.ask(problem, copied(given), request)
+        given = {name: _protocol.decode(array, _protocol.mapped) for name, array in request["inputs"].items()}
+        first = self.ask(problem, given, request)
+        again = self.ask(problem, given, request)
+        varies = differences(first.answer, again.answer)
         return {
-            **encoded(answer, request["folder"]),
-            "seconds": seconds,
-            "again_seconds": again_seconds,
-            "mutated": [name for name, array in inputs.items() if array.tobytes() != given[name].tobytes()],
-            "varies": [[*which, _protocol.number(largest)] for which, largest in differences(answer, again)],
+            **encoded(first.answer, Files([request["folder"], request["spare"]])),
+            "seconds": first.seconds,
+            "again_seconds": again.seconds,
+            "mutated": [name for name in given if name in first.mutated or name in again.mutated],
+            "varies": [[*which, _protocol.number(largest)] for which, largest in varies],
         }
 
-    def ask(self, problem: ModuleType, inputs: Arrays, request: Mapping[str, Any]) -> tuple[Answer, float]:
-        """The backend's answer, and the seconds that it took."""
+    def ask(self, problem: ModuleType, given: Arrays, request: Mapping[str, Any]) -> Asked:
+        """Ask the backend once, with inputs of its own."""
+        import numpy as np
+
         assert self.engine is not None, "evaluate comes after start"
+        inputs = {name: np.array(array) for name, array in given.items()}
         began = time.perf_counter()
         answer = self.engine.evaluate(problem, inputs, request["wrt"], request["dtype"])
-        return answer, time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        # A backend may use the memory of its answer, or of its inputs, again.
+        kept = with_arrays(answer, lambda kind, name, array: _protocol.real(array, f"{kind}-{name}" if name else kind))
+        return Asked(kept, seconds, {name for name, array in inputs.items() if not same_bits(array, given[name])})
 
     def problem(self, path: str) -> ModuleType:
         """The problem's module, loaded once for each version of its file."""
@@ -122,19 +172,14 @@ class Host:
         return self.problems[version]
 
 
-def copied(arrays: Arrays) -> Arrays:
-    """Copies of arrays."""
-    return {name: array.copy() for name, array in arrays.items()}
-
-
-def encoded(answer: Answer, folder: str) -> dict[str, Any]:
+def encoded(answer: Answer, files: Files) -> dict[str, Any]:
     """An answer as a part of a message."""
     result: dict[str, Any] = {"gradients": {}, "values": {}, "adjoints": {}, "notes": list(answer.notes)}
     for kind, name, array in arrays_of(answer):
         if name is None:
-            result[kind] = _protocol.encode(array, folder, kind)
+            result[kind] = _protocol.encode(array, files.save)
         else:
-            result.setdefault(f"{kind}s", {})[name] = _protocol.encode(array, folder, f"{kind}-{name}")
+            result.setdefault(f"{kind}s", {})[name] = _protocol.encode(array, files.save)
     return result
 
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     import numpy as np
 
 INLINE_SIZE = 256  # entries; above it a file is faster than decimal digits
-WIDEST = 8  # bytes of a number: float64; long double is another format on each machine
-MALFORMED = (OSError, EOFError, ValueError, TypeError, OverflowError)
-"""What `decode` raises where a message is malformed."""
+DTYPES = ("float64", "float32", "float16")  # of arrays in messages; long double is another format on each machine
+LARGEST_INLINE = 1 << 26  # entries, more than a line can hold
 
 
-def encode(array: np.ndarray, folder: str, name: str) -> dict[str, Any]:
-    """An array as a part of a message; a large one is written to `folder` under `name`.
+def real(array: np.ndarray, name: str) -> np.ndarray:
+    """A copy of an array, row by row, in a dtype that a message can hold: the array may change afterwards.
 
     Raises:
         TypeError: its entries are no real numbers.
@@ -27,13 +25,19 @@ def encode(array: np.ndarray, folder: str, name: str) -> dict[str, Any]:
 
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {array.dtype}: expected real numbers")
-    if array.dtype.kind != "f" or array.dtype.itemsize > WIDEST:
-        array = array.astype(np.float64)
+    return np.array(array, array.dtype if array.dtype.name in DTYPES else np.float64, order="C")
+
+
+def encode(array: np.ndarray, store: Callable[[np.ndarray], str]) -> dict[str, Any]:
+    """An array as a part of a message.
+
+    Args:
+        array: of a dtype among `DTYPES`, row by row.
+        store: writes a large array to a .npy file, and returns its path.
+    """
     described = {"dtype": array.dtype.name, "shape": array.shape}
     if array.size > INLINE_SIZE:
-        path = os.path.join(folder, f"{name}.npy")
-        np.save(path, np.ascontiguousarray(array), allow_pickle=False)  # row by row: programs read no other order
-        return {**described, "npy": path}
+        return {**described, "npy": store(array)}
     return {**described, "data": [number(each) for each in array.ravel().tolist()]}
 
 
@@ -42,24 +46,61 @@ def number(value: float) -> float | str:
     return value if math.isfinite(value) else {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
 
 
-def decode(message: Mapping[str, Any], mapped: bool = False) -> np.ndarray:
-    """The array that a part of a message holds; one in a file is read, or mapped read-only.
+def decode(message: Mapping[str, Any], load: Callable[[str], np.ndarray]) -> np.ndarray:
+    """The array that a part of a message holds.
+
+    Args:
+        message: the part.
+        load: reads a .npy file.
 
     Raises:
-        MALFORMED: it holds none of floating-point numbers.
+        Exception: the part holds no array of floating-point numbers. It was written by somebody else: which exception
+            NumPy raises then is not known.
     """
     import numpy as np
 
     if "npy" in message:
-        array: np.ndarray = np.load(message["npy"], mmap_mode="r" if mapped else None, allow_pickle=False)
-    elif lacking := [key for key in ("dtype", "shape", "data") if key not in message]:
+        return load(message["npy"])
+    if lacking := [key for key in ("dtype", "shape", "data") if key not in message]:
         raise ValueError(f"no {', '.join(lacking)}")
-    else:
-        with np.errstate(over="ignore"):  # what its dtype does not hold is infinite, and judged as that
-            array = np.array([float(each) for each in message["data"]], message["dtype"]).reshape(message["shape"])
-    if not (isinstance(array, np.ndarray) and array.dtype.kind == "f" and array.dtype.itemsize <= WIDEST):
-        raise TypeError("expected floating-point numbers of at most 64 bits")
-    return array
+    dtype, shape, data = message["dtype"], message["shape"], message["data"]
+    if dtype not in DTYPES:
+        raise TypeError(f"expected floating-point numbers, {', '.join(DTYPES)}: its dtype is {dtype!r}")
+    if not isinstance(data, list):
+        raise TypeError(f"expected a list of numbers: its data are {type(data).__name__}")
+    if not is_shape(shape) or volume(shape) > LARGEST_INLINE:
+        raise ValueError(f"expected a list of lengths: its shape is {shape!r}")
+    with np.errstate(over="ignore"):  # what its dtype does not hold is infinite, and judged as that
+        return np.array([float(each) for each in data], dtype).reshape(shape)
+
+
+def is_shape(shape: object) -> bool:
+    """Whether something is a shape."""
+    return isinstance(shape, (list, tuple)) and all(type(length) is int and length >= 0 for length in shape)
+
+
+def volume(shape: Sequence[int]) -> int:
+    """The entries of an array. Lengths of zero count as one: to walk an array of no entries takes time too."""
+    return math.prod(max(length, 1) for length in shape)
+
+
+def mapped(path: str) -> np.ndarray:
+    """The array of a .npy file, as a mapping that cannot be written to."""
+    import numpy as np
+
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def write_npy(file: BinaryIO, array: np.ndarray) -> None:
+    """Write an array, row by row, as a .npy file.
+
+    Raises:
+        OSError: there is no room. (`numpy.save` loses that where the array fits into a buffer.)
+    """
+    import numpy as np
+
+    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+    file.write(array.data)
 
 
 def write(stream: BinaryIO, message: Mapping[str, Any]) -> None:
