@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 
 
@@ -18,6 +19,12 @@ def escaped(text: str) -> str:
 def quoted(words: list[str]) -> str:
     """A command as a shell reads it; a word with characters that are not printable comes in the form $'...'."""
     return " ".join(shlex.quote(word) if word.isprintable() else _in_ansi_quotes(word) for word in words)
+
+
+def as_argument(path: str | os.PathLike[str]) -> str:
+    """A path that a command does not take for an option."""
+    text = os.fspath(path)
+    return f"./{text}" if text.startswith("-") else text
 
 
 def _in_ansi_quotes(word: str) -> str:

@@ -73,7 +73,11 @@ def judge(answer: Answer, truth: Truth, gate: str) -> Judgement:
     judged = Judgement(
         verdict=Verdict.AGREES,
         loss_error=findings["loss", None].largest_error,
-        errors={name: finding.record() for (kind, name), finding in findings.items() if kind == "gradient" and name},
+        errors={
+            name: finding.record()
+            for (kind, name), finding in findings.items()
+            if kind == "gradient" and name and finding.entries
+        },
     )
     wrong = {key: finding for key, finding in findings.items() if finding.bad}
     if wrong:

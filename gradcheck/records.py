@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -11,12 +10,20 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from gradcheck import archives
 from gradcheck.answers import Answer, Printed
 from gradcheck.errors import RequestError
 
 T = TypeVar("T")
 Array = npt.NDArray[np.floating[Any]]
 NON_FINITE: Mapping[str, float] = {"NaN": np.nan, "Infinity": np.inf, "-Infinity": -np.inf}
+MOST_BYTES = 1 << 24
+"""Of a JSON file, 16 MiB: as Python's lists it takes up to fifty times as many."""
+DEEPEST = 32
+"""Dimensions of an array: what every NumPy allows."""
+LONGEST_NAME = 100
+LONGEST_MESSAGE = 300
+LONGEST_PATH = 4096
 Places = Annotated[int, msgspec.Meta(ge=1, le=30)]
 
 
@@ -60,7 +67,7 @@ class AnswerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Gradients that were computed elsewhere: of which problem, at which inputs, and each answer by its name."""
 
-    problem: str
+    problem: Annotated[str, msgspec.Meta(max_length=LONGEST_PATH)]
     inputs: dict[str, Any]
     answers: Annotated[dict[str, AnswerRecord], msgspec.Meta(min_length=1)]
 
@@ -97,32 +104,50 @@ def as_array(value: Any, where: str) -> Array:
         RequestError: they are no array of numbers; `where` is shown.
     """
     try:
-        array = np.asarray(value)
-        if array.dtype.kind in "US":
-            array = np.vectorize(lambda entry: NON_FINITE.get(entry, entry), otypes=[object])(array)
-        if array.dtype.kind == "c":
-            raise TypeError("complex numbers")
-        if array.dtype.kind == "O" and None in array.ravel().tolist():  # NumPy would read it as NaN
-            raise TypeError("a number is missing")
-        return np.asarray(array, np.float64)
+        if isinstance(value, np.ndarray):
+            if value.dtype.kind == "c":
+                raise TypeError("complex numbers")
+            value = value.tolist() if value.dtype.kind in archives.TEXTS else value
+        return np.asarray(value if isinstance(value, np.ndarray) else _numbers(value), np.float64)
     except (ValueError, TypeError, OverflowError) as error:
-        raise RequestError(f"{where}: {error}: expected an array of real numbers") from None
+        raise RequestError(f"{where}: {_short(error)}: expected an array of real numbers") from None
+
+
+def _numbers(value: Any, depth: int = 0) -> Any:
+    """Nested lists of floats: NumPy would make room for the longest text at each place, and read None as NaN."""
+    if isinstance(value, list):
+        if depth == DEEPEST:
+            raise ValueError(f"more than {DEEPEST} dimensions")
+        return [_numbers(each, depth + 1) for each in value]
+    if isinstance(value, (int, float)):
+        return float(value)
+    if value is None:
+        raise TypeError("a number is missing")
+    if isinstance(value, str) and value in NON_FINITE:
+        return NON_FINITE[value]
+    raise TypeError(f"{_short(repr(value)) if isinstance(value, str) else 'an object'} is no number")
 
 
 def _read(path: Path) -> Any:
     """What a file holds, unchecked: a .npz file's single strings and numbers as such."""
     try:
         if path.suffix == ".npz":
-            with zipfile.ZipFile(path):  # NumPy would read a .npy file too, and think that others are pickled
-                archive = np.load(path, allow_pickle=False)
-            with archive:
-                arrays = {name: archive[name] for name in archive.files}
-            return {name: array.item() if array.shape == () else array for name, array in arrays.items()}
-        return msgspec.json.decode(path.read_bytes())
+            return {name: array.item() if array.shape == () else array for name, array in archives.read(path).items()}
+        return msgspec.json.decode(_content(path))
     except OSError as error:
         raise RequestError(f"{str(path)!r}: {error.strerror or error}: expected a .json or .npz file") from None
-    except (ValueError, EOFError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
-        raise RequestError(f"{path}: {error}: expected JSON, or a .npz file") from None
+    except archives.Refused as error:
+        raise RequestError(f"{path}: {_short(error)}") from None
+    except Exception as error:
+        raise RequestError(f"{path}: {_short(error)}: expected JSON, or a .npz file") from None
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise archives.Refused(f"more than {MOST_BYTES} bytes of JSON: expected a .npz file for so much")
+    return content
 
 
 def _nested(flat: Any, source: Path) -> Any:
@@ -140,13 +165,33 @@ def _nested(flat: Any, source: Path) -> Any:
         for folder in folders:
             place = place.setdefault(folder, {})
             if not isinstance(place, dict):
-                raise RequestError(f"{source}: {path}: expected no value at {folder}, which holds it")
+                raise RequestError(f"{source}: {_short(path)}: expected no value at {folder}, which holds it")
+        if name in place:
+            raise RequestError(f"{source}: {_short(path)}: expected a value or what is below it, not both")
         place[name] = value
     return nested
 
 
 def _convert(value: Any, kind: type[T], path: Path) -> T:
     try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise RequestError(f"{path}: {error}") from None
+        converted = msgspec.convert(value, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise RequestError(f"{path}: {_short(error)}") from None
+    for name in _names(value):
+        if not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
+            raise RequestError(f"{path}: {_short(repr(name))}: expected a name, such as 'A'")
+    return converted
+
+
+def _names(value: Any, depth: int = 0) -> Iterator[str]:
+    """The keys of nested mappings, as deep as a record has any."""
+    if isinstance(value, dict) and depth < DEEPEST:
+        for name, each in value.items():
+            yield name
+            yield from _names(each, depth + 1)
+
+
+def _short(message: object) -> str:
+    """As much of a message as fits in a line; its type where an exception has none."""
+    text = str(message) or type(message).__name__
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}…"

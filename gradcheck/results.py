@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from gradcheck.escaping import escaped
+
 SCHEMA = "gradcheck-report/1"
 
 # JSON has no non-finite numbers: a report writes them as strings.
@@ -344,11 +346,16 @@ class Report(Record, frozen=True, kw_only=True):
     partings: tuple[Parting, ...] = ()
     environment: Environment
 
+    def printable(self) -> Report:
+        """The same, its texts and names escaped: many come from elsewhere, and a terminal must not obey them."""
+        return msgspec.convert(_escaped(msgspec.to_builtins(self)), Report)
+
     def finding(self) -> str:
         """What is to be said of the run in words, and the command that runs it again."""
-        lines = [line for backend in self.backends for line in backend.finding()]
-        lines += map(str, self.partings)
-        for backend in self.backends:
+        shown = self.printable()
+        lines = [line for backend in shown.backends for line in backend.finding()]
+        lines += map(str, shown.partings)
+        for backend in shown.backends:
             for name, error in backend.errors.items():
                 lines += [f"  {backend.spec}: dL/d{name}{entry}" for entry in error.worst]
         return "\n".join([*lines, f"{self.verdict}: {SENTENCES[self.verdict]}", f"again: {self.case.replay}"])
@@ -371,8 +378,17 @@ class Report(Record, frozen=True, kw_only=True):
                 backend.verdict,
                 "–" if backend.loss is None else f"{backend.loss:.9g}",
             )
-            for backend in self.backends
+            for backend in self.printable().backends
         ]
         rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in cells)
         heads = "".join(f"<th>{name}</th>" for name in ("backend", "version", "verdict", "loss"))
         return f"<table><tr>{heads}</tr>{rows}</table><pre>{html.escape(self.finding())}</pre>"
+
+
+def _escaped(value: Any) -> Any:
+    """Nested lists and mappings with every text, and every name, escaped."""
+    if isinstance(value, str):
+        return escaped(value)
+    if isinstance(value, dict):
+        return {_escaped(name): _escaped(each) for name, each in value.items()}
+    return [_escaped(each) for each in value] if isinstance(value, (list, tuple)) else value

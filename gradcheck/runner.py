@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import shlex
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from gradcheck.catalogue import Engine, Spec
 from gradcheck.crews import Crew, Question
 from gradcheck.environments import Builder, Building, Environment, Kept, Missing
 from gradcheck.errors import RequestError
+from gradcheck.escaping import as_argument, quoted
 from gradcheck.lineups import Lineup, choose, known_engine, known_engines, place
 from gradcheck.problems import Problem
 from gradcheck.results import Report, Verdict
@@ -234,12 +234,12 @@ def read_inputs(settings: Settings, problem: Problem, path: str) -> Case:
 def replay(settings: Settings) -> str:
     """The shell command that runs the case again."""
     default = Settings()
-    words = ["gradcheck", "run", settings.problem, "--k", str(settings.k), "--seed", str(settings.seed)]
-    for name in ("dtype", "distribution", "scale", "inputs", "gate", "device"):
+    words = ["gradcheck", "run", as_argument(settings.problem), "--k", str(settings.k), "--seed", str(settings.seed)]
+    for name in ("dtype", "distribution", "scale", "inputs", "gate", "device", "timeout"):
         value = getattr(settings, name)
-        if name == "dtype" or value != getattr(default, name):
+        if value is not None and (name == "dtype" or name in settings.stated or value != getattr(default, name)):
             words += [f"--{name}", str(value)]
     words += ["--tf32"] if settings.tf32 else []
     for spec in settings.backend:
         words += ["--backend", spec]
-    return shlex.join(words)
+    return quoted(words)

@@ -47,7 +47,7 @@ EXPECTED = {
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
-    """A run's settings, checked."""
+    """A run's settings, checked; `stated` are those that a file or a variable states, whatever the flags say."""
 
     problem: str = "sigmoid_skip"
     k: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 3
@@ -65,9 +65,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     gate: Literal["rounding", "proved"] = "rounding"
     format: str = "table"
     report: tuple[str, ...] = ()
+    stated: frozenset[str] = frozenset()
 
 
-FIELDS = {field.encode_name: field for field in msgspec.structs.fields(Settings)}
+FIELDS = {field.encode_name: field for field in msgspec.structs.fields(Settings) if field.name != "stated"}
 PATHS = ("problem", "inputs", "report")
 LISTS = ("backend", "report")
 PROGRAM = "exec:"  # as in `gradcheck.catalogue`: what comes before the path of a backend that is a program
@@ -85,10 +86,9 @@ def load(flags: Mapping[str, Any], config: str | None, environment: Mapping[str,
     Raises:
         RequestError: a key is unknown, or a value is not what is expected.
     """
-    merged: dict[str, Any] = {}
-    for given in _given(flags, config, environment, folder):
-        merged[given.name] = checked(given)
-    return msgspec.convert(merged, Settings)
+    stated = {given.name: checked(given) for given in _given_elsewhere(config, environment, folder)}
+    flagged = {given.name: checked(given) for given in _given_by_flags(flags)}
+    return msgspec.convert({**stated, **flagged, "stated": frozenset(stated)}, Settings)
 
 
 def of(**values: Any) -> Settings:
@@ -131,10 +131,14 @@ def checked(given: Given) -> Any:
     return converted
 
 
-def _given(
-    flags: Mapping[str, Any], config: str | None, environment: Mapping[str, str], folder: Path
-) -> Iterator[Given]:
-    """What was given, from the weakest place to the strongest."""
+def _given_by_flags(flags: Mapping[str, Any]) -> Iterator[Given]:
+    for name, value in flags.items():
+        shown = " ".join(value) if isinstance(value, tuple) else value
+        yield Given(name, value, f"--{name} {shown}", is_text=True)
+
+
+def _given_elsewhere(config: str | None, environment: Mapping[str, str], folder: Path) -> Iterator[Given]:
+    """What files and variables state, from the weakest place to the strongest."""
     for parent in (folder, *folder.parents):
         if (parent / "pyproject.toml").is_file():
             path = parent / "pyproject.toml"
@@ -147,9 +151,6 @@ def _given(
             name = variable.removeprefix(PREFIX).lower().replace("_", "-")
             value = text.replace(",", " ").split() if name in LISTS else text
             yield Given(name, value, f"{variable}={text}", is_text=True)
-    for name, value in flags.items():
-        shown = " ".join(value) if isinstance(value, tuple) else value
-        yield Given(name, value, f"--{name} {shown}", is_text=True)
 
 
 def _from_table(table: Any, path: Path) -> Iterator[Given]:

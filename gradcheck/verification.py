@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from gradcheck import cases, composition, judge, problems
 from gradcheck.catalogue import Spec
-from gradcheck.oracle import Format
-from gradcheck.records import as_arrays, read_record
+from gradcheck.errors import RequestError
+from gradcheck.escaping import as_argument, quoted
+from gradcheck.oracle import Format, Tape
+from gradcheck.problems import Problem
+from gradcheck.problems._guard import TIMEOUT
+from gradcheck.records import Record, as_arrays, read_record
 from gradcheck.results import Report
+from gradcheck.suggestions import did_you_mean
 from gradcheck.tapes import record_tape
 
 
-def verify(path: Path, gate: str) -> Report:
+def verify(
+    path: Path,
+    gate: str,
+    *,
+    problem: str | None = None,
+    trust: bool = False,
+    timeout: float = TIMEOUT,
+    running: Callable[[str], None] = lambda text: None,
+) -> Report:
     """Judge the answers of a record.
 
     Args:
         path: of the record, .json or .npz.
         gate: "proved" or "rounding", see `gradcheck.judge.judge`.
+        problem: the problem's name or file, where the user names it; else the one that the record names.
+        trust: whether a file that the record names may be run though it does not lie beside the record.
+        timeout: seconds that code of the problem's file has at a time.
+        running: is called before a file is run that the record names, with a sentence that says so.
 
     Raises:
-        RequestError: the record cannot be read, or does not fit its problem.
+        RequestError: the record cannot be read, does not fit its problem, or names a file that it may not.
     """
     record = read_record(path)
-    problem = problems.load(_beside(record.problem, path))
+    loaded = problems.load(problem or _named_by(record, path, trust, running), timeout)
     inputs = as_arrays(record.inputs, f"{path}: inputs")
-    k = cases.size_of(problem, inputs, str(path))
-    tape = record_tape(problem, k)
+    k = cases.size_of(loaded, inputs, str(path))
+    tape = record_tape(loaded, k)
+    check_names(record, loaded, tape, path)
     dtypes = dict.fromkeys(answer.dtype for answer in record.answers.values())
-    drawn = {dtype: cases.given(problem, k, dtype, inputs, str(path)) for dtype in dtypes}
+    drawn = {dtype: cases.given(loaded, k, dtype, inputs, str(path)) for dtype in dtypes}
     # Nothing is known of the engine: it may flush subnormal numbers, and sum in its own dtype.
     formats = {dtype: Format.of(dtype, flushes=True) for dtype in dtypes}
     truths = {dtype: judge.truth(tape, drawn[dtype].inputs, formats[dtype]) for dtype in dtypes}
@@ -41,10 +59,52 @@ def verify(path: Path, gate: str) -> Report:
         for name, told in record.answers.items()
     ]
     first = next(iter(dtypes))
-    replay = shlex.join(["gradcheck", "verify", str(path), *(["--gate", gate] if gate != "rounding" else [])])
-    return composition.report(drawn[first], replay, truths[first], backends, answers, {})
+    return composition.report(drawn[first], replay(path, gate, problem, trust), truths[first], backends, answers, {})
 
 
-def _beside(problem: str, path: Path) -> str:
-    """A problem's name, or the path of its file, taken from the record's folder."""
-    return str(path.parent / problem) if problem.endswith(".py") else problem
+def _named_by(record: Record, path: Path, trust: bool, running: Callable[[str], None]) -> str:
+    """The problem that a record names: its name, or the path of its file, taken from the record's folder.
+
+    A file is code, which runs as the user; a record is data, which may come from anywhere. So a file is run only where
+    it lies in the record's own folder, or where the user says that the record is to be trusted.
+    """
+    name = record.problem
+    if not name.endswith(".py"):
+        return name
+    file = path.parent / name
+    if Path(name).name != name and not trust:
+        raise RequestError(
+            f"{path}: names the file {name}, which is not beside it: expected --trust, to run that file, "
+            f"or --problem with the file to run"
+        )
+    running(f"{path}: runs {file}, which it names")
+    return str(file)
+
+
+def check_names(record: Record, problem: Problem, tape: Tape, path: Path) -> None:
+    """Refuse an answer with a name that is none of the problem's: it is a slip, and would be judged as missing.
+
+    Raises:
+        RequestError: with the name, and those that were expected.
+    """
+    for answer, told in record.answers.items():
+        where = f"{path}: {answer}"
+        _check_names(told.gradients, problem.wrt, problem.shapes(1), f"{where}: gradients")
+        _check_names(told.values, tape.watched, (), f"{where}: values")
+        _check_names(told.adjoints, tape.watched, (), f"{where}: adjoints")
+
+
+def _check_names(given: Iterable[str], known: Iterable[str], allowed: Iterable[str], where: str) -> None:
+    for name in given:
+        if name not in (*known, *allowed):
+            meant = did_you_mean(name, known)
+            raise RequestError(f"{where}: {name!r}: {meant}expected some of {', '.join(known) or 'none'}")
+
+
+def replay(path: Path, gate: str, problem: str | None, trust: bool) -> str:
+    """The shell command that judges the record again."""
+    words = ["gradcheck", "verify", as_argument(path)]
+    words += ["--problem", problem] if problem else []
+    words += ["--trust"] if trust else []
+    words += ["--gate", gate] if gate != "rounding" else []
+    return quoted(words)

@@ -283,7 +283,7 @@ class Surprise:
 def test_a_pickle_in_a_npz_file_is_never_loaded(gradcheck: Command, tmp_path: Path) -> None:
     path = tmp_path / "record.npz"
     np.savez(path, **(flat(notebook()) | {"inputs/A": np.array([Surprise()], object)}))
-    assert_refused(gradcheck, path, "record.npz: Object arrays cannot be loaded when allow_pickle=False")
+    assert_refused(gradcheck, path, "record.npz: inputs/A has dtype object")
     assert not (tmp_path / "surprise").exists()
 
 
@@ -297,4 +297,4 @@ def test_what_is_no_npz_file_is_told_so_in_one_line(gradcheck: Command, tmp_path
         np.save(file, np.ones(3))
     assert_refused(gradcheck, path, "record.npz: ")
     np.savez(path, **(flat(notebook()) | {"inputs/A": np.ones((3, 3), complex)}))
-    assert_refused(gradcheck, path, "complex numbers")
+    assert_refused(gradcheck, path, "inputs/A has dtype complex128")

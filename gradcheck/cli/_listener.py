@@ -7,6 +7,8 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from gradcheck.escaping import escaped
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -33,7 +35,7 @@ class Listener:
     def building(self, spec: str, text: str) -> None:
         """An environment is being built: `text` says how far it is."""
         if not sys.stderr.isatty():
-            sys.stderr.write(f"gradcheck: {spec}: {text}\n")  # in one piece: several threads tell
+            sys.stderr.write(f"gradcheck: {escaped(f'{spec}: {text}')}\n")  # in one piece: several threads tell
             return
         with self._guard:
             progress = self._display()
@@ -61,7 +63,7 @@ class Listener:
             return
         self.quiet()
         lines = text.splitlines()[-12:]
-        print("\n".join(f"{spec}: {line}" for line in lines), file=sys.stderr, flush=True)
+        print("\n".join(escaped(f"{spec}: {line}") for line in lines), file=sys.stderr, flush=True)
 
     def quiet(self) -> None:
         """Take the progress display away."""
@@ -87,4 +89,4 @@ class Listener:
 
 def fitting(progress: Progress, line: str) -> str:
     """As much of a line as the terminal has room for: several rows that wrap are hard to follow."""
-    return line[: max(progress.console.width - AROUND, 1)]
+    return escaped(line)[: max(progress.console.width - AROUND, 1)]

@@ -10,6 +10,7 @@ import click
 
 from gradcheck.cli._commands import Commands
 from gradcheck.cli._listener import Listener
+from gradcheck.escaping import escaped
 
 if TYPE_CHECKING:
     from gradcheck.environments import Kept
@@ -49,9 +50,9 @@ def listing() -> None:
         rows.append((engine.name, version, state, " ".join(engine.formats)))
         places.append(where)
     for line, where in zip(aligned(rows), places, strict=True):
-        click.echo(f"{line}\n    {where}")
+        click.echo(f"{escaped(line)}\n    {escaped(where)}")
     if kept := runner.kept():
-        click.echo("\n" + "\n".join(aligned([COLUMNS, *map(environment_row, kept)])))
+        click.echo("\n" + "\n".join(map(escaped, aligned([COLUMNS, *map(environment_row, kept)]))))
 
 
 def environment_row(kept: Kept) -> tuple[str, ...]:
@@ -90,7 +91,8 @@ def build(spec: tuple[str, ...]) -> int:
     with Listener() as listener:
         built = runner.build(spec, listener)
     for name, where in built.items():
-        click.echo(f"{name}: {where.python if isinstance(where, Environment) else f'unavailable: {where.reason}'}")
+        said = str(where.python) if isinstance(where, Environment) else f"unavailable: {where.reason}"
+        click.echo(escaped(f"{name}: {said}"))
     complete = all(isinstance(where, Environment) for where in built.values())
     return (RunVerdict.AGREE if complete else RunVerdict.UNANSWERED).exit_code
 

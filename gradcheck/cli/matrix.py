@@ -10,6 +10,7 @@ import click
 
 from gradcheck.cli._descendants import DESCENDANTS
 from gradcheck.cli._listener import Listener
+from gradcheck.escaping import escaped
 
 if TYPE_CHECKING:
     from gradcheck.reports._grid import Grid
@@ -69,7 +70,7 @@ def command(
         return matrix.exit_code(found)
     drifted = list(matrix.drift(found, expected))
     for line in drifted:
-        click.echo(line)
+        click.echo(escaped(line))
     others = len(expected.keys() - {matrix.place(cell) for cell in found})
     click.echo(f"{len(found) - len(drifted)} of {len(found)} outcomes as expected; {others} others in {expect} not run")
     return DIFFERS if drifted else 0
@@ -79,7 +80,7 @@ def printed(found: Sequence[Cell]) -> None:
     """Print a table for each dtype, a line for each backend, and below it why something was not answered."""
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     for dtype in dict.fromkeys(cell.dtype for cell in found):
         those = [cell for cell in found if cell.dtype == dtype]
         names = list(dict.fromkeys(cell.problem for cell in those))
@@ -87,7 +88,7 @@ def printed(found: Sequence[Cell]) -> None:
         table(dtype, those, names).print(console)
         console.print()
     for line in reasons(found):
-        console.print(line, markup=False)
+        console.print(escaped(line))
 
 
 def table(dtype: str, found: Sequence[Cell], names: Sequence[str]) -> Grid:
@@ -99,9 +100,9 @@ def table(dtype: str, found: Sequence[Cell], names: Sequence[str]) -> Grid:
     from gradcheck.results import Verdict
 
     cells = {(cell.backend, cell.problem): cell for cell in found}
-    grid = Grid([dtype, *(name.replace("_", " ") for name in names)], labels=1)
+    grid = Grid([dtype, *(escaped(name.replace("_", " ")) for name in names)], labels=1)
     for backend in dict.fromkeys(cell.backend for cell in found if cell.problem in names):
-        row = [Text(backend)]
+        row = [Text(escaped(backend))]
         for name in names:
             cell = cells.get((backend, name))
             agrees = cell is not None and cell.verdict is Verdict.AGREES

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from gradcheck.cli._commands import Commands
+from gradcheck.escaping import as_argument, escaped, quoted
 
 
 @click.group(
@@ -22,7 +23,8 @@ def command(context: click.Context) -> None:
         from gradcheck import problems
 
         for name, problem in problems.described():
-            click.echo(f"{name:24} {problem if isinstance(problem, Exception) else problem.title}")
+            said = problem if isinstance(problem, Exception) else problem.title
+            click.echo(escaped(f"{name:24} {said}"))
 
 
 @command.command("show", short_help="Show one problem: its inputs and its hand-written gradients.")
@@ -33,8 +35,8 @@ def show(name: str, k: int) -> None:
     from gradcheck import problems
 
     problem = problems.load(name)
-    click.echo(problem.title)
-    click.echo(f"file       {problem.path}")
+    click.echo(escaped(problem.title))
+    click.echo(escaped(f"file       {problem.path}"))
     for number, (each, shape) in enumerate(problem.shapes(k).items()):
         label = f"k = {k}" if number == 0 else ""
         note = "" if each in problem.wrt else "  (no gradient)"
@@ -49,4 +51,4 @@ def new(path: Path) -> None:
     from gradcheck import problems
 
     problems.start(path)
-    click.echo(f"{path}: now run: gradcheck run {path}")
+    click.echo(f"{escaped(str(path))}: now run: gradcheck run {quoted([as_argument(path)])}")

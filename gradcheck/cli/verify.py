@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from gradcheck.escaping import escaped
+
 
 @click.command("verify", short_help="Judge gradients that were computed elsewhere.")
 @click.argument("record", nargs=-1, required=True, metavar="RECORD...")
@@ -11,7 +13,19 @@ import click
 @click.option("--format", metavar="NAME", default="table", show_default=True, help="table or json.")
 @click.option("--report", multiple=True, metavar="PATH", help="Write a report to a file too (one RECORD only).")
 @click.option("--show-gradients", is_flag=True, help="Print the gradients also above k = 4, up to k = 16.")
-def command(record: tuple[str, ...], gate: str, format: str, report: tuple[str, ...], show_gradients: bool) -> int:
+@click.option("--problem", metavar="PROBLEM", help="The problem, whatever the record names: a name or a file.")
+@click.option("--timeout", metavar="SECONDS", default="120", show_default=True, help="For code of the problem's file.")
+@click.option("--trust", is_flag=True, help="Run the file that a record names also where it is not beside the record.")
+def command(
+    record: tuple[str, ...],
+    gate: str,
+    format: str,
+    report: tuple[str, ...],
+    show_gradients: bool,
+    problem: str | None,
+    trust: bool,
+    timeout: str,
+) -> int:
     """Judge gradients that were computed elsewhere: each RECORD is a .json or .npz file.
 
     \b
@@ -19,6 +33,9 @@ def command(record: tuple[str, ...], gate: str, format: str, report: tuple[str, 
                inputs    the inputs by name
                answers   by name: dtype, loss, gradients; and if known values and adjoints of
                          watched values, and printed: {"decimals": 4} or {"significant": 8}
+
+    A problem's file is code, and is run. One that lies beside the record is run, which standard error says; any other
+    one needs --trust, or --problem.
     """
     from pathlib import Path
 
@@ -26,11 +43,18 @@ def command(record: tuple[str, ...], gate: str, format: str, report: tuple[str, 
     from gradcheck.errors import RequestError
     from gradcheck.results import RunVerdict
 
+    def notice(text: str) -> None:
+        click.echo(f"gradcheck: {escaped(text)}", err=True)
+
     if report and len(record) > 1:
         raise RequestError(f"--report {report[0]}: {len(record)} records: expected one with --report")
     settings.checked(settings.Given("gate", gate, f"--gate {gate}", is_text=True))
+    seconds = settings.checked(settings.Given("timeout", timeout, f"--timeout {timeout}", is_text=True))
     outputs = reports.outputs(format, report)
-    found = [verification.verify(Path(path), gate) for path in record]
+    found = [
+        verification.verify(Path(path), gate, problem=problem, trust=trust, timeout=seconds, running=notice)
+        for path in record
+    ]
     for each in found:
         for output in outputs:
             output.write(each, show_gradients)

@@ -12,13 +12,15 @@ from typing import Any
 from gradcheck import published
 from gradcheck.backends._source import execute
 from gradcheck.errors import ProblemError
-from gradcheck.problems._checks import Shape, checked_gradients, checked_shapes, checked_wrt
+from gradcheck.problems._checks import Shape, checked_gradients, checked_shapes, checked_wrt, stated_shapes
 from gradcheck.problems._guard import TIMEOUT, described_error, problem_code
 from gradcheck.suggestions import did_you_mean
 
 ENTRY_POINTS = "gradcheck.problems"
 FOLDER = Path(__file__).parent
 """Where ours are."""
+SIZES_TRIED = 2048
+"""Where the size is looked for at which inputs have given shapes."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,9 @@ class Problem:
         Raises:
             ProblemError: there is none.
         """
-        largest = max((size for shape in shapes.values() for size in shape), default=1)
-        with problem_code(self.path, "inputs(k) at all sizes", self.timeout):
-            for k in range(1, largest + 1):
-                if self.shapes(k) == dict(shapes):
-                    return k
+        for k in _possible_sizes(shapes):
+            if stated_shapes(self.path, self.inputs, k, self.timeout) == dict(shapes):
+                return k
         found, example = in_words(shapes), in_words(self.shapes(3))
         raise ProblemError(
             f"inputs {found}: no k gives these shapes: expected those of {self.name}, {example} at k = 3"
@@ -70,6 +70,15 @@ class Problem:
 def in_words(shapes: Mapping[str, Shape]) -> str:
     """Shapes by name, "W (3, 3), x (3,)"."""
     return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+
+
+def _possible_sizes(shapes: Mapping[str, Shape]) -> list[int]:
+    """Sizes `k` at which inputs may have these shapes: each up to `SIZES_TRIED`, and beyond those near a dimension."""
+    dimensions = {size for shape in shapes.values() for size in shape}
+    largest = max(dimensions, default=1)
+    near = {size + by for size in dimensions for by in (-1, 0, 1)} | {size // 2 for size in dimensions}
+    beyond = sorted(size for size in near if SIZES_TRIED < size <= largest)
+    return [*range(1, min(largest, SIZES_TRIED) + 1), *beyond]
 
 
 def names() -> dict[str, Path]:

@@ -25,10 +25,23 @@ FEWEST_BYTES = 64
 def checked_shapes(
     path: Path, inputs: Callable[[int], Mapping[str, Shape]], k: int, timeout: float = TIMEOUT
 ) -> dict[str, Shape]:
+    """The shapes that `inputs(k)` states, as `stated_shapes` checks them, and whether there is memory for them.
+
+    Raises:
+        ProblemError: there is not, or it states no shapes.
+    """
+    shapes = stated_shapes(path, inputs, k, timeout)
+    entries = sum(map(prod, shapes.values()))
+    if entries * FEWEST_BYTES > memory():
+        raise ProblemError(f"{path}: inputs({k}) have {entries} entries: expected a size for which there is memory")
+    return shapes
+
+
+def stated_shapes(path: Path, inputs: Callable[[int], Mapping[str, Shape]], k: int, timeout: float) -> dict[str, Shape]:
     """Call `inputs(k)` and check that it maps names to tuples of sizes.
 
     Raises:
-        ProblemError: it does not, or this machine has no memory for inputs of these shapes.
+        ProblemError: it does not.
     """
     with problem_code(path, f"inputs({k})", timeout):
         try:
@@ -41,9 +54,6 @@ def checked_shapes(
                 raise ProblemError(f"{path}: inputs({k})[{name!r}] is {shape!r}: expected a tuple of sizes")
     if not shapes:
         raise ProblemError(f"{path}: inputs({k}) is empty: expected at least one input")
-    entries = sum(map(prod, shapes.values()))
-    if entries * FEWEST_BYTES > memory():
-        raise ProblemError(f"{path}: inputs({k}) have {entries} entries: expected a size for which there is memory")
     return shapes
 
 

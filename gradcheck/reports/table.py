@@ -30,13 +30,14 @@ OTHER_STYLE = "yellow"
 
 def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
     """Write a report, as wide as the terminal (80 columns where there is none, or what COLUMNS says)."""
-    console = Console(file=stream, highlight=False)
+    report = report.printable()
+    console = Console(file=stream, highlight=False, markup=False, emoji=False)
     case = report.case
     factor = "" if case.scale == 1 else f" × {case.scale:g}"
     drawn = (
         f"{case.dtype}  given inputs" if case.seed is None else f"seed {case.seed}  {case.dtype}  {case.distribution}"
     )
-    console.print(f"[bold]{case.problem}[/bold]  k = {case.k}  {drawn}{factor}")
+    console.print(Text.assemble((case.problem, "bold"), f"  k = {case.k}  {drawn}{factor}"))
     for note in case.notes:
         console.print(Text(note))
     for title, table in parts(report, console.width, show_gradients):
