@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -200,6 +200,16 @@ def located(row: Row, dtype: str, known: Mapping[tuple[Spec, str], Environment])
     if row.engine is None:
         return Environment(row.spec.python or Path(sys.executable), "current")
     return environments.find(row.spec, row.engine)
+
+
+def explained(failure: Failure, spec: Spec, place: Environment, started: bool) -> Failure:
+    """Why a backend gave no answer, and what to do where its managed environment does not even start it."""
+    last = failure.details.rstrip().rpartition("\n")[2]
+    broken = failure.verdict is Verdict.CRASHED or last.startswith(("ImportError", "ModuleNotFoundError"))
+    if place.where != "managed" or started or not broken:
+        return failure
+    remedy = f"gradcheck backends remove {spec} && gradcheck backends build {spec}"
+    return replace(failure, reason=f"{failure.reason}: its environment is damaged: build it again with: {remedy}")
 
 
 def located_program(path: Path) -> Environment | Missing:

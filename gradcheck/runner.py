@@ -18,7 +18,7 @@ from gradcheck.crews import Crew, Question
 from gradcheck.environments import Builder, Building, Environment, Kept, Missing
 from gradcheck.errors import RequestError
 from gradcheck.escaping import as_argument, quoted
-from gradcheck.lineups import Lineup, choose, known_engine, known_engines, place
+from gradcheck.lineups import Lineup, choose, explained, known_engine, known_engines, place
 from gradcheck.problems import Problem
 from gradcheck.results import Report, Verdict
 from gradcheck.settings import Settings
@@ -122,6 +122,7 @@ class Session:
         for key, outcome in outcomes:
             spec, told = lineup.specs[key], self._crew.started.get(key)
             if isinstance(outcome, Failure):
+                outcome = explained(outcome, spec, lineup.places[key], started=told is not None)
                 if outcome.verdict is not Verdict.UNSUPPORTED:  # whose reason says all
                     self._listener.details(key, outcome.details)
                 version = told.version if told else lineup.places[key].version
@@ -173,20 +174,23 @@ def build(names: Sequence[str], building: Building) -> dict[str, Environment | M
 
 
 def remove(names: Sequence[str]) -> dict[str, int]:
-    """Remove the managed environments of engines, which those of one distribution share.
+    """Remove the managed environments of engines, of one release or of all; those of one distribution share them.
 
     Returns:
-        For each distribution how many were complete.
+        For each distribution, or release of one, how many were complete.
 
     Raises:
         RequestError: a name stands for no engine, or an environment cannot be removed.
     """
     specs = [catalogue.parse(name) for name in names]
     for spec in specs:
-        if str(spec) != spec.name:
-            raise RequestError(f"backend {str(spec)!r}: expected {spec.name}, all of whose environments go")
-    distributions = dict.fromkeys(known_engine(spec).distribution for spec in specs)
-    return {distribution: environments.remove(distribution) for distribution in distributions}
+        if spec.python or spec.program:
+            raise RequestError(f"backend {str(spec)!r}: has no environment of ours: expected NAME or NAME==VERSION")
+    wanted = dict.fromkeys((known_engine(spec).distribution, spec.version) for spec in specs)
+    return {
+        f"{distribution}=={version}" if version else distribution: environments.remove(distribution, version)
+        for distribution, version in wanted
+    }
 
 
 def prune(unused_for: int, dry_run: bool) -> list[tuple[Kept, str]]:

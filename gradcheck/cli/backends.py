@@ -98,12 +98,15 @@ def build(spec: tuple[str, ...]) -> int:
 
 
 @command.command("remove", short_help="Remove an engine's environments.")
-@click.argument("name", nargs=-1, required=True)
-def remove(name: tuple[str, ...]) -> None:
-    """Remove every environment of the distribution of each engine named; engines of one distribution share them."""
+@click.argument("spec", metavar="NAME[==VERSION]", nargs=-1, required=True)
+def remove(spec: tuple[str, ...]) -> None:
+    """Remove every environment, or those of one release, of the distribution of each engine named.
+
+    Engines of one distribution share them.
+    """
     from gradcheck import runner
 
-    for distribution, count in runner.remove(name).items():
+    for distribution, count in runner.remove(spec).items():
         click.echo(f"{distribution}: {count} environment{'s' if count != 1 else ''} removed")
 
 

@@ -98,25 +98,32 @@ def prune(engines: Iterable[Engine], unused_for: int, dry_run: bool = False) -> 
     return removed
 
 
-def remove(distribution: str) -> int:
+def remove(distribution: str, version: str | None = None) -> int:
     """Remove every managed environment of a distribution, half-built ones too, and count those that were complete.
+
+    Args:
+        distribution: its name.
+        version: the release whose environments go; None stands for all.
 
     Raises:
         RequestError: one cannot be removed.
     """
     count = 0
     for path in mark_paths():
-        if distribution_of(path) == distribution:
+        if is_of(path, distribution, version):
             with _removing(path):
                 count += read_mark(path) is not None
                 clear(path)
     return count
 
 
-def distribution_of(path: Path) -> str:
-    """The distribution that an environment was built for, as its mark says, or its name where that is missing."""
+def is_of(path: Path, distribution: str, version: str | None) -> bool:
+    """Whether an environment was built for a distribution, as its mark says, or its name where that is missing."""
+    from packaging.utils import canonicalize_version
+
     mark = read_mark(path)
-    return mark.distribution if mark else _named(path)[0]
+    name, release = (mark.distribution, mark.version) if mark else _named(path)
+    return name == distribution and (version is None or canonicalize_version(release) == canonicalize_version(version))
 
 
 def _at(path: Path, engines: Sequence[Engine], being_built: bool) -> Iterator[Kept]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import termios
@@ -104,7 +106,24 @@ def test_nothing_is_built_for_an_engine_that_is_installed_here(gradcheck: Comman
     assert not cache.exists()
 
 
-def test_one_release_is_not_removed_alone(gradcheck: Command) -> None:
-    done = gradcheck("backends", "remove", "autograd==1.6.2")
+def test_only_what_has_an_environment_of_ours_is_removed(gradcheck: Command, cache: Path) -> None:
+    done = gradcheck("backends", "remove", "autograd@/usr/bin/python3")
     assert done.returncode == 2
-    assert done.stderr == "gradcheck: backend 'autograd==1.6.2': expected autograd, all of whose environments go\n"
+    assert done.stderr == (
+        "gradcheck: backend 'autograd@/usr/bin/python3': has no environment of ours: expected NAME or NAME==VERSION\n"
+    )
+    assert gradcheck("backends", "remove", "autograd==1.6.2").stdout == "autograd==1.6.2: 0 environments removed\n"
+
+
+def test_a_damaged_environment_is_named_with_the_commands_that_mend_it(gradcheck: Command, cache: Path) -> None:
+    assert gradcheck("backends", "build", "autograd").returncode == 0
+    (package,) = cache.glob("*/lib/python*/site-packages/autograd")
+    shutil.rmtree(package)
+    run = ("run", "-b", "autograd", "--no-build", "--format", "json")
+    (row,) = json.loads(gradcheck(*run).stdout)["backends"]
+    reason, _, remedy = row["reason"].partition(": build it again with: ")
+    assert (row["verdict"], reason) == ("unavailable", "No module named 'autograd': its environment is damaged")
+    assert remedy == "gradcheck backends remove autograd && gradcheck backends build autograd"
+    for command in remedy.split(" && "):
+        assert gradcheck(*command.split()[1:]).returncode == 0
+    assert gradcheck(*run).returncode == 0

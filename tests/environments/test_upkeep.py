@@ -106,3 +106,15 @@ def test_removing_a_distribution_leaves_one_whose_name_begins_with_its_name(tmp_
     assert remove("small") == 2, "half-built ones go too, and are not counted"
     assert [each.name for each in survey([small, cpu])] == ["small-cpu==2.0"]
     assert kept.python.exists()
+
+
+def test_one_release_is_removed_alone(tmp_path: Path, wheels: Path) -> None:
+    small = engine(tmp_path)
+    newest, _ = build(small)
+    older, _ = build(small, "1.0")
+    assert isinstance(newest, Environment)
+    assert isinstance(older, Environment)
+    assert remove("small", "3.0") == 0
+    assert remove("small", "1") == 1, "1 and 1.0 are one release"
+    assert not older.python.exists()
+    assert newest.python.exists()
