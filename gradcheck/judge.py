@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from gradcheck.answers import Answer
 from gradcheck.evidence import Finding, examine
-from gradcheck.oracle import Analysis, Format, Key, Slopes, Stage, Tape, analyse, stages
+from gradcheck.oracle import BALL_BITS, Analysis, Format, Key, Slopes, Stage, Tape, analyse, stages
+from gradcheck.oracle.lazy import lazy
 from gradcheck.results import ArrayError, Kind, Verdict, WrongStep, change, in_words
 from gradcheck.suggestions import did_you_mean
 
@@ -24,6 +25,7 @@ Array = npt.NDArray[np.floating[Any]]
 
 PROVED = "proved"
 BEYOND_ROUNDING = "beyond rounding"
+LOSS: Key = ("loss", None)
 SLOPES: Key = ("gradient", "(step)")
 """The derivatives along directions, which a witness may give in the place of gradients. No input is called so."""
 
@@ -36,6 +38,13 @@ class Truth:
     inputs: Mapping[str, Array]
     format: Format
     analysis: Analysis
+
+    @lazy
+    def undefined(self) -> str | None:
+        """The first step that has no real value, in words; to be asked where an enclosure is unbounded."""
+        from gradcheck.oracle.balls import undefined  # importing flint takes 30 ms
+
+        return undefined(self.tape, self.inputs, BALL_BITS)
 
 
 def truth(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Truth:
@@ -79,6 +88,8 @@ def judge(answer: Answer, truth: Truth, gate: str) -> Judgement:
             if kind == "gradient" and name and finding.entries
         },
     )
+    if undefined_loss := without_truth({LOSS: findings[LOSS]}, truth):
+        return replace(judged, verdict=Verdict.UNDECIDED, reason=undefined_loss)
     wrong = {key: finding for key, finding in findings.items() if finding.bad}
     if wrong:
         key, first = next(iter(wrong.items()))
@@ -96,7 +107,7 @@ def judge(answer: Answer, truth: Truth, gate: str) -> Judgement:
     if unsteady := varying(answer, findings):
         return replace(judged, verdict=Verdict.DIFFERS, evidence=PROVED, reason=unsteady)
     if open_question := unsure(findings) or undecided(findings, truth.tape):
-        return replace(judged, verdict=Verdict.UNDECIDED, reason=open_question)
+        return replace(judged, verdict=Verdict.UNDECIDED, reason=without_truth(findings, truth) or open_question)
     return judged
 
 
@@ -232,6 +243,19 @@ def undecided(findings: Mapping[Key, Finding], tape: Tape) -> str | None:
         if finding.lost:
             where = f" in {finding.lost} of {finding.entries} entries" if finding.entries > 1 else ""
             return f"{in_words(*key)} is not finite{where}, where overflow on the way is possible"
+    return None
+
+
+def without_truth(findings: Mapping[Key, Finding], truth: Truth) -> str | None:
+    """Why the loss or a gradient has no true value, or None where it has one.
+
+    Where the loss has none, its gradients have none either, though the formulas of some may be evaluated.
+    """
+    for key, finding in findings.items():
+        if key[0] not in ("loss", "gradient") or key not in truth.analysis or not finding.overflow:
+            continue
+        if not np.isfinite(truth.analysis[key].enclosure.radius).all() and (why := truth.undefined):
+            return f"{in_words(*key)} has no true value: {why}"
     return None
 
 

@@ -7,7 +7,7 @@
 Formulas and constants carry their sources where they stand.
 """
 
-from gradcheck.oracle.analysis import Analysis, Block, Output, analyse
+from gradcheck.oracle.analysis import BALL_BITS, Analysis, Block, Output, analyse
 from gradcheck.oracle.directions import Slopes
 from gradcheck.oracle.enclosure import Enclosure, Rows
 from gradcheck.oracle.formats import Format
@@ -16,6 +16,7 @@ from gradcheck.oracle.stages import Answer, Stage, stages
 from gradcheck.oracle.tape import Key, Tape, record
 
 __all__ = [
+    "BALL_BITS",
     "Analysis",
     "Answer",
     "Block",

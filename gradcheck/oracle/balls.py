@@ -38,6 +38,48 @@ def enclose(tape: Tape, inputs: Mapping[str, Array], bits: int) -> dict[Key, Enc
         return {key: _enclosure(balls) for key, balls in walk(tape, inputs, bits).items()}
 
 
+def undefined(tape: Tape, inputs: Mapping[str, Array], bits: int) -> str | None:
+    """The first step that has no real value although its operands have one, such as `log` of −1; None: there is none.
+
+    Exponents of balls cannot overflow, so that an overflow is none. Where an operand is no further from such a point
+    than the radius of its ball, the step counts as undefined too.
+
+    Returns:
+        The step in words, with the operands there.
+    """
+    results: list[Array] = []
+    with ctx.workprec(bits):
+        for node in tape.nodes:
+            operands = [results[operand] for operand in node.operands]
+            results.append(_step(node, inputs, operands))
+            lost = _not_finite(results[-1])
+            if node.operands and lost.any() and not any(_not_finite(operand).any() for operand in operands):
+                return _described(tape, node, operands, lost)
+    return None
+
+
+def _not_finite(balls: Array) -> Array:
+    lost = [isinstance(ball, arb) and not ball.is_finite() for ball in balls.ravel()]
+    return np.array(lost, dtype=bool).reshape(balls.shape)
+
+
+def _described(tape: Tape, node: Node, operands: list[Array], lost: Array) -> str:
+    """A step that is undefined: its name, and its operands at the first entry where they are those of one entry."""
+    assert node.operation is not None, "inputs are finite"
+    index = tuple(map(int, np.argwhere(lost)[0]))
+    where = []
+    for number, balls in zip(node.operands, operands, strict=True):
+        if np.broadcast_shapes(balls.shape, lost.shape) != lost.shape:
+            continue
+        own = index[len(index) - balls.ndim :]
+        own = tuple(0 if size == 1 else each for each, size in zip(own, balls.shape, strict=True))
+        named = tape.nodes[number].name or next((name for _, name in tape.outputs_of.get(number, ())), None)
+        value = f"{float(balls[own].mid()):.6g}" if isinstance(balls[own], arb) else str(balls[own])
+        where.append(f"{named}{''.join(f'[{each}]' for each in own)} = {value}" if named else value)
+    name = {"div": "a quotient", "power": "a power"}.get(node.operation.name, node.operation.name)
+    return f"{name} is undefined at {', '.join(where) or 'its operands'}"
+
+
 def _enclosure(balls: Array) -> Enclosure:
     parts = np.array([_parts(ball) for ball in balls.ravel()], dtype=np.float64).reshape(*balls.shape, 3)
     return Enclosure(parts[..., 0], parts[..., 1], parts[..., 2])

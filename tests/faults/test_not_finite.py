@@ -163,3 +163,47 @@ def test_a_printed_record_with_too_few_places_is_undecided(gradcheck: Command, t
     record = {"problem": "squares.py", "inputs": {"a": [0.01], "b": [[0.01]]}, "answers": {"told": told}}
     (tmp_path / "record.json").write_text(json.dumps(record))
     assert gradcheck("verify", "record.json").returncode == 4
+
+
+UNDEFINED = {
+    "log(a)": ("ops.sum(ops.log(a))", "the loss has no true value: log is undefined at a[1] = -0.5"),
+    "a / b": ("ops.sum(a / b)", "the loss has no true value: a quotient is undefined at a[0] = 1, b[0] = 0"),
+    "a**0.5": ("ops.sum(a**0.5)", "the loss has no true value: a power is undefined at a[1] = -0.5"),
+    "of a watched value": (
+        "ops.sum(ops.log(ops.watch('h', 2 * a)))",
+        "the loss has no true value: log is undefined at h[1] = -1",
+    ),
+    "of a sum": ("ops.log(ops.sum(a) - 4)", "the loss has no true value: log is undefined at -1.5"),
+    "derivative": ("ops.sum(ops.sqrt(b))", "dL/db has no true value: a quotient is undefined at 0.5, 0"),
+    "overflow": ("ops.sum(ops.exp(1000 * a))", "the loss cannot be judged: overflow on the way is possible"),
+    "masked": ("ops.sum(ops.where(a > 0, ops.log(a), 0 * a))", None),
+}
+
+
+@pytest.mark.parametrize("what", UNDEFINED)
+def test_where_the_truth_is_undefined_the_reason_names_the_step(tmp_path: Path, what: str) -> None:
+    loss, reason = UNDEFINED[what]
+    path = tmp_path / "undefined.py"
+    path.write_text(f"def inputs(k): return {{'a': (3,), 'b': (3,)}}\ndef loss(ops, a, b): return {loss}\n")
+    problem = problems.load(str(path))
+    inputs = {"a": np.array([1.0, -0.5, 2.0]), "b": np.array([0.0, 2.0, 1.0])}
+    truth = judge.truth(record_tape(problem, 3), inputs, Format.of("float64"))
+    known = {key: output.enclosure for key, output in truth.analysis.items()}
+    true = {key: np.where(np.isfinite(each.radius), each.high, np.nan) for key, each in known.items()}
+    told = Answer(true["loss", None], {name: true["gradient", name] for name in "ab"})
+    judged = judge.judge(told, truth, "rounding")
+    assert judged.reason == reason
+    assert judged.verdict is (Verdict.AGREES if reason is None else Verdict.UNDECIDED)
+
+
+def test_a_gradient_of_an_undefined_loss_is_neither_right_nor_wrong(tmp_path: Path) -> None:
+    """The formula 1/a has a value at -0.5, and log(a) has no derivative there."""
+    path = tmp_path / "undefined.py"
+    path.write_text("def inputs(k): return {'a': (2,)}\ndef loss(ops, a): return ops.sum(ops.log(a))\n")
+    problem = problems.load(str(path))
+    truth = judge.truth(record_tape(problem, 2), {"a": np.array([1.0, -0.5])}, Format.of("float64"))
+    for gradient in ([1.0, -2.0], [1.0, np.nan], [np.nan, np.nan], [3.0, 7.0]):
+        for loss in (np.nan, 0.0):
+            judged = judge.judge(Answer(np.array(loss), {"a": np.array(gradient)}), truth, "rounding")
+            assert judged.verdict is Verdict.UNDECIDED
+            assert judged.reason == "the loss has no true value: log is undefined at a[1] = -0.5"
