@@ -14,6 +14,7 @@ from typing import Protocol
 
 import msgspec
 
+from gradcheck import caches
 from gradcheck.catalogue import Engine, Spec
 from gradcheck.environments.finding import Environment, Missing, find
 from gradcheck.environments.installer import Failed, Installer
@@ -120,7 +121,7 @@ class Builder:
 
     def _build_alone(self, order: Order) -> None:
         """Build an environment unless another process does: then wait for it."""
-        order.path.parent.mkdir(parents=True, exist_ok=True)
+        caches.make(order.path.parent)
         with locked(order.path, lambda: self._tell(order, "waiting for another builder"), self._uv.check):
             if read_mark(order.path) is None:
                 self._fill(order)

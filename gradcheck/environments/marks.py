@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import platform
@@ -13,9 +14,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
-import platformdirs
 
+from gradcheck import caches
 from gradcheck.catalogue import Engine
+from gradcheck.errors import RequestError
 
 STEM = re.compile(r"(?P<distribution>.+)-(?P<version>[^-]+)-[0-9a-f]{12}")
 POLL = 0.1  # seconds
@@ -55,7 +57,7 @@ class Held(Exception):
 
 def cache_folder() -> Path:
     """Where managed environments are kept."""
-    return platformdirs.user_cache_path("gradcheck") / "environments"
+    return caches.folder("environments")
 
 
 def mark_path(engine: Engine, version: str | None) -> Path:
@@ -67,25 +69,48 @@ def mark_path(engine: Engine, version: str | None) -> Path:
 
 
 def mark_paths() -> list[Path]:
-    """The marks of every environment in the cache, complete or half built: what else lies there is not ours."""
+    """The marks of every environment in the cache, complete or half built: what else lies there is not ours.
+
+    Raises:
+        RequestError: the cache is not the user's own.
+    """
     folder = cache_folder()
+    caches.check_owned(folder)
     found = {path for path in folder.glob("*.json") if STEM.fullmatch(path.stem)}
     found |= {path.parent / f"{path.stem}.json" for path in folder.glob("*/") if STEM.fullmatch(path.stem)}
     return sorted(found)
 
 
 def read_mark(path: Path) -> Mark | None:
-    """What a mark says; None where there is none, or where its environment or the interpreter below that is gone."""
+    """What a mark says; None where there is none, or where its environment or the interpreter below that is gone.
+
+    Raises:
+        RequestError: it, its environment or the cache is not the user's own, or it names a folder that is none of its.
+    """
+    caches.check_owned(path.parent)
+    caches.check(path)
     try:
         mark = msgspec.json.decode(path.read_bytes(), type=Mark)
     except (OSError, msgspec.MsgspecError):
         return None
+    if not _is_own_folder(path, mark.folder):
+        raise RequestError(
+            f"{path}: names the folder {mark.folder!r}: expected {path.stem}.* beside it: remove the file"
+        )
+    caches.check(mark.place)
     return mark if mark.python.exists() else None
+
+
+def _is_own_folder(path: Path, name: str) -> bool:
+    """Whether a mark may name a folder: one that a build of its environment made, and no link elsewhere."""
+    is_name = re.fullmatch(rf"{re.escape(path.stem)}\.[a-z0-9_]+", name) is not None
+    return is_name and (path.parent / name).resolve() == path.parent.resolve() / name
 
 
 def write_mark(path: Path, mark: Mark) -> None:
     """Make an environment known, whole or not at all."""
     partial = mark.place / "mark.json"
+    partial.touch(0o600)  # whatever the umask
     partial.write_bytes(msgspec.json.encode(mark))
     partial.replace(path)
 
@@ -108,7 +133,11 @@ def size_of(folder: Path) -> int:
 
 def leftovers(path: Path, mark: Mark | None) -> list[Path]:
     """What builds of an environment left half-way: folders that its mark does not name, a mark that says nothing."""
-    folders = [folder for folder in path.parent.glob(f"{path.stem}.*/") if mark is None or folder.name != mark.folder]
+    folders = [
+        folder
+        for folder in path.parent.glob(f"{glob.escape(path.stem)}.*/")
+        if mark is None or folder.name != mark.folder
+    ]
     return [path, *folders] if mark is None and path.exists() else folders
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-import platformdirs
-
+from gradcheck import caches
 from gradcheck.errors import ProblemError
 
 Shapes = Callable[[int], Mapping[str, tuple[int, ...]]] | Mapping[str, tuple[int, ...]]
@@ -54,7 +53,7 @@ def write(
     title = (inspect.getdoc(loss) or f"The function {loss.__name__}.").splitlines()[0]
     text = "\n".join([repr(title), "", *sources.parts, *lines, ""])
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    path = platformdirs.user_cache_path("gradcheck") / "problems" / f"{loss.__name__}_{digest}.py"
+    path = caches.folder("problems") / f"{loss.__name__}_{digest}.py"
     _keep(path, text.encode())
     return path
 
@@ -64,12 +63,14 @@ def _keep(path: Path, content: bytes) -> None:
 
     Raises:
         ProblemError: it cannot be written.
+        RequestError: the cache is not the user's own.
     """
+    caches.check_owned(path.parent)
     with contextlib.suppress(OSError):
         if path.read_bytes() == content:
             return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        caches.make(path.parent)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.stem}.", delete=False) as file:
             try:
                 file.write(content)

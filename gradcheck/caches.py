@@ -1,0 +1,69 @@
+"""The user's cache. What lies there is run: it is made for the user alone, and refused where others could change it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import platformdirs
+
+from gradcheck.errors import RequestError
+from gradcheck.escaping import quoted
+
+ROOT = 0
+PRIVATE = 0o700
+WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+def folder(name: str) -> Path:
+    """A folder of ours in the user's cache, made or not."""
+    return platformdirs.user_cache_path("gradcheck") / name
+
+
+def make(path: Path) -> None:
+    """Make a folder of ours in the user's cache, which no other user can read.
+
+    Raises:
+        RequestError: it, or the folder of ours that it is in, is not the user's own.
+        OSError: it cannot be made.
+    """
+    for each in (*reversed(path.parents), path):
+        if not each.is_dir():
+            each.mkdir(PRIVATE, exist_ok=True)
+    check_owned(path)
+
+
+def check_owned(path: Path) -> None:
+    """Look at a folder of ours, and at the one that it is in, where they exist.
+
+    Raises:
+        RequestError: one is not the user's own.
+    """
+    check(path.parent)
+    check(path)
+
+
+def check(path: Path) -> None:
+    """Refuse what another user could have put here; what root owns, as a cache that a laboratory shares, is trusted.
+
+    Raises:
+        RequestError: a file or folder belongs to another user, or others may write to it.
+    """
+    try:
+        itself, target = path.lstat(), path.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise RequestError(f"{path}: {error.strerror}: expected a cache that can be read") from None
+    for owner in (itself.st_uid, target.st_uid):
+        if owner not in (os.geteuid(), ROOT):
+            raise RequestError(
+                f"{path}: belongs to user {owner}: expected a cache of your own or of root, since what is in it is "
+                "run: set XDG_CACHE_HOME to a folder of yours"
+            )
+    if target.st_mode & WRITABLE_BY_OTHERS:
+        raise RequestError(
+            f"{path}: others may write to it: expected a cache of your own, since what is in it is run: "
+            f"remove it, or, where you trust them, {quoted(['chmod', 'go-w', str(path)])}"
+        )

@@ -1,0 +1,162 @@
+"""A foreign cache is refused in one line, before anything in it is run or removed."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import gradcheck
+from gradcheck import caches, environments
+from gradcheck.catalogue import Engine, Spec
+from gradcheck.environments import Environment, marks
+from gradcheck.environments.marks import Mark, mark_path
+from gradcheck.errors import RequestError
+from tests.conftest import Command
+from tests.environments.small import engine
+
+Give = Callable[[Path], None]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Engine:
+    return engine(tmp_path)
+
+
+@pytest.fixture
+def mark(cache: Path, small: Engine) -> Path:
+    """The mark of an environment that looks complete."""
+    path = mark_path(small, None)
+    folder = cache / f"{path.stem}.abcd1234"
+    caches.make(cache)
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python").symlink_to(sys.executable)
+    write(path, folder.name)
+    assert isinstance(environments.locate(Spec("small"), small), Environment)
+    return path
+
+
+@pytest.fixture
+def give(monkeypatch: pytest.MonkeyPatch) -> Give:
+    """Gives a file to another user: really where the tests run as root, else by being another user ourselves."""
+
+    def given(path: Path) -> None:
+        if os.geteuid() == 0:
+            os.chown(path, 54321, -1, follow_symlinks=False)
+        else:
+            user = os.geteuid() + 1
+            monkeypatch.setattr(os, "geteuid", lambda: user)
+
+    return given
+
+
+def write(path: Path, folder: str) -> None:
+    known = Mark(folder, "small", "2.0", ("small==2.0",), "3.11", {"small": "2.0"}, 1, 1.0)
+    path.write_bytes(msgspec.json.encode(known))
+    path.chmod(0o600)
+
+
+def refused(small: Engine, expected: str) -> None:
+    """Nothing is found, listed, removed or built."""
+    calls: list[Callable[[], object]] = [
+        lambda: environments.locate(Spec("small"), small),
+        lambda: environments.survey([small]),
+        lambda: environments.prune([small], 0),
+        lambda: environments.remove("small"),
+    ]
+    for call in calls:
+        with pytest.raises(RequestError, match=expected) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+PARTS: dict[str, Callable[[Path], Path]] = {
+    "the cache of ours": lambda mark: mark.parents[1],
+    "the environments": lambda mark: mark.parent,
+    "a mark": lambda mark: mark,
+    "an environment": lambda mark: mark.parent / f"{mark.stem}.abcd1234",
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_what_belongs_to_another_user(mark: Path, small: Engine, give: Give, part: str) -> None:
+    give(PARTS[part](mark))
+    refused(small, r"belongs to user \d+: expected a cache of your own or of root")
+    assert mark.exists()
+
+
+@pytest.mark.parametrize("mode", [stat.S_IWGRP, stat.S_IWOTH])
+@pytest.mark.parametrize("part", PARTS)
+def test_what_others_may_write_to(mark: Path, small: Engine, part: str, mode: int) -> None:
+    path = PARTS[part](mark)
+    path.chmod(path.stat().st_mode | mode)
+    refused(small, f"{path}: others may write to it: expected .* chmod go-w {path}")
+    assert mark.exists()
+    path.chmod(path.stat().st_mode & ~mode | stat.S_IRGRP | stat.S_IROTH)  # what others may read is fine
+    assert isinstance(environments.locate(Spec("small"), small), Environment)
+
+
+@pytest.mark.parametrize("folder", ["..", ".", "", "/", "../../outside", "outside", "STEM.x/../..", "STEM.x/y", "LINK"])
+def test_a_mark_names_a_folder_of_its_own(mark: Path, small: Engine, tmp_path: Path, folder: str) -> None:
+    outside = tmp_path / "outside"
+    (outside / "bin").mkdir(parents=True)
+    (outside / "bin" / "python").symlink_to(sys.executable)
+    link = f"{mark.stem}.l1nk"
+    (mark.parent / link).symlink_to(outside)
+    write(mark, folder.replace("STEM", mark.stem).replace("LINK", link).replace("/", "/"))
+    refused(small, "names the folder .* expected .* beside it: remove the file")
+    assert (outside / "bin" / "python").exists()
+
+
+def test_a_link_is_looked_at_itself(mark: Path, small: Engine, give: Give, tmp_path: Path) -> None:
+    mark.parent.rename(tmp_path / "moved")
+    mark.parent.symlink_to(tmp_path / "moved")
+    assert isinstance(environments.locate(Spec("small"), small), Environment), "a cache on another disk"
+    give(mark.parent)
+    refused(small, "belongs to user")
+
+
+def test_what_root_owns_is_trusted(mark: Path, small: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caches, "ROOT", os.geteuid())
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    assert isinstance(environments.locate(Spec("small"), small), Environment)
+
+
+def test_a_cache_is_made_for_the_user_alone(cache: Path, small: Engine) -> None:
+    before = os.umask(0)
+    try:
+        caches.make(cache)
+        path = mark_path(small, None)
+        (cache / f"{path.stem}.abcd1234").mkdir(0o700)
+        marks.write_mark(path, Mark(f"{path.stem}.abcd1234", "small", "2.0", (), "", {}, 1, 1.0))
+    finally:
+        os.umask(before)
+    for made, mode in ((cache.parents[1], 0o700), (cache.parent, 0o700), (cache, 0o700), (path, 0o600)):
+        assert stat.S_IMODE(made.stat().st_mode) == mode
+
+
+def loss(ops, a):  # type: ignore[no-untyped-def]
+    return ops.sum(a * a)
+
+
+def test_problems_given_as_functions_are_kept_in_a_cache_of_our_own(cache: Path) -> None:
+    problems = cache.with_name("problems")
+    caches.make(problems)
+    problems.chmod(0o777)
+    with pytest.raises(RequestError, match="others may write to it"):
+        gradcheck.load_problem(loss, inputs={"a": (2,)})
+    assert list(problems.iterdir()) == []
+
+
+def test_the_command_says_it_in_one_line(gradcheck: Command, mark: Path) -> None:
+    mark.parent.chmod(0o777)
+    for words in (("backends",), ("backends", "prune"), ("run", "-b", "torch", "--no-build")):
+        done = gradcheck(*words)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+        assert "others may write to it" in done.stderr
+    assert gradcheck("run", "-b", "numpy").returncode == 0, "which needs no cache"
