@@ -2,10 +2,12 @@
 """A program for the problem of faulty.py: right, or wrong in the way that its file's name says."""
 
 import json
+import os
 import pathlib
 import signal
 import struct
 import sys
+import tempfile
 import time
 
 way = pathlib.Path(sys.argv[0]).name
@@ -70,6 +72,14 @@ if way == "exits":
     sys.exit(7)
 if way.startswith("ignores-stop"):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if way == "leaves-a-daemon" and os.fork() == 0:
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+    os.execvp("sleep", ["sleep", "600"])
+if way == "leaves-a-file":
+    pathlib.Path(tempfile.mkdtemp(), "cache").write_text("planted")
 times = -1
 for line in sys.stdin:
     request = json.loads(line)
@@ -87,7 +97,7 @@ for line in sys.stdin:
         continue
     elif way == "another-id":
         answer = {"id": 77, "result": {}}
-    elif way == "hangs" or (way == "hangs-the-second-time" and times == 2):
+    elif way in ("hangs", "ignores-stop-and-hangs") or (way == "hangs-the-second-time" and times == 2):
         time.sleep(600)
     elif way == "refuses":
         answer["error"] = {"kind": "unsupported", "message": "planted reason"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -28,15 +29,23 @@ class Run:
         folder: for what it writes to TMPDIR.
         words: what stands behind `gradcheck`.
         module: what to run instead of gradcheck.
+        script: the same, as a file.
         options: of `subprocess.Popen`.
     """
 
-    def __init__(self, folder: Path, words: Sequence[object], module: str = "gradcheck", **options: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        words: Sequence[object],
+        module: str = "gradcheck",
+        script: Path | None = None,
+        **options: Any,
+    ) -> None:
         self.mark = uuid.uuid4().hex
         self.folder = folder
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module, *map(str, words)],
+            [sys.executable, *([str(script)] if script else ["-m", module]), *map(str, words)],
             env=os.environ | {VARIABLE: self.mark, "TMPDIR": str(folder)}, **streams | options,
         )  # fmt: skip
 
@@ -53,11 +62,20 @@ class Run:
         """What is left in TMPDIR and in memory."""
         return [*self.folder.iterdir(), *MEMORY.glob(f"gradcheck-{self.process.pid}-*")]
 
-    def end(self) -> None:
-        """End what is left of it."""
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
                 process.kill()
+        self.process.communicate()
+        for folder in self.folders():
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def ended(self) -> tuple[str, str]:
+        """What it printed and said, once it has ended."""
+        return self.process.communicate(timeout=60)
 
 
 def program(folder: Path, way: str) -> str:

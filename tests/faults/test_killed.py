@@ -29,16 +29,16 @@ def test_deaf_programs_end_and_the_next_run_removes_the_folders(tmp_path: Path) 
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     deaf = program(tmp_path, "ignores-stop-and-hangs")
-    run = Run(temporary, ["run", RIGHT, "-b", "right", "-b", deaf])
-    wait_for(lambda: len(run.processes()) == 3 and run.folders())
-    run.process.kill()
-    run.process.communicate()
-    wait_for(lambda: run.processes() == [])
-    assert run.folders()
-    following = Run(temporary, ["run", RIGHT, "-b", "right"])
-    following.process.communicate(timeout=60)
-    assert following.process.returncode == 0
-    assert run.folders() == []
+    with Run(temporary, ["run", RIGHT, "-b", "right", "-b", deaf]) as run:
+        wait_for(lambda: len(run.folders()) == 2)  # the second one is made when all have started
+        run.process.kill()
+        run.ended()
+        wait_for(lambda: run.processes() == [])
+        assert run.folders()
+        with Run(temporary, ["run", RIGHT, "-b", "right"]) as following:
+            following.ended()
+        assert following.process.returncode == 0
+        assert run.folders() == []
 
 
 def test_the_folders_of_dead_processes_go_and_those_of_living_ones_stay(temporary: Path) -> None:
@@ -117,8 +117,8 @@ def test_uv_and_what_it_compiles_end_with_a_builder_that_is_killed(
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
     monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "sources"))
     monkeypatch.setenv("UV_OFFLINE", "1")
-    run = Run(tmp_path, module="tests.environments.small", words=[tmp_path])
-    wait_for(lambda: any(process.name() == "sleep" for process in run.processes()))
-    run.process.kill()
-    run.process.communicate()
-    wait_for(lambda: run.processes() == [])
+    with Run(tmp_path, [tmp_path], module="tests.environments.small") as run:
+        wait_for(lambda: any(process.name() == "sleep" for process in run.processes()))
+        run.process.kill()
+        run.ended()
+        wait_for(lambda: run.processes() == [])

@@ -52,16 +52,15 @@ def signalled(number: signal.Signals, times: int, moment: float) -> Outcome:
     with tempfile.TemporaryDirectory() as beside:
         temporary = Path(beside, "tmp")
         temporary.mkdir()
-        run = Run(temporary, words(Path(beside)))
-        time.sleep(moment)
-        for _ in range(times):
-            run.process.send_signal(number)
-            time.sleep(PAUSE)
-        _, said = run.process.communicate(timeout=60)
-        time.sleep(0.2)  # for what ends by itself
-        left = [" ".join(process.cmdline()) for process in run.processes()]
-        folders = [path.name for path in run.folders()]
-        run.end()
+        with Run(temporary, words(Path(beside))) as run:
+            time.sleep(moment)
+            for _ in range(times):
+                run.process.send_signal(number)
+                time.sleep(PAUSE)
+            _, said = run.ended()
+            time.sleep(0.2)  # for what ends by itself
+            left = [" ".join(process.cmdline()) for process in run.processes()]
+            folders = [path.name for path in run.folders()]
         return Outcome(number, times, moment, run.process.returncode, said, left, folders)
 
 
@@ -71,8 +70,8 @@ def undisturbed() -> float:
     with tempfile.TemporaryDirectory() as beside:
         temporary = Path(beside, "tmp")
         temporary.mkdir()
-        run = Run(temporary, words(Path(beside)))
-        run.process.communicate(timeout=60)
+        with Run(temporary, words(Path(beside))) as run:
+            run.ended()
         assert run.process.returncode == 0
     return time.monotonic() - began
 
