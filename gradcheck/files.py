@@ -33,7 +33,7 @@ def check_writable(path: Path, label: str) -> None:
         if path.exists() and not os.access(path, os.W_OK):
             raise RequestError(f"{label} {str(path)!r}: Permission denied: {EXPECTED}")
         if not _is_written_directly(path):
-            with tempfile.TemporaryFile(dir=folder) as file:
+            with deferred(), tempfile.TemporaryFile(dir=folder) as file:
                 file.write(b"full?")
     except (OSError, RuntimeError, ValueError) as error:
         raise _refused(path, label, error) from None

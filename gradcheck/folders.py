@@ -60,16 +60,18 @@ class Folders:
 
 def sweep() -> None:
     """Remove what processes of this user have left in TMPDIR and in memory because they were killed."""
-    for place in (*_temporary(), MEMORY):
+    for place in _places():
         for folder in _own_folders(place):
             with deferred():
                 _sweep_one(folder)
 
 
-def _temporary() -> Iterator[Path]:
-    """TMPDIR, where there is one; Python tries it with a file when it is first asked for it."""
-    with contextlib.suppress(OSError), deferred():
-        yield Path(tempfile.gettempdir())
+def _places() -> list[Path]:
+    with deferred():  # Python tries TMPDIR with a file when it is first asked for it
+        try:
+            return [Path(tempfile.gettempdir()), MEMORY]
+        except OSError:
+            return [MEMORY]
 
 
 def _own_folders(place: Path) -> Iterator[Path]:

@@ -58,6 +58,14 @@ class Run:
                     found.append(process)
         return found
 
+    def has(self, name: str) -> bool:
+        """Whether a process of some name is among them."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                if process.name() == name:
+                    return True
+        return False
+
     def folders(self) -> list[Path]:
         """What is left in TMPDIR and in memory."""
         return [*self.folder.iterdir(), *MEMORY.glob(f"gradcheck-{self.process.pid}-*")]

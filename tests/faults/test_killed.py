@@ -118,7 +118,7 @@ def test_uv_and_what_it_compiles_end_with_a_builder_that_is_killed(
     monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "sources"))
     monkeypatch.setenv("UV_OFFLINE", "1")
     with Run(tmp_path, [tmp_path], module="tests.environments.small") as run:
-        wait_for(lambda: any(process.name() == "sleep" for process in run.processes()))
+        wait_for(lambda: run.has("sleep"))
         run.process.kill()
         run.ended()
         wait_for(lambda: run.processes() == [])
