@@ -138,6 +138,8 @@ def _read(path: Path) -> Any:
         raise RequestError(f"{str(path)!r}: {error.strerror or error}: expected a .json or .npz file") from None
     except archives.Refused as error:
         raise RequestError(f"{path}: {_short(error)}") from None
+    except RecursionError:
+        raise RequestError(f"{path}: lists in lists without end: expected at most {DEEPEST} dimensions") from None
     except Exception as error:
         raise RequestError(f"{path}: {_short(error)}: expected JSON, or a .npz file") from None
 

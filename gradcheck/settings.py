@@ -71,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 FIELDS = {field.encode_name: field for field in msgspec.structs.fields(Settings) if field.name != "stated"}
 PATHS = ("problem", "inputs", "report")
 LISTS = ("backend", "report")
+SHOWN = ("problem", "backend")  # in reports, which are in UTF-8
 PROGRAM = "exec:"  # as in `gradcheck.catalogue`: what comes before the path of a backend that is a program
 
 
@@ -124,6 +125,12 @@ def checked(given: Given) -> Any:
         converted = msgspec.convert(given.value, FIELDS[given.name].type, strict=not given.is_text)
         if isinstance(converted, float) and (not math.isfinite(converted) or converted == 0):
             raise msgspec.ValidationError
+        if given.name in SHOWN:
+            "".join(converted).encode()
+    except UnicodeEncodeError:
+        raise RequestError(
+            f"{given.shown}: bytes that are no UTF-8: expected {EXPECTED[given.name]}, in UTF-8"
+        ) from None
     except msgspec.ValidationError:
         choices = [each for each in get_args(FIELDS[given.name].type) if isinstance(each, str)]
         meant = did_you_mean(str(given.value), choices)

@@ -111,7 +111,12 @@ def find(name: str) -> Path:
         path = Path(name) if name.endswith(".py") else _named(name)
     if not os.path.isfile(path):  # noqa: PTH113 (a name that is too long for a file is none)
         raise ProblemError(f"problem {name!r}: no such file: expected a problem's name or the path of a .py file")
-    return path.resolve()
+    resolved = path.resolve()
+    try:
+        os.fspath(resolved).encode()
+    except UnicodeEncodeError:
+        raise ProblemError(f"problem {name!r}: {resolved} is no UTF-8: expected a path in UTF-8") from None
+    return resolved
 
 
 def _named(name: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 
@@ -94,23 +93,35 @@ def test_a_name_with_markup_in_a_file(gradcheck: Command, tmp_path: Path) -> Non
     assert done.stdout.startswith("[red]p.py  k = 3")
 
 
-@pytest.mark.parametrize("text", [HOSTILE, "caf\udce9"])
-def test_paths(gradcheck: Command, tmp_path: Path, text: str) -> None:
-    done = gradcheck("run", f"{text}.py", "-b", "right")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert all(each.isprintable() for each in done.stderr.rstrip("\n"))
-    folder = tmp_path / text.replace("/", "")
+def assert_refused(done: subprocess.CompletedProcess[str], expected: str) -> None:
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert line.isprintable()
+    assert expected in line
+
+
+def test_a_path_that_a_terminal_would_obey(gradcheck: Command, tmp_path: Path) -> None:
+    folder = tmp_path / HOSTILE.replace("/", "")
     folder.mkdir()
     (folder / "problem.py").write_text(PROBLEM + "''")
-    done = gradcheck("run", folder / "problem.py", "-b", "right", "--format", "json")
-    if done.returncode == 0:
-        assert json.loads(done.stdout)["verdict"] == "agree"
-    else:
-        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-        assert all(each.isprintable() for each in done.stderr.rstrip("\n"))
+    assert_refused(gradcheck("run", folder / "nope.py"), "no such file")
+    done = gradcheck("run", folder / "problem.py", "-b", "right", "--report", folder / "report.txt")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.replace("\n", "").isprintable()
+    assert (folder / "report.txt").read_text().replace("\n", "").isprintable()
 
 
-@pytest.mark.parametrize("columns", [1, 9, 30])
+def test_a_path_that_is_no_utf_8(gradcheck: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "caf\udce9"
+    folder.mkdir()
+    (folder / "problem.py").write_text(PROBLEM + "''")
+    assert_refused(gradcheck("run", folder / "problem.py"), r"caf\udce9/problem.py: bytes that are no UTF-8: expected")
+    assert_refused(gradcheck("run", "-b", f"exec:{folder}/program"), "bytes that are no UTF-8: expected a list of")
+    (tmp_path / "link.py").symlink_to(folder / "problem.py")
+    assert_refused(gradcheck("run", "link.py"), r"caf\udce9/problem.py is no UTF-8: expected a path in UTF-8")
+
+
+@pytest.mark.parametrize("columns", [1, 9])
 def test_narrow_terminals(gradcheck: Command, tmp_path: Path, columns: int) -> None:
     (tmp_path / "problem.py").write_text(PROBLEM + "''")
     done = gradcheck("run", "problem.py", "-b", "right", "-b", "raising", COLUMNS=str(columns))
