@@ -70,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 
 FIELDS = {field.encode_name: field for field in msgspec.structs.fields(Settings) if field.name != "stated"}
 PATHS = ("problem", "inputs", "report")
+MOST_BYTES = 1 << 20
+"""Of a TOML file."""
 LISTS = ("backend", "report")
 SHOWN = ("problem", "backend")  # in reports, which are in UTF-8
 PROGRAM = "exec:"  # as in `gradcheck.catalogue`: what comes before the path of a backend that is a program
@@ -125,8 +127,8 @@ def checked(given: Given) -> Any:
         converted = msgspec.convert(given.value, FIELDS[given.name].type, strict=not given.is_text)
         if isinstance(converted, float) and (not math.isfinite(converted) or converted == 0):
             raise msgspec.ValidationError
-        if given.name in SHOWN:
-            "".join(converted).encode()
+        if given.name in SHOWN and b"\0" in "".join(converted).encode():
+            raise msgspec.ValidationError
     except UnicodeEncodeError:
         raise RequestError(
             f"{given.shown}: bytes that are no UTF-8: expected {EXPECTED[given.name]}, in UTF-8"
@@ -171,10 +173,14 @@ def _from_table(table: Any, path: Path) -> Iterator[Given]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise RequestError(f"{path}: more than {MOST_BYTES} bytes: expected TOML")
+        return tomllib.loads(content.decode())
     except OSError as error:
         raise RequestError(f"config {str(path)!r}: {error.strerror}: expected a readable TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also of a number or of lists beyond what Python reads
         raise RequestError(f"{path}: {error}: expected TOML") from None
 
 
