@@ -94,7 +94,7 @@ def test_a_function_whose_surroundings_cannot_be_written_down_is_refused() -> No
     [
         ({"k": 0}, "k=0: expected a whole number from 1"),
         ({"k": 2.5}, "k=2.5: expected a whole number from 1"),
-        ({"dtype": "float"}, "dtype='float': expected float64"),
+        ({"dtype": "float"}, r"dtype='float': did you mean 'float64'\? expected float64"),
         ({"backends": ["nope"]}, "backend 'nope': unknown"),
         ({"backends": "numpy"}, "backends='numpy': expected a list of names"),
         ({"scale": float("nan")}, "scale=nan: expected a finite number"),
