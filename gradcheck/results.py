@@ -82,7 +82,13 @@ def two_digits(value: float | None) -> str:
 
 
 def deviation(got: float, true: float, bound: float) -> str:
-    """How far a number is from what it should be, in words: "= 2 off by 1.0, bound 2.2e-16"."""
+    """How far a number is from what it should be, in words.
+
+    >>> deviation(2.0, 1.0, 2.0**-52)
+    '= 2 off by 1.0, bound 2.2e-16'
+    >>> deviation(math.nan, 1.0, 2.0**-52)
+    'is not a number, true value 1'
+    """
     if math.isfinite(got) and math.isfinite(true):
         return f"= {got:.8g} off by {two_digits(abs(got - true))}, bound {two_digits(bound)}"
     if math.isfinite(true):

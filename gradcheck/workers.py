@@ -24,6 +24,7 @@ from gradcheck.standard_error import StandardError
 STOP_GRACE = 0.5
 TERMINATE_GRACE = 0.5
 KILL_GRACE = 5.0  # one that hangs in the kernel, for a disk or a device, ends when it may
+LONGEST_SHOWN = 100  # bytes of a line
 LONGEST_LINE = 1 << 26  # bytes; a worker that writes more without a line's end answers garbage
 
 
@@ -137,16 +138,24 @@ class Worker:
 
     def _silence(self) -> Failure:
         if len(self._unread) > LONGEST_LINE:
-            return self._garbage(bytes(self._unread[:60]), "a line has an end")
+            return self._garbage(bytes(self._unread[:LONGEST_SHOWN]), "a line has an end")
         if self._has_ended and not self._ended(STOP_GRACE):
-            return Failure(Verdict.CRASHED, "closed its output", self.printed())
+            return self._crash("closed its output")
         code = self._process.poll()
         if code is None:
             return Failure(Verdict.TIMED_OUT, "no answer in time", self.printed())
-        return Failure(Verdict.CRASHED, how_it_ended(code), self.printed())
+        return self._crash(how_it_ended(code))
+
+    def _crash(self, what: str) -> Failure:
+        """Why there is no reply, with what was begun on standard output, and the last line on standard error."""
+        begun = f" in the middle of the line {shown(bytes(self._unread))}" if self._unread else ""
+        printed = self.printed()
+        written = f", having written {shown(printed.splitlines()[-1].encode())}" if printed else ""
+        return Failure(Verdict.CRASHED, f"{what}{begun}{written}", printed)
 
     def _garbage(self, line: bytes, expected: object) -> Failure:
-        reason = f"answered {line[:60].decode(errors='replace')!r}, which is no reply: {expected}"
+        hint = "" if line.lstrip().startswith(b"{") else "; what is no reply belongs on standard error"
+        reason = f"answered {shown(line)}, which is no reply: {expected}{hint}"
         return Failure(Verdict.CRASHED, reason, self.printed())
 
     def printed(self) -> str:
@@ -219,6 +228,11 @@ def worker_environment(folder: Path) -> dict[str, str]:
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     assert stream is not None, "opened with a pipe"
     return stream
+
+
+def shown(line: bytes) -> str:
+    """The beginning of a line that a worker wrote, in quotes."""
+    return repr(line[:LONGEST_SHOWN].decode(errors="replace"))
 
 
 def how_it_ended(code: int) -> str:

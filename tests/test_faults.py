@@ -77,7 +77,7 @@ def test_a_users_own_traceback_is_shown_without_our_frames(gradcheck: Command) -
     ("way", "verdict", "reason"),
     [
         ("garbage", "crashed", "answered 'this is no reply', which is no reply"),
-        ("half-a-line", "crashed", "exited with code 0"),
+        ("half-a-line", "crashed", 'exited with code 0 in the middle of the line \'{"id": 1, "resu\''),
         ("another-id", "crashed", "which is no reply: the id of the request is 1"),
         ("empty-result", "crashed", "answered evaluate with what is no result of it: Object missing required field"),
         ("endless-line", "crashed", "which is no reply: a line has an end"),

@@ -39,8 +39,12 @@ WAYS = {
     "unsteady": ("differs", "dL/da varies from call to call by"),
     "estimates-of-nothing": ("differs", "an estimate of c is given: expected estimates of a, b"),
     "slopes-alone": ("differs", "slopes are given: expected a list of them, and an estimate of each"),
-    "exits": ("crashed", "exited with code 7"),
-    "garbage": ("crashed", "answered 'planted garbage', which is no reply: JSON is malformed"),
+    "exits": ("crashed", "exited with code 7, having written 'planted text on standard error'"),
+    "garbage": (
+        "crashed",
+        "answered 'planted garbage', which is no reply: JSON is malformed: invalid character (byte 0); "
+        "what is no reply belongs on standard error",
+    ),
     "another-id": ("crashed", 'answered \'{"id": 77, "result": {}}\', which is no reply: the id of the request is 2'),
     "no-gradients": ("crashed", "answered evaluate with what is no result of it: Object missing required field"),
     "varies-in-nothing": ("crashed", "answered evaluate with what is no result of it: Invalid enum value 'nothing'"),
