@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ SIZES_TRIED = 2048
 """Where the size is looked for at which inputs have given shapes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """A problem's file, loaded.
 
@@ -50,7 +51,7 @@ class Problem:
         Raises:
             ProblemError: `inputs(k)` fails or gives something other than a mapping of names to shapes.
         """
-        return checked_shapes(self.path, self.inputs, k, self.timeout)
+        return dict(_shapes(self, k))
 
     def size_of(self, shapes: Mapping[str, Shape]) -> int:
         """The size `k` at which the inputs have these shapes.
@@ -58,9 +59,10 @@ class Problem:
         Raises:
             ProblemError: there is none.
         """
-        for k in _possible_sizes(shapes):
-            if stated_shapes(self.path, self.inputs, k, self.timeout) == dict(shapes):
-                return k
+        with problem_code(self.path, "inputs(k)", self.timeout):
+            for k in _possible_sizes(shapes):
+                if stated_shapes(self.path, self.inputs, k, self.timeout) == dict(shapes):
+                    return k
         found, example = in_words(shapes), in_words(self.shapes(3))
         raise ProblemError(
             f"inputs {found}: no k gives these shapes: expected those of {self.name}, {example} at k = 3"
@@ -70,6 +72,12 @@ class Problem:
 def in_words(shapes: Mapping[str, Shape]) -> str:
     """Shapes by name, "W (3, 3), x (3,)"."""
     return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+
+
+@functools.lru_cache(maxsize=64)
+def _shapes(problem: Problem, k: int) -> dict[str, Shape]:
+    """What a problem states at size `k`: it is asked once, since a guard around its code takes a tenth of a check."""
+    return checked_shapes(problem.path, problem.inputs, k, problem.timeout)
 
 
 def _possible_sizes(shapes: Mapping[str, Shape]) -> list[int]:

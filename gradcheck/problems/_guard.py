@@ -28,6 +28,9 @@ ENDINGS = ("_exit", "abort", "execv", "execve")
 NUMPY_DEFAULTS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 
 
+_THREAD = threading.local()
+
+
 class TimeIsUp(BaseException):
     """The alarm went off; no `except Exception` in a user's file may swallow that."""
 
@@ -52,7 +55,7 @@ def problem_code(path: Path, doing: str, timeout: float = TIMEOUT) -> Iterator[N
     """
     own_interruption = False
     try:
-        with _alarm(timeout), _interruptions() as arrived, _no_endings(), _printing_to_stderr(), _kept_state():
+        with _guarded(timeout) as arrived:
             try:
                 yield
             except KeyboardInterrupt:
@@ -74,6 +77,21 @@ def problem_code(path: Path, doing: str, timeout: float = TIMEOUT) -> Iterator[N
         raise ProblemError(f"{path}: {doing} raised {type(error).__name__}: expected code that returns") from error
 
 
+@contextlib.contextmanager
+def _guarded(timeout: float) -> Iterator[list[int]]:
+    """Everything that holds while the code runs, where no outer call does it already. Gives the Ctrl-C that came."""
+    outer: list[int] | None = getattr(_THREAD, "arrived", None)
+    if outer is not None:
+        yield outer
+        return
+    with _alarm(timeout), _interruptions() as arrived, _no_endings(), _printing_to_stderr(), _kept_state():
+        _THREAD.arrived = arrived
+        try:
+            yield arrived
+        finally:
+            _THREAD.arrived = None
+
+
 def described_error(error: BaseException) -> str:
     """An exception's type and message; its message is code of the file too, and may fail."""
     try:
@@ -84,7 +102,7 @@ def described_error(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _alarm(timeout: float) -> Iterator[None]:
-    """Raise TimeIsUp after some seconds, unless the caller's own alarm, or that of an outer call, goes off before."""
+    """Raise TimeIsUp after some seconds, unless an alarm of the caller's own goes off before."""
     remaining, interval = signal.getitimer(signal.ITIMER_REAL)
     handler = signal.getsignal(signal.SIGALRM)
     if not _in_main_thread() or 0 < remaining <= timeout or handler is None:

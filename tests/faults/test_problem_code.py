@@ -224,3 +224,19 @@ def test_help_and_import_need_no_alarm() -> None:
         [sys.executable, "-c", "import gradcheck, sys; print('numpy' in sys.modules)"], capture_output=True, text=True
     )
     assert done.stdout == "False\n"
+
+
+def test_functions_that_are_odd_objects(write: Write) -> None:
+    path = write(
+        top="class Odd:\n __eq__ = lambda *given: 1 / 0\n def __call__(self, k): return {'a': (k,)}\ninputs = Odd()"
+    )
+    run_all(path)
+    assert problems.load(str(path)).shapes(4) == {"a": (4,)}
+
+
+def test_shapes_are_asked_for_once(tmp_path: Path, write: Write) -> None:
+    problem = problems.load(str(write(inputs=f"with open({str(tmp_path / 'asked')!r}, 'a') as file: file.write('.')")))
+    for _ in range(3):
+        problem.shapes(5)["a"] = ()
+    assert problem.shapes(5) == {"a": (5,)}
+    assert (tmp_path / "asked").read_text() == "..", "at k = 1 when it is loaded, at k = 5 once"

@@ -85,16 +85,15 @@ def test_a_problem_that_never_ends(gradcheck: Command, ran: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"), [("gradients", "b"), ("gradients", "[/x]"), ("values", "h"), ("adjoints", "h")]
-)
-def test_a_name_that_is_none_of_the_problems(gradcheck: Command, ran: Path, kind: str, name: str) -> None:
+@pytest.mark.parametrize("name", ["b", "[/x]"])
+def test_a_gradient_of_what_is_no_input(gradcheck: Command, ran: Path, name: str) -> None:
     answer: dict[str, Any] = RECORD["answers"]["mine"]  # type: ignore[index]
     path = record(ran, "layer.py")
-    path.write_text(json.dumps(RECORD | {"problem": "layer.py", "answers": {"mine": answer | {kind: {name: [1.0]}}}}))
+    answers = {"mine": answer | {"gradients": {name: [1.0]}}}
+    path.write_text(json.dumps(RECORD | {"problem": "layer.py", "answers": answers}))
     done = gradcheck("verify", path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"mine: {kind}: {name!r}: expected some of {'a' if kind == 'gradients' else 'none'}" in done.stderr
+    assert f"mine: gradients: {name!r}: expected some of a" in done.stderr
 
 
 def again(folder: Path, *words: str, **variables: str) -> tuple[int, str]:
