@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -285,6 +285,19 @@ def underflowed(name: str, before: Array, rounded: Array, dtype: str) -> list[st
     """The sentence on the entries of an input that became zero, if some did."""
     lost = np.count_nonzero(before) - np.count_nonzero(rounded)
     return [f"{lost} of {rounded.size} entries of {name} underflow to 0 in {dtype}"] if lost else []
+
+
+def in_dtype(case: Case, dtype: str) -> Case:
+    """The case with its inputs rounded to another dtype.
+
+    Raises:
+        RequestError: an input overflows it, or becomes zero.
+    """
+    inputs = {name: round_to(np.asarray(array, np.float64), dtype) for name, array in case.inputs.items()}
+    for name, array in inputs.items():
+        if not np.isfinite(array).all() or is_nothing_left(case.inputs[name], array):
+            raise RequestError(f"{name} overflows or underflows in {dtype}")
+    return replace(case, dtype=dtype, inputs=inputs)
 
 
 def round_to(values: Array, dtype: str) -> npt.NDArray[np.floating]:

@@ -32,9 +32,9 @@ from gradcheck.results import (
     Report,
     RunVerdict,
     Seconds,
-    in_words,
 )
 from gradcheck.results import Case as CaseRecord
+from gradcheck.wording import in_words
 from gradcheck.workers import Failure
 
 LARGEST_LISTED = 16  # k up to which a report holds the gradients themselves
@@ -102,6 +102,7 @@ def answered(
         verdict=judgement.verdict,
         evidence=judgement.evidence,
         reason=judgement.reason,
+        cause=judgement.cause,
         loss=float(answer.loss) if answer.loss.shape == () else None,
         loss_error=judgement.loss_error,
         gradients={name: nested(array) for name, array in answer.gradients.items()} if listed else None,

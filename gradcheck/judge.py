@@ -18,8 +18,9 @@ from gradcheck.answers import Answer
 from gradcheck.evidence import Finding, examine
 from gradcheck.oracle import BALL_BITS, Analysis, Format, Key, Slopes, Stage, Tape, analyse, stages
 from gradcheck.oracle.lazy import lazy
-from gradcheck.results import ArrayError, Kind, Verdict, WrongStep, change, in_words
+from gradcheck.results import ArrayError, Cause, Kind, Verdict, WrongStep
 from gradcheck.suggestions import did_you_mean
+from gradcheck.wording import change, in_words
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -63,6 +64,7 @@ class Judgement:
     errors: Mapping[str, ArrayError] = field(default_factory=dict)
     first_wrong: WrongStep | None = None
     wrong_steps: tuple[WrongStep, ...] = ()
+    cause: Cause | None = None
 
 
 def judge(answer: Answer, truth: Truth, gate: str) -> Judgement:
@@ -71,7 +73,7 @@ def judge(answer: Answer, truth: Truth, gate: str) -> Judgement:
     Args:
         answer: what the backend gave.
         truth: what the oracle knows of the case in the backend's format.
-        gate: "proved" refuses on proofs alone, "rounding" also what is beyond rounding.
+        gate: "proved" refuses on proofs alone, "rounding" and "formula" also what is beyond rounding.
     """
     lacking = missing(answer, truth.tape)
     if lacking is not None:
@@ -203,7 +205,7 @@ def examined(answer: Answer, truth: Truth, gate: str) -> Iterator[tuple[Key, Fin
                     truth.format,
                     slack=slack,
                     estimate=estimate,
-                    limited=gate == "rounding",
+                    limited=gate != "proved",
                     measured=measured,
                 ),
             )

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from gradcheck.escaping import escaped
+from gradcheck.wording import change, deviation, in_words, index_in_code, two_digits
 
 SCHEMA = "gradcheck-report/1"
 
@@ -55,57 +56,6 @@ class RunVerdict(StrEnum):
         if set(verdicts) - {Verdict.AGREES, Verdict.UNDECIDED}:
             return cls.UNANSWERED
         return cls.UNDECIDED if Verdict.UNDECIDED in verdicts else cls.AGREE
-
-
-def index_in_code(index: Index) -> str:
-    """An entry's index as it is written in code."""
-    return "".join(f"[{each}]" for each in index)
-
-
-def in_words(kind: str, name: str | None) -> str:
-    """An array of an answer in words."""
-    words = {
-        "value": str(name),
-        "loss": "the loss",
-        "slopes": "dL/d(step)",
-        "estimate": f"the estimate of dL/d{name}",
-        "direction": f"the direction of {name}",
-    }
-    return words.get(kind, f"dL/d{name}")
-
-
-def two_digits(value: float | None) -> str:
-    """An error, a difference or a ratio: two digits say all, and seven columns hold them."""
-    if value is None:
-        return "–"
-    return "0" if value == 0 else f"{value:.1f}" if 0.1 <= value < 1000 else f"{value:.1e}"
-
-
-def deviation(got: float, true: float, bound: float) -> str:
-    """How far a number is from what it should be, in words.
-
-    >>> deviation(2.0, 1.0, 2.0**-52)
-    '= 2 off by 1.0, bound 2.2e-16'
-    >>> deviation(math.nan, 1.0, 2.0**-52)
-    'is not a number, true value 1'
-    """
-    if math.isfinite(got) and math.isfinite(true):
-        return f"= {got:.8g} off by {two_digits(abs(got - true))}, bound {two_digits(bound)}"
-    if math.isfinite(true):
-        return f"is {quality(got)}, true value {true:.8g}"
-    return f"is {quality(got)}, where the true value is {quality(true)}"
-
-
-def quality(value: float) -> str:
-    """A number, or in words what it is instead."""
-    if math.isfinite(value):
-        return f"{value:.8g}"
-    return "not a number" if math.isnan(value) else "infinite" if value > 0 else "minus infinite"
-
-
-def change(value: float) -> str:
-    """By how much something varies, in words."""
-    return f"by {two_digits(value)}" if math.isfinite(value) else "to or from what is not finite"
 
 
 SENTENCES = {
@@ -181,8 +131,25 @@ class ArrayError(Record, frozen=True, kw_only=True):
     power: Power
 
 
+class Cause(Record, frozen=True, kw_only=True):
+    """Why an answer is wrong: `bits` of the `of_bits` that its dtype has are lost, where digits are."""
+
+    kind: Literal["wrong formula", "lost digits", "unknown"]
+    reason: str
+    bits: int | None = None
+    of_bits: int | None = None
+
+    def __str__(self) -> str:
+        """The cause in one line."""
+        if self.kind == "lost digits":
+            return f"lost digits, {self.bits} of {self.of_bits} bits: {self.reason}"
+        return f"{self.kind}: {self.reason}"
+
+
 class WrongStep(Record, frozen=True, kw_only=True):
     """An array of an answer that is wrong, and its worst entry.
+
+    `pattern` is what its array is, where one sentence fits all of its entries: "−1 × the truth" for example.
 
     Where the backend gave its watched values, `true` is what the true operation makes of its own earlier ones, so that
     a step that only hands an error on is not wrong.
@@ -196,6 +163,7 @@ class WrongStep(Record, frozen=True, kw_only=True):
     bound: Number
     bad_entries: int
     entries: int
+    pattern: str | None = None
 
     def __str__(self) -> str:
         """The step in one line of less than 80 columns."""
@@ -245,6 +213,7 @@ class Backend(Record, frozen=True, kw_only=True):
     verdict: Verdict
     evidence: str | None = None
     reason: str | None = None
+    cause: Cause | None = None
     loss: Number | None = None
     loss_error: Number | None = None
     gradients: dict[str, Nested] | None = None
@@ -260,11 +229,15 @@ class Backend(Record, frozen=True, kw_only=True):
         aside = [f"{self.spec}: {note}" for note in self.notes]
         aside += [f"{self.spec}: {what} varies from call to call {change(by)}" for what, by in self.varies.items()]
         if self.verdict is Verdict.AGREES:
-            return aside
+            return [f"{self.spec}: {self.cause}"] * (self.cause is not None) + aside
         evidence = f" ({self.evidence})" if self.evidence else ""
         lines = [f"{self.spec}: {self.verdict}{evidence}: {self.reason}"]
         if self.first_wrong:
             lines.append(f"  first wrong: {self.first_wrong}")
+            if self.first_wrong.pattern:
+                lines.append(f"      pattern: it is {self.first_wrong.pattern}")
+        if self.cause:
+            lines.append(f"        cause: {self.cause}")
         return lines + [f"   also wrong: {step}" for step in self.wrong_steps if step != self.first_wrong] + aside
 
 

@@ -18,14 +18,16 @@ from gradcheck.crews import Crew, Question
 from gradcheck.environments import Builder, Building, Environment, Kept, Missing
 from gradcheck.errors import RequestError
 from gradcheck.escaping import as_argument, quoted
-from gradcheck.lineups import Lineup, choose, explained, known_engine, known_engines, place
+from gradcheck.lineups import Lineup, Row, choose, explained, known_engine, known_engines, place
 from gradcheck.problems import Problem
-from gradcheck.results import Report, Verdict
+from gradcheck.results import Backend, Report, Verdict
 from gradcheck.settings import Settings
 from gradcheck.workers import Failure
 
 if TYPE_CHECKING:
+    from gradcheck.answers import Answer
     from gradcheck.cases import Case
+    from gradcheck.judge import Judgement, Truth
     from gradcheck.oracle import Tape
 
 
@@ -118,20 +120,19 @@ class Session:
             for row in lineup.rows
             if row.key in lineup.failures
         }
-        answers = {}
+        answers, judged = {}, {}
         for key, outcome in outcomes:
-            spec, told = lineup.specs[key], self._crew.started.get(key)
             if isinstance(outcome, Failure):
-                outcome = explained(outcome, spec, lineup.places[key], started=told is not None)
-                if outcome.verdict is not Verdict.UNSUPPORTED:  # whose reason says all
-                    self._listener.details(key, outcome.details)
-                version = told.version if told else lineup.places[key].version
-                backends[key] = composition.unanswered(spec, case.dtype, outcome, version)
+                backends[key] = self._without_answer(key, outcome, lineup, case)
             else:
                 answers[key] = outcome
-                judgement = judge.judge(outcome, truths[formats[key]], settings.gate)
-                notes = [*outcome.notes, *precision.remarks(outcome, case, judgement, truths[formats[key]])]
-                backends[key] = composition.answered(spec, case, outcome, judgement, told, notes)
+                judged[key] = judge.judge(outcome, truths[formats[key]], settings.gate)
+        for row in [row for row in lineup.rows if row.key in answers]:
+            answer = answers[row.key]
+            judgement = self._diagnosed(row, case, answer, truths[formats[row.key]], judged[row.key], settings.gate)
+            notes = [*answer.notes, *precision.remarks(answer, case)]
+            told = self._crew.started.get(row.key)
+            backends[row.key] = composition.answered(row.spec, case, answer, judgement, told, notes)
         started = {key: told for key, told in self._crew.started.items() if key in lineup.places}
         return composition.report(
             case=case,
@@ -145,6 +146,38 @@ class Session:
                 if row.key in started
             },
         )
+
+    def _without_answer(self, key: str, failure: Failure, lineup: Lineup, case: Case) -> Backend:
+        """The record of a backend that failed; its output is shown where the reason does not say all."""
+        from gradcheck import composition
+
+        started = self._crew.started.get(key)
+        failure = explained(failure, lineup.specs[key], lineup.places[key], started=started is not None)
+        if failure.verdict is not Verdict.UNSUPPORTED:
+            self._listener.details(key, failure.details)
+        version = started.version if started else lineup.places[key].version
+        return composition.unanswered(lineup.specs[key], case.dtype, failure, version)
+
+    def _diagnosed(
+        self, row: Row, case: Case, answer: Answer, known: Truth, judgement: Judgement, gate: str
+    ) -> Judgement:
+        """A judgement with the cause of what differs, for which the backend is asked once more."""
+        from gradcheck import cases, diagnosis, judge
+
+        def asked(dtype: str) -> tuple[Answer, Truth] | str:
+            try:
+                other = case if dtype == diagnosis.LONGDOUBLE else cases.in_dtype(case, dtype)
+            except RequestError as error:
+                return str(error)
+            there = known if other is case else judge.truth(known.tape, other.inputs, row.format(dtype))
+            question = Question(case.problem.path, dtype, case.problem.wrt, other.inputs)
+            [(_, outcome)] = self._crew.evaluate(question, [row.key])
+            return (outcome, there) if not isinstance(outcome, Failure) else f"asked in {dtype}: {outcome.reason}"
+
+        by_hand = row.engine is None and not row.spec.program
+        dtype = diagnosis.other_dtype(case.dtype, by_hand, row.lacks.__contains__)
+        diagnosed = diagnosis.diagnose(answer, known, judgement, dtype, asked)
+        return diagnosis.passed(diagnosed) if gate == "formula" else diagnosed
 
 
 def _problem(name: str, timeout: float, _modified: int) -> Problem:

@@ -89,7 +89,8 @@ class Session:
                 hand-written gradient of the problem, torch and mxnet.
             distribution: of the inputs, see `gradcheck run --help`.
             scale: factor on all inputs.
-            gate: "rounding" refuses what rounding cannot explain, "proved" proofs alone.
+            gate: "rounding" refuses what rounding cannot explain, "formula" wrong formulas alone and not lost digits,
+                "proved" proofs alone.
             device: where engines compute: "cpu", "cuda" or "cuda:N".
             tf32: whether float32 matrix products on the device may round their operands to TF32.
             timeout: seconds that a backend has to start, and again to answer.

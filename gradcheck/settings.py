@@ -40,7 +40,7 @@ EXPECTED = {
     "timeout": "a number of seconds above 0, at most 1000000",
     "no-build": "true or false",
     "show-gradients": "true or false",
-    "gate": "rounding or proved",
+    "gate": "rounding, formula or proved",
     "format": "the name of a report format",
     "report": "a list of paths",
 }
@@ -62,7 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     timeout: Annotated[float, Meta(gt=0, le=1e6)] = 120.0
     no_build: bool = False
     show_gradients: bool = False
-    gate: Literal["rounding", "proved"] = "rounding"
+    gate: Literal["rounding", "formula", "proved"] = "rounding"
     format: str = "table"
     report: tuple[str, ...] = ()
     stated: frozenset[str] = frozenset()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from gradcheck import cases, composition, judge, problems
+from gradcheck import cases, composition, diagnosis, judge, problems
+from gradcheck.answers import Answer
 from gradcheck.catalogue import Spec
 from gradcheck.errors import RequestError
 from gradcheck.escaping import as_argument, quoted
@@ -31,7 +33,7 @@ def verify(
 
     Args:
         path: of the record, .json or .npz.
-        gate: "proved" or "rounding", see `gradcheck.judge.judge`.
+        gate: "proved", "formula" or "rounding", see `gradcheck.judge.judge`.
         problem: the problem's name or file, where the user names it; else the one that the record names.
         trust: whether a file that the record names may be run though it does not lie beside the record.
         timeout: seconds that code of the problem's file has at a time.
@@ -54,7 +56,7 @@ def verify(
     answers = {name: told.answer(f"{path}: {name}") for name, told in record.answers.items()}
     backends = [
         composition.answered(
-            Spec(name), drawn[told.dtype], answers[name], judge.judge(answers[name], truths[told.dtype], gate), None
+            Spec(name), drawn[told.dtype], answers[name], judged(answers[name], truths[told.dtype], gate), None
         )
         for name, told in record.answers.items()
     ]
@@ -103,3 +105,11 @@ def replay(path: Path, gate: str, problem: str | None, trust: bool) -> str:
     words += ["--trust"] if trust else []
     words += ["--gate", gate] if gate != "rounding" else []
     return quoted(words)
+
+
+def judged(answer: Answer, known: judge.Truth, gate: str) -> judge.Judgement:
+    """The judgement of one answer. Its cause rests on its pattern alone: nobody can be asked once more."""
+    judgement = judge.judge(answer, known, gate)
+    judgement = diagnosis.diagnose(answer, known, judgement, None, lambda _: "")
+    is_known = judgement.cause is not None and judgement.cause.kind != "unknown"
+    return judgement if is_known else replace(judgement, cause=None)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._engine import Answer, Engine, Malformed
+from gradcheck.backends._engine import Answer, Engine, Malformed, Unsupported
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays
 
 MODULE = "numpy"
+LONGDOUBLE = "longdouble"
+"""The dtype in which a gradient is asked once more why it differs: float64 inputs, and outputs, in NumPy's widest."""
 FORMATS: dict[str, dict[str, Any]] = {"float64": {}, "float32": {}, "float16": {}}
 LACKS = {"bfloat16": "NumPy has no bfloat16"}
 KINDS = {"c": "complex numbers", "O": "Python objects", "U": "strings", "S": "bytes", "M": "dates", "m": "times"}
@@ -39,8 +41,13 @@ class HandWritten(Engine):
     def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         function = problem.gradients[self.gradient]
         where = line_of(function)
+        if dtype == LONGDOUBLE:
+            inputs = {name: array.astype(self.numpy.longdouble) for name, array in inputs.items()}
         try:
-            return self.answer(called(function, inputs), inputs)
+            answer = self.answer(called(function, inputs), inputs)
+            if dtype == LONGDOUBLE:
+                self.refuse_narrower(answer)
+            return answer
         except Malformed as error:
             raise Malformed(f"{where}: {error}") from None
 
@@ -69,6 +76,16 @@ class HandWritten(Engine):
             values={name: self.array(value, name) for name, value in (values[0] if values else {}).items()},
             adjoints={name: array for name, array in arrays.items() if name not in inputs},
         )
+
+    def refuse_narrower(self, answer: Answer) -> None:
+        """Refuse an answer that says nothing of its precision.
+
+        Raises:
+            Unsupported: a gradient is narrower than the inputs, so that something rounded it on the way.
+        """
+        for name, array in answer.gradients.items():
+            if array.dtype != self.numpy.longdouble:
+                raise Unsupported(f"dL/d{name} comes back in {array.dtype} where the inputs are longdouble")
 
     def array(self, value: Any, what: str) -> np.ndarray:
         """A value that was returned as an array.

@@ -31,7 +31,8 @@ from gradcheck.cli._listener import Listener
 @click.option("--timeout", metavar="SECONDS", help="For a backend to start, and again to answer.  [default: 120]")
 @click.option(
     "--gate", metavar="NAME",
-    help="rounding: refuse what rounding cannot explain; proved: refuse proofs alone.  [default: rounding]",
+    help="rounding: refuse what rounding cannot explain; formula: refuse wrong formulas, and not lost digits; "
+    "proved: refuse proofs alone.  [default: rounding]",
 )  # fmt: skip
 @click.option("--no-build", is_flag=True, help="Never build an environment.")
 @click.option("--show-gradients", is_flag=True, help="Print the gradients also above k = 4, up to k = 16.")

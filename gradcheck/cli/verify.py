@@ -9,7 +9,9 @@ from gradcheck.escaping import escaped
 
 @click.command("verify", short_help="Judge gradients that were computed elsewhere.")
 @click.argument("record", nargs=-1, required=True, metavar="RECORD...")
-@click.option("--gate", metavar="NAME", default="rounding", show_default=True, help="rounding or proved, as for `run`.")
+@click.option(
+    "--gate", metavar="NAME", default="rounding", show_default=True, help="rounding, formula or proved, as for `run`."
+)
 @click.option("--format", metavar="NAME", default="table", show_default=True, help="table or json.")
 @click.option("--report", multiple=True, metavar="PATH", help="Write a report to a file too (one RECORD only).")
 @click.option("--show-gradients", is_flag=True, help="Print the gradients also above k = 4, up to k = 16.")

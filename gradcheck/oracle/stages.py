@@ -13,9 +13,10 @@ from gradcheck.oracle.flushing import require_subnormal_numbers
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array
+from gradcheck.oracle.operations.arithmetic import ACCUMULATE, ADD
 from gradcheck.oracle.operations.base import ROUNDING_DEVIATION, total
 from gradcheck.oracle.running_error import Arithmetic, Quantity, Result, Walk, kink_of, row_blocks, whole
-from gradcheck.oracle.tape import Key, Tape
+from gradcheck.oracle.tape import ADJOINT, WATCH, Key, Tape
 
 
 class Answer(Protocol):
@@ -50,12 +51,19 @@ class Stage:
         kind: "value", "loss", "adjoint" or "gradient".
         name: of the watched value or the input; None for the loss.
         got: the backend's entries.
+        summands: the results that the step adds up, where it is a sum of contributions.
     """
 
     kind: str
     name: str | None
     got: Array
     result: Result
+    summands: tuple[Result, ...] = ()
+
+    @property
+    def terms(self) -> list[Array]:
+        """What the step should have added up, float64."""
+        return [whole(summand).float64 for summand in self.summands]
 
     @property
     def expected(self) -> Array:
@@ -121,13 +129,13 @@ def stages(tape: Tape, inputs: Mapping[str, Array], format: Format, answer: Answ
     for index in walk.steps():
         for key in tape.outputs_of.get(index, ()):
             if key in given and key[0] != "gradient":
-                yield _stage(key, given[key], walk.results[index])
+                yield _stage(key, given[key], walk, index)
                 walk.results[index] = _continued(walk.results[index], key, given[key], format)
                 if key[0] == "value":
                     _hand_back(walk, index, given[key])
     for key, index in tape.outputs.items():
         if key in given and key[0] == "gradient":
-            yield _stage(key, given[key], walk.results[index])
+            yield _stage(key, given[key], walk, index)
 
 
 def _given(answer: Answer) -> dict[Key, Array]:
@@ -140,10 +148,20 @@ def _given(answer: Answer) -> dict[Key, Array]:
     return given
 
 
-def _stage(key: Key, got: Array, result: Result) -> Stage:
+def _stage(key: Key, got: Array, walk: Walk, index: int) -> Stage:
+    result = walk.results[index]
     if got.shape != result.shape:
         raise ValueError(f"{key[0]} {key[1] or ''} has shape {got.shape}, expected {result.shape}")
-    return Stage(*key, got, result)
+    return Stage(*key, got, result, _summands(walk, index))
+
+
+def _summands(walk: Walk, index: int) -> tuple[Result, ...]:
+    node = walk.tape.nodes[index]
+    while node.operation in (WATCH, ADJOINT):
+        node = walk.tape.nodes[node.operands[0]]
+    if node.operation not in (ADD, ACCUMULATE):
+        return ()
+    return tuple(walk.results[each] for each in node.operands if walk.tape.nodes[each].shape == node.shape)
 
 
 def _hand_back(walk: Walk, index: int, got: Array) -> None:

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from gradcheck.reports._grid import Grid
-from gradcheck.results import SENTENCES, Backend, Report, RunVerdict, Verdict, index_in_code, two_digits
+from gradcheck.results import SENTENCES, Backend, Report, RunVerdict, Verdict
+from gradcheck.wording import index_in_code, two_digits
 
 SUFFIX = ".txt"
 LARGEST_SHOWN = 4  # k up to which gradients are printed without being asked for

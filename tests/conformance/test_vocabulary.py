@@ -24,9 +24,10 @@ from gradcheck.environments import Environment
 from gradcheck.evidence import examine
 from gradcheck.oracle import Format, Key, Tape, record, stages
 from gradcheck.oracle.operations import OPERATORS, VOCABULARY
-from gradcheck.results import Verdict, in_words
+from gradcheck.results import Verdict
 from gradcheck.sessions import Logged
 from gradcheck.tapes import record_tape
+from gradcheck.wording import in_words
 from gradcheck.workers import Failure
 from tests.conformance.findings import FINDINGS
 from tests.conformance.words import DOMAINS, WORDS, Sample

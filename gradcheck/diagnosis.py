@@ -1,0 +1,266 @@
+"""Diagnosis: why a wrong answer is wrong. Its cause, by asking the backend in another precision, and its pattern.
+
+The error of an answer is E(u) = a + b·u, u being the unit roundoff. A wrong formula has an error a that stays whatever
+the precision; digits that are lost, by a badly conditioned formula or a narrower precision on the way, have one that
+shrinks with u. Two precisions tell the two apart where the error is visible in both (docs/math.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck.answers import Answer
+from gradcheck.cases import DTYPES
+from gradcheck.judge import Judgement, Truth, entry, judge, truth
+from gradcheck.oracle import Format, Key, stages
+from gradcheck.patterns import Wrong, pattern
+from gradcheck.results import Cause, Verdict
+
+Array = npt.NDArray[np.float64]
+
+LONGDOUBLE = "longdouble"
+"""NumPy's, which hand-written gradients are asked in; their answers come back rounded to float64."""
+SAME = 4.0
+"""An error that changes by no more than this factor from one precision to another stays."""
+LUCK = 32.0
+"""Rounding errors of two runs are random: their ratio may miss that of the unit roundoffs by this factor."""
+BEYOND_LUCK = 1024.0
+"""By this factor it cannot, in all but one of a thousand runs: the chance that a standard normal is below 1/1024."""
+TYPICAL = 1 / 8
+"""Errors of a precision reach this share of its standard deviation in their largest entry."""
+SHARE = 0.5
+"""Of the entries that are refused where a narrower precision is suspected: a single wrong entry has another cause."""
+
+Asked = Callable[[str], "tuple[Answer, Truth] | str"]
+"""Ask the backend once more, in another dtype: its answer and the truth of that case, or why there is none."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The error of one array in one precision, over the entries that are wrong.
+
+    Attributes:
+        dtype: in which it was asked.
+        roundoff: the unit roundoff of that dtype.
+        error: the largest error; NaN or infinite where an entry is not finite.
+        explained: the largest error that rounding explains.
+        size: the largest true value.
+    """
+
+    dtype: str
+    roundoff: float
+    error: float
+    explained: float
+    size: float
+
+
+def diagnose(answer: Answer, known: Truth, judgement: Judgement, finer: str | None, asked: Asked) -> Judgement:
+    """Add the cause and the pattern to the judgement of an answer that differs.
+
+    Args:
+        answer: what the backend gave.
+        known: the truth of the case in the backend's format.
+        judgement: of the answer.
+        finer: the dtype to ask in, `other_dtype`; None where there is none.
+        asked: asks the backend.
+    """
+    step = judgement.first_wrong
+    if judgement.verdict is not Verdict.DIFFERS or step is None or answer.estimates:
+        return judgement
+    key: Key = (step.kind, None if step.kind == "loss" else step.name)
+    seen = pattern(wrong(answer, known, key))
+    step = msgspec.structs.replace(step, pattern=seen.text if seen else None)
+    cause = cause_of(answer, known, key, judgement, finer, asked)
+    if cause.kind == "unknown" and seen and seen.exact:
+        cause = Cause(kind="wrong formula", reason="rounding makes no such pattern")
+    return replace(judgement, cause=cause, first_wrong=step)
+
+
+def passed(judgement: Judgement) -> Judgement:
+    """What the gate "formula" makes of a judgement: lost digits are reported, and pass."""
+    if judgement.cause is None or judgement.cause.kind != "lost digits":
+        return judgement
+    return replace(judgement, verdict=Verdict.AGREES)
+
+
+def other_dtype(dtype: str, by_hand: bool, lacks: Callable[[str], bool]) -> str | None:
+    """The dtype in which a backend is asked once more.
+
+    Args:
+        dtype: in which it was asked first.
+        by_hand: whether it is a hand-written gradient in NumPy, which has longdouble.
+        lacks: whether it cannot compute in a dtype.
+    """
+    if dtype == "float64":
+        return LONGDOUBLE if by_hand else "float32"
+    wider = "float64" if dtype == "float32" else "float32"
+    return None if lacks(wider) else wider
+
+
+def cause_of(answer: Answer, known: Truth, key: Key, judgement: Judgement, finer: str | None, asked: Asked) -> Cause:
+    """The cause of an error in one array."""
+    cause = by_asking(answer, known, key, finer, asked)
+    if cause.kind != "lost digits" and (resembled := narrower(answer, judgement, known)):
+        return Cause(kind="unknown", reason=f"its errors are as large as those of {resembled}: it may compute in that")
+    return cause
+
+
+def by_asking(answer: Answer, known: Truth, key: Key, other: str | None, asked: Asked) -> Cause:
+    """The cause as answers in other precisions show it."""
+    if other is None:
+        return Cause(kind="unknown", reason=f"it computes in {known.format.name} alone")
+    entries = wrong_entries(answer, known, key)
+    first = measured(answer, known, key, entries, known.format.name)
+    second = remeasured(key, entries, other, asked)
+    if isinstance(second, str):
+        return Cause(kind="unknown", reason=second)
+    if first.roundoff < second.roundoff:
+        return from_coarser(first, second)
+    cause = from_finer(first, second)
+    if cause.kind == "wrong formula" and second.dtype == LONGDOUBLE:
+        return confirmed(cause, first, remeasured(key, entries, "float32", asked))
+    return cause
+
+
+def remeasured(key: Key, entries: npt.NDArray[np.bool_], dtype: str, asked: Asked) -> Measured | str:
+    """The error of the same entries in another dtype, or why it cannot be measured."""
+    given = asked(dtype)
+    if isinstance(given, str):
+        return given
+    again, there = given
+    got = entry(again, key)
+    if got is None or got.shape != entries.shape:
+        return f"its answer in {dtype} lacks the array"
+    if dtype != LONGDOUBLE and got.dtype != DTYPES[dtype][2]:
+        return f"it answers in {got.dtype} where {dtype} is asked for"
+    return measured(again, there, key, entries, dtype)
+
+
+def measured(answer: Answer, known: Truth, key: Key, entries: npt.NDArray[np.bool_], dtype: str) -> Measured:
+    """The error of some entries of an array."""
+    error, allowed, true = held_against(answer, known, key)
+    roundoff = known.format.roundoff
+    if dtype == LONGDOUBLE:  # the answer was rounded to float64 on its way here: that is all that rounding explains
+        allowed = 2 * roundoff * np.abs(true) + known.format.smallest
+        roundoff = float(np.finfo(np.longdouble).eps) / 2
+    return Measured(
+        dtype,
+        roundoff,
+        float(np.max(error[entries])),
+        float(np.max(allowed[entries])),
+        float(np.max(np.abs(true[entries]))),
+    )
+
+
+def held_against(answer: Answer, known: Truth, key: Key) -> tuple[Array, Array, Array]:
+    """Errors from end to end, what rounding explains of them, and the true values."""
+    got, output = entry(answer, key), known.analysis[key]
+    assert got is not None, "it is wrong"
+    with np.errstate(all="ignore"):
+        enclosure = output.enclosure
+        error = np.maximum(np.abs(enclosure.distance(got)) - enclosure.radius, 0.0)
+        allowed = np.minimum(output.worst, output.spread * LUCK)
+    return error, allowed, enclosure.high
+
+
+def wrong_entries(answer: Answer, known: Truth, key: Key) -> npt.NDArray[np.bool_]:
+    """The entries that are wrong from end to end; where only the step is, the one that is nearest to it."""
+    error, allowed, _ = held_against(answer, known, key)
+    refused = ~(error <= allowed)
+    if not refused.any():
+        ratios = error / (allowed + known.format.smallest)
+        refused = ratios == np.max(ratios)
+    return np.asarray(refused)
+
+
+def from_finer(first: Measured, second: Measured) -> Cause:
+    """The cause by an answer in a finer precision."""
+    said = changed(first, second)
+    if second.error <= second.explained or second.error <= LUCK * first.error * second.roundoff / first.roundoff:
+        return lost(first, said)
+    stays = min(first.error / SAME, BEYOND_LUCK * first.error * second.roundoff / first.roundoff)
+    if math.isfinite(second.error) and second.error >= stays:
+        return Cause(kind="wrong formula", reason=said)
+    return Cause(kind="unknown", reason=f"{said}: neither does it stay nor does it shrink with the unit roundoff")
+
+
+def from_coarser(first: Measured, second: Measured) -> Cause:
+    """The cause by an answer in a coarser precision, in which small errors are not seen."""
+    said = changed(first, second)
+    if second.error <= second.explained:
+        return Cause(kind="unknown", reason=f"{said}: in {second.dtype} rounding explains an error of that size")
+    if second.error <= SAME * first.error + second.explained:
+        return Cause(kind="wrong formula", reason=said)
+    if not second.error < second.size / LUCK:
+        return Cause(kind="unknown", reason=f"in {second.dtype} no digit is left to compare")
+    if first.error <= LUCK * second.error * first.roundoff / second.roundoff:
+        return lost(first, said)
+    return Cause(kind="unknown", reason=f"{said}: neither does it stay nor does it grow with the unit roundoff")
+
+
+def confirmed(cause: Cause, first: Measured, coarse: Measured | str) -> Cause:
+    """Rule out that an error stays in longdouble because the code rounds to float64 on its way."""
+    if isinstance(coarse, str):
+        return Cause(kind="unknown", reason=f"the error stays in {LONGDOUBLE}, but {coarse}")
+    if coarse.error > SAME * first.error + coarse.explained:
+        reason = f"the error stays in {LONGDOUBLE}, but grows in float32: the code may round to float64 on its way"
+        return Cause(kind="unknown", reason=reason)
+    return cause
+
+
+def changed(first: Measured, second: Measured) -> str:
+    """How an error changes from one precision to the other."""
+    return f"the error is {first.error:.2g} in {first.dtype} and {second.error:.2g} in {second.dtype}"
+
+
+def lost(measured: Measured, said: str) -> Cause:
+    """The cause of an error that shrinks with the unit roundoff: how many digits are lost."""
+    of_bits = round(-math.log2(measured.roundoff))
+    bits = of_bits
+    if math.isfinite(measured.error) and measured.size > 0:
+        bits = min(max(round(math.log2(measured.error / (measured.roundoff * measured.size))), 1), of_bits)
+    return Cause(kind="lost digits", reason=said, bits=bits, of_bits=of_bits)
+
+
+def narrower(answer: Answer, judgement: Judgement, known: Truth) -> str | None:
+    """The narrower dtype whose rounding makes errors like those of an answer that differs, or None."""
+    errors = judgement.errors.values()
+    bad, entries = sum(error.bad_entries for error in errors), sum(error.entries for error in errors)
+    if bad < SHARE * entries or not entries:
+        return None
+    alone = replace(answer, values={}, adjoints={})
+    for dtype in narrower_dtypes(known.format):
+        judged = judge(alone, truth(known.tape, known.inputs, Format.of(dtype)), "rounding")
+        if judged.verdict is Verdict.AGREES:
+            largest = max(error.max_spread_ratio for error in judged.errors.values())
+            return dtype if largest >= TYPICAL else None
+    return None
+
+
+def narrower_dtypes(format: Format) -> Iterator[str]:
+    """The dtypes with fewer bits, the widest first."""
+    for dtype in ("float32", "float16", "bfloat16"):
+        if Format.of(dtype).bits < format.bits:
+            yield dtype
+
+
+def wrong(answer: Answer, known: Truth, key: Key) -> Wrong:
+    """A wrong array beside what is right: by its own step where the answer gave earlier ones, else from end to end."""
+    got = entry(answer, key)
+    assert got is not None, "it is wrong"
+    sizes = {size for array in known.inputs.values() for size in (*array.shape, array.size)}
+    if answer.printed is None:
+        for stage in stages(known.tape, known.inputs, known.format, answer):
+            if (stage.kind, stage.name) == key:
+                allowed = np.minimum(stage.bound, LUCK * stage.spread)
+                return Wrong(
+                    np.asarray(got, np.float64), stage.expected, allowed, known.format.roundoff, stage.terms, sizes
+                )
+    _, allowed, true = held_against(answer, known, key)
+    return Wrong(np.asarray(got, np.float64), true, allowed, known.format.roundoff, (), sizes)

@@ -1,0 +1,178 @@
+"""Patterns: what a wrong array has to do with the true one, where one sentence says it for every entry. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+Transform = Callable[[Array], Array]
+
+ROUNDINGS = 16
+"""How many roundings a pattern may cost beside the errors of what it is made from."""
+LONGEST_SHIFT = 2
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A wrong array beside the true one.
+
+    Attributes:
+        got: what the backend gave, float64.
+        true: what is right, of the same shape.
+        allowed: how far a correct backend may be off, entry by entry.
+        roundoff: the unit roundoff of the backend's dtype.
+        terms: what `true` is the sum of, where it is a sum of several contributions.
+        sizes: lengths of axes in the problem, by which a forgotten mean or scale is off.
+    """
+
+    got: Array
+    true: Array
+    allowed: Array
+    roundoff: float
+    terms: Sequence[Array] = ()
+    sizes: Iterable[int] = ()
+
+    def fits(self, expected: Array, allowed: Array) -> bool:
+        """Whether every entry is what a pattern makes of the truth, within rounding."""
+        tolerance = allowed + ROUNDINGS * self.roundoff * np.abs(expected)
+        return bool(np.all(np.abs(self.got - expected) <= tolerance))
+
+    def is_image(self, transform: Transform) -> bool:
+        """Whether it is the truth under a linear map that adds no terms of different signs."""
+        return self.fits(transform(self.true), np.abs(transform(self.allowed)))
+
+
+class Pattern(NamedTuple):
+    """What a wrong array is, in words that follow "it is"; `exact` says that no lost digits look like it."""
+
+    text: str
+    exact: bool = True
+
+
+def pattern(wrong: Wrong) -> Pattern | None:
+    """What the array is; None where no pattern fits every entry.
+
+    An entry that is not finite fits no pattern.
+    """
+    with np.errstate(all="ignore"):
+        if not (wrong.got.size and np.all(np.isfinite(wrong.got)) and np.all(np.isfinite(wrong.allowed))):
+            return None
+        return next(found(wrong), None)
+
+
+def found(wrong: Wrong) -> Iterator[Pattern]:
+    """Every pattern that fits, the most telling first.
+
+    Digits that are lost may leave zero, and a common factor in which they are lost may change all entries alike.
+    """
+    if not np.any(wrong.got):
+        yield Pattern("zero", exact=False)
+        return
+    yield from map(Pattern, exact_patterns(wrong))
+    factor = measured_factor(wrong)
+    if factor is not None and wrong.is_image(lambda array: factor * array):
+        yield Pattern(f"{factor:.7g} × the truth", exact=False)
+
+
+def exact_patterns(wrong: Wrong) -> Iterator[str]:
+    """The patterns that a wrong formula alone makes."""
+    for name, number in named_factors(wrong.sizes):
+        if wrong.is_image(lambda array, number=number: number * array):  # type: ignore[misc]
+            yield f"{name} × the truth"
+    yield from (name for name, transform in moved(wrong.true.shape) if wrong.is_image(transform))
+    yield from of_terms(wrong)
+    yield from summed_over_axes(wrong)
+    yield from off_by_constants(wrong)
+
+
+def named_factors(sizes: Iterable[int]) -> Iterator[tuple[str, float]]:
+    """The factors that people forget or write twice."""
+    yield from (("−1", -1.0), ("2", 2.0), ("1/2", 0.5), ("−2", -2.0))
+    for size in dict.fromkeys(size for size in sizes if size > 2):
+        axis = f"{size} (the length of an axis)"
+        yield from ((axis, float(size)), (f"1/{axis}", 1 / size))
+        yield from ((f"√{axis}", math.sqrt(size)), (f"1/√{axis}", 1 / math.sqrt(size)))
+
+
+def measured_factor(wrong: Wrong) -> float | None:
+    """The factor at the entry that tells most; None where no second entry could contradict it."""
+    telling = np.flatnonzero(np.abs(wrong.true) > 4 * wrong.allowed)
+    if len(telling) < 2:
+        return None
+    number = telling[np.argmax(np.abs(wrong.true).flat[telling])]
+    return float(Fraction(float(wrong.got.flat[number])) / Fraction(float(wrong.true.flat[number])))
+
+
+def moved(shape: Sequence[int]) -> Iterator[tuple[str, Transform]]:
+    """The entries of the truth in other places."""
+    if len(shape) == 2 and shape[0] == shape[1] > 1:
+        yield "the transpose of the truth", np.transpose
+    for axis, size in enumerate(shape):
+        if size > 1:
+            yield f"the truth with axis {axis} reversed", lambda array, axis=axis: np.flip(array, axis)  # type: ignore[misc]
+        for by in range(1, min(LONGEST_SHIFT, size - 1) + 1):
+            for step in (by, -by):
+                yield (
+                    f"the truth shifted by {step} along axis {axis}",
+                    lambda array, axis=axis, step=step: np.roll(array, step, axis),  # type: ignore[misc]
+                )
+                yield (
+                    f"the truth shifted by {step} along axis {axis}, zeros moved in",
+                    lambda array, axis=axis, step=step: shifted(array, step, axis),  # type: ignore[misc]
+                )
+
+
+def shifted(array: Array, step: int, axis: int) -> Array:
+    """The entries moved along an axis; zeros follow them."""
+    result = np.roll(array, step, axis)
+    edge: list[Any] = [slice(None)] * array.ndim
+    edge[axis] = slice(None, step) if step > 0 else slice(step, None)
+    result[tuple(edge)] = 0.0
+    return result
+
+
+def of_terms(wrong: Wrong) -> Iterator[str]:
+    """Where a sum of contributions has too few or too many of them."""
+    count = len(wrong.terms)
+    if count < 2:
+        return
+    for term in wrong.terms:
+        if wrong.fits(term, wrong.allowed):
+            yield f"one of its {count} terms alone (= where += is meant?)"
+        if wrong.fits(wrong.true - term, wrong.allowed):
+            yield f"without one of its {count} terms"
+        if wrong.fits(wrong.true + term, wrong.allowed):
+            yield f"with one of its {count} terms twice"
+
+
+def summed_over_axes(wrong: Wrong) -> Iterator[str]:
+    """Where an axis is summed up that should not be."""
+    for axis, size in enumerate(wrong.true.shape):
+        if size < 2:
+            continue
+        for name, reduce in (("sum", np.sum), ("mean", np.mean)):
+            whole = np.broadcast_to(reduce(wrong.true, axis, keepdims=True), wrong.true.shape)
+            if wrong.fits(whole, np.broadcast_to(np.sum(wrong.allowed, axis, keepdims=True), whole.shape)):
+                yield f"the {name} of the truth over axis {axis}, in every entry"
+
+
+def off_by_constants(wrong: Wrong) -> Iterator[str]:
+    """Where an error is constant along an axis, and where the first entry alone is right."""
+    for axis, size in enumerate(wrong.true.shape):
+        off = wrong.got - wrong.true
+        middle = np.broadcast_to(np.mean(off, axis, keepdims=True), off.shape)
+        allowed = np.broadcast_to(np.max(wrong.allowed, axis, keepdims=True), off.shape)
+        if size > 2 and wrong.fits(wrong.true + middle, 2 * allowed):
+            yield f"off by a constant along axis {axis}"
+    if wrong.true.ndim and len(wrong.true) > 2:
+        good = np.abs(wrong.got - wrong.true) <= wrong.allowed
+        others = good[1:].reshape(len(good) - 1, -1)
+        if good[0].all() and not others.all(axis=1).any():
+            yield "right in the first entry of axis 0 alone"

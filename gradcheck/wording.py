@@ -1,0 +1,56 @@
+"""Numbers, indices and arrays in words, as every message and every table writes them."""
+
+from __future__ import annotations
+
+import math
+
+
+def index_in_code(index: tuple[int, ...]) -> str:
+    """An entry's index as it is written in code."""
+    return "".join(f"[{each}]" for each in index)
+
+
+def in_words(kind: str, name: str | None) -> str:
+    """An array of an answer in words."""
+    words = {
+        "value": str(name),
+        "loss": "the loss",
+        "slopes": "dL/d(step)",
+        "estimate": f"the estimate of dL/d{name}",
+        "direction": f"the direction of {name}",
+    }
+    return words.get(kind, f"dL/d{name}")
+
+
+def two_digits(value: float | None) -> str:
+    """An error, a difference or a ratio: two digits say all, and seven columns hold them."""
+    if value is None:
+        return "–"
+    return "0" if value == 0 else f"{value:.1f}" if 0.1 <= value < 1000 else f"{value:.1e}"
+
+
+def deviation(got: float, true: float, bound: float) -> str:
+    """How far a number is from what it should be, in words.
+
+    >>> deviation(2.0, 1.0, 2.0**-52)
+    '= 2 off by 1.0, bound 2.2e-16'
+    >>> deviation(math.nan, 1.0, 2.0**-52)
+    'is not a number, true value 1'
+    """
+    if math.isfinite(got) and math.isfinite(true):
+        return f"= {got:.8g} off by {two_digits(abs(got - true))}, bound {two_digits(bound)}"
+    if math.isfinite(true):
+        return f"is {quality(got)}, true value {true:.8g}"
+    return f"is {quality(got)}, where the true value is {quality(true)}"
+
+
+def quality(value: float) -> str:
+    """A number, or in words what it is instead."""
+    if math.isfinite(value):
+        return f"{value:.8g}"
+    return "not a number" if math.isnan(value) else "infinite" if value > 0 else "minus infinite"
+
+
+def change(value: float) -> str:
+    """By how much something varies, in words."""
+    return f"by {two_digits(value)}" if math.isfinite(value) else "to or from what is not finite"
