@@ -3,18 +3,71 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
+
+from tests.processors import PROCESSORS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Some of the conformance suite takes minutes, since each dtype is compiled anew: CI runs that too."""
     parser.addoption("--other-dtypes", action="store_true", help="try variants of engines in the dtypes left out else")
     parser.addoption("--thorough", action="store_true", help="try faults at many more moments: minutes, for CI")
+    parser.addoption("--processor", choices=sorted(PROCESSORS), help="emulate an older processor: tests/processors.py")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Emulate a processor before any library asks which one there is."""
+    if processor := config.getoption("--processor"):
+        if "numpy" in sys.modules:
+            raise pytest.UsageError(
+                "--processor: a plug-in of pytest has imported NumPy: expected it to be loaded later"
+            )
+        os.environ.update(PROCESSORS[processor])
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """What is emulated."""
+    processor = config.getoption("--processor")
+    variables = PROCESSORS[processor].items() if processor else ()
+    return f"processor: {processor or 'this one'}" + "".join(f"\n  {name}={value}" for name, value in variables)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """First results within seconds: what asks engines for every word comes last, and waits for no other test."""
+    items.sort(key=lambda item: "conformance" in item.path.parts)
+
+
+class ByFile(LoadScopeScheduling):
+    """With `pytest -n`, the tests of a file run in one process, which has their fixtures; those of words by engine."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, test = nodeid.partition("::")
+        return nodeid.rpartition("-")[0] if test.startswith("test_every_word_agrees") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Files in their order, which is that of a run in one process."""
+    return ByFile(config, log)
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """No test leaves a handler of signals behind: Ctrl-C would not end the tests any more."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in signals]
+    yield
+    after = [signal.getsignal(number) for number in signals]
+    for number, handler in zip(signals, before):
+        signal.signal(number, handler)
+    assert after == before
 
 
 FAKES = Path(__file__).parent / "fakes"

@@ -47,7 +47,7 @@ def test_the_example_is_short() -> None:
 
 
 def test_ci_runs_the_readmes_test_command() -> None:
-    (command,) = (line for line in README.splitlines() if line.endswith(".venv/bin/pytest"))
+    (command,) = (line for line in README.splitlines() if ".venv/bin/pytest" in line)
     assert command in (ROOT / ".ci" / "run").read_text().splitlines()
 
 

@@ -194,11 +194,12 @@ def test_every_word_agrees_with_the_oracle(name, dtype, crews, written):
 def questions(crew, name, dtype, written) -> Iterator[tuple[tuple[int, ...], str, int]]:
     """What an engine is asked: all samples together, or each alone where it evaluates the loss for every entry."""
     together, small = tuple(range(len(SAMPLES))), written((0,), 1).problem
+    tried = [case for case in CASES if (case[0], dtype) != ("tiny", "float16")]  # they are zeros there
     ((_, first),) = crew.evaluate(Question(small.path, dtype, small.wrt, drawn(small, 1, dtype, "uniform")), [name])
     if isinstance(first, Failure) or first.adjoints:
-        yield from ((together, distribution, ONLY_AT.get(name, k)) for distribution, k in CASES)
+        yield from ((together, distribution, ONLY_AT.get(name, k)) for distribution, k in tried)
     else:
-        yield from (((each,), distribution, min(k, 3)) for each in together for distribution, k in CASES)
+        yield from (((each,), distribution, min(k, 3)) for each in together for distribution, k in tried)
 
 
 def asked(crew, engine, written, numbers, dtype, distribution, k) -> Iterator[tuple[int, str]]:
