@@ -110,7 +110,7 @@ def answered(
         first_wrong=judgement.first_wrong,
         wrong_steps=judgement.wrong_steps,
         varies={in_words(*key): largest for key, largest in answer.varies.items()},
-        notes=tuple(notes),
+        notes=(*notes, *judgement.remarks),
         seconds=seconds,
     )
 

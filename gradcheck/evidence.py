@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,113 +11,22 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck import oracle
-from gradcheck.oracle import Format, Rows, Stage
-from gradcheck.oracle.lazy import lazy
+from gradcheck.checks import SMALLEST, Block, Check, Mask
+from gradcheck.oracle import TYPICAL, Format, Rows, Stage
 from gradcheck.results import ArrayError, Entry, Power
 
 Array = npt.NDArray[np.floating[Any]]
-Mask = npt.NDArray[np.bool_]
 
 # No correct entry came near it in millions (benchmarks/false_alarms.py); what a worst bound must allow is far above it.
 SPREADS = 32
 WORST_SHOWN = 5
 # The power of a check is measured on so many entries of an array, evenly spaced: all of them in a small one.
 MEASURED = 1 << 12
-SMALLEST = 5e-324  # added to what is divided by, so that no error is 0 units of a bound of 0
 EXPONENT_BITS = np.int64(0x7FF0_0000_0000_0000)
 
 # glibc hands freed memory back to the kernel above a threshold that it raises when a large block is freed, even one
 # never touched (mallopt(3), M_MMAP_THRESHOLD). Else every temporary is faulted in anew: half of the time at K = 256.
 np.empty(31 << 17)
-
-
-@dataclass(frozen=True, eq=False)
-class Check:
-    """One comparison of a block of entries, float64 arrays: an error beyond `bound` is a proof of a wrong entry.
-
-    `limit` is how far rounding explains an error; it counts where `limited`. The errors of an answer that is itself an
-    estimate are no `proof`.
-    """
-
-    true: Array
-    error: Array
-    bound: Array
-    limit: Array
-    limited: bool
-    proof: bool = True
-
-    @lazy
-    def threshold(self) -> Array:
-        """The largest error that is not refused; infinite where nothing is known.
-
-        Here alone it is decided what is unknown: where arithmetic on bounds, such as 0·∞ or ∞ − ∞, left no number ≥ 0,
-        and where the true value itself is not finite.
-        """
-        threshold = np.minimum(self.bound, self.limit) if self.limited else self.bound
-        if threshold.min(initial=0.0) >= 0 and np.isfinite(np.sum(self.true)):
-            return threshold
-        return np.where((threshold >= 0) & np.isfinite(self.true), threshold, np.inf)
-
-    @lazy
-    def refused(self) -> Mask:
-        """Where the error is beyond it; written so that NaN is, where anything is known."""
-        refused = ~(self.error <= self.threshold)
-        return refused & np.isfinite(self.threshold) if refused.any() else refused
-
-    @property
-    def lost(self) -> Mask:
-        """Where a number that is not finite stands for a finite one, and is not refused since nothing is known."""
-        return ~np.isfinite(self.error) & np.isfinite(self.true) & ~self.refused
-
-    @property
-    def proved(self) -> Mask:
-        """Where the error is a proof."""
-        return self.refused & np.isfinite(self.bound) & ~(self.error <= self.bound) & self.proof
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """Some rows of an array, from `row` on: what was got, and its checks, from end to end or of the step or both.
-
-    `unsure` counts the entries that the answer itself takes to be further off than a correct backend may be.
-    """
-
-    row: int
-    got: Array
-    whole: Check | None
-    step: Check | None
-    unsure: int = 0
-
-    @lazy
-    def checks(self) -> list[Check]:
-        """The checks that there are; the first one's error is what is reported."""
-        return [check for check in (self.whole, self.step) if check is not None]
-
-    @lazy
-    def threshold(self) -> Array:
-        """The largest error that no check refuses."""
-        first, *others = (check.threshold for check in self.checks)
-        return np.minimum(first, others[0]) if others else first
-
-    @lazy
-    def refused(self) -> Mask:
-        """Where a check refuses."""
-        first, *others = (check.refused for check in self.checks)
-        return first | others[0] if others else first
-
-    def entry(self, number: int, check: Check) -> Entry:
-        """One entry as a check sees it; `number` counts the block's entries."""
-        position = np.unravel_index(number, self.got.shape)
-        true, error, bound = (np.broadcast_to(each, self.got.shape) for each in (check.true, check.error, check.bound))
-        index = tuple(map(int, position))
-        return Entry(
-            index=(index[0] + self.row, *index[1:]) if index else (),
-            got=float(self.got[position]),
-            true=float(true[position]),
-            error=float(error[position]),
-            bound=float(bound[position]),
-            bound_ratio=float(error[position] / (bound[position] + SMALLEST)),
-        )
 
 
 @dataclass
@@ -129,12 +38,17 @@ class Finding:
         shape: of the array.
         measured: whether errors are measured everywhere; else the array is only held against its thresholds.
         bad, proved: how many entries are refused, and how many of them by a proof.
+        whole_bad: how many of them from end to end.
         worst: the worst of them; an error is reported from end to end where that is known.
         step_bad, step_worst: the same by the check of the step alone.
+        excused, excused_worst: the entries that do not follow from what stands before them, and are near the truth.
         lost: how many entries are not finite where the truth is, and are not refused since nothing is known of them.
-        threshold, step_threshold: the largest error of an entry that no check, or that the step's, would refuse;
-            infinite where nothing is known of an entry, or where there is no step.
+        threshold, step_threshold: the largest error of an entry that is not refused from end to end (where that is
+            known), or by the step; infinite where nothing is known of an entry, or where there is no step.
+        bound: the largest error of an entry that a correct backend can have.
+        typical: the largest error that is common.
         largest_true: the largest magnitude of a true value.
+        terms: the size of the terms whose sum the array is.
         closest: the entry with the largest error in units of its bound.
         unsure: how many entries the answer itself takes to be further off than a correct backend may be.
         estimated: whether the answer is an estimate.
@@ -146,10 +60,15 @@ class Finding:
     entries: int = 0
     bad: int = 0
     proved: int = 0
+    whole_bad: int = 0
     worst: list[Entry] = field(default_factory=list)
     step_bad: int = 0
     step_worst: list[Entry] = field(default_factory=list)
+    excused: int = 0
+    excused_worst: list[Entry] = field(default_factory=list)
     threshold: float = 0.0
+    bound: float = 0.0
+    typical: float = 0.0
     step_threshold: float = math.inf
     lost: int = 0
     largest_true: float = 0.0
@@ -159,6 +78,7 @@ class Finding:
     closest: Entry | None = None
     unsure: int = 0
     estimated: bool = False
+    terms: Callable[[], float] = lambda: 0.0
     powers: list[Array] = field(default_factory=list)
 
     def add(self, block: Block) -> None:
@@ -167,9 +87,13 @@ class Finding:
         self.entries += block.got.size
         self.unsure += block.unsure
         self.largest_true = _larger(self.largest_true, size)
-        self.threshold = _larger(self.threshold, block.threshold)
+        self.threshold = _larger(self.threshold, block.checks[0].threshold)
+        self.bound = _larger(self.bound, block.checks[0].bound)
+        if block.checks[0].typical is not None:
+            self.typical = _larger(self.typical, block.checks[0].typical)
         if block.step is not None:
             self.step_threshold = _larger(self.step_threshold, block.step.threshold)
+            self._follow(block, block.step)
         if block.refused.any():
             self._refuse(block)
         if not block.checks[0].error.max(initial=0.0) < np.inf:
@@ -179,12 +103,20 @@ class Finding:
 
     def _refuse(self, block: Block) -> None:
         self.bad += int(np.count_nonzero(block.refused))
-        self.proved += int(np.count_nonzero(np.logical_or.reduce([check.proved for check in block.checks])))
         self.largest_spread_ratio = max([self.largest_spread_ratio, *map(_spread_ratio, block.checks)])
         self.worst = _worst([*self.worst, *_refused(block, block.checks[0], block.refused)])
-        if block.step is not None and block.step.refused.any():
-            self.step_bad += int(np.count_nonzero(block.step.refused))
-            self.step_worst = _worst([*self.step_worst, *_refused(block, block.step, block.step.refused)])
+        if block.whole is not None:
+            self.proved += int(np.count_nonzero(block.whole.proved))
+            self.whole_bad += int(np.count_nonzero(block.whole.refused))
+
+    def _follow(self, block: Block, step: Check) -> None:
+        """Take into account where the block does not follow from what stands before it."""
+        if not step.refused.any():
+            return
+        self.step_bad += int(np.count_nonzero(block.step_refused))
+        self.step_worst = _worst([*self.step_worst, *_refused(block, step, block.step_refused)])
+        self.excused += int(np.count_nonzero(block.excused))
+        self.excused_worst = _worst([*self.excused_worst, *_refused(block, step, block.excused)])
 
     def _measure(self, block: Block, size: Array) -> None:
         check = block.checks[0]
@@ -194,7 +126,8 @@ class Finding:
         number = int(np.argmax(check.error / (check.bound + SMALLEST)))  # the first NaN, if there is one
         self.closest = _worst([block.entry(number, check), *([self.closest] if self.closest else [])])[0]
         stride = -(-math.prod(self.shape) // MEASURED)
-        self.powers.append(block.threshold.ravel()[::stride] / size.ravel()[::stride])
+        some = size.ravel()[::stride]
+        self.powers.append((check.threshold.ravel()[::stride] / some)[some > 0])
 
     @property
     def reach(self) -> float:
@@ -206,7 +139,7 @@ class Finding:
 
     @property
     def has_power(self) -> bool:
-        """Whether the checks together are narrower than the values."""
+        """Whether the check is narrower than the values, or than the terms that cancel in them (docs/math.md, W9)."""
         return self._is_narrow(self.threshold)
 
     @property
@@ -215,7 +148,12 @@ class Finding:
         return self._is_narrow(self.step_threshold)
 
     def _is_narrow(self, threshold: float) -> bool:
-        return threshold < math.inf and threshold <= self.reach
+        if not threshold < math.inf:
+            return False
+        if threshold <= self.reach:
+            return True
+        digits = 1.0 if self.largest_true <= self.typical else math.sqrt(self.format.roundoff)
+        return threshold <= digits * self.terms()
 
     @property
     def overflow(self) -> bool:
@@ -243,7 +181,6 @@ class Finding:
     def power(self) -> Power:
         """The smallest relative error that would have been caught, over the entries whose true value is not 0."""
         caught = np.concatenate(self.powers)
-        caught = caught[caught < np.inf]
         if not caught.size:
             return Power(median=math.inf, percentile_99=math.inf)
         caught.sort()
@@ -256,6 +193,10 @@ class Known(Protocol):
 
     def blocks(self) -> Iterator[oracle.Block]:
         """It by blocks of rows."""
+        ...
+
+    def size_of_terms(self) -> float:
+        """The largest size of the terms whose sums its entries are."""
         ...
 
 
@@ -282,7 +223,8 @@ def examine(
         limited: whether errors beyond rounding, short of a proof, count.
         measured: whether errors shall be measured.
     """
-    finding = Finding(format, got.shape, measured, estimated=estimate is not None)
+    terms = output.size_of_terms if output is not None else lambda: 0.0
+    finding = Finding(format, got.shape, measured, estimated=estimate is not None, terms=terms)
     finding.step_threshold = math.inf if step is None else 0.0
     with np.errstate(all="ignore"):
         widest = _widest(output) if output is not None and estimate is not None else 0.0
@@ -294,9 +236,9 @@ def examine(
                 whole = _whole(got[rows], known, 0.0 if slack is None else slack[rows], limited)
             walked = None
             if stage is not None:
-                walked = Check(stage.expected, stage.error, stage.bound, SPREADS * stage.spread, limited)
+                walked = Check(stage.expected, stage.error, stage.bound, SPREADS * stage.spread, limited, proof=False)
             start = rows.start if isinstance(rows, slice) else 0
-            finding.add(Block(start, got[rows], whole, walked, unsure))
+            finding.add(Block(start, got[rows], whole, walked, unsure, terms))
     return finding
 
 
@@ -317,7 +259,8 @@ def _whole(got: Array, known: oracle.Block, slack: Array | float, limited: bool)
     enclosure = known.enclosure
     allowed = enclosure.radius + slack
     error = np.abs(enclosure.distance(got))
-    return Check(enclosure.high, error, known.worst + allowed, SPREADS * known.spread + allowed, limited)
+    limit, typical = (spreads * known.spread + allowed for spreads in (SPREADS, TYPICAL))
+    return Check(enclosure.high, error, known.worst + allowed, limit, limited, typical=typical)
 
 
 def _widest(output: Known) -> float:
@@ -346,8 +289,10 @@ def ulp(size: Array, format: Format) -> Array:
 
 def _refused(block: Block, check: Check, refused: Mask) -> Iterator[Entry]:
     """The refused entries of a block with the largest errors in units of their bounds."""
-    ratios = np.nan_to_num(np.where(refused, check.error / (check.bound + SMALLEST), -1.0), nan=np.inf)
     few = min(int(np.count_nonzero(refused)), WORST_SHOWN)
+    if not few:
+        return
+    ratios = np.nan_to_num(np.where(refused, check.error / (check.bound + SMALLEST), -1.0), nan=np.inf)
     for number in np.argpartition(ratios, -few, axis=None)[-few:]:
         yield block.entry(int(number), check)
 

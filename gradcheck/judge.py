@@ -1,12 +1,16 @@
 """What is to be said of an answer: it is held against the oracle, entry by entry. Pure: answers in, records out.
 
-An answer differs where an entry is proved wrong (beyond the worst error of a correct backend, from end to end or in one
-step from the answer's own earlier values, or not finite where it must be), or where it is off by more than rounding
-explains: by more than `evidence.SPREADS` standard deviations of a correct backend's error.
+An answer differs where an entry is proved wrong: from end to end beyond the worst error of a correct backend, or not
+finite where it must be. That holds however a backend sums, distributes or factors out products, and computes anew what
+it had. It differs too where an entry is off by more than rounding explains: by more than `evidence.SPREADS` standard
+deviations of a correct backend's error, or in one step from the answer's own earlier values. A step proves nothing, and
+is no more than remarked on where the entry is as near to the truth as correct backends commonly are (docs/math.md, W6
+to W8).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -65,6 +69,7 @@ class Judgement:
     first_wrong: WrongStep | None = None
     wrong_steps: tuple[WrongStep, ...] = ()
     cause: Cause | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def judge(answer: Answer, truth: Truth, gate: str) -> Judgement:
@@ -94,23 +99,42 @@ def judge(answer: Answer, truth: Truth, gate: str) -> Judgement:
         return replace(judged, verdict=Verdict.UNDECIDED, reason=undefined_loss)
     wrong = {key: finding for key, finding in findings.items() if finding.bad}
     if wrong:
-        key, first = next(iter(wrong.items()))
-        proved = any(finding.proved for finding in wrong.values())
-        if gate == "proved" and not proved:
-            return replace(judged, verdict=Verdict.UNDECIDED, reason=f"{sentence(key, first)}, which proves nothing")
-        return replace(
-            judged,
-            verdict=Verdict.DIFFERS,
-            evidence=PROVED if proved else BEYOND_ROUNDING,
-            reason=sentence(key, first),
-            first_wrong=wrong_step(key, first),
-            wrong_steps=tuple(wrong_step(key, finding) for key, finding in wrong.items() if finding.step_bad),
-        )
+        return refused(judged, findings, wrong, gate)
     if unsteady := varying(answer, findings):
-        return replace(judged, verdict=Verdict.DIFFERS, evidence=PROVED, reason=unsteady)
+        reason, proved = unsteady
+        return replace(judged, verdict=Verdict.DIFFERS, evidence=PROVED if proved else BEYOND_ROUNDING, reason=reason)
+    judged = replace(judged, remarks=tuple(remarks(findings)))
     if open_question := unsure(findings) or undecided(findings, truth.tape):
         return replace(judged, verdict=Verdict.UNDECIDED, reason=without_truth(findings, truth) or open_question)
     return judged
+
+
+def refused(judged: Judgement, findings: Mapping[Key, Finding], wrong: Mapping[Key, Finding], gate: str) -> Judgement:
+    """What is said of an answer in which something is wrong: of what is proved first, and where it begins."""
+    proved = [key for key, finding in wrong.items() if finding.proved]
+    start = first_wrong(findings, wrong)
+    said = start if start in proved or (start in wrong and not proved) else next(iter(proved or wrong))
+    reason = sentence(said, wrong[said])
+    if gate == "proved" and not proved:
+        return replace(judged, verdict=Verdict.UNDECIDED, reason=f"{reason}, which proves nothing")
+    steps = [key for key, finding in wrong.items() if finding.step_bad]
+    if not steps and findings[start].excused:
+        steps = [start]
+    return replace(
+        judged,
+        verdict=Verdict.DIFFERS,
+        evidence=PROVED if proved else BEYOND_ROUNDING,
+        reason=reason,
+        first_wrong=wrong_step(start, findings[start]),
+        wrong_steps=tuple(wrong_step(key, findings[key]) for key in steps),
+    )
+
+
+def first_wrong(findings: Mapping[Key, Finding], wrong: Mapping[Key, Finding]) -> Key:
+    """The array with which it begins: the first wrong step, else one that would be excused, else what is wrong."""
+    by_step = [key for key, finding in wrong.items() if finding.step_bad]
+    excused = [key for key, finding in findings.items() if finding.excused]
+    return next(iter([*by_step, *excused, *wrong]))
 
 
 def missing(answer: Answer, tape: Tape) -> str | None:
@@ -181,8 +205,8 @@ def unfit_slopes(answer: Answer, shapes: Mapping[Key, tuple[int, ...]]) -> str |
 def examined(answer: Answer, truth: Truth, gate: str) -> Iterator[tuple[Key, Finding]]:
     """Look at every array of an answer, in the order of computation: values, the loss, adjoints backwards, gradients.
 
-    Watched values and adjoints are judged by their own step alone; the loss and the gradients from end to end as well.
-    Numbers that were rounded for print are no step's real operands: then everything is judged from end to end.
+    Every array is judged from end to end, and by its own step as well; of the loss and the gradients the errors are
+    measured. Numbers that were rounded for print are no step's real operands: then there are no steps.
     """
     steps: Mapping[Key, Stage] = {}
     if answer.printed is None:
@@ -193,14 +217,13 @@ def examined(answer: Answer, truth: Truth, gate: str) -> Iterator[tuple[Key, Fin
         if got is not None:
             step = steps.get(key)
             measured = key[0] in ("loss", "gradient")
-            output = truth.analysis[key] if step is None or measured else None
             slack = answer.printed.half_unit(got) if answer.printed else None
             estimate = answer.estimates.get(key[1] or "") if key[0] == "gradient" else None
             yield (
                 key,
                 examine(
                     got,
-                    output,
+                    truth.analysis[key],
                     step if estimate is None else None,
                     truth.format,
                     slack=slack,
@@ -214,12 +237,25 @@ def examined(answer: Answer, truth: Truth, gate: str) -> Iterator[tuple[Key, Fin
         yield SLOPES, examine(answer.slopes, slopes, None, truth.format, estimate=estimate, limited=True, measured=True)
 
 
-def varying(answer: Answer, findings: Mapping[Key, Finding]) -> str | None:
-    """Which array varies from call to call by more than two correct answers can, or None."""
+def varying(answer: Answer, findings: Mapping[Key, Finding]) -> tuple[str, bool] | None:
+    """Which array varies from call to call by more than two correct answers commonly do, or None.
+
+    Also whether that is more than any two can: what varies within its bound proves nothing.
+    """
     for key, largest in answer.varies.items():
         if key in findings and not largest <= 2 * findings[key].threshold:
-            return f"{in_words(*key)} varies from call to call {change(largest)}"
+            proved = findings[key].bound < math.inf and not largest <= 2 * findings[key].bound
+            return f"{in_words(*key)} varies from call to call {change(largest)}", proved
     return None
+
+
+def remarks(findings: Mapping[Key, Finding]) -> Iterator[str]:
+    """What is said of an answer in which nothing is wrong."""
+    apart = [in_words(*key) for key, finding in findings.items() if finding.excused]
+    if apart:
+        names, verb = (apart[0], "does") if len(apart) == 1 else (", ".join(apart), "do")
+        near = "but is as near to the truth" if len(apart) == 1 else "but are as near to the truth"
+        yield f"{names} {verb} not follow from the arrays given beside, {near} as correct answers are"
 
 
 def entry(answer: Answer, key: Key) -> Array | None:
@@ -238,9 +274,12 @@ def undecided(findings: Mapping[Key, Finding], tape: Tape) -> str | None:
     """
     chain = len(findings) == len(tape.outputs) and all(finding.step_has_power for finding in findings.values())
     for key, finding in findings.items():
-        if key[0] in ("loss", "gradient") and not finding.has_power and not chain:
+        if key[0] == "gradient" and not finding.has_power and not chain:
             why = "overflow on the way is possible" if finding.overflow else "the bound is wider than the values"
             return f"{in_words(*key)} cannot be judged: {why}"
+    loss = findings["loss", None]
+    if loss.overflow and not chain:
+        return "the loss cannot be judged: overflow on the way is possible"
     for key, finding in findings.items():
         if finding.lost:
             where = f" in {finding.lost} of {finding.entries} entries" if finding.entries > 1 else ""
@@ -272,15 +311,20 @@ def unsure(findings: Mapping[Key, Finding]) -> str | None:
 
 def wrong_step(key: Key, finding: Finding) -> WrongStep:
     """The record of an array that is wrong: by its own step, where that is known to be."""
-    worst = finding.step_worst[0] if finding.step_bad else finding.worst[0]
+    worst, bad = finding.worst, finding.bad
+    if finding.step_bad:
+        worst, bad = finding.step_worst, finding.step_bad
+    elif not worst:
+        worst, bad = finding.excused_worst, finding.excused
+    entry = worst[0]
     return WrongStep(
         kind=cast(Kind, key[0]),
         name=key[1] or "loss",
-        index=worst.index,
-        got=worst.got,
-        true=worst.true,
-        bound=worst.bound,
-        bad_entries=finding.step_bad or finding.bad,
+        index=entry.index,
+        got=entry.got,
+        true=entry.true,
+        bound=entry.bound,
+        bad_entries=bad,
         entries=finding.entries,
     )
 
@@ -293,4 +337,6 @@ def sentence(key: Key, finding: Finding) -> str:
         return f"{what} is proved wrong{where}"
     if finding.estimated:
         return f"{what} is further off than rounding and its own estimate of its error explain{where}"
+    if not finding.whole_bad:
+        return f"{what} does not follow from the arrays given beside it{where}"
     return f"{what} is off by up to {finding.largest_spread_ratio:.3g} standard deviations of rounding{where}"

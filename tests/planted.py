@@ -173,7 +173,7 @@ BUGS = (
     bug("no skip path", z=lambda s: s.u),
     bug("no sigmoid path", z=lambda s: s.v),
     bug("indices shifted", z=lambda s: np.roll(s.u, 1) + s.v),
-    bug("u overwritten in place", wrong=("u", "z"), z=lambda s: np.add(s.u, s.v, out=s.u)),
+    bug("u overwritten in place", wrong=("u",), z=lambda s: np.add(s.u, s.v, out=s.u)),
     bug("C transposed", w=lambda s: s.C.T @ s.z),
     bug("v in the place of z", w=lambda s: s.C @ s.v),
     bug("first row left out", w=lambda s: without_first(s.C @ s.z)),

@@ -100,7 +100,7 @@ def test_the_power_that_is_stated_is_the_power_that_is_had(dtype: str, k: int) -
     right = backpropagated(truth.inputs)
     for name in PROBLEM.wrt:
         power = judged(right, truth).errors[name].power
-        assert 0 < power.median <= power.percentile_99 < 1e-3
+        assert 0 < power.median <= power.percentile_99 < 1e-2
         generator = np.random.default_rng(0)
         entries = [tuple(generator.integers(k, size=2)) for _ in range(40)]
         # A correct entry may be off as far in the other direction, and float32 entries move by whole ulps.

@@ -11,9 +11,10 @@ import pytest
 from gradcheck import cases, judge, problems
 from gradcheck.answers import Answer
 from gradcheck.oracle import Format
-from gradcheck.results import Verdict
+from gradcheck.results import Verdict, in_words
 from gradcheck.tapes import record_tape
-from tests.planted import BUGS, Bug, answer, place
+from tests.planted import BUGS, CLEAN, Bug, answer, place
+from tests.variants import left_to_right
 
 PROBLEM = problems.load("sigmoid_skip")
 SIZES = (1, 3, 16, 64)
@@ -64,6 +65,10 @@ class Outcome:
     def named(self) -> set[tuple[str, str]]:
         return {(step.kind, step.name) for step in self.watched.wrong_steps}
 
+    def is_remarked_on(self, bug: Bug) -> bool:
+        kind, name = place(bug.wrong[0])
+        return any(remark.startswith(in_words(kind, name)) for remark in self.watched.remarks)
+
     def is_right(self, bug: Bug) -> bool:
         first = self.watched.first_wrong
         return first is not None and (first.kind, first.name) == place(bug.wrong[0])
@@ -112,11 +117,14 @@ def test_without_a_bug_the_answer_agrees(dtype: str, distribution: str) -> None:
 
 @pytest.mark.parametrize("bug", BUGS, ids=str)
 def test_a_bug_that_changes_the_answer_is_found(bug: Bug) -> None:
+    """What is lost of its digits may leave it as near to the truth as a correct answer: then that is remarked on."""
     changed = [outcome for outcome in outcomes(bug) if outcome.visible]
     assert len(changed) >= len(outcomes(bug)) / 4, "the bug hardly ever changes anything: plant it elsewhere"
-    assert {outcome.case: outcome.watched.verdict for outcome in changed} == dict.fromkeys(
-        (outcome.case for outcome in changed), Verdict.DIFFERS
-    )
+    for outcome in changed:
+        if not bug.numerical or outcome.watched.verdict != Verdict.AGREES:
+            assert outcome.watched.verdict == Verdict.DIFFERS, outcome.case
+        else:
+            assert outcome.is_remarked_on(bug), outcome.case
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=str)
@@ -159,10 +167,26 @@ def test_without_watched_values_what_cannot_be_proved_is_beyond_rounding(seed: i
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_four_decimals_are_too_few_for_float32_at_256(seed: int) -> None:
-    known = truth(256, seed, "float32")
+def test_four_decimals_are_too_few_for_float32_at_16(seed: int) -> None:
+    known = truth(16, seed, "float32")
     judged = judge.judge(FOUR_DECIMALS.answer(known.inputs), known, "rounding")
     assert judged.verdict == Verdict.DIFFERS
     assert (judged.first_wrong.kind, judged.first_wrong.name) == ("adjoint", "w")
     assert [(step.kind, step.name) for step in judged.wrong_steps] == [("adjoint", "w")]
     assert judge.judge(answer(known.inputs), known, "rounding").verdict == Verdict.AGREES
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_four_decimals_at_256_are_remarked_on_since_a_plain_loop_is_as_far_off(seed: int) -> None:
+    """A backward pass that computes w anew, in a plain loop, is right, and does not follow from w either."""
+    known = truth(256, seed, "float32")
+    rounded = FOUR_DECIMALS.answer(known.inputs)
+    looped = answer(known.inputs, {**CLEAN, "dw": lambda s: 2 * left_to_right(s.C * s.z)})
+    distance = known.analysis["adjoint", "w"].enclosure.distance
+    errors = [np.sqrt(np.mean(distance(each.adjoints["w"]) ** 2)) for each in (rounded, looped)]
+    assert 0.5 < errors[0] / errors[1] < 2
+    for each in (rounded, looped):
+        judged = judge.judge(each, known, "rounding")
+        assert judged.verdict == Verdict.AGREES
+        assert judged.remarks[0].startswith("dL/dw does not follow")
+    assert judge.judge(answer(known.inputs), known, "rounding").remarks == ()

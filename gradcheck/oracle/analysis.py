@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gradcheck.oracle.cancellation import sizes_of_terms
 from gradcheck.oracle.enclosure import Enclosure, Rows, bound_of, spread_of
 from gradcheck.oracle.flushing import require_subnormal_numbers
 from gradcheck.oracle.formats import Format
@@ -30,6 +31,7 @@ BALL_BITS = 128
 """Precision of the Arb balls: twice that of the widest middles."""
 
 Balls = Callable[[], Mapping[Key, Enclosure]]
+Terms = Callable[[], Mapping[Key, float]]
 
 
 class Block(NamedTuple):
@@ -48,11 +50,12 @@ class Output:
     for the float64 rounding of these. An infinite ``worst`` says that overflow was possible, or that nothing is known.
     """
 
-    def __init__(self, key: Key, result: Result, balls: Balls, sharp: bool) -> None:
+    def __init__(self, key: Key, result: Result, balls: Balls, sharp: bool, terms: Terms) -> None:
         self.shape: Shape = result.shape
         self._key = key
         self._result = result
         self._balls = balls
+        self._terms = terms
         self._sharp = sharp  # our middles are sharper than the backend's values
 
     @property
@@ -74,6 +77,10 @@ class Output:
     def kink(self) -> Array | None:
         """Where a branch (max, relu, where, abs) on the way may go either way in a correct backend; None: nowhere."""
         return kink_of(self._result)
+
+    def size_of_terms(self) -> float:
+        """The largest size of the terms whose sums its entries are; another walk finds it, where it is asked for."""
+        return self._terms()[self._key]
 
     def blocks(self, rows: int | None = None) -> Iterator[Block]:
         """The output by blocks of ``rows``, else of what a cache holds, so that it need never exist as a whole."""
@@ -151,8 +158,12 @@ def analyse(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Analysis
 
         return enclose(tape, inputs, BALL_BITS)
 
+    @cache
+    def terms() -> Mapping[Key, float]:
+        return sizes_of_terms(tape, inputs, format)
+
     sharp = arithmetic.own.roundoff < format.roundoff
-    outputs = {key: Output(key, walk.results[index], balls, sharp) for key, index in tape.outputs.items()}
+    outputs = {key: Output(key, walk.results[index], balls, sharp, terms) for key, index in tape.outputs.items()}
     return Analysis(outputs, arithmetic.own.bits if sharp else BALL_BITS)
 
 

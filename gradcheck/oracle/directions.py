@@ -26,6 +26,10 @@ class Slopes:
     analysis: Analysis
     directions: Mapping[str, Array]
 
+    def size_of_terms(self) -> float:
+        """The size of the gradients' entries that are summed."""
+        return sum(float(np.sum(np.abs(self.analysis["gradient", name].enclosure.high))) for name in self.directions)
+
     def blocks(self) -> Iterator[Block]:
         """All of it as one block."""
         number = len(next(iter(self.directions.values())))

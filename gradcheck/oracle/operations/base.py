@@ -29,6 +29,10 @@ DOUBT = 32.0
 """The multiple of s beyond which an error counts as evidence: a branch decided by less than that is open."""
 
 
+TYPICAL = 8.0
+"""The multiple of s within which correct backends commonly are: a normal error is larger once in 10¹⁵ entries."""
+
+
 class Middle(Protocol):
     """The values around which errors are counted."""
 

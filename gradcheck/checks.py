@@ -1,0 +1,125 @@
+"""A block of entries against what the oracle allows, from end to end and by the step (docs/math.md, W5 to W7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck.oracle.lazy import lazy
+from gradcheck.results import Entry
+
+Array = npt.NDArray[np.floating[Any]]
+Mask = npt.NDArray[np.bool_]
+
+SMALLEST = 5e-324  # added to what is divided by, so that no error is 0 units of a bound of 0
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """One comparison of a block of entries, float64 arrays: an error beyond `bound` is a proof of a wrong entry.
+
+    `limit` is how far rounding explains an error; it counts where `limited`. The errors of an answer that is itself an
+    estimate are no `proof`, and those of a step neither: the backend may have computed anew what stands before it.
+    `typical` is how far correct backends commonly are.
+    """
+
+    true: Array
+    error: Array
+    bound: Array
+    limit: Array
+    limited: bool
+    proof: bool = True
+    typical: Array | None = None
+
+    @lazy
+    def threshold(self) -> Array:
+        """The largest error that is not refused; infinite where nothing is known.
+
+        Here alone it is decided what is unknown: where arithmetic on bounds, such as 0·∞ or ∞ − ∞, left no number ≥ 0,
+        and where the true value itself is not finite.
+        """
+        threshold = np.minimum(self.bound, self.limit) if self.limited else self.bound
+        if threshold.min(initial=0.0) >= 0 and np.isfinite(np.sum(self.true)):
+            return threshold
+        return np.where((threshold >= 0) & np.isfinite(self.true), threshold, np.inf)
+
+    @lazy
+    def refused(self) -> Mask:
+        """Where the error is beyond it; written so that NaN is, where anything is known."""
+        refused = ~(self.error <= self.threshold)
+        return refused & np.isfinite(self.threshold) if refused.any() else refused
+
+    @property
+    def lost(self) -> Mask:
+        """Where a number that is not finite stands for a finite one, and is not refused since nothing is known."""
+        return ~np.isfinite(self.error) & np.isfinite(self.true) & ~self.refused
+
+    @property
+    def proved(self) -> Mask:
+        """Where the error is a proof."""
+        return self.refused & np.isfinite(self.bound) & ~(self.error <= self.bound) & self.proof
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Some rows of an array, from `row` on: what was got, and its checks, from end to end or of the step or both.
+
+    `unsure` counts the entries that the answer itself takes to be further off than a correct backend may be, and
+    `terms` is the size of the terms whose sum the array is.
+    """
+
+    row: int
+    got: Array
+    whole: Check | None
+    step: Check | None
+    unsure: int = 0
+    terms: Callable[[], float] = lambda: 0.0
+
+    @lazy
+    def checks(self) -> list[Check]:
+        """The checks that there are; the first one's error is what is reported."""
+        return [check for check in (self.whole, self.step) if check is not None]
+
+    @lazy
+    def excused(self) -> Mask:
+        """Where the step is refused, and yet the entry is as near to the truth as correct backends commonly are.
+
+        That says something only where their distance is less than the values, or than the terms that cancel in them.
+        """
+        assert self.step is not None, "there is a step"
+        refused = self.step.refused
+        if self.whole is None or self.whole.typical is None or not refused.any():
+            return np.zeros_like(refused)
+        near = refused & (self.whole.error <= self.whole.typical)
+        reach = np.abs(self.whole.true).max(initial=0.0)
+        if near.any() and not (self.whole.typical[near] <= reach).all():
+            near &= self.whole.typical <= max(reach, self.terms())
+        return near
+
+    @lazy
+    def step_refused(self) -> Mask:
+        """Where the step is refused and not excused."""
+        return self.step.refused & ~self.excused if self.step is not None else np.zeros(self.got.shape, bool)
+
+    @lazy
+    def refused(self) -> Mask:
+        """Where a check refuses."""
+        return self.step_refused if self.whole is None else self.whole.refused | self.step_refused
+
+    def entry(self, number: int, check: Check) -> Entry:
+        """One entry as a check sees it; `number` counts the block's entries."""
+        position = np.unravel_index(number, self.got.shape)
+        true, error, bound = (np.broadcast_to(each, self.got.shape) for each in (check.true, check.error, check.bound))
+        index = tuple(map(int, position))
+        return Entry(
+            index=(index[0] + self.row, *index[1:]) if index else (),
+            got=float(self.got[position]),
+            true=float(true[position]),
+            error=float(error[position]),
+            bound=float(bound[position]),
+            bound_ratio=float(error[position] / (bound[position] + SMALLEST)),
+        )

@@ -1,0 +1,61 @@
+"""The size of the terms whose sum an array is: what rounding is measured by where they cancel (docs/math.md, W9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from gradcheck.oracle.formats import Format
+from gradcheck.oracle.operations import Array, Operation
+from gradcheck.oracle.operations.base import TYPICAL
+from gradcheck.oracle.running_error import Arithmetic, Quantity, Walk, whole
+from gradcheck.oracle.tape import Key, Tape
+
+LINEAR = frozenset({"add", "accumulate", "any", "div", "matmul", "mul", "outer", "sum", "where"})
+"""Operations whose value of magnitudes is the size of their terms; where they only move entries, that is so too."""
+
+CANCELLING: Mapping[str, Callable[..., Array]] = {
+    "sub": np.add,
+    "sigmoid derivative": lambda s: s * (1 + s),
+    "tanh derivative": lambda t: 1 + t * t,
+}
+"""Operations with a difference in them -> the size of its terms. Of all others the value alone counts."""
+
+
+def sizes_of_terms(tape: Tape, inputs: Mapping[str, Array], format: Format) -> dict[Key, float]:
+    """The largest size of the terms of each output.
+
+    An operand that is zero as far as rounding can tell counts with the size of its terms, and any other with its value:
+    so sizes do not grow along a tape, unless zeros do. Below λ/u the error λ of an underflow is no larger than a
+    rounding error.
+
+    Args:
+        tape: of the problem.
+        inputs: name -> array, exact.
+        format: of the backend.
+    """
+    walk = Walk(tape, inputs, Arithmetic.float64(format, radii=False))
+    sizes: list[Array] = []
+    least = format.normal / format.roundoff
+    with np.errstate(all="ignore"):
+        for index in walk.steps():
+            node, result = tape.nodes[index], whole(walk.results[index])
+            sizes.append(_size(node.operation, [sizes[operand] for operand in node.operands], result, least))
+        return {key: float(sizes[index].max(initial=0.0)) for key, index in tape.outputs.items()}
+
+
+def _size(operation: Operation | None, operands: Sequence[Array], result: Quantity, least: float) -> Array:
+    """The size of a result: of its terms where it is zero as far as rounding can tell, and there no less than λ/u."""
+    if result.middle.dtype == bool:
+        return result.middle
+    size = np.abs(result.float64)
+    if operation is None or result.variance is None:
+        return size
+    terms = size
+    if operation.name in CANCELLING:
+        terms = CANCELLING[operation.name](*operands)
+    elif operation.moves or operation.name in LINEAR:
+        terms = np.abs(operation.value(*operands))
+    lost = size <= TYPICAL * np.sqrt(result.variance)
+    return np.where(lost, np.maximum(np.maximum(terms, size), least), size)

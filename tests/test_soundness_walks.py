@@ -1,0 +1,217 @@
+"""What a verdict rests on: any association, recomputation, what varies, zeros by cancellation, the stated power.
+
+docs/math.md, W6 to W9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradcheck import cases, judge, problems
+from gradcheck.answers import Answer
+from gradcheck.oracle import Format, Key, Tape, record
+from gradcheck.results import Verdict
+from gradcheck.tapes import record_tape
+from tests.variants import left_to_right
+
+DTYPES = ["float64", "float32"]
+Arrays = Mapping[str, np.ndarray]
+
+
+def known(loss: Callable[..., Any], inputs: Arrays, wrt: tuple[str, ...], format: Format) -> judge.Truth:
+    return judge.truth(record(loss, {name: array.shape for name, array in inputs.items()}, wrt), inputs, format)
+
+
+# Recomputation and association.
+
+
+def weighted_squares(ops: Any, C: Any, z: Any, x: Any) -> Any:
+    h = ops.watch("h", z @ x)
+    return ops.sum(C * h * h)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_watched_value_may_be_computed_anew_in_another_order(dtype: str) -> None:
+    remarked = 0
+    for seed in range(30):
+        generator = np.random.default_rng(seed)
+        shapes = {"C": (8,), "z": (8, 64), "x": (64,)}
+        inputs = {name: generator.uniform(-1, 1, shape).astype(dtype) for name, shape in shapes.items()}
+        C, z, x = inputs.values()
+        h, again = z @ x, left_to_right(z * x)
+        dh = 2 * C * again
+        gradients = {"C": again * again, "z": np.outer(dh, x), "x": z.T @ dh}
+        answer = Answer(np.sum(C * h * h), gradients, {"h": h}, {"h": dh})
+        truth = known(weighted_squares, inputs, tuple(inputs), Format.of(dtype))
+        for gate in ("rounding", "proved"):
+            judged = judge.judge(answer, truth, gate)
+            assert judged.verdict is Verdict.AGREES
+        remarked += "not follow from the arrays given beside" in " ".join(judged.remarks)
+    assert remarked > 20
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_product_may_be_distributed_over_the_sum_in_an_adjoint(dtype: str) -> None:
+    """Σᵢ(dᵢv), one sample at a time, where the tape has (Σdᵢ)v, and parts dᵢ that cancel."""
+
+    def loss(ops: Any, D: Any, v: Any, w: Any) -> Any:
+        h = ops.watch("h", w * v)
+        return ops.sum(D * h)
+
+    for seed in range(30):
+        generator = np.random.default_rng(seed)
+        D = generator.uniform(-1, 1, (50, 8))
+        D[1::2] = -D[::2] * (1 + 1e-4 * generator.uniform(-1, 1, (25, 8)))
+        inputs = {"D": D.astype(dtype), "v": generator.uniform(-1, 1, 8).astype(dtype), "w": np.ones(8, dtype)}
+        D, v, w = inputs.values()
+        dw = left_to_right((D * v).T)
+        answer = Answer(np.sum(D * (w * v)), {"w": dw}, {"h": w * v}, {"h": D.sum(axis=0)})
+        assert judge.judge(answer, known(loss, inputs, ("w",), Format.of(dtype)), "rounding").verdict is Verdict.AGREES
+
+
+def test_a_step_that_fails_is_evidence_and_no_proof() -> None:
+    """It is far off the truth, and yet within what a correct backend could be off at worst."""
+    generator = np.random.default_rng(0)
+    inputs = {"C": np.ones(8, "float32"), "z": generator.uniform(0, 1, (8, 4096)).astype("float32")}
+    inputs["x"] = generator.uniform(0, 1, 4096).astype("float32")
+    truth = known(weighted_squares, inputs, ("C",), Format.of("float32"))
+    h = (inputs["z"] @ inputs["x"]).astype("float32")
+    output = truth.analysis["gradient", "C"]
+    off = (h * h + np.sqrt(40 * output.spread * output.worst)).astype("float32")
+    assert np.all(abs(output.enclosure.distance(off)) < output.worst)
+    answer = Answer(np.sum(h * h), {"C": off}, {"h": h}, {"h": 2 * h})
+    judged = judge.judge(answer, truth, "rounding")
+    assert (judged.verdict, judged.evidence) == (Verdict.DIFFERS, judge.BEYOND_ROUNDING)
+    assert [(step.kind, step.name) for step in judged.wrong_steps] == [("gradient", "C")]
+    judged = judge.judge(answer, truth, "proved")
+    assert judged.verdict is Verdict.UNDECIDED
+    assert (
+        judged.reason == "dL/dC does not follow from the arrays given beside it in 8 of 8 entries, which proves nothing"
+    )
+
+
+# What varies.
+
+
+def test_what_varies_within_its_bound_is_no_proof() -> None:
+    x = np.random.default_rng(0).uniform(0.5, 1, 4096).astype("float32")
+    inputs = {"a": np.ones((), "float32"), "x": x}
+    truth = known(lambda ops, a, x: ops.sum(a * x), inputs, ("a",), Format.of("float32"))
+    output = truth.analysis["gradient", "a"]
+    right = output.enclosure.high.astype("float32")
+    for varies, evidence in ((70 * output.spread, judge.BEYOND_ROUNDING), (2.1 * output.worst, judge.PROVED)):
+        answer = Answer(loss=right, gradients={"a": right}, varies={("gradient", "a"): float(varies)})
+        judged = judge.judge(answer, truth, "rounding")
+        assert (judged.verdict, judged.evidence) == (Verdict.DIFFERS, evidence)
+        assert "varies from call to call" in judged.reason
+
+
+# Zeros by cancellation.
+
+
+def normalised(ops: Any, X: Any, b: Any, G: Any) -> Any:
+    """A bias before a normalisation over the batch: its gradient is zero."""
+    Y = X + b
+    centred = Y - ops.mean(Y, axis=0)
+    return ops.sum(G * centred / ops.sqrt(ops.mean(centred * centred, axis=0) + 1e-5))
+
+
+def keys(ops: Any, Q: Any, K: Any, b: Any, V: Any) -> Any:
+    """The bias of attention's keys: softmax does not see it."""
+    return ops.sum((ops.softmax(Q @ ops.transpose(K + b), axis=1) @ V) ** 2)
+
+
+def single(ops: Any, x: Any, scale: Any, G: Any) -> Any:
+    """A normalisation over one feature, which is zero."""
+    centred = x - ops.mean(x, axis=1, keepdims=True)
+    return ops.sum(G * scale * centred / ops.sqrt(ops.mean(centred * centred, axis=1, keepdims=True) + 1e-5))
+
+
+ZEROS = {
+    "bias before a normalisation": (normalised, {"X": (16, 4), "b": (4,), "G": (16, 4)}, "b"),
+    "bias of attention's keys": (keys, {"Q": (6, 4), "K": (6, 4), "b": (4,), "V": (6, 3)}, "b"),
+    "normalisation of one feature": (single, {"x": (8, 1), "scale": (1,), "G": (8, 1)}, "scale"),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ZEROS)
+def test_a_gradient_that_is_zero_since_terms_cancel_agrees_by_the_size_of_its_terms(name: str, dtype: str) -> None:
+    loss, shapes, zero = ZEROS[name]
+    generator = np.random.default_rng(0)
+    inputs = {each: generator.uniform(-1, 1, shape).astype(dtype) for each, shape in shapes.items()}
+    truth = known(loss, inputs, (zero,), Format.of(dtype))
+    right = evaluate(truth.tape, inputs, np.dtype(dtype))
+    assert judge.judge(right, truth, "rounding").verdict is Verdict.AGREES
+    wrong = replace(right, gradients={zero: right.gradients[zero] + np.dtype(dtype).type(1e-2)})
+    assert judge.judge(wrong, truth, "rounding").verdict is Verdict.DIFFERS
+
+
+def test_a_loss_that_cancels_keeps_no_verdict_of_a_gradient_from_being_reached() -> None:
+    generator = np.random.default_rng(0)
+    inputs = {"a": cases.round_to(generator.normal(size=4096), "bfloat16"), "b": np.zeros(4096, "float32")}
+    inputs["b"] = cases.round_to(generator.normal(size=4096), "bfloat16")
+    truth = known(lambda ops, a, b: ops.sum(a * b), inputs, ("a",), Format.of("bfloat16", accumulator="float32"))
+    loss = cases.round_to(np.asarray(truth.analysis["loss", None].enclosure.high), "bfloat16")
+    judged = judge.judge(Answer(loss=loss, gradients={"a": inputs["b"]}), truth, "rounding")
+    assert judged.verdict is Verdict.AGREES
+
+
+# The stated power.
+
+
+def evaluate(tape: Tape, inputs: Arrays, dtype: np.dtype, planted: Key | None = None, factor: float = 1.0) -> Answer:
+    """The tape's own operations in a dtype: a correct answer, or one with a factor at one step, which is handed on."""
+    results: list[np.ndarray] = []
+    at = None if planted is None else tape.outputs[planted]
+    for index, node in enumerate(tape.nodes):
+        if node.operation is None:
+            result = np.asarray(inputs[node.name])
+        else:
+            result = np.asarray(node.operation.value(*(results[operand] for operand in node.operands)))
+        if result.dtype != bool:
+            result = result.astype(dtype)
+        results.append((result * dtype.type(factor)).astype(dtype) if index == at else result)
+    arrays = {key: results[index] for key, index in tape.outputs.items()}
+    groups = {kind: {n: a for (of, n), a in arrays.items() if of == kind} for kind in ("gradient", "value", "adjoint")}
+    return Answer(arrays["loss", None], groups["gradient"], groups["value"], groups["adjoint"])
+
+
+@cache
+def shipped(name: str, dtype: str) -> tuple[judge.Truth, judge.Judgement, Arrays]:
+    """What is known of a problem, what is said of a correct answer, and its gradients in float64."""
+    problem = problems.load(name)
+    case = cases.sample(problem, 6, 0, dtype, "uniform")
+    truth = judge.truth(record_tape(problem, 6), case.inputs, Format.of(dtype))
+    clean = judge.judge(evaluate(truth.tape, truth.inputs, np.dtype(dtype)), truth, "rounding")
+    assert clean.verdict is Verdict.AGREES, clean.reason
+    return truth, clean, evaluate(truth.tape, truth.inputs, np.dtype("float64")).gradients
+
+
+def sensitivity(truth: judge.Truth, step: Key, exact: Arrays) -> dict[str, float]:
+    """By how much the entries of each gradient move, in the middle, with the entries of a step; both relative."""
+    moved = evaluate(truth.tape, truth.inputs, np.dtype("float64"), step, 1 + 2.0**-20).gradients
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {name: float(np.median(np.abs(moved[name] / exact[name] - 1)) * 2.0**20) for name in exact}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", problems.names())
+def test_the_stated_power_holds_for_an_error_made_in_any_step_and_handed_on(name: str, dtype: str) -> None:
+    """The step is off by so much that a gradient is off by twice the stated size in half of its entries."""
+    truth, clean, exact = shipped(name, dtype)
+    planted = 0
+    for step in truth.tape.outputs:
+        for gradient, moves in sensitivity(truth, step, exact).items():
+            size = 2 * clean.errors[gradient].power.percentile_99 / moves if moves > 1e-6 else np.inf
+            if size < 0.1:  # the gradient is linear in it
+                wrong = evaluate(truth.tape, truth.inputs, np.dtype(dtype), step, 1 + size)
+                assert judge.judge(wrong, truth, "rounding").verdict is Verdict.DIFFERS, (step, gradient)
+                planted += 1
+    assert planted >= len(exact)
