@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,9 @@ class Stream:
 
     def __init__(self, seed: int) -> None:
         self._bits = np.random.PCG64(seed)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"rng has no {name!r}: expected rng.uniform(shape) or rng.integers(below, shape)")
 
     def integers(self, below: int, shape: Shape) -> npt.NDArray[np.int64]:
         """Integers in [0, below), below ≤ 2³²; their bias is under below/2³²."""

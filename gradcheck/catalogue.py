@@ -99,7 +99,8 @@ def parse(text: str) -> Spec:
         return parse_program(text)
     match = re.fullmatch(r"(?P<name>[A-Za-z][\w.-]*)(==(?P<version>[\w.+!-]+)|@(?P<python>.+))?", text)
     if match is None:
-        raise RequestError(f"backend {text!r}: expected {FORMS}")
+        several = " for each -b" if "," in text or " " in text else ""
+        raise RequestError(f"backend {text!r}: expected {FORMS}{several}")
     if match["version"] and not _is_release(match["version"]):
         raise RequestError(f"backend {text!r}: {match['version']!r} is no release: expected one such as 2.4.1")
     python = match["python"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import shutil
@@ -68,6 +69,12 @@ class Post:
 
     command: Sequence[str]
     start: Mapping[str, str | bool] = field(default_factory=dict)
+
+
+def cannot_run(error: OSError) -> str:
+    """Why a program cannot be run, and what to do."""
+    hint = ": expected a program, or a script whose first line is #!/path/to/interpreter"
+    return f"{error.strerror}{hint if error.errno == errno.ENOEXEC else ''}"
 
 
 def hosted(python: Path, **start: str | bool) -> Post:
@@ -240,7 +247,7 @@ class Crew:
             with deferred():
                 self._workers[key] = Worker(post.command, self._own[key])
         except OSError as error:
-            self._lost[key] = Failure(Verdict.UNAVAILABLE, f"{post.command[0]}: {error.strerror}")
+            self._lost[key] = Failure(Verdict.UNAVAILABLE, f"{post.command[0]}: {cannot_run(error)}")
             return
         self._deadlines[key] = time.monotonic() + self._timeout
         self._workers[key].send("start", **post.start)

@@ -147,7 +147,8 @@ def missing(answer: Answer, tape: Tape) -> str | None:
             continue
         what = in_words(kind, name)
         if array is None:
-            return f"{what} is missing"
+            others = [in_words("gradient", other) for other in answer.adjoints if ("adjoint", other) not in shapes]
+            return f"{what} is missing" + (f", and {others[0]} is given, of which there is no input" if others else "")
         if array.shape != shape:
             return f"{what} has shape {array.shape}: expected {shape or 'a scalar'}"
         compared += array.size if kind == "gradient" else 0

@@ -169,6 +169,11 @@ def test_a_digest_depends_on_names_shapes_and_values() -> None:
     assert len(digests) == 4
 
 
+def test_what_a_stream_does_not_have_is_named_with_what_it_has() -> None:
+    with pytest.raises(AttributeError, match=r"rng has no 'normal': expected rng.uniform\(shape\) or rng.integers"):
+        cases.Stream(0).normal((3,))
+
+
 def test_the_size_is_that_of_the_shapes_and_what_does_not_fit_is_named() -> None:
     arrays = dict(cases.sample(SKIP, 4, 1, "float64").inputs)
     assert cases.size_of(SKIP, arrays, "file") == cases.size_of(SKIP, arrays, "file", 7) == 4

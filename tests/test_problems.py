@@ -38,6 +38,15 @@ def test_wrt_left_out_means_every_input(tmp_path: Path) -> None:
         (GOOD + "gradients = {'mine': 3}\n", "gradients is"),
         ("def inputs(k): return {'a': (k / 2,)}\ndef loss(ops, a): pass\n", r"inputs\(1\)\['a'\] is \(0.5,\)"),
         ("def inputs(k): return {}\ndef loss(ops): pass\n", r"inputs\(1\) is empty"),
+        (
+            "def inputs(k): return {'a': k}\ndef loss(ops, a): pass\n",
+            r"\['a'\] is 1: expected a tuple of sizes",
+        ),
+        (
+            "def inputs(k): return [(k,)]\ndef loss(ops, a): pass\n",
+            r"inputs\(1\) is \[.*: expected a mapping",
+        ),
+        (f"{GOOD}gradients = loss\n", r"gradients is <function.*: expected .*such as \{'mine': backward\}"),
         ("def inputs(k): return 1 / 0\ndef loss(ops): pass\n", r"inputs\(1\) raised ZeroDivisionError"),
     ],
 )

@@ -24,6 +24,11 @@ def test_the_nearest_name_whatever_its_case(name: str, nearest: str | None) -> N
         (("rn",), "did you mean 'run'? expected backends, matrix"),
         (("layer.py",), "did you mean 'gradcheck run layer.py'?"),
         (("backends", "biuld"), "did you mean 'build'?"),
+        (("help",), "did you mean '--help'?"),
+        (("run", "settngs.py"), "problem 'settngs.py': no such file: did you mean 'settings.py'?"),
+        (("run", "settings"), "problem 'settings': unknown: did you mean 'settings.py'?"),
+        (("run", "-k", 3), "-k: no such option: did you mean '--k'? see --help"),
+        (("run", "-b", "numpy,torch"), "exec:/path/to/program for each -b"),
         (("backends", "remove", "mxnte"), "backend 'mxnte': unknown: did you mean 'mxnet'? expected one of"),
         (("run", "--k", 3, "--distribuiton", "normal"), "Did you mean '--distribution'?"),
         (("run", "-b", "torhc"), "backend 'torhc': unknown: did you mean 'torch'? expected one of manual, numpy"),
@@ -45,6 +50,7 @@ def test_the_nearest_name_whatever_its_case(name: str, nearest: str | None) -> N
 def test_a_near_name_is_suggested_in_one_line(
     gradcheck: Command, tmp_path: Path, words: tuple[object, ...], meant: str
 ) -> None:
+    (tmp_path / "settings.py").touch()
     (tmp_path / "settings.toml").write_text('dtpye = "float32"\n')
     done = gradcheck(*words)
     assert (done.returncode, done.stdout) == (2, "")

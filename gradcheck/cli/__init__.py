@@ -20,6 +20,7 @@ from gradcheck.cli._commands import Commands
 from gradcheck.cli._descendants import DESCENDANTS
 from gradcheck.errors import Interrupted, RequestError
 from gradcheck.escaping import escaped
+from gradcheck.suggestions import did_you_mean
 
 WRONG_REQUEST = 2
 INTERRUPTED = 130
@@ -89,6 +90,9 @@ def _run(arguments: list[str] | None) -> int:
 
 def _in_words(error: Exception) -> str:
     """A wrong request in one line."""
+    if isinstance(error, click.NoSuchOption) and not error.possibilities and error.ctx:
+        options = [option for parameter in error.ctx.command.params for option in parameter.opts]
+        return f"{error.option_name}: no such option: {did_you_mean(error.option_name, options)}see --help"
     if isinstance(error, click.ClickException):
         return " ".join(error.format_message().split())
     return f"{error}: expected a size for which there is memory" if isinstance(error, MemoryError) else str(error)

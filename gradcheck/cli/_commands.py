@@ -26,4 +26,4 @@ class Commands(click.Group):
     def _meant(self, name: str, known: list[str]) -> str:
         if name.endswith(".py") and "run" in known:
             return f"did you mean 'gradcheck run {name}'? "
-        return did_you_mean(name, known)
+        return did_you_mean(name, [*known, "--help"])

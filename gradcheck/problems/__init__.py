@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -118,7 +119,10 @@ def find(name: str) -> Path:
     if not name.isidentifier() or not os.path.isfile(path):  # noqa: PTH113 (see below)
         path = Path(name) if name.endswith(".py") else _named(name)
     if not os.path.isfile(path):  # noqa: PTH113 (a name that is too long for a file is none)
-        raise ProblemError(f"problem {name!r}: no such file: expected a problem's name or the path of a .py file")
+        meant = did_you_mean(name, files_near(name))
+        raise ProblemError(
+            f"problem {name!r}: no such file: {meant}expected a problem's name or the path of a .py file"
+        )
     resolved = path.resolve()
     try:
         os.fspath(resolved).encode()
@@ -127,10 +131,18 @@ def find(name: str) -> Path:
     return resolved
 
 
+def files_near(name: str) -> list[str]:
+    """The paths of the Python files in the folder that a path names, as the user would write them."""
+    folder = os.path.dirname(name)  # noqa: PTH120 (as it is written)
+    with contextlib.suppress(OSError, ValueError):
+        return [os.path.join(folder, each) for each in os.listdir(folder or ".") if each.endswith(".py")]  # noqa: PTH118, PTH208
+    return []
+
+
 def _named(name: str) -> Path:
     known = names()
     if name not in known:
-        meant = did_you_mean(name, known)
+        meant = did_you_mean(name, [*known, *files_near(name)])
         raise ProblemError(f"problem {name!r}: unknown: {meant}expected {', '.join(known)} or the path of a .py file")
     return known[name]
 

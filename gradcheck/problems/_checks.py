@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,20 @@ def checked_shapes(
     return shapes
 
 
+def tuples(stated: Any, where: str) -> dict[str, Shape]:
+    """What `inputs` gave, its shapes as tuples.
+
+    Raises:
+        ProblemError: it is no mapping, or a shape is no list of sizes; `where` is shown.
+    """
+    if not isinstance(stated, Mapping):
+        raise ProblemError(f'{where} is {_shown(stated)}: expected a mapping of names to shapes, such as {{"x": (k,)}}')
+    for name, shape in stated.items():
+        if not isinstance(shape, Iterable) or isinstance(shape, str):
+            raise ProblemError(f"{where}[{name!r}] is {_shown(shape)}: expected a tuple of sizes, such as (k,)")
+    return {name: tuple(shape) for name, shape in stated.items()}
+
+
 def stated_shapes(path: Path, inputs: Callable[[int], Mapping[str, Shape]], k: int, timeout: float) -> dict[str, Shape]:
     """Call `inputs(k)` and check that it maps names to tuples of sizes.
 
@@ -45,7 +59,9 @@ def stated_shapes(path: Path, inputs: Callable[[int], Mapping[str, Shape]], k: i
     """
     with problem_code(path, f"inputs({k})", timeout):
         try:
-            shapes = {name: tuple(shape) for name, shape in inputs(k).items()}
+            shapes = tuples(inputs(k), f"{path}: inputs({k})")
+        except ProblemError:
+            raise
         except Exception as error:
             raise ProblemError(f"{path}: inputs({k}) raised {described_error(error)}") from error
         for name, shape in shapes.items():
@@ -84,7 +100,8 @@ def checked_gradients(path: Path, gradients: Any) -> tuple[str, ...]:
         ProblemError: `gradients` is no mapping of names to functions, or a name means another backend, or none.
     """
     if not isinstance(gradients, Mapping) or not all(callable(function) for function in gradients.values()):
-        raise ProblemError(f"{path}: gradients is {_shown(gradients)}: expected a mapping of names to functions")
+        expected = "expected a mapping of names to functions, such as {'mine': backward}"
+        raise ProblemError(f"{path}: gradients is {_shown(gradients)}: {expected}")
     for name in gradients:
         check_name(name, f"{path}: gradients")
         if not re.fullmatch(GRADIENT_NAME, name):

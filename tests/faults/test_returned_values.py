@@ -54,6 +54,7 @@ CASES = {
     "a_set_of_values": ("return L, {'W': dW}, {h.sum()}", "returned a set as watched values: expected (loss, "),
 }
 WRONG = {
+    "other_case": ("return L, {'w': dW}", "dL/dW is missing, and dL/dw is given, of which there is no input"),
     "extra": (
         "return L, {'W': dW, 'Q': dW}",
         "dL/dQ is given: Q is neither an input nor a watched value: expected gradients of W, and if you like of h",
