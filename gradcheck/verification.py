@@ -79,6 +79,7 @@ def _named_by(record: Record, path: Path, trust: bool, running: Callable[[str], 
             f"{path}: names the file {name}, which is not beside it: expected --trust, to run that file, "
             f"or --problem with the file to run"
         )
+    problems.find(str(file))
     running(f"{path}: runs {file}, which it names")
     return str(file)
 

@@ -84,7 +84,8 @@ def _guarded(timeout: float) -> Iterator[list[int]]:
     if outer is not None:
         yield outer
         return
-    with _alarm(timeout), _interruptions() as arrived, _no_endings(), _printing_to_stderr(), _kept_state():
+    # The alarm ends first: it must not go off while the others put back what was.
+    with _interruptions() as arrived, _no_endings(), _printing_to_stderr(), _kept_state(), _alarm(timeout):
         _THREAD.arrived = arrived
         try:
             yield arrived
@@ -116,9 +117,9 @@ def _alarm(timeout: float) -> Iterator[None]:
 
     began = time.monotonic()
     signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, timeout, AGAIN)
     try:
         try:
+            signal.setitimer(signal.ITIMER_REAL, timeout, AGAIN)
             yield
         finally:
             running = False

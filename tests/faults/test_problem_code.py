@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -90,6 +91,17 @@ def test_what_swallows_the_alarm_once_ends_all_the_same(write: Write) -> None:
     statement = "\nwhile True:\n try:\n  while True: pass\n except BaseException:\n  while True: pass"
     with pytest.raises(ProblemError, match=r"took longer than 0.2 s"):
         run_all(write(top=statement), 0.2)
+
+
+@pytest.mark.parametrize("timeout", [1e-300, 1e-6, 1e-4, 1e-3])
+def test_an_alarm_at_any_moment_leaves_nothing(write: Write, timeout: float) -> None:
+    handlers, functions = signal.getsignal(signal.SIGALRM), [os._exit, os.execv]
+    path = write()
+    for _ in range(20):
+        with contextlib.suppress(ProblemError):
+            run_all(path, timeout)
+        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+        assert (signal.getsignal(signal.SIGALRM), [os._exit, os.execv]) == (handlers, functions)
 
 
 def test_an_exception_that_cannot_be_printed(write: Write) -> None:
