@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,6 +66,7 @@ class Session:
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._crew = Crew()
+        self._owner = os.getpid()
         self._lock = threading.Lock()  # its workers answer one question at a time
         self._problem = functools.lru_cache(_problem)
         self._tape = functools.lru_cache(_tape)
@@ -85,6 +87,8 @@ class Session:
 
     def run(self, settings: Settings) -> Report:
         """Evaluate one case and judge the answers; see `run`. The runs of several threads follow one another."""
+        if os.getpid() != self._owner:  # the answers of its workers would reach either of two processes
+            raise RequestError("session: it belongs to the process that forked this one: expected a session made here")
         with self._lock:
             return self._run(settings)
 

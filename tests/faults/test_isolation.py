@@ -270,3 +270,24 @@ def test_a_session_may_be_used_by_several_threads() -> None:
         for thread in threads:
             thread.join(timeout=30)
     assert verdicts == ["agrees differs"] * 20
+
+
+FORKS = """
+import os, sys, gradcheck
+with gradcheck.Session() as session:
+    session.check(sys.argv[1], backends=["right"]).assert_agrees()
+    child = os.fork()
+    if child == 0:
+        try:
+            session.check(sys.argv[1], backends=["right"])
+        except gradcheck.RequestError as error:
+            os._exit(0 if "expected a session made here" in str(error) else 1)
+        os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    session.check(sys.argv[1], seed=1, backends=["right"]).assert_agrees()
+"""
+
+
+def test_a_session_is_refused_in_a_fork_and_goes_on_in_its_own_process() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKS, FAULTY], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
