@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ class CompiledTorch(Torch):
 
     def __init__(self) -> None:
         os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # in this process: others might outlive it
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", compiled_code())
+        tempfile.tempdir = compiled_code() or tempfile.tempdir
         super().__init__()
         import torch._dynamo.config
 
@@ -64,10 +65,18 @@ class CompiledTorch(Torch):
         return compiled
 
 
-def compiled_code() -> str:
-    """The folder in the user's cache for what inductor has compiled: in TMPDIR it would go with the worker."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(cache, "gradcheck", "torchinductor")
+def compiled_code() -> str | None:
+    """The folder in the user's cache below which inductor keeps what it has compiled, where it can be written.
+
+    By itself inductor keeps it, and headers whatever TORCHINDUCTOR_CACHE_DIR says, in Python's temporary folder, which
+    goes with the worker.
+    """
+    folder = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "gradcheck", "compiled")
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
 
 
 def _gist(error: Exception) -> str:

@@ -35,9 +35,9 @@ class Outcome:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is left and the exit code says what happened."""
-        before_main = "KeyboardInterrupt" in self.said
-        known = self.code in (0, 130, -self.number) and ("Traceback" not in self.said or before_main)
+        """Whether nothing is left and the exit code says what happened, where Python had started at all."""
+        starting = "KeyboardInterrupt" in self.said
+        known = starting or (self.code in (0, 130, -self.number) and "Traceback" not in self.said)
         return known and not self.processes and not self.folders
 
 
