@@ -122,6 +122,10 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a long problem": (lambda path: text(path, json.dumps(RECORD | {"problem": "a" * 10**6})), "$.problem"),
     "a long unknown field": (lambda path: text(path, json.dumps(RECORD | {"a" * 10**6: 1})), "unknown field"),
     "17 MB": (lambda path: text(path, " " * 17_000_000), "more than 16777216 bytes of JSON"),
+    "a million empty lists": (
+        lambda path: text(path, f"[{'[],' * 1_100_000}[]]"),
+        "more than 1048576 lists: expected a .npz file for so many",
+    ),
     "many empty lists": (lambda path: changed(path, A=[[]] * 100_000), "no k gives these shapes"),
 }
 
