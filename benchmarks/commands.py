@@ -15,18 +15,18 @@ WARM_BACKENDS = ("manual", "numpy", "torch")
 
 def commands(small: bool) -> list[Table]:
     """Seconds of whole commands, and warm checks a second."""
-    return [whole(), warm(20 if small else 300)]
+    return [whole(3 if small else REPEATS), warm(20 if small else 300)]
 
 
-def whole() -> Table:
+def whole(repeats: int) -> Table:
     """The main job beside importing torch in torch's environment, and help beside importing click, in turn."""
     torch = lineup(("torch", "mxnet")).places["torch"].python  # both environments are built now
-    main_job = median_of([sys.executable, "-m", "gradcheck", "run", "--k", "3", "--seed", "0"])
-    import_torch = median_of([str(torch), "-c", "import torch"])
-    asking_help = median_of([sys.executable, "-m", "gradcheck", "--help"])
-    import_click = median_of([sys.executable, "-c", "import click"])
+    main_job = median_of([sys.executable, "-m", "gradcheck", "run", "--k", "3", "--seed", "0"], repeats)
+    import_torch = median_of([str(torch), "-c", "import torch"], repeats)
+    asking_help = median_of([sys.executable, "-m", "gradcheck", "--help"], repeats)
+    import_click = median_of([sys.executable, "-c", "import click"], repeats)
     return Table(
-        f"Whole commands (medians of {REPEATS})",
+        f"Whole commands (medians of {repeats})",
         [
             {"command": "gradcheck run --k 3 --seed 0", "seconds": main_job, "beside": "import torch",
              "its seconds": import_torch, "ratio": main_job / import_torch},
@@ -36,14 +36,14 @@ def whole() -> Table:
     )  # fmt: skip
 
 
-def median_of(words: Sequence[str]) -> float:
+def median_of(words: Sequence[str], repeats: int) -> float:
     """The median of a command's seconds."""
 
     def run() -> None:
         subprocess.run(words, stdout=subprocess.DEVNULL, check=True)
 
     run()  # files come into the system's cache
-    return median(run)
+    return median(run, repeats)
 
 
 def warm(checks: int) -> Table:
