@@ -175,7 +175,7 @@ UNDEFINED = {
     ),
     "of a sum": ("ops.log(ops.sum(a) - 4)", "the loss has no true value: log is undefined at -1.5"),
     "derivative": ("ops.sum(ops.sqrt(b))", "dL/db has no true value: a quotient is undefined at 0.5, 0"),
-    "overflow": ("ops.sum(ops.exp(1000 * a))", "the loss cannot be judged: overflow on the way is possible"),
+    "overflow": ("ops.sum(ops.exp(1000 * a))", "dL/da cannot be judged: overflow on the way is possible"),
     "masked": ("ops.sum(ops.where(a > 0, ops.log(a), 0 * a))", None),
 }
 
