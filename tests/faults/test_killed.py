@@ -37,8 +37,8 @@ def test_deaf_programs_end_and_the_next_run_removes_the_folders(tmp_path: Path) 
         assert run.folders()
         with Run(temporary, ["run", RIGHT, "-b", "right"]) as following:
             following.ended()
-        assert following.process.returncode == 0
-        assert run.folders() == []
+            assert following.process.returncode == 0
+            assert run.folders() == []
 
 
 def test_the_folders_of_dead_processes_go_and_those_of_living_ones_stay(temporary: Path) -> None:
