@@ -1,4 +1,8 @@
-"""What engines get wrong, found by these tests and looked into."""
+"""What engines get wrong, found by these tests and looked into.
+
+None rests on one x86 processor: all are found with AVX, AVX2 and AVX-512 (`--processor`). MXNet's oneDNN gives the same
+softrelu with each from SSE4.1 on, and MLX's functions are compiled for one instruction set.
+"""
 
 SOFTRELU = "softrelu returns its argument above 20, off by up to 2e-9: it has no threshold to set, as PyTorch's has"
 SOFTRELU_32 = "oneDNN's float32 softrelu is off by up to 2e-6 below zero: -1.9e-6 at -18 instead of 1.5e-8, 0 at -30"
