@@ -1,4 +1,4 @@
-"""A block of entries against what the oracle allows, from end to end and by the step (docs/math.md, W5 to W7)."""
+"""A block of entries against what the oracle allows, from end to end and by the step (docs/math.md, W6 to W9)."""
 
 from __future__ import annotations
 

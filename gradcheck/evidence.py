@@ -139,7 +139,7 @@ class Finding:
 
     @property
     def has_power(self) -> bool:
-        """Whether the check is narrower than the values, or than the terms that cancel in them (docs/math.md, W9)."""
+        """Whether the check is narrower than the values, or than the terms that cancel in them (docs/math.md, W11)."""
         return self._is_narrow(self.threshold)
 
     @property

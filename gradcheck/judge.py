@@ -5,7 +5,7 @@ finite where it must be. That holds however a backend sums, distributes or facto
 it had. It differs too where an entry is off by more than rounding explains: by more than `evidence.SPREADS` standard
 deviations of a correct backend's error, or in one step from the answer's own earlier values. A step proves nothing, and
 is no more than remarked on where the entry is as near to the truth as correct backends commonly are (docs/math.md, W6
-to W8).
+to W9).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a verdict rests on: any association, recomputation, what varies, zeros by cancellation, the stated power.
 
-docs/math.md, W6 to W9.
+docs/math.md, W6 to W12.
 """
 
 from __future__ import annotations
@@ -73,6 +73,25 @@ def test_a_product_may_be_distributed_over_the_sum_in_an_adjoint(dtype: str) -> 
         dw = left_to_right((D * v).T)
         answer = Answer(np.sum(D * (w * v)), {"w": dw}, {"h": w * v}, {"h": D.sum(axis=0)})
         assert judge.judge(answer, known(loss, inputs, ("w",), Format.of(dtype)), "rounding").verdict is Verdict.AGREES
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_products_may_be_distributed_over_two_parts_of_an_adjoint_that_cancel(dtype: str) -> None:
+    """Each part goes through three products of its own: its roundings are relative to the part, not to what is left."""
+
+    def loss(ops: Any, p: Any, q: Any, r: Any, s: Any, v: Any, y: Any, z: Any, w: Any) -> Any:
+        h = w * z * y * v
+        return ops.sum(p * (q * h)) + ops.sum(r * (s * h))
+
+    generator = np.random.default_rng(0)
+    given = {name: generator.uniform(0.5, 1, 4096) for name in "pqrsvyzw"}
+    given["s"] = -given["p"] * given["q"] / given["r"] * (1 + 1e-6 * generator.uniform(-1, 1, 4096))
+    inputs = {name: array.astype(dtype) for name, array in given.items()}
+    p, q, r, s, v, y, z, _ = inputs.values()
+    gradient = p * q * v * y * z + r * s * v * y * z
+    output = known(loss, inputs, ("w",), Format.of(dtype)).analysis["gradient", "w"]
+    reached = np.max(np.abs(output.enclosure.distance(gradient)) / output.worst)
+    assert 0.3 < reached < 1
 
 
 def test_a_step_that_fails_is_evidence_and_no_proof() -> None:

@@ -1,4 +1,4 @@
-"""The size of the terms whose sum an array is: what rounding is measured by where they cancel (docs/math.md, W9)."""
+"""The size of the terms whose sum an array is: what rounding is measured by where they cancel (docs/math.md, W11)."""
 
 from __future__ import annotations
 

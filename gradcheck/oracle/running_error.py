@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.oracle.distribution import distributed
 from gradcheck.oracle.enclosure import SPLITTING, Rows
 from gradcheck.oracle.formats import SMALLEST, Format
 from gradcheck.oracle.lazy import lazy
@@ -36,6 +37,7 @@ class Quantity:
         variance: of that distance.
         coherent: how much further it may be by choices that a backend makes alike in all entries.
         kink: where a branch on the way was in doubt.
+        parts: the size of the terms whose sum the values are; None where each is a single one.
     """
 
     middle: Array
@@ -44,6 +46,7 @@ class Quantity:
     variance: Errors = None
     coherent: Errors = None
     kink: Array | None = None
+    parts: Errors = None
 
     @lazy
     def float64(self) -> Array:
@@ -66,7 +69,7 @@ class Quantity:
 
     def rows(self, rows: Rows) -> Quantity:
         """Some rows of the quantity."""
-        errors = (self.radius, self.worst, self.variance, self.coherent, self.kink)
+        errors = (self.radius, self.worst, self.variance, self.coherent, self.kink, self.parts)
         return Quantity(self.middle[rows], *(None if error is None else error[rows] for error in errors))
 
 
@@ -215,10 +218,21 @@ def evaluate(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Qu
             result.coherent = _spread_out(_coherent(arithmetic, operation, result, operands, terms), result.shape)
         terms = [as_read(arithmetic.distance, Term(operand, operand.worst)) for operand in operands]
         result.worst = _spread_out(operation.worst(arithmetic.distance, Term(result), *terms), result.shape)
+        if arithmetic.radii:
+            _distribute(arithmetic, operation, result, operands)
         if result.worst is not None and not operation.compares:
             _mark_overflow(arithmetic.backend, operation, result, terms, operands)
         result.kink = _kink(operation, operands, result.middle.shape)
     return result
+
+
+def _distribute(arithmetic: Arithmetic, operation: Operation, result: Quantity, operands: Sequence[Quantity]) -> None:
+    """Let the worst error hold however products are distributed over sums."""
+    if any(operand.middle.dtype == bool for operand in operands) or not operands:
+        return
+    sizes, parts = ([operand.size for operand in operands], [operand.parts for operand in operands])
+    result.parts, added = distributed(operation, arithmetic.backend, sizes, parts)
+    result.worst = total(result.worst, added)
 
 
 def _coherent(
@@ -315,4 +329,5 @@ def _stacked(blocks: Sequence[Quantity]) -> Quantity:
         stack([block.variance for block in blocks]),
         stack([block.coherent for block in blocks]),
         stack([block.kink for block in blocks]),
+        stack([block.parts for block in blocks]),
     )

@@ -1,0 +1,68 @@
+"""What distributing products over sums may add to a worst error (docs/math.md, W7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from gradcheck.oracle.formats import Format
+from gradcheck.oracle.operations import Array, Errors, Operation
+
+Sizes = Sequence[Array]
+
+ROUNDINGS: Mapping[str, Callable[[Format, Sizes, Array], float]] = {
+    "add": lambda format, _sizes, _result: format.sum_error(1),
+    "sub": lambda format, _sizes, _result: format.sum_error(1),
+    "accumulate": lambda format, sizes, _result: format.sum_error(len(sizes) - 1),
+    "sum": lambda format, sizes, result: format.sum_error(sizes[0].size // max(result.size, 1)),
+    "matmul": lambda format, sizes, _result: format.product_error(sizes[0].shape[-1]),
+    "mul": lambda format, _sizes, _result: format.sum_error(1),
+    "scale": lambda format, _sizes, _result: format.sum_error(1),
+    "outer": lambda format, _sizes, _result: format.sum_error(1),
+    "product of three": lambda format, _sizes, _result: format.sum_error(2),
+    "div": lambda format, _sizes, _result: format.sum_error(2),
+}
+"""Linear operations -> (format, operands, result) -> the relative error of each of their terms."""
+
+SUMS = frozenset({"add", "sub", "accumulate", "sum", "matmul"})
+
+
+class Distributed(NamedTuple):
+    """The size of the terms of a result, None where it is a single one; and what they add to its worst error."""
+
+    parts: Errors
+    added: Errors
+
+
+def distributed(operation: Operation, format: Format, sizes: Sizes, parts: Sequence[Errors]) -> Distributed:
+    """What becomes of terms in an operation, which may be done on each of them before they are summed.
+
+    Args:
+        operation: a row of the table.
+        format: of the backend.
+        sizes: the magnitudes of the operands.
+        parts: the sizes of the terms of which these are sums.
+    """
+    has_parts = any(part is not None for part in parts)
+    if operation.moves:
+        return Distributed(_applied(operation, sizes, parts) if has_parts else None, None)
+    if operation.name not in ROUNDINGS or not (has_parts or operation.name in SUMS):
+        return Distributed(None, None)
+    terms = _applied(operation, sizes, parts)
+    if not has_parts:
+        return Distributed(terms, None)
+    exact: list[Errors] = [None] * len(parts)
+    relative = ROUNDINGS[operation.name](format, sizes, terms)
+    return Distributed(terms, relative * (terms - _applied(operation, sizes, exact)))
+
+
+def _applied(operation: Operation, sizes: Sizes, parts: Sequence[Errors]) -> Array:
+    """The operation on terms; nothing is distributed over a divisor."""
+    divides = operation.name == "div"
+    given = [
+        size if part is None or (divides and position) else part
+        for position, (size, part) in enumerate(zip(sizes, parts, strict=True))
+    ]
+    return np.asarray(np.add(*given) if operation.name == "sub" else np.abs(operation.value(*given)))
