@@ -10,6 +10,7 @@ to W9).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ import numpy.typing as npt
 
 from gradcheck.answers import Answer
 from gradcheck.evidence import Finding, examine
-from gradcheck.oracle import BALL_BITS, Analysis, Format, Key, Slopes, Stage, Tape, analyse, stages
+from gradcheck.oracle import BALL_BITS, CONVENTIONS, Analysis, Format, Key, Slopes, Stage, Tape, analyse, stages
 from gradcheck.oracle.lazy import lazy
 from gradcheck.results import ArrayError, Cause, Kind, Verdict, WrongStep
 from gradcheck.suggestions import did_you_mean
@@ -30,6 +31,7 @@ Array = npt.NDArray[np.floating[Any]]
 
 PROVED = "proved"
 BEYOND_ROUNDING = "beyond rounding"
+NO_TRUE_VALUE = "has no true value"
 LOSS: Key = ("loss", None)
 SLOPES: Key = ("gradient", "(step)")
 """The derivatives along directions, which a witness may give in the place of gradients. No input is called so."""
@@ -50,6 +52,12 @@ class Truth:
         from gradcheck.oracle.balls import undefined  # importing flint takes 30 ms
 
         return undefined(self.tape, self.inputs, BALL_BITS)
+
+    def resolved(self) -> Iterator[Truth]:
+        """The same for each combination of conventions at the ties that there are."""
+        names = sorted(self.analysis.ties)
+        for conventions in itertools.product(CONVENTIONS, repeat=len(names)):
+            yield truth(self.tape.resolved(dict(zip(names, conventions, strict=True))), self.inputs, self.format)
 
 
 def truth(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Truth:
@@ -75,11 +83,27 @@ class Judgement:
 def judge(answer: Answer, truth: Truth, gate: str) -> Judgement:
     """Judge one answer.
 
+    Where entries tie, an answer agrees if it follows one of the conventions for them (docs/math.md, R8).
+
     Args:
         answer: what the backend gave.
         truth: what the oracle knows of the case in the backend's format.
         gate: "proved" refuses on proofs alone, "rounding" and "formula" also what is beyond rounding.
     """
+    judged = judge_once(answer, truth, gate)
+    if judged.verdict is Verdict.DIFFERS or not truth.analysis.ties or NO_TRUE_VALUE in str(judged.reason):
+        return judged
+    for resolved in truth.resolved():
+        again = judge_once(answer, resolved, gate)
+        if again.verdict is Verdict.AGREES:
+            return again
+    unusual = f"no convention for the ties of {', '.join(sorted(truth.analysis.ties))} explains it"
+    reason = f"{judged.reason}, and {unusual}" if judged.reason else unusual
+    return replace(judged, verdict=Verdict.UNDECIDED, reason=reason)
+
+
+def judge_once(answer: Answer, truth: Truth, gate: str) -> Judgement:
+    """Judge one answer by the bounds of one tape."""
     lacking = missing(answer, truth.tape)
     if lacking is not None:
         return Judgement(Verdict.DIFFERS, PROVED, lacking)
@@ -297,7 +321,7 @@ def without_truth(findings: Mapping[Key, Finding], truth: Truth) -> str | None:
         if key[0] not in ("loss", "gradient") or key not in truth.analysis or not finding.overflow:
             continue
         if not np.isfinite(truth.analysis[key].enclosure.radius).all() and (why := truth.undefined):
-            return f"{in_words(*key)} has no true value: {why}"
+            return f"{in_words(*key)} {NO_TRUE_VALUE}: {why}"
     return None
 
 

@@ -12,12 +12,14 @@ from gradcheck.oracle.directions import Slopes
 from gradcheck.oracle.enclosure import Enclosure, Rows
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations.base import TYPICAL
+from gradcheck.oracle.operations.shares import CONVENTIONS
 from gradcheck.oracle.operations.words import RecordingError
 from gradcheck.oracle.stages import Answer, Stage, stages
 from gradcheck.oracle.tape import Key, Tape, record
 
 __all__ = [
     "BALL_BITS",
+    "CONVENTIONS",
     "TYPICAL",
     "Analysis",
     "Answer",

@@ -13,15 +13,15 @@ from gradcheck.oracle.enclosure import Enclosure, Rows, bound_of, spread_of
 from gradcheck.oracle.flushing import require_subnormal_numbers
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.lazy import lazy
-from gradcheck.oracle.operations import Array, Shape
+from gradcheck.oracle.operations import Array, Errors, Shape
 from gradcheck.oracle.operations.base import total
+from gradcheck.oracle.operations.shares import FIRST
 from gradcheck.oracle.running_error import (
     Arithmetic,
     Quantity,
     Result,
     Walk,
     has_extended_precision,
-    kink_of,
     row_blocks,
     whole,
 )
@@ -73,11 +73,6 @@ class Output:
         """The standard deviation of the error of a correct backend."""
         return self._whole.spread
 
-    @property
-    def kink(self) -> Array | None:
-        """Where a branch (max, relu, where, abs) on the way may go either way in a correct backend; None: nowhere."""
-        return kink_of(self._result)
-
     def size_of_terms(self) -> float:
         """The largest size of the terms whose sums its entries are; another walk finds it, where it is asked for."""
         return self._terms()[self._key]
@@ -101,12 +96,20 @@ class Output:
 
     def _block(self, rows: Rows, quantity: Quantity) -> Block:
         enclosure, worst = Enclosure.of(quantity.middle, quantity.float64, quantity.radius), quantity.worst
+        coherent = quantity.coherent
         if not self._sharp:
-            enclosure, worst = self._balls()[self._key].rows(rows), total(quantity.worst, quantity.radius)
+            enclosure, worst = self._balls()[self._key].rows(rows), total(worst, quantity.radius)
         elif not enclosure.radius.max(initial=0.0) < np.inf:
             enclosure = enclosure.completed(self._balls()[self._key].rows(rows))
-        spread = spread_of(quantity.variance, quantity.coherent, quantity.shape)
+        elif coherent is not None:  # errors are counted from our middles, so that a tie is in the radius and in them
+            worst, coherent = _beyond(worst, quantity.radius), _beyond(coherent, quantity.radius)
+        spread = spread_of(quantity.variance, coherent, quantity.shape)
         return Block(rows, enclosure, bound_of(worst, quantity.shape), spread)
+
+
+def _beyond(errors: Errors, radius: Errors) -> Errors:
+    """What errors are beside a radius that is counted too."""
+    return errors if errors is None or radius is None else np.maximum(errors - radius, 0.0)
 
 
 class Analysis(Mapping[Key, Output]):
@@ -114,10 +117,12 @@ class Analysis(Mapping[Key, Output]):
 
     Attributes:
         precision_bits: of the arithmetic behind the enclosures.
+        ties: the operations of which an exact tie leaves open whose gradient it is.
     """
 
-    def __init__(self, outputs: Mapping[Key, Output], precision_bits: int) -> None:
+    def __init__(self, outputs: Mapping[Key, Output], precision_bits: int, ties: frozenset[str]) -> None:
         self.precision_bits = precision_bits
+        self.ties = ties
         self._outputs = outputs
 
     def __getitem__(self, key: Key) -> Output:
@@ -164,7 +169,17 @@ def analyse(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Analysis
 
     sharp = arithmetic.own.roundoff < format.roundoff
     outputs = {key: Output(key, walk.results[index], balls, sharp, terms) for key, index in tape.outputs.items()}
-    return Analysis(outputs, arithmetic.own.bits if sharp else BALL_BITS)
+    return Analysis(outputs, arithmetic.own.bits if sharp else BALL_BITS, frozenset(_ties(walk)))
+
+
+def _ties(walk: Walk) -> Iterator[str]:
+    """The operations whose result hangs on a convention."""
+    for node, result in zip(walk.tape.nodes, walk.results, strict=True):
+        if node.operation is not None and node.operation.conventions and whole(result).worst is not None:
+            operands = [whole(walk.results[operand]).middle for operand in node.operands]
+            first = node.operation.conventions[FIRST].value(*operands)
+            if not np.array_equal(first, whole(result).middle):
+                yield node.operation.name
 
 
 def _arithmetic(format: Format) -> Arithmetic:

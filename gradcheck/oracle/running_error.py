@@ -19,7 +19,8 @@ from gradcheck.oracle.enclosure import SPLITTING, Rows
 from gradcheck.oracle.formats import SMALLEST, Format
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Errors, Operation, Shape, Term
-from gradcheck.oracle.operations.base import as_read, as_typically_read, total
+from gradcheck.oracle.operations.base import DOUBT, as_read, as_typically_read, total
+from gradcheck.oracle.operations.shares import EVEN
 from gradcheck.oracle.tape import Node, Tape
 
 BLOCK = 1 << 15
@@ -36,8 +37,8 @@ class Quantity:
         worst: how far a correct backend's values may lie from the middle; inf where they may overflow.
         variance: of that distance.
         coherent: how much further it may be by choices that a backend makes alike in all entries.
-        kink: where a branch on the way was in doubt.
         parts: the size of the terms whose sum the values are; None where each is a single one.
+        decides: whether it says which branch is taken; then its variance too is how far that is open.
     """
 
     middle: Array
@@ -45,8 +46,8 @@ class Quantity:
     worst: Errors = None
     variance: Errors = None
     coherent: Errors = None
-    kink: Array | None = None
     parts: Errors = None
+    decides: bool = False
 
     @lazy
     def float64(self) -> Array:
@@ -69,8 +70,9 @@ class Quantity:
 
     def rows(self, rows: Rows) -> Quantity:
         """Some rows of the quantity."""
-        errors = (self.radius, self.worst, self.variance, self.coherent, self.kink, self.parts)
-        return Quantity(self.middle[rows], *(None if error is None else error[rows] for error in errors))
+        errors = (self.radius, self.worst, self.variance, self.coherent, self.parts)
+        radius, worst, variance, coherent, parts = (None if error is None else error[rows] for error in errors)
+        return Quantity(self.middle[rows], radius, worst, variance, coherent, parts, self.decides)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,12 +154,6 @@ class Deferred:
 Result = Quantity | Deferred
 
 
-def kink_of(result: Result) -> Array | None:
-    """The kinks of a result, which is not evaluated where there can be none."""
-    sources = [result] if isinstance(result, Quantity) else result.operands
-    return None if all(source.kink is None for source in sources) else whole(result).kink
-
-
 def whole(result: Result) -> Quantity:
     """A result with all its rows, evaluated by blocks of rows of the (large) first operand."""
     if isinstance(result, Quantity):
@@ -211,18 +207,23 @@ def evaluate(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Qu
         result = Quantity(_middle(arithmetic, operation, operands))
         if arithmetic.radii:
             terms = [Term(operand, operand.radius) for operand in operands]
-            result.radius = _spread_out(operation.worst(arithmetic.own, Term(result), *terms), result.shape)
+            result.radius = _spread_out(
+                _certified(operation, operands).worst(arithmetic.own, Term(result), *terms), result.shape
+            )
         terms = [as_typically_read(arithmetic.backend, Term(operand, operand.variance)) for operand in operands]
-        result.variance = _spread_out(operation.variance(arithmetic.backend, Term(result), *terms), result.shape)
-        if operation.coherent or any(operand.coherent is not None for operand in operands):
-            result.coherent = _spread_out(_coherent(arithmetic, operation, result, operands, terms), result.shape)
+        if operation.decides:
+            result.decides = True
+            result.variance = result.coherent = _openness(arithmetic, operation, result, operands, terms)
+        else:
+            result.variance = _spread_out(operation.variance(arithmetic.backend, Term(result), *terms), result.shape)
+            if operation.coherent or any(operand.coherent is not None for operand in operands):
+                result.coherent = _spread_out(_coherent(arithmetic, operation, result, operands, terms), result.shape)
         terms = [as_read(arithmetic.distance, Term(operand, operand.worst)) for operand in operands]
         result.worst = _spread_out(operation.worst(arithmetic.distance, Term(result), *terms), result.shape)
         if arithmetic.radii:
             _distribute(arithmetic, operation, result, operands)
-        if result.worst is not None and not operation.compares:
+        if result.worst is not None and not operation.decides:
             _mark_overflow(arithmetic.backend, operation, result, terms, operands)
-        result.kink = _kink(operation, operands, result.middle.shape)
     return result
 
 
@@ -235,15 +236,46 @@ def _distribute(arithmetic: Arithmetic, operation: Operation, result: Quantity, 
     result.worst = total(result.worst, added)
 
 
+def _certified(operation: Operation, operands: Sequence[Quantity]) -> Operation:
+    """The operation, but for exact operands one that says a tie to be even: a mean of the branches is a true value."""
+    if operation.conventions is None or any(operand.radius is not None for operand in operands):
+        return operation
+    return operation.conventions[EVEN]
+
+
 def _coherent(
     arithmetic: Arithmetic, operation: Operation, result: Quantity, operands: Sequence[Quantity], terms: Sequence[Term]
 ) -> Errors:
-    """The operation's own choice, and what it makes of its operands' choices at the worst (docs/math.md, W5)."""
+    """The operation's own choice, and what its operands' choices add to 32 of their standard deviations (W5)."""
     own = None if operation.coherent is None else operation.coherent(arithmetic.backend, Term(result), *terms)
     if all(operand.coherent is None for operand in operands):
         return own
-    given = [Term(operand, operand.coherent) for operand in operands]
-    return total(own, operation.worst(arithmetic.silent, Term(result), *given))
+    rule, silent = operation.worst, arithmetic.silent
+    moved = rule(silent, Term(result), *_reaching(operands, terms, coherent=True))
+    without = rule(silent, Term(result), *_reaching(operands, terms, coherent=False))
+    added = moved if moved is None or without is None else np.maximum(moved - without, 0.0)
+    return total(own, added)
+
+
+def _reaching(operands: Sequence[Quantity], terms: Sequence[Term], coherent: bool) -> list[Term]:
+    """Operands that move by ``DOUBT`` of their standard deviations, and by what is coherent."""
+    return [
+        term._replace(
+            error=total(
+                None if term.error is None or operand.decides else DOUBT * np.sqrt(term.error),
+                operand.coherent if coherent else None,
+            )
+        )
+        for operand, term in zip(operands, terms, strict=True)
+    ]
+
+
+def _openness(
+    arithmetic: Arithmetic, operation: Operation, result: Quantity, operands: Sequence[Quantity], terms: Sequence[Term]
+) -> Errors:
+    """How far a decision is open where its operands move so."""
+    moved = _reaching(operands, terms, coherent=True)
+    return _spread_out(operation.worst(arithmetic.backend, Term(result), *moved), result.shape)
 
 
 def _spread_out(errors: Errors, shape: Shape) -> Errors:
@@ -292,23 +324,6 @@ def _keep_infinities(result: Quantity, operands: Sequence[Quantity]) -> None:
     assert result.worst is not None
 
 
-def _kink(operation: Operation, operands: Sequence[Quantity], shape: Shape) -> Array | None:
-    """Where a doubt in a branch reaches: entry by entry where the operation is so, and everywhere where it is not."""
-    doubts = [_doubt(operand) for operand in operands]
-    found = [doubt for doubt in doubts if doubt is not None and doubt.any()]
-    if not found or operation.compares:
-        return None
-    if operation.moves:
-        marks = [np.zeros(operand.shape, bool) if operand.kink is None else operand.kink for operand in operands]
-        return np.asarray(operation.value(*(mark.astype(np.int8) for mark in marks))).astype(bool)
-    entrywise = not operation.by_rows and np.broadcast_shapes(*(operand.middle.shape for operand in operands)) == shape
-    return np.broadcast_to(reduce(np.logical_or, found), shape) if entrywise else np.ones(shape, dtype=bool)
-
-
-def _doubt(operand: Quantity) -> Array | None:
-    return operand.worst if operand.middle.dtype == bool else operand.kink
-
-
 def _stacked(blocks: Sequence[Quantity]) -> Quantity:
     """Blocks of rows put together; a part that only some blocks have is exact, or certain, in the others."""
 
@@ -328,6 +343,5 @@ def _stacked(blocks: Sequence[Quantity]) -> Quantity:
         stack([block.worst for block in blocks]),
         stack([block.variance for block in blocks]),
         stack([block.coherent for block in blocks]),
-        stack([block.kink for block in blocks]),
         stack([block.parts for block in blocks]),
     )

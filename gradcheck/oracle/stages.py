@@ -15,7 +15,7 @@ from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE, ADD
 from gradcheck.oracle.operations.base import ROUNDING_DEVIATION, total
-from gradcheck.oracle.running_error import Arithmetic, Quantity, Result, Walk, kink_of, row_blocks, whole
+from gradcheck.oracle.running_error import Arithmetic, Quantity, Result, Walk, row_blocks, whole
 from gradcheck.oracle.tape import ADJOINT, WATCH, Key, Tape
 
 
@@ -86,11 +86,6 @@ class Stage:
         with np.errstate(all="ignore"):
             error = np.asarray(np.abs(self.got - self.expected))
             return np.where(self.got == self.expected, 0.0, error) if np.isnan(np.sum(error)) else error
-
-    @property
-    def kink(self) -> Array | None:
-        """Where a branch may go either way in a correct backend; None: nowhere."""
-        return kink_of(self.result)
 
     @property
     def fails(self) -> Array:
@@ -177,7 +172,6 @@ def _hand_back(walk: Walk, index: int, got: Array) -> None:
     with np.errstate(all="ignore"):
         again = Quantity(got, worst=total(step.worst, step.worst), variance=total(step.variance, step.variance))
         again.coherent = total(step.coherent, step.coherent)
-        again.kink = step.kink
         if not np.isfinite(np.sum(again.float64)):
             unknown = np.where(np.isfinite(got), 0.0, np.inf)
             again.worst, again.variance = total(again.worst, unknown), total(again.variance, unknown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -53,6 +53,17 @@ class Tape:
     def consumed(self) -> frozenset[int]:
         """The nodes that other nodes take."""
         return frozenset(operand for node in self.nodes for operand in node.operands)
+
+    def resolved(self, conventions: Mapping[str, str]) -> Tape:
+        """The tape of an engine that follows a convention at exact ties, by the names of the operations that tie."""
+
+        def kept(node: Node) -> Node:
+            operation = node.operation
+            if operation is None or not operation.conventions or operation.name not in conventions:
+                return node
+            return replace(node, operation=operation.conventions[conventions[operation.name]])
+
+        return Tape(tuple(map(kept, self.nodes)), self.outputs)
 
     @cached_property
     def outputs_of(self) -> Mapping[int, list[Key]]:

@@ -52,11 +52,9 @@ def test_a_value_used_three_times_collects_three_contributions():
     assert gradient(lambda ops, a: ops.sum(a * a * a + 2 * a - a / 4), a=[2.0])["a"].tolist() == [13.75]
 
 
-def test_at_a_tie_every_branch_is_within_the_bounds_and_the_kink_is_named():
+def test_at_a_tie_every_branch_is_within_the_bounds():
     tape = record(lambda ops, a: ops.sum(ops.relu(a)) + ops.max(a), {"a": (3,)}, ("a",))
     output = analyse(tape, {"a": np.array([0.0, 0.0, -1.0])}, Format.of("float64"))["gradient", "a"]
-    assert output.kink is not None
-    assert output.kink.tolist()[:2] == [True, True]
     for legitimate in ([0.0, 1.0, 0.0], [0.5, 0.5, 0.0], [2.0, 0.0, 0.0]):
         error = np.abs(output.enclosure.distance(np.array(legitimate)))
         assert np.all(error <= output.worst + output.enclosure.radius)
@@ -69,23 +67,6 @@ def test_at_a_tie_every_branch_is_within_the_bounds_and_the_kink_is_named():
 )
 def test_powers(exponent, slope):
     assert np.isclose(gradient(lambda ops, a: ops.sum(a**exponent), a=[3.0])["a"][0], slope, rtol=1e-15)
-
-
-def test_kinks_survive_blocks_of_rows(monkeypatch):
-    monkeypatch.setattr("gradcheck.oracle.running_error.BLOCK", 4)
-    tape = record(
-        lambda ops, M, x: ops.sum(ops.relu(M) @ x) + ops.sum(ops.relu(x)), {"M": (3, 3), "x": (3,)}, ("M", "x")
-    )
-    inputs = {"M": np.eye(3), "x": np.array([1.0, 0.0, 2.0])}
-    analysis = analyse(tape, inputs, Format.of("float32"))
-    assert analysis["gradient", "x"].kink.tolist() == [False, True, False]
-    assert analysis["gradient", "M"].kink.tolist() == (np.eye(3) == 0).tolist()
-
-
-def test_smooth_problems_have_no_kinks():
-    tape = record(SIGMOID_SKIP.loss, SIGMOID_SKIP.inputs(2), SIGMOID_SKIP.wrt)
-    inputs = {name: np.ones(shape) for name, shape in SIGMOID_SKIP.inputs(2).items()}
-    assert all(output.kink is None for output in analyse(tape, inputs, Format.of("float32")).values())
 
 
 @pytest.mark.parametrize(

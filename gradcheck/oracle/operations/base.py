@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Protocol
 
@@ -109,7 +109,9 @@ class Operation:
         keeps_infinities: an operand that is exactly infinite makes the result so, whatever the others are.
         by_rows: a row of the result needs only that row of the first operand, and all of the others.
         moves: entries are moved, copied or negated and never rounded, whatever their dtype.
+        decides: the result says which branch is taken, and its error how far that is open; ``variance`` is not used.
         compares: the result is a condition for ``where``.
+        conventions: name -> the same operation, in which a tie is no doubt, but what that convention says.
     """
 
     name: str
@@ -124,7 +126,9 @@ class Operation:
     keeps_infinities: bool = False
     by_rows: bool = False
     moves: bool = False
+    decides: bool = False
     compares: bool = False
+    conventions: Mapping[str, Operation] | None = None
 
 
 class Recorder:

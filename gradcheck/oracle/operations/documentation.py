@@ -25,8 +25,8 @@ The constants of functions come from the tables of CUDA, Sleef, glibc and NumPy,
 Higham, *Accuracy and Stability of Numerical Algorithms* (2002), that of `softmax` and `logsumexp` from Blanchard,
 Higham and Higham (2021); the source of each stands beside it in `gradcheck/oracle/operations/`.
 
-A comparison is a condition for `ops.where`, and nothing else. At a kink (a tie of `max`, `maximum`, `relu` or `abs`, or
-a condition that errors leave open) engines differ, and the oracle allows every branch.
+A comparison is a condition for `ops.where`, and nothing else. At a tie of `max`, `maximum`, `relu` or `abs` engines
+differ: every mean of the branches is allowed, and an answer agrees that follows one of the usual conventions.
 """
 
 WATCH = Word("watch", lambda: NotImplemented, "exact", "0")
