@@ -46,7 +46,6 @@ class Finding:
         threshold, step_threshold: the largest error of an entry that is not refused from end to end (where that is
             known), or by the step; infinite where nothing is known of an entry, or where there is no step.
         bound: the largest error of an entry that a correct backend can have.
-        typical: the largest error that is common.
         largest_true: the largest magnitude of a true value.
         terms: the size of the terms whose sum the array is.
         closest: the entry with the largest error in units of its bound.
@@ -68,7 +67,6 @@ class Finding:
     excused_worst: list[Entry] = field(default_factory=list)
     threshold: float = 0.0
     bound: float = 0.0
-    typical: float = 0.0
     step_threshold: float = math.inf
     lost: int = 0
     largest_true: float = 0.0
@@ -89,8 +87,6 @@ class Finding:
         self.largest_true = _larger(self.largest_true, size)
         self.threshold = _larger(self.threshold, block.checks[0].threshold)
         self.bound = _larger(self.bound, block.checks[0].bound)
-        if block.checks[0].typical is not None:
-            self.typical = _larger(self.typical, block.checks[0].typical)
         if block.step is not None:
             self.step_threshold = _larger(self.step_threshold, block.step.threshold)
             self._follow(block, block.step)
@@ -152,8 +148,7 @@ class Finding:
             return False
         if threshold <= self.reach:
             return True
-        digits = 1.0 if self.largest_true <= self.typical else math.sqrt(self.format.roundoff)
-        return threshold <= digits * self.terms()
+        return threshold <= SPREADS / TYPICAL * math.sqrt(self.format.roundoff) * self.terms()
 
     @property
     def overflow(self) -> bool:

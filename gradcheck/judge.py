@@ -23,6 +23,7 @@ from gradcheck.answers import Answer
 from gradcheck.evidence import Finding, examine
 from gradcheck.oracle import BALL_BITS, CONVENTIONS, Analysis, Format, Key, Slopes, Stage, Tape, analyse, stages
 from gradcheck.oracle.lazy import lazy
+from gradcheck.oracle.unbounded import WIDE, why_unbounded
 from gradcheck.results import ArrayError, Cause, Kind, Verdict, WrongStep
 from gradcheck.suggestions import did_you_mean
 from gradcheck.wording import change, in_words
@@ -128,7 +129,7 @@ def judge_once(answer: Answer, truth: Truth, gate: str) -> Judgement:
         reason, proved = unsteady
         return replace(judged, verdict=Verdict.DIFFERS, evidence=PROVED if proved else BEYOND_ROUNDING, reason=reason)
     judged = replace(judged, remarks=tuple(remarks(findings)))
-    if open_question := unsure(findings) or undecided(findings, truth.tape):
+    if open_question := unsure(findings) or undecided(findings, truth):
         return replace(judged, verdict=Verdict.UNDECIDED, reason=without_truth(findings, truth) or open_question)
     return judged
 
@@ -291,25 +292,32 @@ def entry(answer: Answer, key: Key) -> Array | None:
     return {"value": answer.values, "adjoint": answer.adjoints, "gradient": answer.gradients}[kind].get(name)
 
 
-def undecided(findings: Mapping[Key, Finding], tape: Tape) -> str | None:
+def undecided(findings: Mapping[Key, Finding], truth: Truth) -> str | None:
     """Why nothing can be said of an answer in which nothing is wrong, or None.
 
     Where it gave every watched value and adjoint, each step stands on the one before: then it is enough that every step
     has power. Else the checks from end to end have to.
     """
-    chain = len(findings) == len(tape.outputs) and all(finding.step_has_power for finding in findings.values())
+    chain = len(findings) == len(truth.tape.outputs) and all(finding.step_has_power for finding in findings.values())
     for key, finding in findings.items():
         if key[0] == "gradient" and not finding.has_power and not chain:
-            why = "overflow on the way is possible" if finding.overflow else "the bound is wider than the values"
+            why = unbounded(key, truth) if finding.overflow else "the bound is wider than the values"
             return f"{in_words(*key)} cannot be judged: {why}"
     loss = findings["loss", None]
     if loss.overflow and not chain:
-        return "the loss cannot be judged: overflow on the way is possible"
+        return f"the loss cannot be judged: {unbounded(LOSS, truth)}"
     for key, finding in findings.items():
         if finding.lost:
             where = f" in {finding.lost} of {finding.entries} entries" if finding.entries > 1 else ""
             return f"{in_words(*key)} is not finite{where}, where overflow on the way is possible"
     return None
+
+
+def unbounded(key: Key, truth: Truth) -> str:
+    """Why there is no bound of an array that is finite."""
+    if key not in truth.tape.outputs:
+        return WIDE
+    return why_unbounded(truth.tape, truth.inputs, truth.format, key)
 
 
 def without_truth(findings: Mapping[Key, Finding], truth: Truth) -> str | None:

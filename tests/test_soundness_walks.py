@@ -182,6 +182,42 @@ def test_a_loss_that_cancels_keeps_no_verdict_of_a_gradient_from_being_reached()
     assert judged.verdict is Verdict.AGREES
 
 
+# Bounds that grow, and overflow.
+
+
+def recurrent(steps: int) -> Callable[..., Any]:
+    def loss(ops: Any, W: Any, x: Any) -> Any:
+        state = ops.tanh(x[0])
+        for step in range(1, steps):
+            state = ops.tanh(W @ state + x[step])
+        return ops.sum(state * state)
+
+    return loss
+
+
+def run(steps: int, units: int, scale: float, dtype: str) -> judge.Judgement:
+    generator = np.random.default_rng(0)
+    W = scale * generator.normal(size=(units, units)) / np.sqrt(units)
+    inputs = {"W": W.astype(dtype), "x": generator.normal(size=(steps, units)).astype(dtype)}
+    truth = known(recurrent(steps), inputs, ("W",), Format.of(dtype))
+    return judge.judge(evaluate(truth.tape, inputs, np.dtype(dtype)), truth, "rounding")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_hundred_steps_of_a_recurrent_network_are_judged_without_watched_states(dtype: str) -> None:
+    judged = run(100, 32, 1.0, dtype)
+    assert judged.verdict is Verdict.AGREES
+    assert judged.errors["W"].power.percentile_99 < 1e-1
+
+
+def test_a_chaotic_network_is_undecided_since_its_bound_grew_and_not_by_overflow() -> None:
+    judged = run(100, 16, 4.0, "float32")
+    assert judged.verdict is Verdict.UNDECIDED
+    assert "bound" in judged.reason
+    assert "overflow" not in judged.reason
+    assert "undefined" not in judged.reason
+
+
 # The stated power.
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from gradcheck.oracle.cancellation import sizes_of_terms
 from gradcheck.oracle.enclosure import Enclosure, Rows, bound_of, spread_of
 from gradcheck.oracle.flushing import require_subnormal_numbers
-from gradcheck.oracle.formats import Format
+from gradcheck.oracle.formats import SMALLEST, Format
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Errors, Shape
-from gradcheck.oracle.operations.base import total
+from gradcheck.oracle.operations.base import DOUBT, total
 from gradcheck.oracle.operations.shares import FIRST
 from gradcheck.oracle.running_error import (
     Arithmetic,
@@ -30,7 +30,10 @@ from gradcheck.oracle.tape import Key, Tape
 BALL_BITS = 128
 """Precision of the Arb balls: twice that of the widest middles."""
 
-Balls = Callable[[], Mapping[Key, Enclosure]]
+FINER_BITS = (BALL_BITS, 256, 512, 1024)
+"""What is tried in turn where the radius of a middle hides errors."""
+
+Balls = Callable[[int], Mapping[Key, Enclosure]]
 Terms = Callable[[], Mapping[Key, float]]
 
 
@@ -98,13 +101,31 @@ class Output:
         enclosure, worst = Enclosure.of(quantity.middle, quantity.float64, quantity.radius), quantity.worst
         coherent = quantity.coherent
         if not self._sharp:
-            enclosure, worst = self._balls()[self._key].rows(rows), total(worst, quantity.radius)
+            enclosure, worst = self._ball(rows), total(worst, quantity.radius)
         elif not enclosure.radius.max(initial=0.0) < np.inf:
-            enclosure = enclosure.completed(self._balls()[self._key].rows(rows))
+            enclosure = enclosure.completed(self._ball(rows))
         elif coherent is not None:  # errors are counted from our middles, so that a tie is in the radius and in them
             worst, coherent = _beyond(worst, quantity.radius), _beyond(coherent, quantity.radius)
         spread = spread_of(quantity.variance, coherent, quantity.shape)
+        if coherent is None and _is_blurred(enclosure, spread):
+            enclosure, worst = self._finer(rows, enclosure, spread), total(quantity.worst, quantity.radius)
         return Block(rows, enclosure, bound_of(worst, quantity.shape), spread)
+
+    def _ball(self, rows: Rows, bits: int = BALL_BITS) -> Enclosure:
+        return self._balls(bits)[self._key].rows(rows)
+
+    def _finer(self, rows: Rows, enclosure: Enclosure, spread: Array) -> Enclosure:
+        """Balls of as many bits as it takes for a radius that hides no error: a long recursion's radius grows."""
+        for bits in FINER_BITS:
+            enclosure = self._ball(rows, bits)
+            if not _is_blurred(enclosure, spread):
+                break
+        return enclosure
+
+
+def _is_blurred(enclosure: Enclosure, spread: Array) -> bool:
+    """Whether the radius hides errors that rounding does not explain."""
+    return bool(np.any((enclosure.radius > DOUBT * spread + SMALLEST) & np.isfinite(spread) & (spread > 0)))
 
 
 def _beyond(errors: Errors, radius: Errors) -> Errors:
@@ -158,10 +179,10 @@ def analyse(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Analysis
         pass
 
     @cache
-    def balls() -> Mapping[Key, Enclosure]:
+    def balls(bits: int) -> Mapping[Key, Enclosure]:
         from gradcheck.oracle.balls import enclose  # importing flint takes 30 ms
 
-        return enclose(tape, inputs, BALL_BITS)
+        return enclose(tape, inputs, bits)
 
     @cache
     def terms() -> Mapping[Key, float]:

@@ -13,6 +13,9 @@ from gradcheck.oracle.enclosure import Enclosure
 from gradcheck.oracle.operations import Array
 from gradcheck.oracle.tape import Key, Node, Tape
 
+NARROW = 2.0**-30
+"""The radius of a ball, in units of 1 or its value, up to which a step that has no value there is undefined."""
+
 
 def walk(tape: Tape, inputs: Mapping[str, Array], bits: int) -> dict[Key, Array]:
     """Evaluate a tape in ball arithmetic.
@@ -54,8 +57,13 @@ def undefined(tape: Tape, inputs: Mapping[str, Array], bits: int) -> str | None:
             results.append(_step(node, inputs, operands))
             lost = _not_finite(results[-1])
             if node.operands and lost.any() and not any(_not_finite(operand).any() for operand in operands):
-                return _described(tape, node, operands, lost)
+                return _described(tape, node, operands, lost) if all(map(_is_narrow, operands)) else None
     return None
+
+
+def _is_narrow(balls: Array) -> bool:
+    """Whether every ball tells where its value is: a chaotic recursion's grow until they tell nothing."""
+    return all(ball.rad() <= NARROW * (1 + abs(ball.mid())) for ball in balls.ravel() if isinstance(ball, arb))
 
 
 def _not_finite(balls: Array) -> Array:

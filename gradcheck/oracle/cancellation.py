@@ -29,7 +29,8 @@ def sizes_of_terms(tape: Tape, inputs: Mapping[str, Array], format: Format) -> d
     """The largest size of the terms of each output.
 
     An operand that is zero as far as rounding can tell counts with the size of its terms, and any other with its value:
-    so sizes do not grow along a tape, unless zeros do. Below λ/u the error λ of an underflow is no larger than a
+    so sizes do not grow along a tape, unless zeros do. Half of the digits of the terms must be left: what a recursion
+    has lost by growing errors is no cancellation. Below λ/u the error λ of an underflow is no larger than a
     rounding error.
 
     Args:
@@ -39,16 +40,15 @@ def sizes_of_terms(tape: Tape, inputs: Mapping[str, Array], format: Format) -> d
     """
     walk = Walk(tape, inputs, Arithmetic.float64(format, radii=False))
     sizes: list[Array] = []
-    least = format.normal / format.roundoff
     with np.errstate(all="ignore"):
         for index in walk.steps():
             node, result = tape.nodes[index], whole(walk.results[index])
-            sizes.append(_size(node.operation, [sizes[operand] for operand in node.operands], result, least))
+            sizes.append(_size(node.operation, [sizes[operand] for operand in node.operands], result, format))
         return {key: float(sizes[index].max(initial=0.0)) for key, index in tape.outputs.items()}
 
 
-def _size(operation: Operation | None, operands: Sequence[Array], result: Quantity, least: float) -> Array:
-    """The size of a result: of its terms where it is zero as far as rounding can tell, and there no less than λ/u."""
+def _size(operation: Operation | None, operands: Sequence[Array], result: Quantity, format: Format) -> Array:
+    """The size of a result: of its terms, and no less than λ/u, where it is zero as far as their rounding can tell."""
     if result.middle.dtype == bool:
         return result.middle
     size = np.abs(result.float64)
@@ -59,5 +59,6 @@ def _size(operation: Operation | None, operands: Sequence[Array], result: Quanti
         terms = CANCELLING[operation.name](*operands)
     elif operation.moves or operation.name in LINEAR:
         terms = np.abs(operation.value(*operands))
-    lost = size <= TYPICAL * np.sqrt(result.variance)
-    return np.where(lost, np.maximum(np.maximum(terms, size), least), size)
+    terms = np.maximum(np.maximum(terms, size), format.normal / format.roundoff)
+    error = TYPICAL * np.sqrt(result.variance)
+    return np.where((size <= error) & (error <= np.sqrt(format.roundoff) * terms), terms, size)

@@ -296,7 +296,11 @@ def _working(dtype: np.dtype[Any], array: Array) -> Array:
 def _mark_overflow(
     format: Format, operation: Operation, result: Quantity, terms: Sequence[Term], operands: Sequence[Quantity]
 ) -> None:
-    """Where a backend may overflow on the way nothing can be said: the bounds become infinite."""
+    """Where a backend may overflow on the way nothing can be said: the bounds become infinite.
+
+    The worst error where overflow is possible at the worst, and the spread where it is so with typical errors: a worst
+    error that has grown beyond all numbers says nothing of the spread.
+    """
     sums = operation.partial_sums
     assert result.worst is not None
     sizes = result.float64 if sums is None else sums(*terms)
@@ -309,7 +313,19 @@ def _mark_overflow(
     lost = ~(sizes + result.worst <= format.safe_largest)
     lost &= ~(np.isinf(result.float64) & (result.worst == 0))  # an infinity that the problem wrote is no overflow
     result.worst = np.where(lost, np.inf, result.worst)
+    lost &= may_overflow(format, operation, result, operands)
     result.variance = np.where(lost, np.inf, 0.0 if result.variance is None else result.variance)
+
+
+def may_overflow(format: Format, operation: Operation, result: Quantity, operands: Sequence[Quantity]) -> Array:
+    """Where a backend may overflow on the way, with errors of ``DOUBT`` standard deviations."""
+    errors = [None if operand.variance is None else DOUBT * np.sqrt(operand.variance) for operand in operands]
+    with np.errstate(all="ignore"):
+        sizes = result.size
+        if operation.partial_sums is not None:
+            sizes = np.abs(operation.partial_sums(*map(Term, operands, errors)))
+        own = 0.0 if result.variance is None else DOUBT * np.sqrt(result.variance)
+        return np.asarray(~(sizes + own <= format.safe_largest))
 
 
 def _keep_infinities(result: Quantity, operands: Sequence[Quantity]) -> None:

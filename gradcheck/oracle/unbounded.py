@@ -1,0 +1,50 @@
+"""Why an output has no finite bound: where on its way the first bound was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from gradcheck.oracle.formats import Format
+from gradcheck.oracle.operations import Array
+from gradcheck.oracle.running_error import Arithmetic, Quantity, Walk, may_overflow, whole
+from gradcheck.oracle.tape import Key, Tape
+
+OVERFLOW = "overflow on the way is possible"
+WIDE = "its bound grew too wide on the way"
+
+
+def why_unbounded(tape: Tape, inputs: Mapping[str, Array], format: Format, key: Key) -> str:
+    """Whether overflow is possible on the way to an output, by values and typical errors, or its bound just grew.
+
+    Args:
+        tape: of the problem.
+        inputs: name -> array, exact.
+        format: of the backend.
+        key: an output whose bound is infinite somewhere.
+    """
+    behind = _behind(tape, tape.outputs[key])
+    walk = Walk(tape, inputs, Arithmetic.float64(format))
+    for index in walk.steps():
+        operation = tape.nodes[index].operation
+        if index in behind and operation is not None and not operation.compares:
+            operands = [whole(walk.results[operand]) for operand in tape.nodes[index].operands]
+            if may_overflow(format, operation, whole(walk.results[index]), operands).any():
+                return OVERFLOW
+            if _is_lost(whole(walk.results[index])) and not any(map(_is_lost, operands)):
+                return f"{WIDE}, in {operation.name}"
+    return WIDE
+
+
+def _behind(tape: Tape, index: int) -> set[int]:
+    """The nodes that a node needs, with itself."""
+    needed = {index}
+    for each in range(index, -1, -1):
+        if each in needed:
+            needed.update(tape.nodes[each].operands)
+    return needed
+
+
+def _is_lost(quantity: Quantity) -> bool:
+    return quantity.worst is not None and not np.isfinite(quantity.worst).all()
