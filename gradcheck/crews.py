@@ -65,10 +65,17 @@ class _Answer(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Post:
-    """How a worker is started: the command to run, and what is sent with `start`."""
+    """How a worker is started.
+
+    Attributes:
+        command: the command to run.
+        start: what is sent with `start`.
+        repeats: whether it asks its backend twice by itself. Ours do; what a program says of that is not believed.
+    """
 
     command: Sequence[str]
     start: Mapping[str, str | bool] = field(default_factory=dict)
+    repeats: bool = False
 
 
 def cannot_run(error: OSError) -> str:
@@ -79,7 +86,7 @@ def cannot_run(error: OSError) -> str:
 
 def hosted(python: Path, **start: str | bool) -> Post:
     """A worker of ours: it hosts, in an interpreter, the `backend` of a file or a problem's `gradient` of a name."""
-    return Post([str(python), "-I", str(BOOTSTRAP)], start)
+    return Post([str(python), "-I", str(BOOTSTRAP)], start, repeats=True)
 
 
 @dataclass(frozen=True)
@@ -333,7 +340,7 @@ class Crew:
         return None
 
     def _answer(self, key: str) -> Answer | Failure | None:
-        """A worker's answer, once it has answered twice: those of ours do so by themselves, and say `again_seconds`."""
+        """A worker's answer, once it has answered twice."""
         answer = self._received_answer(key)
         if isinstance(answer, Failure):
             return answer
@@ -341,9 +348,9 @@ class Crew:
         if asked.first:
             varies = dict(_comparison.differences(asked.first, answer))
             return replace(asked.first, again_seconds=answer.seconds, varies=varies)
-        if answer.again_seconds is not None:
+        if self._posts[key].repeats:
             return answer
-        asked.first = answer
+        asked.first = replace(answer, mutated=())
         self._send_question(key)
         return self._lost.get(key)
 

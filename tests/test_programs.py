@@ -37,6 +37,7 @@ WAYS = {
     "missing-gradient": ("differs", "dL/db is missing"),
     "not-a-number": ("differs", "dL/da is proved wrong in 1 of 3 entries"),
     "unsteady": ("differs", "dL/da varies from call to call by"),
+    "claims-to-repeat-itself": ("differs", "dL/da varies from call to call by"),
     "estimates-of-nothing": ("differs", "an estimate of c is given: expected estimates of a, b"),
     "slopes-alone": ("differs", "slopes are given: expected a list of them, and an estimate of each"),
     "exits": ("crashed", "exited with code 7, having written 'planted text on standard error'"),
@@ -142,7 +143,7 @@ def test_what_is_no_program_is_unavailable_and_says_what_was_expected(gradcheck:
         "nope does not exist: expected an executable file",
         "folder is no file: expected an executable file",
         "text is not executable: expected an executable file (chmod +x)",
-        "senseless: Exec format error",
+        "senseless: Exec format error: expected a program, or a script whose first line is #!/path/to/interpreter",
         "~nobody-of-this-name/x does not exist: expected an executable file",
     ]
     assert (right["verdict"], done.returncode) == ("agrees", 3)

@@ -62,6 +62,9 @@ def evaluate(request, times):
         result["slopes"] = array(1.0)
     elif way == "varies-in-nothing":
         result |= {"again_seconds": 0.0, "varies": [["nothing", "a", 1.0]]}
+    elif way == "claims-to-repeat-itself":
+        gradients["a"] = array(*[entry * (1 + 1e-9 * times) for entry in da])
+        result |= {"again_seconds": 0.0, "mutated": ["b"]}
     elif way == "timed":
         result["seconds"] = 0.25
     return {"result": result}

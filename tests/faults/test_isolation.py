@@ -136,7 +136,7 @@ for line in sys.stdin:
     request = json.loads(line)
     if request["method"] == "stop": break
     loss = {"dtype": "float64", "shape": [], "data": [1.0]}
-    result = {"loss": loss, "gradients": {}, "again_seconds": 0.0, "notes": ["x" * LENGTH]}
+    result = {"loss": loss, "gradients": {}, "notes": ["x" * LENGTH]}
     print(json.dumps({"id": request["id"], "result": {} if request["method"] == "start" else result}), flush=True)
 """
 
@@ -144,7 +144,7 @@ for line in sys.stdin:
 def test_time_in_which_nobody_listens_does_not_count(tmp_path: Path) -> None:
     """While one answer is judged, a worker cannot write more of a long one than a pipe holds."""
     posts = {
-        name: Post([sys.executable, "-c", TALKER.replace("LENGTH", length)])
+        name: Post([sys.executable, "-c", TALKER.replace("LENGTH", length)], repeats=True)
         for name, length in (("short", "1"), ("long", "20_000_000"))
     }
     crew = Crew()
