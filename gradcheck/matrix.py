@@ -21,6 +21,10 @@ from gradcheck.wording import two_digits
 
 Place = tuple[str, str, str]
 """Of a cell: problem, dtype and backend."""
+MOST_BYTES = 1 << 24
+"""Of a file of outcomes: more than 100,000 cells."""
+LONGEST_SHOWN = 100
+"""Characters of a line in a message."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,10 @@ def cells(plan: Plan, listener: Listener) -> Iterator[Cell]:
     Raises:
         RequestError: a name stands for nothing, or a value is not what is expected.
     """
+    common = {"k": plan.k, "seed": plan.seed, "timeout": plan.timeout, "no_build": not plan.build}
+    settings.of(**common)  # refuses what is wrong before a problem's file is run
     names = plan.problems or [name for name, path in problems.names().items() if path.parent == problems.FOLDER]
-    rows = {name: applicable(name, plan.backends) for name in names}
+    rows = {name: applicable(name, plan) for name in names}
     if not any(rows.values()):
         raise RequestError(
             f"backend {', '.join(plan.backends)}: no gradient of {', '.join(names)}: expected one that they have"
@@ -56,25 +62,22 @@ def cells(plan: Plan, listener: Listener) -> Iterator[Cell]:
         for name, dtype in itertools.product(names, plan.dtypes):
             if not rows[name]:
                 continue
-            chosen = settings.of(
-                problem=name, dtype=dtype, backend=rows[name], k=plan.k, seed=plan.seed, timeout=plan.timeout,
-                no_build=not plan.build,
-            )  # fmt: skip
+            chosen = settings.of(problem=name, dtype=dtype, backend=rows[name], **common)
             for backend in session.run(chosen).backends:
                 yield outcome(name, dtype, backend)
 
 
-def applicable(name: str, backends: Sequence[str]) -> list[str]:
+def applicable(name: str, plan: Plan) -> list[str]:
     """The backends that a problem can have: names of hand-written gradients may be those of another problem."""
-    by_hand = problems.load(name).gradients
-    others = {gradient for each in problems.names() for gradient in hand_written(each)} - set(by_hand)
-    return [spec for spec in backends or (*by_hand, *DEFAULT_ENGINES) if spec not in others]
+    by_hand = problems.load(name, plan.timeout).gradients
+    others = {gradient for each in problems.names() for gradient in hand_written(each, plan.timeout)} - set(by_hand)
+    return [spec for spec in plan.backends or (*by_hand, *DEFAULT_ENGINES) if spec not in others]
 
 
-def hand_written(name: str) -> Sequence[str]:
+def hand_written(name: str, timeout: float) -> Sequence[str]:
     """The hand-written gradients of a problem; none where its file is wrong, which is said when it is asked for."""
     try:
-        return problems.load(name).gradients
+        return problems.load(name, timeout).gradients
     except RequestError:
         return ()
 
@@ -122,16 +125,10 @@ def read(path: Path, plan: Plan) -> dict[Place, Verdict]:
     Raises:
         RequestError: it cannot be read, holds for another size or seed, or a line is no outcome.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise RequestError(f"{str(path)!r}: {error.strerror}: expected a file of outcomes") from None
-    except UnicodeDecodeError as error:
-        raise RequestError(f"{str(path)!r}: {error}: expected a file of outcomes") from None
+    text = _text(path)
     if header(plan) not in text.splitlines():
-        first = text.partition("\n")[0]
         raise RequestError(
-            f"{path}: begins with {first!r}: expected outcomes of this run's size and seed, {header(plan)!r}"
+            f"{path}: begins with {_beginning(text)!r}: expected outcomes of this run's size and seed, {header(plan)!r}"
         )
     expected: dict[Place, Verdict] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -139,9 +136,29 @@ def read(path: Path, plan: Plan) -> dict[Place, Verdict]:
         if not words:
             continue
         if len(words) < 4 or words[3] not in list(Verdict):
-            raise RequestError(f"{path}:{number}: {line!r}: expected PROBLEM DTYPE BACKEND VERDICT")
+            raise RequestError(f"{path}:{number}: {_beginning(line)!r}: expected PROBLEM DTYPE BACKEND VERDICT")
         expected[words[0], words[1], words[2]] = Verdict(words[3])
     return expected
+
+
+def _text(path: Path) -> str:
+    """What a file of outcomes holds."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise RequestError(f"{str(path)!r}: more than {MOST_BYTES} bytes: expected a file of outcomes")
+        return content.decode()
+    except OSError as error:
+        raise RequestError(f"{str(path)!r}: {error.strerror}: expected a file of outcomes") from None
+    except ValueError as error:  # text that is no UTF-8; a path that can be none
+        raise RequestError(f"{str(path)!r}: {error}: expected a file of outcomes") from None
+
+
+def _beginning(text: str) -> str:
+    """As much of the first line as fits in a message."""
+    first = next(iter(text.splitlines()), "")
+    return first if len(first) <= LONGEST_SHOWN else f"{first[:LONGEST_SHOWN]}…"
 
 
 def drift(found: Iterable[Cell], expected: Mapping[Place, Verdict]) -> Iterator[str]:

@@ -47,7 +47,7 @@ EXPECTED = {
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
-    """A run's settings, checked; `stated` are those that a file or a variable states, whatever the flags say."""
+    """A run's settings, checked; `given` are those that are no defaults, `stated` those of files and variables alone."""
 
     problem: str = "sigmoid_skip"
     k: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 3
@@ -65,10 +65,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     gate: Literal["rounding", "formula", "proved"] = "rounding"
     format: str = "table"
     report: tuple[str, ...] = ()
+    given: frozenset[str] = frozenset()
     stated: frozenset[str] = frozenset()
 
 
-FIELDS = {field.encode_name: field for field in msgspec.structs.fields(Settings) if field.name != "stated"}
+SOURCES = ("given", "stated")
+FIELDS = {field.encode_name: field for field in msgspec.structs.fields(Settings) if field.name not in SOURCES}
 PATHS = ("problem", "inputs", "report")
 MOST_BYTES = 1 << 20
 """Of a TOML file."""
@@ -91,7 +93,8 @@ def load(flags: Mapping[str, Any], config: str | None, environment: Mapping[str,
     """
     stated = {given.name: checked(given) for given in _given_elsewhere(config, environment, folder)}
     flagged = {given.name: checked(given) for given in _given_by_flags(flags)}
-    return msgspec.convert({**stated, **flagged, "stated": frozenset(stated)}, Settings)
+    settled = {**stated, **flagged}
+    return msgspec.convert({**settled, "given": frozenset(settled), "stated": frozenset(stated)}, Settings)
 
 
 def of(**values: Any) -> Settings:

@@ -121,6 +121,8 @@ def test_what_an_engine_lacks_is_no_fault_beside_an_answer(gradcheck: Command) -
         (("-b", "nope"), "backend 'nope': unknown"),
         (("--dtype", "float63"), "dtype='float63': did you mean 'float64'? expected float64"),
         (("--expect", "none.txt"), "'none.txt': "),
+        (("--expect", "/dev/zero"), "'/dev/zero': more than 16777216 bytes: expected a file of outcomes"),
+        (("--timeout", "nan"), "timeout=nan: expected a number of seconds above 0, at most 1000000"),
         (("--write", "no/m.txt"), "--write 'no/m.txt': no folder 'no': expected a path that can be written"),
     ],
 )
@@ -129,6 +131,21 @@ def test_a_wrong_request_is_one_line(gradcheck: Command, words: tuple[str, ...],
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_line_without_end_is_shown_in_part(tmp_path: Path) -> None:
+    for text in ("a" * 10**6, "# k = 3, seed 0\n" + "a" * 10**6):
+        (tmp_path / "m.txt").write_text(text)
+        with pytest.raises(RequestError, match=r"a…'") as caught:
+            matrix.read(tmp_path / "m.txt", PLAN)
+        assert len(str(caught.value)) < 500
+
+
+def test_code_of_a_problem_ends_with_the_timeout(gradcheck: Command, tmp_path: Path) -> None:
+    (tmp_path / "endless.py").write_text("while True: pass")
+    done = gradcheck("matrix", "--problem", "endless.py", "-b", "numpy", "--timeout", "0.5")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "loading took longer than 0.5 s" in done.stderr
 
 
 def test_the_committed_outcomes_still_hold(gradcheck: Command) -> None:

@@ -160,6 +160,12 @@ def test_inputs_from_a_file_say_the_size(gradcheck: Command, tmp_path: Path) -> 
     refused = gradcheck(*words, "--k", 4)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr == "gradcheck: --k 4: inputs.json holds inputs of size 5: expected --k 5, or none\n"
+    default = gradcheck(*words, "--k", 3)
+    assert (default.returncode, default.stdout) == (2, "")
+    assert default.stderr == "gradcheck: --k 3: inputs.json holds inputs of size 5: expected --k 5, or none\n"
+    (tmp_path / "three.toml").write_text("k = 3\n")
+    assert gradcheck(*words, "--config", "three.toml").returncode == 2
+    assert gradcheck(*words, GRADCHECK_K="3").returncode == 2
     (tmp_path / "inputs.json").write_text(json.dumps({"a": [0.5] * 5}))
     assert gradcheck(*words).stderr == "gradcheck: inputs.json: no input 'b': expected a, b\n"
 
