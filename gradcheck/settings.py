@@ -47,7 +47,7 @@ EXPECTED = {
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
-    """A run's settings, checked; `given` are those that are no defaults, `stated` those of files and variables alone."""
+    """A run's settings, checked; `given` are those that somebody gave, `stated` those in files and variables."""
 
     problem: str = "sigmoid_skip"
     k: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 3

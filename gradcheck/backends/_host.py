@@ -117,7 +117,7 @@ class Host:
         except (ImportError, Unavailable) as error:
             return failure("unavailable", error)
         except BaseException as error:  # a gradient may call sys.exit, or raise KeyboardInterrupt
-            return failure("crashed", error)
+            return failure("crashed", error, request.get("problem", ""))
 
     def start(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Import the framework."""
@@ -183,14 +183,21 @@ def encoded(answer: Answer, files: Files) -> dict[str, Any]:
     return result
 
 
-def failure(kind: str, error: BaseException) -> dict[str, Any]:
-    """An exception as an error message."""
+def failure(kind: str, error: BaseException, problem: str = "") -> dict[str, Any]:
+    """An exception as an error message; where it was raised by way of the problem's file, that line begins it."""
     if isinstance(error, Malformed):
         return {"error": {"kind": kind, "message": str(error)}}
     message = str(error)
     if kind == "crashed":
         message = f"{type(error).__name__}: {message}" if message else type(error).__name__
+        message = line_in(problem, error) + message
     return {"error": {"kind": kind, "message": message, "traceback": trimmed(error)}}
+
+
+def line_in(path: str, error: BaseException) -> str:
+    """`file:line: ` of the last line of a file that an exception came through, or nothing."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    return f"{path}:{lines[-1]}: " if lines else ""
 
 
 def trimmed(error: BaseException) -> str:

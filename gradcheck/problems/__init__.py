@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -105,6 +106,9 @@ def load(name: str, timeout: float = TIMEOUT) -> Problem:
         ProblemError: there is no such problem, or its file does not hold what a problem needs.
     """
     path = find(name)
+    with contextlib.suppress(OSError):
+        if b"numpy" in path.read_bytes():
+            importlib.import_module("numpy")  # before its code is run: so it is known what the code changes of it
     with problem_code(path, "loading", timeout):
         return _problem(name, path, _execute(path), timeout)
 

@@ -39,6 +39,10 @@ class Ended(BaseException):
     """The code asked for the end of this process; the message is the call."""
 
 
+class Replaced(BaseException):
+    """The code replaced something of NumPy, which is put back; the message is its name."""
+
+
 @contextlib.contextmanager
 def problem_code(path: Path, doing: str, timeout: float = TIMEOUT) -> Iterator[None]:
     """Run code of a problem's file; an `Exception` that it raises passes through.
@@ -51,7 +55,8 @@ def problem_code(path: Path, doing: str, timeout: float = TIMEOUT) -> Iterator[N
         timeout: seconds that it has.
 
     Raises:
-        ProblemError: it takes longer, or would end this process: `sys.exit`, `os._exit`, KeyboardInterrupt.
+        ProblemError: it takes longer, replaces a function of NumPy, or would end this process: `sys.exit`, `os._exit`,
+            KeyboardInterrupt.
     """
     own_interruption = False
     try:
@@ -69,6 +74,9 @@ def problem_code(path: Path, doing: str, timeout: float = TIMEOUT) -> Iterator[N
         raise ProblemError(f"{path}: {doing} called sys.exit({error.code!r}): expected code that returns") from error
     except Ended as error:
         raise ProblemError(f"{path}: {doing} called {error}: expected code that returns") from error
+    except Replaced as error:
+        expected = "expected code that leaves NumPy as it is"
+        raise ProblemError(f"{path}: {doing} replaced numpy.{error}: {expected}") from error
     except (Exception, Interrupted):
         raise
     except BaseException as error:
@@ -205,13 +213,17 @@ def _flush() -> None:
 def _kept_state() -> Iterator[None]:
     """Put back what the code changes for the whole process: NumPy's treatment of errors, the filters of warnings."""
     numpy = sys.modules.get("numpy")
-    before = numpy.geterr() if numpy else NUMPY_DEFAULTS
+    before, names = (numpy.geterr(), dict(vars(numpy))) if numpy else (NUMPY_DEFAULTS, {})
     try:
         with warnings.catch_warnings():
             yield
     finally:
         if numpy := sys.modules.get("numpy"):
+            replaced = [name for name, value in names.items() if vars(numpy).get(name) is not value]
+            vars(numpy).update(names)
             numpy.seterr(**before)
+    if numpy and replaced:
+        raise Replaced(replaced[0])
 
 
 def _in_main_thread() -> bool:

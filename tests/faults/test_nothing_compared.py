@@ -133,18 +133,21 @@ def test_other_names_of_gradients_name_backends(name: str) -> None:
 @pytest.mark.parametrize(
     ("statement", "reason"),
     [
-        ("raise SystemExit(0)", "SystemExit: 0"),
-        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
-        ("raise GeneratorExit", "GeneratorExit"),
+        ("raise SystemExit(0)", "ending.py:21: SystemExit: 0"),
+        ("raise KeyboardInterrupt", "ending.py:21: KeyboardInterrupt"),
+        ("raise GeneratorExit", "ending.py:21: GeneratorExit"),
         ("os._exit(0)", "exited with code 0"),
+        ("return undefined", "ending.py:21: NameError: name 'undefined' is not defined"),
+        ("return np.reshape(a, (7, 7))", "ending.py:21: ValueError: cannot reshape array of size 3 into shape (7,7)"),
     ],
 )
-def test_a_gradient_that_would_end_its_process_is_its_own_crash(
+def test_a_gradient_that_raises_or_would_end_its_process_is_its_own_crash(
     gradcheck: Command, tmp_path: Path, statement: str, reason: str
 ) -> None:
     (tmp_path / "ending.py").write_text(ENDING.replace("STATEMENT", statement))
     done = gradcheck("run", "ending.py", "-b", "ending", "-b", "right", "--format", "json")
     ending, right = json.loads(done.stdout)["backends"]
-    assert (ending["verdict"], ending["reason"]) == ("crashed", reason)
+    assert ending["verdict"] == "crashed"
+    assert ending["reason"].removeprefix(f"{tmp_path}/") == reason
     assert right["verdict"] == "agrees"
     assert done.returncode == 3

@@ -141,6 +141,21 @@ def test_nothing_of_the_process_is_changed(write: Write) -> None:
     assert state() == before
 
 
+def test_a_file_that_replaces_a_function_of_numpy_is_refused(gradcheck: Command, write: Write) -> None:
+    """The parent's own NumPy: with this one every input would overflow."""
+    path = write(top="np.isfinite = lambda array: np.zeros(np.shape(array), bool)")
+    before = np.isfinite
+    with pytest.raises(ProblemError, match=r"loading replaced numpy\.isfinite: expected code that leaves"):
+        run_all(path)
+    assert np.isfinite is before
+    done = gradcheck("run", path, "-b", "right")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "loading replaced numpy.isfinite" in done.stderr
+    path = write(top="np.my_own = 1")
+    run_all(path)
+    del np.my_own
+
+
 def test_ctrl_c_is_no_error_of_the_problem(write: Write) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_all(write(loss="import signal; signal.raise_signal(signal.SIGINT)"))
