@@ -21,6 +21,7 @@ from gradcheck.answers import Answer
 from gradcheck.catalogue import Spec
 from gradcheck.crews import Crew, Question, hosted
 from gradcheck.environments import Environment
+from gradcheck.errors import RequestError
 from gradcheck.evidence import examine
 from gradcheck.oracle import Format, Key, Tape, record, stages
 from gradcheck.oracle.operations import OPERATORS, VOCABULARY
@@ -167,6 +168,15 @@ def drawn(problem: problems.Problem, k: int, dtype: str, distribution: str) -> d
     return inputs
 
 
+def exists(problem: problems.Problem, k: int, dtype: str, distribution: str) -> bool:
+    """Whether a distribution has inputs in the dtype: tiny ones become zero in float16, and are refused."""
+    try:
+        cases.sample(problem, k, 1, dtype, distribution)
+    except RequestError:
+        return False
+    return True
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every engine in every dtype; variants of one in float64, and with --other-dtypes in the others."""
     if "dtype" in metafunc.fixturenames:
@@ -194,7 +204,7 @@ def test_every_word_agrees_with_the_oracle(name, dtype, crews, written):
 def questions(crew, name, dtype, written) -> Iterator[tuple[tuple[int, ...], str, int]]:
     """What an engine is asked: all samples together, or each alone where it evaluates the loss for every entry."""
     together, small = tuple(range(len(SAMPLES))), written((0,), 1).problem
-    tried = [case for case in CASES if (case[0], dtype) != ("tiny", "float16")]  # they are zeros there
+    tried = [(distribution, k) for distribution, k in CASES if exists(small, k, dtype, distribution)]
     ((_, first),) = crew.evaluate(Question(small.path, dtype, small.wrt, drawn(small, 1, dtype, "uniform")), [name])
     if isinstance(first, Failure) or first.adjoints:
         yield from ((together, distribution, ONLY_AT.get(name, k)) for distribution, k in tried)
