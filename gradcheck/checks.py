@@ -15,6 +15,8 @@ from gradcheck.results import Entry
 Array = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.bool_]
 
+# No correct entry came near it in millions (benchmarks/false_alarms.py); what a worst bound must allow is far above it.
+SPREADS = 32
 SMALLEST = 5e-324  # added to what is divided by, so that no error is 0 units of a bound of 0
 
 
@@ -113,7 +115,8 @@ class Block:
     def entry(self, number: int, check: Check) -> Entry:
         """One entry as a check sees it; `number` counts the block's entries."""
         position = np.unravel_index(number, self.got.shape)
-        true, error, bound = (np.broadcast_to(each, self.got.shape) for each in (check.true, check.error, check.bound))
+        arrays = (check.true, check.error, check.bound, check.limit)
+        true, error, bound, limit = (np.broadcast_to(each, self.got.shape) for each in arrays)
         index = tuple(map(int, position))
         return Entry(
             index=(index[0] + self.row, *index[1:]) if index else (),
@@ -122,4 +125,5 @@ class Block:
             error=float(error[position]),
             bound=float(bound[position]),
             bound_ratio=float(error[position] / (bound[position] + SMALLEST)),
+            deviations=float(error[position] / (limit[position] / SPREADS + SMALLEST)),
         )

@@ -21,6 +21,7 @@ from gradcheck.judge import Judgement, Truth, entry, judge, truth
 from gradcheck.oracle import Format, Key, stages
 from gradcheck.patterns import Wrong, pattern
 from gradcheck.results import Cause, Verdict
+from gradcheck.wording import two_digits
 
 Array = npt.NDArray[np.float64]
 
@@ -216,7 +217,7 @@ def confirmed(cause: Cause, first: Measured, coarse: Measured | str) -> Cause:
 
 def changed(first: Measured, second: Measured) -> str:
     """How an error changes from one precision to the other."""
-    return f"the error is {first.error:.2g} in {first.dtype} and {second.error:.2g} in {second.dtype}"
+    return f"{two_digits(first.error)} off in {first.dtype}, {two_digits(second.error)} in {second.dtype}"
 
 
 def lost(measured: Measured, said: str) -> Cause:

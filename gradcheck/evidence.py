@@ -11,14 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck import oracle
-from gradcheck.checks import SMALLEST, Block, Check, Mask
+from gradcheck.checks import SMALLEST, SPREADS, Block, Check, Mask
 from gradcheck.oracle import TYPICAL, Format, Rows, Stage
 from gradcheck.results import ArrayError, Entry, Power
 
 Array = npt.NDArray[np.floating[Any]]
 
-# No correct entry came near it in millions (benchmarks/false_alarms.py); what a worst bound must allow is far above it.
-SPREADS = 32
 WORST_SHOWN = 5
 # The power of a check is measured on so many entries of an array, evenly spaced: all of them in a small one.
 MEASURED = 1 << 12
@@ -120,10 +118,20 @@ class Finding:
         self.largest_ulp = _larger(self.largest_ulp, check.error / ulp(size, self.format))
         self.largest_spread_ratio = max(self.largest_spread_ratio, _spread_ratio(check))
         number = int(np.argmax(check.error / (check.bound + SMALLEST)))  # the first NaN, if there is one
-        self.closest = _worst([block.entry(number, check), *([self.closest] if self.closest else [])])[0]
+        entry = block.entry(number, check)
+        if self.closest is None or not entry.bound_ratio <= self.closest.bound_ratio:
+            self.closest = entry if self.closest is None or not math.isnan(self.closest.error) else self.closest
         stride = -(-math.prod(self.shape) // MEASURED)
         some = size.ravel()[::stride]
         self.powers.append((check.threshold.ravel()[::stride] / some)[some > 0])
+
+    @property
+    def step_weight(self) -> float:
+        """The largest error of the step beside the largest true value; infinite where an entry is not finite."""
+        worst = next(iter(self.step_worst or self.excused_worst), None)
+        if worst is None:
+            return 0.0
+        return worst.error / max(self.largest_true, SMALLEST) if math.isfinite(worst.error) else math.inf
 
     @property
     def reach(self) -> float:
@@ -283,20 +291,18 @@ def ulp(size: Array, format: Format) -> Array:
 
 
 def _refused(block: Block, check: Check, refused: Mask) -> Iterator[Entry]:
-    """The refused entries of a block with the largest errors in units of their bounds."""
+    """The refused entries of a block with the largest errors: these matter, whatever their bounds are."""
     few = min(int(np.count_nonzero(refused)), WORST_SHOWN)
     if not few:
         return
-    ratios = np.nan_to_num(np.where(refused, check.error / (check.bound + SMALLEST), -1.0), nan=np.inf)
-    for number in np.argpartition(ratios, -few, axis=None)[-few:]:
+    errors = np.nan_to_num(np.where(refused, check.error, -1.0), nan=np.inf)
+    for number in np.argpartition(errors, -few, axis=None)[-few:]:
         yield block.entry(int(number), check)
 
 
 def _worst(entries: list[Entry]) -> list[Entry]:
-    """The worst entries; NaN is worse than all, and of equals the first in the array comes first."""
-    return sorted(entries, key=lambda entry: (not math.isnan(entry.error), -entry.bound_ratio, entry.index))[
-        :WORST_SHOWN
-    ]
+    """The entries with the largest errors; NaN is worse than all, and of equals the first in the array comes first."""
+    return sorted(entries, key=lambda entry: (not math.isnan(entry.error), -entry.error, entry.index))[:WORST_SHOWN]
 
 
 def _spread_ratio(check: Check) -> float:

@@ -30,6 +30,8 @@ from gradcheck.wording import change, in_words
 
 Array = npt.NDArray[np.floating[Any]]
 
+NEXT_TO_NOTHING = 2.0**-20
+"""A wrong step whose relative error is this share of a later one's is not named first."""
 PROVED = "proved"
 BEYOND_ROUNDING = "beyond rounding"
 NO_TRUE_VALUE = "has no true value"
@@ -142,6 +144,10 @@ def refused(judged: Judgement, findings: Mapping[Key, Finding], wrong: Mapping[K
     reason = sentence(said, wrong[said])
     if gate == "proved" and not proved:
         return replace(judged, verdict=Verdict.UNDECIDED, reason=f"{reason}, which proves nothing")
+
+    def weight(key: Key) -> float:
+        return findings[key].step_weight
+
     steps = [key for key, finding in wrong.items() if finding.step_bad]
     if not steps and findings[start].excused:
         steps = [start]
@@ -151,13 +157,18 @@ def refused(judged: Judgement, findings: Mapping[Key, Finding], wrong: Mapping[K
         evidence=PROVED if proved else BEYOND_ROUNDING,
         reason=reason,
         first_wrong=wrong_step(start, findings[start]),
-        wrong_steps=tuple(wrong_step(key, findings[key]) for key in steps),
+        wrong_steps=tuple(wrong_step(key, findings[key]) for key in sorted(steps, key=weight, reverse=True)),
     )
 
 
 def first_wrong(findings: Mapping[Key, Finding], wrong: Mapping[Key, Finding]) -> Key:
-    """The array with which it begins: the first wrong step, else one that would be excused, else what is wrong."""
+    """The array with which it begins: the first wrong step, else one that would be excused, else what is wrong.
+
+    A step that is off by next to nothing, beside a later one, is not what its reader is looking for.
+    """
     by_step = [key for key, finding in wrong.items() if finding.step_bad]
+    heaviest = max((findings[key].step_weight for key in by_step), default=0.0)
+    by_step = [key for key in by_step if findings[key].step_weight >= NEXT_TO_NOTHING * heaviest]
     excused = [key for key, finding in findings.items() if finding.excused]
     return next(iter([*by_step, *excused, *wrong]))
 
@@ -357,6 +368,8 @@ def wrong_step(key: Key, finding: Finding) -> WrongStep:
         got=entry.got,
         true=entry.true,
         bound=entry.bound,
+        deviations=entry.deviations,
+        by_step=worst is not finding.worst,
         bad_entries=bad,
         entries=finding.entries,
     )

@@ -78,7 +78,7 @@ def found(wrong: Wrong) -> Iterator[Pattern]:
     yield from map(Pattern, exact_patterns(wrong))
     factor = measured_factor(wrong)
     if factor is not None and wrong.is_image(lambda array: factor * array):
-        yield Pattern(f"{factor:.7g} × the truth", exact=False)
+        yield Pattern(f"{factor_in_words(factor)} × the truth", exact=False)
 
 
 def exact_patterns(wrong: Wrong) -> Iterator[str]:
@@ -108,6 +108,18 @@ def measured_factor(wrong: Wrong) -> float | None:
         return None
     number = telling[np.argmax(np.abs(wrong.true).flat[telling])]
     return float(Fraction(float(wrong.got.flat[number])) / Fraction(float(wrong.true.flat[number])))
+
+
+def factor_in_words(factor: float) -> str:
+    """A factor with the digits that tell it from 1.
+
+    >>> factor_in_words(0.3), factor_in_words(1 + 2.0**-40)
+    ('0.3', '(1 + 9.1e-13)')
+    """
+    off = factor - 1
+    if abs(off) >= 1e-6:
+        return f"{factor:.7g}"
+    return f"(1 {'+' if off > 0 else '−'} {abs(off):.1e})"
 
 
 def moved(shape: Sequence[int]) -> Iterator[tuple[str, Transform]]:

@@ -85,7 +85,7 @@ class Case(Record, frozen=True, kw_only=True):
 
 
 class Entry(Record, frozen=True, kw_only=True):
-    """One entry of an array; `bound_ratio` is its error in units of its bound."""
+    """One entry of an array; its error is `bound_ratio` bounds, and `deviations` standard deviations of rounding."""
 
     index: Index
     got: Number
@@ -93,13 +93,14 @@ class Entry(Record, frozen=True, kw_only=True):
     error: Number
     bound: Number
     bound_ratio: Number
+    deviations: Number
 
     def __str__(self) -> str:
         """The entry in one line."""
         if math.isfinite(self.error):
             off = f"off by {two_digits(self.error)}, bound {two_digits(self.bound)}"
             return f"{index_in_code(self.index)} = {self.got:.10g}, true {self.true:.10g}: {off}"
-        return f"{index_in_code(self.index)} {deviation(self.got, self.true, self.bound)}"
+        return f"{index_in_code(self.index)} {deviation(self.got, self.true, '')}"
 
 
 class Power(Record, frozen=True, kw_only=True):
@@ -147,12 +148,12 @@ class Cause(Record, frozen=True, kw_only=True):
 
 
 class WrongStep(Record, frozen=True, kw_only=True):
-    """An array of an answer that is wrong, and its worst entry.
+    """An array of an answer that is wrong, and its entry with the largest error.
 
-    `pattern` is what its array is, where one sentence fits all of its entries: "−1 × the truth" for example.
-
-    Where the backend gave its watched values, `true` is what the true operation makes of its own earlier ones, so that
-    a step that only hands an error on is not wrong.
+    Where `by_step`, `true` is what the true operation makes of the backend's own earlier values, so that a step that
+    only hands an error on is not wrong, and `bound` is that of the step; else both are from end to end. An error below
+    its bound is refused for being `deviations` standard deviations of rounding. `pattern` is what the array is, where
+    one sentence fits all of its entries: "−1 × the truth" for example.
     """
 
     kind: Kind
@@ -161,6 +162,8 @@ class WrongStep(Record, frozen=True, kw_only=True):
     got: Number
     true: Number
     bound: Number
+    deviations: Number
+    by_step: bool
     bad_entries: int
     entries: int
     pattern: str | None = None
@@ -169,7 +172,10 @@ class WrongStep(Record, frozen=True, kw_only=True):
         """The step in one line of less than 80 columns."""
         what = f"{in_words(self.kind, self.name)}{index_in_code(self.index)}"
         share = f", in {self.bad_entries} of {self.entries}" if self.entries > 1 else ""
-        return f"{what} {deviation(self.got, self.true, self.bound)}{share}"
+        allowed = f"bound {two_digits(self.bound)}"
+        if abs(self.got - self.true) <= self.bound:  # so the bound is not why it is refused
+            allowed = f"{self.deviations:.1f} standard deviations"
+        return f"{what} {deviation(self.got, self.true, allowed)}{share}"
 
 
 class Enclosed(Record, frozen=True, kw_only=True):
@@ -238,7 +244,9 @@ class Backend(Record, frozen=True, kw_only=True):
                 lines.append(f"      pattern: it is {self.first_wrong.pattern}")
         if self.cause:
             lines.append(f"        cause: {self.cause}")
-        return lines + [f"   also wrong: {step}" for step in self.wrong_steps if step != self.first_wrong] + aside
+        first = (self.first_wrong.kind, self.first_wrong.name) if self.first_wrong else None
+        others = [step for step in self.wrong_steps if (step.kind, step.name) != first]
+        return lines + [f"   also wrong: {step}" for step in others] + aside
 
 
 class Cell(Record, frozen=True, kw_only=True):

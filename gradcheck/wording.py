@@ -29,16 +29,16 @@ def two_digits(value: float | None) -> str:
     return "0" if value == 0 else f"{value:.1f}" if 0.1 <= value < 1000 else f"{value:.1e}"
 
 
-def deviation(got: float, true: float, bound: float) -> str:
+def deviation(got: float, true: float, allowed: str) -> str:
     """How far a number is from what it should be, in words.
 
-    >>> deviation(2.0, 1.0, 2.0**-52)
+    >>> deviation(2.0, 1.0, "bound 2.2e-16")
     '= 2 off by 1.0, bound 2.2e-16'
-    >>> deviation(math.nan, 1.0, 2.0**-52)
+    >>> deviation(math.nan, 1.0, "bound 2.2e-16")
     'is not a number, true value 1'
     """
     if math.isfinite(got) and math.isfinite(true):
-        return f"= {got:.8g} off by {two_digits(abs(got - true))}, bound {two_digits(bound)}"
+        return f"= {got:.7g} off by {two_digits(abs(got - true))}, {allowed}"
     if math.isfinite(true):
         return f"is {quality(got)}, true value {true:.8g}"
     return f"is {quality(got)}, where the true value is {quality(true)}"

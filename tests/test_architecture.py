@@ -46,7 +46,7 @@ ALLOWED = {
     "judge": {"answers", "evidence", "oracle", "results", "suggestions", "wording"},
     "precision": {"answers", "cases"},
     "patterns": set(),
-    "diagnosis": {"answers", "cases", "judge", "oracle", "patterns", "results"},
+    "diagnosis": {"answers", "cases", "judge", "oracle", "patterns", "results", "wording"},
     "composition": {
         "", "answers", "cases", "catalogue", "crews", "environments", "judge", "results", "wording", "workers",
     },

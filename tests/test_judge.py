@@ -143,3 +143,39 @@ def test_errors_are_measured_in_ulp_of_the_backends_dtype() -> None:
     moved = np.float32(exact) + 1000 * np.spacing(np.float32(exact))
     found = judged(replace(right, gradients={**right.gradients, "A": moved}), truth)
     assert abs(found.errors["A"].max_ulp - 1000) <= 0.5
+
+
+def test_the_entry_that_is_shown_is_the_one_that_matters() -> None:
+    truth = known()
+    right = backpropagated(truth.inputs)
+    doubled = changed(right, "A", (3, 4), 1.0)
+    small = np.array(doubled.gradients["A"])
+    row, column = np.unravel_index(np.argmin(np.abs(small)), small.shape)
+    small[row, column] += 2.0**-40  # of a small value it is many times its bound
+    step = judged(replace(doubled, gradients={**doubled.gradients, "A": small}), truth).first_wrong
+    assert step is not None
+    assert step.index == (3, 4)
+
+
+def test_an_error_within_the_bound_says_why_it_is_refused() -> None:
+    truth = known(k=64, dtype="float32")
+    right = gradients_alone(truth)
+    output = truth.analysis["gradient", "A"]
+    index = np.unravel_index(np.argmax(np.abs(right.gradients["A"])), (64, 64))
+    error = np.sqrt(40 * output.spread[index] * output.worst[index])
+    wrong = changed(right, "A", index, error / abs(right.gradients["A"][index]))
+    step = judged(wrong, truth).first_wrong
+    assert step is not None
+    assert abs(step.got - step.true) < step.bound
+    assert f"{step.deviations:.1f} standard deviations" in str(step)
+
+
+def test_a_step_that_is_off_by_an_epsilon_does_not_hide_a_later_one() -> None:
+    truth = known()
+    right = backpropagated(truth.inputs)
+    nearly = {**right.adjoints, "w": right.adjoints["w"] * (1 + 2.0**-44)}
+    wrong = replace(changed(right, "A", (3, 4), 1.0), adjoints=nearly)
+    found = judged(wrong, truth)
+    assert found.first_wrong is not None
+    assert found.first_wrong.name == "A"
+    assert found.wrong_steps[0].name == "A"

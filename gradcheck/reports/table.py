@@ -133,7 +133,7 @@ def findings(backend: Backend) -> Iterator[Text | Grid]:
     yield from map(Text, others)
     bad = {name: error for name, error in backend.errors.items() if error.bad_entries}
     if bad:
-        table = Grid(["  worst entries", "got", "true", "|error|", "bound", "of bound"], labels=1)
+        table = Grid(["  worst, end to end", "got", "true", "|error|", "bound", "of bound"], labels=1)
         for name, error in bad.items():
             for entry in error.worst:
                 numbers = (

@@ -77,7 +77,7 @@ def test_progress_is_shown_on_a_terminal_and_leaves_nothing_behind() -> None:
 def test_a_finding_says_where_and_by_how_much(gradcheck: Command) -> None:
     printed = gradcheck("run", FAULTY, "-b", "one_entry_off").stdout
     assert "one_entry_off: differs (proved): dL/db is proved wrong in 1 of 9 entries" in printed
-    assert re.search(r"first wrong: dL/db\[0\]\[0\] = -1.9338914 off by 1.9e-06, bound \d.\de-16, in 1 of 9", printed)
+    assert re.search(r"first wrong: dL/db\[0\]\[0\] = -1.933891 off by 1.9e-06, bound \d.\de-1[56], in 1 of 9", printed)
     assert re.search(r"dL/db\[0\]\[0\] +-1\.93389\d+ +-1\.93388\d+ +1\.9e-06", printed)
 
 
@@ -90,4 +90,4 @@ def test_gradients_are_shown_while_they_fit_or_when_asked_for(gradcheck: Command
 def test_the_power_of_the_check_is_in_every_report(gradcheck: Command) -> None:
     printed = gradcheck("run", "-b", "numpy").stdout
     assert "Smallest relative error that would have been caught in an entry" in printed
-    assert re.search(r"dL/dA +\d\.\de-16 +\d\.\de-16", printed)
+    assert re.search(r"dL/dA +\d\.\de-1[456] +\d\.\de-1[456]", printed)
