@@ -1,0 +1,366 @@
+"""Worst cases that correct backends attain: so that no constant of a rule can be halved (docs/math.md).
+
+Real roundings are NumPy's, of single operations. Where a rule bounds what nobody's library does at its worst (a
+function's accuracy, errors of operands), the worst that its hypothesis allows is put in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradcheck.oracle import Format
+from gradcheck.oracle.operations.arithmetic import ACCUMULATE
+from gradcheck.oracle.operations.base import Term, constant
+from gradcheck.oracle.operations.exponentials import Along
+from gradcheck.oracle.operations.products import SCALE, THREE
+from gradcheck.oracle.operations.smooth import SIGMOID_DERIVATIVE, SOFTPLUS_DERIVATIVE, TANH_DERIVATIVE
+from gradcheck.oracle.running_error import Quantity
+from gradcheck.oracle.tape import WATCH
+from tests.oracle.attaining import LARGEST, NORMAL, SINGLE, U, operation_of, share, step
+
+single = np.float32
+
+NEAR_ONE = single(1 + 2.0**-12)
+"""Its square, 1 + 2⁻¹¹ + 2⁻²⁴, is half-way between two numbers: rounding it errs by u."""
+
+
+def in_order(terms: np.ndarray) -> np.ndarray:
+    """A plain loop."""
+    return np.cumsum(terms, axis=0, dtype=terms.dtype)[-1]
+
+
+def to_bfloat16(values: Any) -> np.ndarray:
+    fractions, exponents = np.frexp(np.asarray(values, np.float64))
+    return np.ldexp(np.rint(np.ldexp(fractions, 8)), exponents - 8)
+
+
+# R9 and R10: one rounding, and several.
+
+ADD, SUBTRACT, MULTIPLY, DIVIDE = (
+    operation_of(word, (), ())
+    for word in (lambda ops, a, b: a + b, lambda ops, a, b: a - b, lambda ops, a, b: a * b, lambda ops, a, b: a / b)
+)
+OUTER = operation_of(lambda ops, a, b: ops.outer(a, b), (1,), (1,))
+SUM = operation_of(lambda ops, a: ops.sum(a), (100,))
+DOT = operation_of(lambda ops, a, b: a @ b, (100,), (100,))
+
+
+def test_one_rounding_errs_by_the_unit_roundoff() -> None:
+    assert 0.99 < share(single(1) + single(U), step(ADD, [1, U])) <= 1
+    assert 0.99 < share(single(1 + 2 * U) - single(U), step(SUBTRACT, [1 + 2 * U, U])) <= 1
+    for product in (MULTIPLY, SCALE, OUTER):
+        shape = (1,) if product is OUTER else ()
+        factors = np.full(shape, NEAR_ONE)
+        answer = NEAR_ONE * NEAR_ONE
+        assert 0.99 < share(answer, step(product, [factors, factors])) <= 1, product.name
+
+
+def test_a_number_of_the_problem_is_rounded_once() -> None:
+    assert 0.99 < share(single(1 + U), step(constant(1 + U), [])) <= 1
+    assert step(constant(1 + 2 * U), []).worst is None
+
+
+def test_a_quotient_by_the_reciprocal_errs_twice() -> None:
+    generator = np.random.default_rng(0)
+    a, b = (generator.uniform(low, high, 300_000).astype(single) for low, high in ((1, 1.1), (1.9, 2)))
+    assert 0.85 < share(a * (single(1) / b), step(DIVIDE, [a, b])) <= 1
+
+
+def test_each_addition_of_a_sum_errs_by_the_unit_roundoff() -> None:
+    terms = np.array([1] + 99 * [U], single)
+    assert in_order(terms) == 1
+    assert 0.98 < share(in_order(terms), step(SUM, [terms])) <= 1
+    assert 0.98 < share(in_order(terms), step(DOT, [terms, np.ones(100)])) <= 1
+    contributions = [*terms[:5]]
+    assert 0.99 < share(in_order(np.array(contributions)), step(ACCUMULATE, contributions)) <= 1
+
+
+def test_a_product_of_three_is_rounded_twice() -> None:
+    generator = np.random.default_rng(0)
+    a, b, c = generator.uniform(1, 1.05, (3, 300_000)).astype(single)
+    assert 0.85 < share(a * (b * c), step(THREE, [a, b, c])) <= 1
+
+
+def test_a_product_that_is_stored_in_parts_is_rounded_twice() -> None:
+    """Sums of halves in float32, each stored in bfloat16 and added there, as matrix products in pieces are."""
+    u = 2.0**-8
+    format = Format.of("bfloat16", accumulator="float32")
+    terms = np.array([1, u, u / 2, u / 2])
+    answer = to_bfloat16(to_bfloat16(terms[0] + terms[1]) + to_bfloat16(terms[2] + terms[3]))
+    assert answer == 1
+    product = operation_of(lambda ops, a, b: a @ b, (4,), (4,))
+    assert 0.98 < share(answer, step(product, [terms, np.ones(4)], format=format)) <= 1
+
+
+def test_both_operands_of_a_product_are_rounded_to_tensor_floats() -> None:
+    """TF32 has eleven bits: 1 + 2⁻¹¹ is half-way between two numbers."""
+    format = Format.of("float32", operand_rounding=2.0**-11)
+    product = operation_of(lambda ops, a, b: a @ b, (1,), (1,))
+    assert 0.99 < share(1.0, step(product, [[1 + 2.0**-11], [1 + 2.0**-11]], format=format)) <= 1
+
+
+# R11: underflow, and what is flushed.
+
+
+def test_a_result_that_underflows_errs_by_half_the_smallest_number() -> None:
+    """Rounded to nearest; the bound allows for any rounding, and for a product and a sum."""
+    tiny = single(2.0**-75)
+    assert tiny * tiny == 0
+    assert 0.24 < share(tiny * tiny, step(MULTIPLY, [tiny, tiny])) <= 1
+    third = single(2.0**100)
+    assert 0.49 < share(third * (tiny * tiny), step(THREE, [third, tiny, tiny])) <= 1
+
+
+def test_a_kernel_that_builds_results_from_their_halves_flushes_below_twice_the_smallest_normal_number() -> None:
+    """As oneDNN builds 2ⁿ from 2ⁿ⁻¹."""
+    flushing = Format.of("float32", flushes_results=True)
+    size = 1.99 * NORMAL
+    for operation, operands in ((ADD, [size, 0]), (DIVIDE, [size, 1]), (ACCUMULATE, [size, 0])):
+        roundings = 2 if operation is DIVIDE else 1
+        assert 0.98 / roundings < share(0.0, step(operation, operands, format=flushing)) <= 1
+
+
+def test_what_is_read_as_zero_lies_below_the_smallest_normal_number() -> None:
+    reading = Format.of("float32", flushes_inputs=True)
+    scale = 2.0**100
+    below, above = ([factor * NORMAL, scale] for factor in (0.999, 1.5))
+    assert 0.99 < share(0.0, step(MULTIPLY, below, format=reading)) <= 1
+    assert 0.99 < share(0.0, step(ADD, [0.999 * NORMAL, 0], format=reading)) <= 1
+    assert step(MULTIPLY, above, format=reading).worst < 1e-3 * above[0] * scale
+    doubtful = step(MULTIPLY, above, errors=[0.6 * NORMAL, None], format=reading)
+    assert 0.9 < share(0.0, doubtful) <= 1
+
+
+def test_a_watched_value_that_is_added_to_zero_may_be_flushed() -> None:
+    flushing = Format.of("float32", flushes_results=True)
+    assert 0.49 < share(0.0, step(WATCH, [0.99 * NORMAL], format=flushing)) <= 1
+    assert step(WATCH, [0.99 * NORMAL]).worst is None
+
+
+# R9 to R12: errors of operands.
+
+FAR = 0.3
+"""An error of an operand, relative; so large that products of two errors count."""
+
+LARGER = 1 + FAR
+PROPAGATED: dict[str, tuple[Any, list[Any], list[Any], list[Any]]] = {
+    # operation, operands, their errors, and where the computed ones lie
+    "add": (ADD, [1.0, 2.0], [FAR, 2 * FAR], [LARGER, 2 * LARGER]),
+    "subtract": (SUBTRACT, [1.0, 2.0], [FAR, 2 * FAR], [1 - FAR, 2 * LARGER]),
+    "multiply": (MULTIPLY, [1.0, 2.0], [FAR, 2 * FAR], [LARGER, 2 * LARGER]),
+    "divide": (DIVIDE, [1.0, 2.0], [FAR, 2 * FAR], [LARGER, 2 * (1 - FAR)]),
+    "accumulate": (ACCUMULATE, [1.0, 2.0, 3.0], [FAR, 2 * FAR, 3 * FAR], [LARGER, 2 * LARGER, 3 * LARGER]),
+    "product of three": (THREE, [1.0, 2.0, 3.0], [FAR, 2 * FAR, 3 * FAR], [LARGER, 2 * LARGER, 3 * LARGER]),
+    "outer": (OUTER, [[1.0], [2.0]], [[FAR], [2 * FAR]], [[LARGER], [2 * LARGER]]),
+    "sum": (SUM, [np.ones(100)], [np.full(100, FAR)], [np.full(100, LARGER)]),
+    "dot": (DOT, [np.ones(100)] * 2, [np.full(100, FAR)] * 2, [np.full(100, LARGER)] * 2),
+    "sigmoid derivative, at its peak": (SIGMOID_DERIVATIVE, [0.5], [FAR], [0.5 + FAR]),
+    "sigmoid derivative, on its slope": (SIGMOID_DERIVATIVE, [0.2], [0.1], [0.1]),
+    "tanh derivative, at its peak": (TANH_DERIVATIVE, [0.0], [FAR], [FAR]),
+    "tanh derivative, on its slope": (TANH_DERIVATIVE, [0.5], [0.1], [0.6]),
+}
+
+
+@pytest.mark.parametrize("name", PROPAGATED)
+def test_errors_of_operands_make_the_error_of_the_result(name: str) -> None:
+    operation, operands, errors, computed = PROPAGATED[name]
+    answer = operation.value(*(np.asarray(each, np.float64) for each in computed))
+    assert 0.999 < share(answer, step(operation, operands, errors=errors)) <= 1
+
+
+def word_of(name: str) -> Callable[[Any, Any], Any]:
+    return lambda ops, a: getattr(ops, name)(a)
+
+
+FUNCTIONS = {
+    # name -> a, where the slope is steepest nearby, and how far an operand is off
+    "exp": (1.0, 1e-2),
+    "expm1": (1.0, 1e-2),
+    "log": (1.0, -1e-2),
+    "log1p": (1.0, -1e-2),
+    "sqrt": (1.0, -1e-2),
+    "softplus": (1.0, 1e-2),
+    "sigmoid": (0.5, -0.5),
+    "tanh": (0.2, -0.2),
+    "sin": (0.01, -0.01),
+    "cos": (np.pi / 2 - 0.01, 0.01),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_is_as_steep_as_the_steepest_slope_in_reach(name: str) -> None:
+    a, off = FUNCTIONS[name]
+    operation = operation_of(word_of(name), ())
+    result = step(operation, [a], errors=[abs(off)])
+    assert 0.97 < share(operation.value(np.float64(a + off)), result) <= 1
+
+
+# R12: functions of a library, as far off as the tables of their authors say.
+
+ACCURACIES = {
+    # name -> units of u (half an ulp, at most), and the table
+    "exp": (6, "NumPy's validation set of exp in float32: 3 ulp"),
+    "expm1": (6, "NumPy's validation set of expm1 in float32: 3 ulp"),
+    "log": (8, "NumPy's validation set of log in float32: 4 ulp"),
+    "log1p": (6, "glibc's table of log1pl: 3 ulp"),
+    "sqrt": (2, "CUDA's sqrtf with -prec-sqrt=false: 1 ulp"),
+    "tanh": (4, "NumPy's validation set of tanh in float32, CUDA's tanh: 2 ulp"),
+    "sin": (4, "NumPy's validation set of sin in float32, CUDA's sinf: 2 ulp"),
+    "cos": (4, "NumPy's validation set of cos in float32, CUDA's cosf: 2 ulp"),
+    "sigmoid": (8, "1/(1 + e⁻ᵃ): exp's 3 ulp, a sum and a quotient"),
+    "softplus": (14, "log1p(eᵃ) + max(a, 0): exp's and log1p's 3 ulp, a sum and its rounding"),
+}
+DERIVED = {
+    "softplus derivative": (SOFTPLUS_DERIVATIVE, 22, "−expm1(−softplus(a)): 14, expm1's 6, and MXNet's two roundings"),
+    "cube": (operation_of(lambda ops, a: a**3, ()), 8, "CUDA's powf: 4 ulp"),
+    "twentieth power": (operation_of(lambda ops, a: a**20, ()), 20, "twenty products, each rounded"),
+    "inverse twentieth power": (operation_of(lambda ops, a: a**-20, ()), 20, "nineteen products and a quotient"),
+}
+
+
+@pytest.mark.parametrize("name", ACCURACIES | DERIVED)
+def test_a_function_may_be_as_far_off_as_its_authors_say(name: str) -> None:
+    operation = DERIVED[name][0] if name in DERIVED else operation_of(word_of(name), ())
+    accuracy = DERIVED[name][1] if name in DERIVED else ACCURACIES[name][0]
+    result = step(operation, [0.75])
+    assert 0.999 < share(result.float64 * (1 + accuracy * U), result) <= 1
+
+
+@pytest.mark.parametrize("name", ["exp", "sigmoid", "softplus"])
+def test_a_kernel_without_subnormal_results_gives_zero(name: str) -> None:
+    a = np.log(0.999 * NORMAL)
+    assert 0.98 < share(0.0, step(operation_of(word_of(name), ()), [a])) <= 1
+
+
+def test_a_negative_power_may_be_flushed_like_a_function() -> None:
+    result = step(operation_of(lambda ops, a: a**-1, ()), [1.001 / NORMAL])
+    assert 0.98 < share(0.0, result) <= 1
+
+
+def test_a_derivative_by_the_square_of_a_value_near_one_loses_what_the_square_does() -> None:
+    """s − s·s, and 1 − t·t, whose roundings are relative to the square."""
+    near = np.linspace(0.99, 0.9999, 30_000).astype(single)
+    assert 0.45 < share(near - near * near, step(SIGMOID_DERIVATIVE, [near])) <= 1
+    assert 0.45 < share(1 - near * near, step(TANH_DERIVATIVE, [near])) <= 1
+
+
+# R1: powers whose exponent is rounded.
+
+
+def test_an_exponent_is_rounded_by_half_a_unit_in_its_last_place() -> None:
+    """0.25 + 2⁻²⁷ and 1 + 2⁻²⁴, all but: engines take 0.25 and 1. Functions are allowed 8 u beside."""
+    for nearest, exponent, least in ((0.25, 0.25 + 0.99 * 2.0**-26, 0.7), (1.0, 1 + 0.99 * 2.0**-24, 0.9)):
+        assert single(exponent) == nearest
+        result = step(operation_of(lambda ops, a, exponent=exponent: a**exponent, ()), [3e38])
+        assert least < share(3e38**nearest, result) <= 1
+
+
+@pytest.mark.parametrize(("exponent", "off"), [(3, 1e-2), (1.5, 1e-2), (0.5, -1e-2), (-2, -1e-2)])
+def test_a_power_is_as_steep_as_the_steepest_slope_in_reach(exponent: float, off: float) -> None:
+    result = step(operation_of(lambda ops, a: a**exponent, ()), [1.0], errors=[abs(off)])
+    assert 0.97 < share((1 + off) ** exponent, result) <= 1
+
+
+# R13: choices move no further than their operands do.
+
+
+def test_a_choice_hands_on_the_error_of_what_wins_and_in_doubt_the_larger_one() -> None:
+    maximum = operation_of(lambda ops, a, b: ops.maximum(a, b), (), ())
+    assert 0.999 < share(2.125, step(maximum, [2.0, 1.0], errors=[0.125, 0.5])) <= 1
+    assert 0.8 < share(1.5, step(maximum, [1.0625, 1.0], errors=[0.125, 0.5])) <= 1
+    largest = operation_of(lambda ops, a: ops.max(a), (3,))
+    assert 0.8 < share(1.8, step(largest, [[1.0, 0.9, -9.0]], errors=[[0.5, 0.9, 9.0]])) <= 1
+    magnitude = operation_of(lambda ops, a: ops.abs(a), ())
+    assert 0.999 < share(1.25, step(magnitude, [-1.0], errors=[0.25])) <= 1
+    assert step(maximum, [2.0, 1.0]).worst is None
+
+
+def test_a_branch_in_doubt_may_be_the_other_one() -> None:
+    chosen = operation_of(lambda ops, c, a, b: ops.where(c > 0, a, b), (), (), ())
+    middles = [Quantity(np.asarray(True), worst=np.asarray(open_)) for open_ in (True, False)]
+    for condition, answer in zip(middles, (1.4, 2.1)):
+        terms = [
+            Term(condition, condition.worst),
+            *(Term(Quantity(np.asarray(v)), np.asarray(0.1)) for v in (2.0, 1.5)),
+        ]
+        error = chosen.worst(SINGLE, None, *terms)
+        assert abs(answer - 2.0) == pytest.approx(float(error))
+
+
+# R14 and R15: log-sum-exp and softmax.
+
+LOG_SUM = operation_of(lambda ops, a: ops.logsumexp(a), (4,))
+SHARES = operation_of(lambda ops, a: ops.softmax(a), (2,))
+
+
+def test_errors_of_operands_move_a_log_sum_exp_by_their_weighted_mean() -> None:
+    a, errors = np.array([0.0, -1.0, -2.0, 1.0]), np.array([0.1, 0.5, 0.0, 0.2])
+    answer = np.log(np.sum(np.exp(a + errors)))
+    assert 0.999 < share(answer, step(LOG_SUM, [a], errors=[errors])) <= 1
+
+
+@pytest.mark.parametrize("shift", [0.0, 10.0])
+def test_a_log_sum_exp_errs_by_its_exponentials_its_sum_and_its_logarithm(shift: float) -> None:
+    """Equal entries, exp and log as far off as their authors say, and every addition off by u."""
+    total = 4 * (1 + 6 * U) * (1 + U) ** 3
+    result = step(LOG_SUM, [np.full(4, shift)])
+    answer = (shift + np.log(total) + 8 * U * np.log(4)) * (1 + U)
+    assert 0.85 < share(answer, result) <= 1
+
+
+def test_the_rounding_of_distances_moves_a_sum_by_their_weighted_mean() -> None:
+    """What of the bound is for distances, in an engine with exact functions: 999 shares of e⁻⁵ beside the largest."""
+    along = Along((0,), (1000,))
+    distances = np.array([0.0] + 999 * [-5.0])
+    exact = replace(SINGLE, function_roundoff=0.0)
+    moved = np.sum(np.exp(distances * (1 - U))) / np.sum(np.exp(distances)) - 1
+    allowed = along.sum_error(exact) - exact.sum_error(1000)
+    assert 0.25 < moved / allowed <= 1
+
+
+def test_a_small_share_errs_by_its_distance() -> None:
+    """Distances rounded, exp as far off as its authors say, the sum off by u, and a quotient."""
+    distance = 60.0
+    a = np.array([0.0, -distance])
+    answer = np.exp(a - distance * U * (a < 0)) * (1 - 6 * U) / ((1 + 6 * U) * (1 + U)) * (1 - U)
+    assert 0.85 < share(answer, step(SHARES, [a])) <= 1
+
+
+def test_shares_that_are_flushed_are_zero() -> None:
+    """oneDNN's exponential has no results below 2λ."""
+    a = np.array([0.0, np.log(1.99 * NORMAL)])
+    assert 0.95 < share([1.0, 0.0], step(SHARES, [a])) <= 1
+
+
+def test_errors_of_operands_move_shares_by_their_difference() -> None:
+    for a, least in ((0.0, 0.7), (-3.0, 0.9), (3.0, 0.7)):
+        middles, computed = np.array([a, 0.0]), np.array([a + 0.1, -0.1])
+        answer = np.exp(computed) / np.sum(np.exp(computed))
+        result = step(SHARES, [middles], errors=[np.full(2, 0.1)])
+        assert least < share(answer, result) <= 1
+
+
+# R16: overflow.
+
+
+def test_a_sum_that_rounds_to_infinity_is_no_proof() -> None:
+    """ω + ulp/2 is half-way to the number that would come next."""
+    half = single(2.0**103)
+    with np.errstate(over="ignore"):
+        assert np.isinf(single(LARGEST) + half)
+    assert step(ADD, [LARGEST, float(half)]).worst == np.inf
+    assert np.isfinite(step(ADD, [0.999 * LARGEST, 0.0]).worst)
+
+
+def test_a_sum_may_overflow_on_the_way() -> None:
+    four = operation_of(lambda ops, a: ops.sum(a), (4,))
+    terms = np.array([LARGEST, LARGEST, -LARGEST, -LARGEST]) / 1.5
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert not np.isfinite(in_order(terms.astype(single)))
+    assert step(four, [terms]).worst == np.inf
+    assert step(operation_of(lambda ops, a, b: a @ b, (4,), (4,)), [terms, np.ones(4)]).worst == np.inf
