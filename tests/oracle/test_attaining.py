@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck.oracle import Format
+from gradcheck.oracle import Format, analyse, record
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
 from gradcheck.oracle.operations.base import Term, constant
 from gradcheck.oracle.operations.exponentials import Along
 from gradcheck.oracle.operations.products import SCALE, THREE
+from gradcheck.oracle.operations.shares import Mask
 from gradcheck.oracle.operations.smooth import SIGMOID_DERIVATIVE, SOFTPLUS_DERIVATIVE, TANH_DERIVATIVE
 from gradcheck.oracle.running_error import Quantity
 from gradcheck.oracle.tape import WATCH
@@ -292,6 +293,25 @@ def test_a_branch_in_doubt_may_be_the_other_one() -> None:
         assert abs(answer - 2.0) == pytest.approx(float(error))
 
 
+# R7: gradients that are masked, or shared out at a tie.
+
+SHARED = Mask(other=False).operation("share")
+
+
+def test_a_share_of_a_gradient_is_a_product_with_a_rounded_quotient() -> None:
+    part = single(1) / single(15)
+    gradients = np.random.default_rng(0).uniform(1, 1.6, 30_000).astype(single)
+    assert 0.8 < share(part * gradients, step(SHARED, [np.full(30_000, 1 / 15), gradients])) <= 1
+
+
+def test_a_gradient_whose_owner_is_in_doubt_may_be_anybodys() -> None:
+    for taken, doubt in ((1.0, 1.0), (0.0, 1.0), (0.5, 0.5)):
+        result = step(SHARED, [taken, 2.0], errors=[doubt, 0.25])
+        worst = max(abs(factor * gradient - taken * 2.0) for factor in (0.0, 1.0) for gradient in (1.75, 2.25))
+        assert 0.7 < worst / result.worst <= 1
+    assert step(SHARED, [1.0, 2.0]).worst is None
+
+
 # R14 and R15: log-sum-exp and softmax.
 
 LOG_SUM = operation_of(lambda ops, a: ops.logsumexp(a), (4,))
@@ -343,6 +363,18 @@ def test_errors_of_operands_move_shares_by_their_difference() -> None:
         answer = np.exp(computed) / np.sum(np.exp(computed))
         result = step(SHARES, [middles], errors=[np.full(2, 0.1)])
         assert least < share(answer, result) <= 1
+
+
+# W7: products distributed over sums that cancel.
+
+
+def test_products_that_are_summed_may_stand_for_the_product_of_a_sum() -> None:
+    """Both products are half-way between two numbers: one is rounded down, and the other, which is subtracted, up."""
+    far = NEAR_ONE + single(2 * U)
+    answer = NEAR_ONE * NEAR_ONE - far * NEAR_ONE
+    tape = record(lambda ops, a, b, v: ops.sum(ops.watch("r", (a - b) * v)), {"a": (), "b": (), "v": ()}, ())
+    known = analyse(tape, {"a": NEAR_ONE, "b": far, "v": NEAR_ONE}, SINGLE)["value", "r"]
+    assert 0.9 < abs(known.enclosure.distance(answer)) / known.worst <= 1
 
 
 # R16: overflow.
