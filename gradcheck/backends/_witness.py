@@ -121,7 +121,9 @@ class Difference(Witness):
             contradicts = abs(found.value - best.value) > found.error + best.error
             if found.error < best.error and not contradicts:
                 best = found
-        return float(best.value), float(best.error) if best.error >= 0 else float("inf")  # NaN: nothing is known
+        value, error = float(best.value), float(best.error)
+        # Nothing is known where the error is NaN, or the value beyond float64.
+        return value, error if error >= 0 and self.numpy.isfinite(value) else float("inf")
 
     def extrapolated(self, function: Callable[[Any], Any], step: Any, noise: float) -> Extrapolated:
         """Central differences with steps halved, extrapolated to the step 0 (L. F. Richardson 1911).
