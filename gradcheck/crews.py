@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -33,10 +33,14 @@ LONGEST_GRACE = 1.0  # seconds, in which a worker can write the longest line
 ROOM = 16 * 8  # bytes for each entry of an answer: of float64, and a witness has several directions for each gradient
 
 
+Note = Annotated[str, msgspec.Meta(max_length=1000)]
+"""A sentence that a report shows whole."""
+
+
 class Started(msgspec.Struct, frozen=True):
     """A worker's answer to `start`. A program need not say anything."""
 
-    version: str | None = None
+    version: Annotated[str, msgspec.Meta(max_length=200)] | None = None
     python_version: str | None = None
     packages: dict[str, str] = {}
     threads: int | None = None
@@ -60,7 +64,7 @@ class _Answer(msgspec.Struct, frozen=True):
     estimates: dict[str, dict[str, Any]] = {}
     directions: dict[str, dict[str, Any]] = {}
     slopes: dict[str, Any] | None = None
-    notes: list[str] = []
+    notes: Annotated[list[Note], msgspec.Meta(max_length=100)] = []
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ STOP_GRACE = 0.5
 TERMINATE_GRACE = 0.5
 KILL_GRACE = 5.0  # one that hangs in the kernel, for a disk or a device, ends when it may
 LONGEST_SHOWN = 100  # bytes of a line
+LONGEST_REASON = 1000  # characters of an error's message
 LONGEST_LINE = 1 << 26  # bytes; a worker that writes more without a line's end answers garbage
 
 
@@ -133,7 +134,7 @@ class Worker:
             return self._garbage(bytes(line), f"the id of the request is {self._replies}")
         if reply.error is not None:
             details = reply.error.traceback or self.printed()
-            return Failure(Verdict(reply.error.kind), reply.error.message, details, lost=False)
+            return Failure(Verdict(reply.error.kind), _reason(reply.error.message), details, lost=False)
         return reply.result
 
     def _silence(self) -> Failure:
@@ -228,6 +229,12 @@ def worker_environment(folder: Path) -> dict[str, str]:
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     assert stream is not None, "opened with a pipe"
     return stream
+
+
+def _reason(message: str) -> str:
+    """An error's message as the reason of a row, which shows it whole."""
+    said = message.strip() or "an error without a message"
+    return said if len(said) <= LONGEST_REASON else f"{said[:LONGEST_REASON]}…"
 
 
 def shown(line: bytes) -> str:

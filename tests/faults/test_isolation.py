@@ -68,6 +68,9 @@ WAYS = {
     "makes-the-next-folder": ("agrees", ""),
     "removes-its-folder": ("agrees", ""),
     "removes-its-parent": ("agrees", ""),
+    "removes-the-folders-of-all": ("agrees", ""),
+    "closes-its-parent": ("agrees", "") if os.geteuid() == 0 else ("crashed", "its folder is of no use: Permission"),
+    "number-in-a-file": ("agrees", ""),
     "real-time-signal": ("crashed", "was killed by signal 40"),
     "no-utf-8": ("crashed", "answered start with what is no result of it: 'utf-8' codec can't decode"),
 }
@@ -136,7 +139,7 @@ for line in sys.stdin:
     request = json.loads(line)
     if request["method"] == "stop": break
     loss = {"dtype": "float64", "shape": [], "data": [1.0]}
-    result = {"loss": loss, "gradients": {}, "notes": ["x" * LENGTH]}
+    result = {"loss": loss, "gradients": {}, "padding": "x" * LENGTH}
     print(json.dumps({"id": request["id"], "result": {} if request["method"] == "start" else result}), flush=True)
 """
 
