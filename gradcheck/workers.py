@@ -81,6 +81,7 @@ class Worker:
             self._standard_error.close()
             raise
         self._lifeline.tie(self._process.pid)
+        self._end = _end_of(self._process.pid)
         self._input, self._output = _pipe(self._process.stdin), _pipe(self._process.stdout)
         os.set_blocking(self._input.fileno(), False)
         os.set_blocking(self._output.fileno(), False)
@@ -118,6 +119,14 @@ class Worker:
         self._unread += arrived
         self._has_line |= b"\n" in arrived
         self._has_ended = not arrived
+
+    def _read_to_the_end(self) -> None:
+        """Read what the process has written before it ended, though a child of its own may hold its output open."""
+        held = -1
+        while held < len(self._unread) <= LONGEST_LINE:
+            held = len(self._unread)
+            self._read()
+        self._has_ended = True
 
     def reply(self) -> msgspec.Raw | Failure:
         """The result of the first request that is not answered yet; a worker that has no news has timed out."""
@@ -182,6 +191,8 @@ class Worker:
             self._lifeline.close()
             self._standard_error.close()
             self._output.close()
+            if self._end is not None:
+                os.close(self._end)
 
     def _ended(self, patience: float) -> bool:
         try:
@@ -237,6 +248,13 @@ def _reason(message: str) -> str:
     return said if len(said) <= LONGEST_REASON else f"{said[:LONGEST_REASON]}…"
 
 
+def _end_of(pid: int) -> int | None:
+    """A descriptor that can be read once a process has ended; None where the system has none."""
+    with contextlib.suppress(AttributeError, OSError):
+        return os.pidfd_open(pid)
+    return None
+
+
 def shown(line: bytes) -> str:
     """The beginning of a line that a worker wrote, in quotes."""
     return repr(line[:LONGEST_SHOWN].decode(errors="replace"))
@@ -259,16 +277,20 @@ def exchange(workers: Iterable[Worker], deadline: float) -> None:
         workers: the workers.
         deadline: of `time.monotonic`.
     """
-    poll, readers, writers = select.poll(), {}, {}
+    poll, readers, writers, ends = select.poll(), {}, {}, {}
     for worker in workers:
         readers[worker._output.fileno()] = worker
+        if worker._end is not None:
+            ends[worker._end] = worker
         if worker._unsent:
             writers[worker._input.fileno()] = worker
-    for numbers, event in ((readers, select.POLLIN), (writers, select.POLLOUT)):
+    for numbers, event in ((readers, select.POLLIN), (ends, select.POLLIN), (writers, select.POLLOUT)):
         for number in numbers:
             poll.register(number, event)
     for number, _ in poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
         if number in readers:
             readers[number]._read()
+        elif number in ends:
+            ends[number]._read_to_the_end()
         else:
             writers[number]._write()

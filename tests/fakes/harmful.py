@@ -176,3 +176,7 @@ for line in sys.stdin:
         pathlib.Path(os.environ["FULL"]).touch()
         time.sleep(600)
     say({"id": request["id"], "result": evaluate(request, times)})
+    if way == "leaves-a-child-and-an-answer":
+        if os.fork() == 0:
+            signal.pause()
+        os._exit(5)
