@@ -279,7 +279,10 @@ def varying(answer: Answer, findings: Mapping[Key, Finding]) -> tuple[str, bool]
 
     Also whether that is more than any two can: what varies within its bound proves nothing.
     """
-    for key, largest in answer.varies.items():
+    for (kind, name), largest in answer.varies.items():
+        if kind == "direction" and answer.slopes is not None:  # then its slopes were never looked at twice
+            return f"the directions of {name} vary from call to call: expected the same ones", False
+        key = SLOPES if kind == "slopes" else (kind, name)
         if key in findings and not largest <= 2 * findings[key].threshold:
             proved = findings[key].bound < math.inf and not largest <= 2 * findings[key].bound
             return f"{in_words(*key)} varies from call to call {change(largest)}", proved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any, TextIO
 
@@ -15,7 +16,14 @@ SUFFIX = ".json"
 def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
     """Write a report."""
     encoded = msgspec.json.encode(_finite(msgspec.to_builtins(report)), order="sorted")
-    stream.write(msgspec.json.format(encoded, indent=1).decode() + "\n")
+    stream.write(_printable(msgspec.json.format(encoded, indent=1).decode()) + "\n")
+
+
+def _printable(text: str) -> str:
+    """JSON in which what a terminal would obey is written as \\uXXXX: strings alone have it."""
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
 
 
 def schema() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -78,6 +79,15 @@ def test_what_a_program_says(gradcheck: Command, tmp_path: Path) -> None:
     assert done.returncode == 3
     assert_shown(done)  # its version
     assert SHOWN.partition(r"\n")[0] in done.stderr, "the end of what it printed"
+
+
+def test_what_a_program_says_in_a_json_report(gradcheck: Command, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text(PROGRAM.replace("import json", f"HOSTILE = {HOSTILE + chr(127)!r}\nimport json", 1))
+    program.chmod(0o755)
+    done = gradcheck("run", "-b", "exec:./program", "--format", "json")
+    assert done.stdout.replace("\n", "").isprintable()
+    assert json.loads(done.stdout)["backends"][0]["version"] == HOSTILE + chr(127)
 
 
 def test_a_name_with_markup_in_a_file(gradcheck: Command, tmp_path: Path) -> None:

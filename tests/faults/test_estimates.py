@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from gradcheck import judge, problems
 from gradcheck.answers import Answer, meaningless
+from gradcheck.oracle import Format
+from gradcheck.results import Verdict
+from gradcheck.tapes import record_tape
 from tests.conftest import FAKES, Command
 
 EXPECTED = "expected numbers ≥ 0, infinite where nothing is known"
@@ -44,6 +49,32 @@ def test_no_claim_of_a_witness_lets_a_wrong_gradient_pass(gradcheck: Command, tm
         assert witness["verdict"] == verdict, witness
         assert reason in witness["reason"]
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "largest", "said"),
+    [
+        (("slopes", None), 1e-16, None),
+        (("slopes", None), 3.6, "dL/d(step) varies from call to call by 3.6"),
+        (("slopes", None), np.nan, "dL/d(step) varies from call to call"),
+        (("direction", "a"), 2.0, "the directions of a vary from call to call: expected the same ones"),
+        (("estimate", "slopes"), 2.0, None),
+    ],
+)
+def test_slopes_of_a_witness_are_compared_with_those_of_the_second_call(
+    key: tuple[str, str | None], largest: float, said: str | None
+) -> None:
+    problem = problems.load(str(FAKES / "faulty.py"))
+    inputs = {"a": np.array([0.5, -1.0]), "b": np.array([[1.0, 2.0], [0.25, -3.0]])}
+    truth = judge.truth(record_tape(problem, 2), inputs, Format.of("float64"))
+    signs = {name: np.ones((1, *array.shape)) for name, array in inputs.items()}
+    slope = np.array([sum(2 * array.sum() for array in inputs.values())])
+    loss = np.array(sum((array**2).sum() for array in inputs.values()))
+    answer = Answer(loss, {}, slopes=slope, directions=signs, estimates={"slopes": np.array([1e-16])})
+    assert judge.judge(answer, truth, "rounding").verdict is Verdict.AGREES
+    judged = judge.judge(replace(answer, varies={key: largest}), truth, "rounding")
+    assert judged.verdict is (Verdict.DIFFERS if said else Verdict.AGREES)
+    assert (judged.reason or "").startswith(said or "")
 
 
 @pytest.mark.parametrize(
