@@ -2,6 +2,7 @@
 """A program for the problem of faulty.py that is right, and says so in a way that its file's name names."""
 
 import json
+import math
 import os
 import pathlib
 import signal
@@ -26,13 +27,14 @@ ERRORS = {
 
 
 def array(entries, shape):
-    return {"dtype": "float64", "shape": shape, "data": entries}
+    written = [x if math.isfinite(x) else str(x).replace("inf", "Infinity").replace("nan", "NaN") for x in entries]
+    return {"dtype": "float64", "shape": shape, "data": written}
 
 
 def answer(request):
     a, b = (request["inputs"][name]["data"] for name in "ab")
-    k = len(a)
-    gradients = {"a": array([2 * x for x in a], [k]), "b": array([2 * x for x in b], [k, k])}
+    k, factor = len(a), 3 if way == "wrong-factor" else 2
+    gradients = {"a": array([2 * x for x in a], [k]), "b": array([factor * x for x in b], [k, k])}
     return {"loss": array([sum(x * x for x in a + b)], []), "gradients": gradients}
 
 

@@ -232,6 +232,30 @@ def test_what_a_file_states_is_checked(write: Write, top: str, expected: str) ->
     assert len(str(caught.value)) < 500
 
 
+CHAIN = """
+import numpy as np
+def inputs(k): return {"x": (k,), "w": (k - 1,)}
+def loss(ops, x, w): return ops.sum(x * x) + ops.sum(w * (x[1:] - x[:-1]))
+def mine(x, w):
+    d = 2 * x; d[1:] += w; d[:-1] -= w
+    return np.sum(x * x) + np.sum(w * (x[1:] - x[:-1])), {"x": d, "w": x[1:] - x[:-1]}
+gradients = {"mine": mine}
+"""
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "zeros", "subnormal"])
+def test_an_input_that_is_empty_at_one_size_is_judged(gradcheck: Command, tmp_path: Path, distribution: str) -> None:
+    (tmp_path / "chain.py").write_text(CHAIN)
+    done = gradcheck("run", "chain.py", "-b", "mine", "--k", "1", "--distribution", distribution)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_problem_that_lets_numpy_raise_is_the_crash_of_its_own_gradient(gradcheck: Command, write: Write) -> None:
+    done = gradcheck("run", write(top="np.seterr(all='raise')"), "-b", "right", "--scale", "1e-200")
+    assert done.returncode == 3, done.stderr
+    assert "FloatingPointError: underflow" in done.stdout.replace("\n", " ")
+
+
 def test_a_size_for_which_there_is_no_memory(gradcheck: Command) -> None:
     for k in ("1000000000", "10" * 12):
         done = gradcheck("run", "-b", "numpy", "--k", k)
