@@ -218,12 +218,15 @@ def evaluate(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Qu
             result.variance = _spread_out(operation.variance(arithmetic.backend, Term(result), *terms), result.shape)
             if operation.coherent or any(operand.coherent is not None for operand in operands):
                 result.coherent = _spread_out(_coherent(arithmetic, operation, result, operands, terms), result.shape)
+        typical = terms
         terms = [as_read(arithmetic.distance, Term(operand, operand.worst)) for operand in operands]
         result.worst = _spread_out(operation.worst(arithmetic.distance, Term(result), *terms), result.shape)
         if arithmetic.radii:
             _distribute(arithmetic, operation, result, operands)
         if result.worst is not None and not operation.decides:
-            _mark_overflow(arithmetic.backend, operation, result, terms, operands)
+            lost = _mark_overflow(arithmetic.backend, operation, result, terms, operands)
+            if lost is not None:
+                _mark_spread(arithmetic, operation, result, operands, typical, lost)
     return result
 
 
@@ -295,26 +298,40 @@ def _working(dtype: np.dtype[Any], array: Array) -> Array:
 
 def _mark_overflow(
     format: Format, operation: Operation, result: Quantity, terms: Sequence[Term], operands: Sequence[Quantity]
-) -> None:
-    """Where a backend may overflow on the way nothing can be said: the bounds become infinite.
-
-    The worst error where overflow is possible at the worst, and the spread where it is so with typical errors: a worst
-    error that has grown beyond all numbers says nothing of the spread.
-    """
+) -> Array | None:
+    """Where a backend may overflow on the way at the worst nothing can be said: the worst error becomes infinite."""
     sums = operation.partial_sums
     assert result.worst is not None
     sizes = result.float64 if sums is None else sums(*terms)
     peak = sizes.max(initial=0.0) - sizes.min(initial=0.0)
     if peak + result.worst.max(initial=0.0) <= format.safe_largest:
-        return
+        return None
     if operation.keeps_infinities:
         _keep_infinities(result, operands)
     sizes = np.abs(sizes)
     lost = ~(sizes + result.worst <= format.safe_largest)
     lost &= ~(np.isinf(result.float64) & (result.worst == 0))  # an infinity that the problem wrote is no overflow
     result.worst = np.where(lost, np.inf, result.worst)
-    lost &= may_overflow(format, operation, result, operands)
-    result.variance = np.where(lost, np.inf, 0.0 if result.variance is None else result.variance)
+    return np.asarray(lost)
+
+
+def _mark_spread(
+    arithmetic: Arithmetic,
+    operation: Operation,
+    result: Quantity,
+    operands: Sequence[Quantity],
+    terms: Sequence[Term],
+    lost: Array,
+) -> None:
+    """Let the spread be infinite where overflow, or a point without a value, is within reach of typical errors.
+
+    A worst error that has grown beyond all numbers says nothing of the spread.
+    """
+    open_ = may_overflow(arithmetic.backend, operation, result, operands)
+    moved = operation.worst(arithmetic.silent, Term(result), *_reaching(operands, terms, coherent=True))
+    if moved is not None:
+        open_ |= ~np.isfinite(moved)
+    result.variance = np.where(lost & open_, np.inf, 0.0 if result.variance is None else result.variance)
 
 
 def may_overflow(format: Format, operation: Operation, result: Quantity, operands: Sequence[Quantity]) -> Array:

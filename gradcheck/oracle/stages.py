@@ -181,20 +181,21 @@ def _hand_back(walk: Walk, index: int, got: Array) -> None:
 def _continued(result: Result, key: Key, got: Array, format: Format) -> Result:
     """The backend's own value in the place of ours: exact but for excess precision, unknown where not finite.
 
-    An infinity that the problem wrote is exact too.
+    Excess precision is what rounding the value took away, u|v| and where that is subnormal η. An infinity that the
+    problem wrote is exact too.
     """
     if key[0] == "loss":
         return result
     given = Quantity(got)
-    excess = format.roundoff if format.excess_precision else 0.0
+    excess, tiny = (format.roundoff, format.underflow) if format.excess_precision else (0.0, 0.0)
     with np.errstate(all="ignore"):
         finite = np.isfinite(np.sum(given.float64))
         if excess or not finite:
             known = np.isfinite(got)
             size = np.where(known, given.size, 0.0)
             known |= False if finite else _written_infinities(whole(result), got)
-            given.worst = np.where(known, excess * size, np.inf)
-            given.variance = np.where(known, np.square(ROUNDING_DEVIATION * excess * size), np.inf)
+            given.worst = np.where(known, excess * size + tiny, np.inf)
+            given.variance = np.where(known, np.square(ROUNDING_DEVIATION * (excess * size + tiny)), np.inf)
     return given
 
 

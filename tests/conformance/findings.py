@@ -21,6 +21,10 @@ QUOTIENT_FORWARD = (
     "the tangent of a/b takes in −0·a/b² for a b that stands still, NaN where b² underflows, as jax.jacfwd has it at "
     "a = b = 1e-30 in float32: https://github.com/jax-ml/jax/pull/15766 would divide twice"
 )
+EXPONENTIALS_XLA = (
+    "XLA compiles eᵃ·eᵇ as eᵃ⁺ᵇ, eᵃ/eᵇ as eᵃ⁻ᵇ and (eᵃ)ᵖ as e^(pa), and loses |a + b| u, 64 u and more: by "
+    "its own choice, `exp(A)*exp(B) => exp(A+B)` in its algebraic_simplifier.cc"
+)
 EXPM1_INDUCTOR = "inductor computes expm1 as exp(a) − 1, 0 at 1e-30: `expm1` in torch/_inductor/codegen/cpp.py"
 FINDINGS = {
     **{("jax-forward", "/", dtype): QUOTIENT_FORWARD for dtype in ("float32", "bfloat16")},
@@ -56,3 +60,7 @@ FINDINGS = {
     ("torch", "expm1", "bfloat16"): EXPM1,
 }
 """(engine, word, dtype) -> what the engine gets wrong. One that is no longer found is an error."""
+REWRITTEN = {
+    ("jax", name, "float64"): EXPONENTIALS_XLA for name in ("xla_exp_over_exp", "xla_exp_times_exp", "xla_pow_exp")
+}
+"""The same of problems in tests/data/soundness: formulas of several words that an engine rewrites, and loses digits."""

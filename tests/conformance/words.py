@@ -58,7 +58,10 @@ WORDS: dict[str, tuple[Sample, ...]] = {
     "-": (Sample("a - b"), Sample("M - ops.reshape(a, (k, 1))"), Sample("0.1 - a"), Sample("a - 1")),
     "*": (Sample("a * b"), Sample("M * a"), Sample("0.1 * a"), Sample("a * 3")),
     "/": (Sample("a / b", NONZERO), Sample("M / a", NONZERO), Sample("0.1 / a", NONZERO), Sample("a / 3")),
-    "**": (Sample("a ** 2"), Sample("a ** 3"), Sample("a ** -1", NONZERO), Sample("a ** 0.5", POSITIVE)),
+    "**": (
+        *(Sample("a ** 2"), Sample("a ** 3"), Sample("a ** -1", NONZERO)),
+        *(Sample("a ** 0.5", POSITIVE), Sample("a ** 0.3", POSITIVE), Sample("a ** -0.7", POSITIVE)),
+    ),
     "@": (Sample("M @ a"), Sample("M @ N.T")),
     "unary -": (Sample("-a"),),
     ">": (Sample("ops.where(a > 0.1, M, a)"), Sample("ops.where(0 > a, b, a)")),

@@ -17,9 +17,10 @@ from gradcheck.oracle import Format, analyse, record
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
 from gradcheck.oracle.operations.base import Term, constant
 from gradcheck.oracle.operations.exponentials import Along
-from gradcheck.oracle.operations.products import SCALE, THREE
+from gradcheck.oracle.operations.products import SCALE
 from gradcheck.oracle.operations.shares import Mask
 from gradcheck.oracle.operations.smooth import SIGMOID_DERIVATIVE, SOFTPLUS_DERIVATIVE, TANH_DERIVATIVE
+from gradcheck.oracle.operations.triples import THREE
 from gradcheck.oracle.running_error import Quantity
 from gradcheck.oracle.tape import WATCH
 from tests.oracle.attaining import LARGEST, NORMAL, SINGLE, U, operation_of, share, step

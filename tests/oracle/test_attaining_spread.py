@@ -16,8 +16,8 @@ import pytest
 from gradcheck.oracle import Format, record, stages
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
 from gradcheck.oracle.operations.base import ROUNDING_DEVIATION
-from gradcheck.oracle.operations.products import THREE
 from gradcheck.oracle.operations.smooth import SIGMOID_DERIVATIVE, SOFTPLUS_DERIVATIVE, TANH_DERIVATIVE
+from gradcheck.oracle.operations.triples import THREE
 from tests.oracle.answers import Answer
 from tests.oracle.attaining import NORMAL, SINGLE, U, operation_of, ratio, step
 

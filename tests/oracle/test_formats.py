@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gradcheck.oracle import Format, analyse, record, stages
-from tests.oracle.answers import sigmoid_skip
+from tests.oracle.answers import Answer, sigmoid_skip
 from tests.oracle.problems import SIGMOID_SKIP
 from tests.oracle.samples import sample
 from tests.oracle.test_bounds import bad_entries, failing_stages, tape_of
@@ -201,6 +201,17 @@ def test_excess_precision_is_accepted_where_it_is_stated():
     )
     assert fused[1].bound > plain[1].bound
     assert not fused[1].fails
+
+
+def test_excess_precision_of_a_subnormal_value_is_accepted_too():
+    """a² is subnormal in float16, and has few digits there; the factor that follows brings the others to light."""
+    tape = record(lambda ops, a: ops.sum(ops.watch("p", a * a) * 1024.0), {"a": ()}, ("a",))
+    inputs = {"a": np.float16(0.0013)}
+    exact = np.float32(inputs["a"]) ** 2
+    answer = Answer(np.float16(exact * 1024), {}, {"p": np.float16(exact)})
+    loss = list(stages(tape, inputs, Format.of("float16", excess_precision=True), answer))[1]
+    assert loss.error > 8 * 2.0**-11 * loss.expected
+    assert loss.error <= min(loss.bound, 32 * loss.spread)
 
 
 def test_overflow_on_the_way_is_unbounded_and_only_there():

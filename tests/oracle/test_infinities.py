@@ -119,6 +119,22 @@ def test_a_quotient_may_be_a_product_with_a_subnormal_reciprocal(dtype):
     assert np.any(error > plain)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_the_gradient_of_a_quotient_may_underflow_in_another_order(dtype):
+    """(g·b⁻²)·a, JAX's order: g·b⁻² is subnormal, and loses digits that a brings to light."""
+    number = np.dtype(dtype).type
+    smallest = float(np.finfo(dtype).smallest_subnormal)
+    a, b = number(61.7), np.linspace(30, 40, 100).astype(dtype)
+    w = np.full(100, 20.3 * smallest * 1000, dtype)
+    got = -((w * (number(1) / (b * b))) * a)
+    tape = record(lambda ops, b, w: ops.sum(w * (float(a) / b)), {"b": b.shape, "w": w.shape}, ("b",))
+    known = analyse(tape, {"b": b, "w": w}, Format.of(dtype))["gradient", "b"]
+    error = np.abs(known.enclosure.distance(got))
+    assert np.all(error <= known.worst)
+    assert np.max(error / known.worst) > 0.3
+    assert np.all(error <= 32 * known.spread)
+
+
 FLUSH = """
 import ctypes, platform, sys
 offset, bits = {"x86_64": (28, 0x8040), "aarch64": (0, 1 << 24)}[platform.machine()]

@@ -20,6 +20,7 @@ from gradcheck.oracle.operations.base import (
     square,
     total,
 )
+from gradcheck.oracle.operations.triples import product_of_three
 from gradcheck.oracle.operations.words import operator
 
 
@@ -102,12 +103,13 @@ def _quotient_sizes(a: Term, b: Term) -> Array:
 
 
 def _quotient_gradients(g: Variable, v: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
-    """g/b, and −g(a/b)/b as PyTorch has it, −(g·a)/(b·b) as JAX and autograd do, or −(g·a)·(1/b)².
+    """g/b, and −g(a/b)/b as PyTorch has it, −(g·a)/(b·b) as autograd does, or −g·a·b⁻² in any order.
 
-    The last is PyTorch's where a is a number, since it takes number/b for number·(1/b).
+    JAX multiplies g·b⁻² first, and PyTorch g·a where a is a number, since it takes number/b for number·(1/b).
     """
     reciprocal = 1.0 / b
-    return g / b, apply(ANY, -(g * (v / b)), -((g * a) / (b * b)), -((g * a) * (reciprocal * reciprocal)))
+    factors = product_of_three(g, a, reciprocal * reciprocal)
+    return g / b, apply(ANY, -(g * (v / b)), -((g * a) / (b * b)), -factors)
 
 
 DIVIDE = Operation(

@@ -25,7 +25,7 @@ from gradcheck.oracle.operations.base import (
     rounding_variance,
 )
 from gradcheck.oracle.operations.instead import described
-from gradcheck.oracle.operations.products import product_of_three
+from gradcheck.oracle.operations.triples import product_of_three
 from gradcheck.oracle.operations.words import operator
 
 DOUBLE = 2.0**-53

@@ -214,62 +214,6 @@ MATMUL = Operation(
 TRANSPOSE = structural("transpose", np.transpose, lambda g, _a: (transpose(g),), _transposed_shape)
 
 
-def _three_worst(format: Format, result: Term, a: Term, b: Term, c: Term) -> Array:
-    """What the errors of the factors make, two roundings, and a product of two that underflows, times the third.
-
-    |a||b||c| grows by Ea·(|b|+Eb)(|c|+Ec) + |a|·Eb·(|c|+Ec) + |a||b|·Ec (docs/math.md, R2).
-    """
-    relative = format.sum_error(2)
-    size, propagated = a.reach * b.reach * c.reach, np.zeros(())
-    if a.error is not None:
-        propagated = propagated + a.error * (b.reach * c.reach)
-    if b.error is not None:
-        propagated = propagated + a.size * b.error * c.reach
-    if c.error is not None:
-        propagated = propagated + a.size * b.size * c.error
-    third = np.maximum(np.maximum(a.reach, b.reach), c.reach)
-    return np.asarray(propagated + relative * size + format.underflow * (1 + (1 + relative) * third))
-
-
-def _three_variance(format: Format, result: Term, a: Term, b: Term, c: Term) -> Array:
-    """sa²·(b²+sb²)(c²+sc²) + a²sb²·(c²+sc²) + a²b²sc², two roundings, and the underflow of a product of two."""
-    squares = [square(term.size) for term in (a, b, c)]
-    reach = [each + term.errors for each, term in zip(squares, (a, b, c), strict=True)]
-    third = format.underflow * np.maximum(np.maximum(a.size, b.size), c.size)
-    variance = 2 * (ROUNDING_DEVIATION * format.roundoff) ** 2 * reduce(np.multiply, reach)
-    variance = variance + format.variance_floor + np.square(third)
-    for error, factor in (
-        (a.error, reach[1] * reach[2]),
-        (b.error, squares[0] * reach[2]),
-        (c.error, squares[0] * squares[1]),
-    ):
-        if error is not None:
-            variance = variance + error * factor
-    return np.asarray(variance)
-
-
-def _three_sizes(a: Term, b: Term, c: Term) -> Array:
-    """The largest product of two, or of all three: any of them may be met on the way."""
-    pairs = np.maximum(np.maximum(a.reach * b.reach, b.reach * c.reach), a.reach * c.reach)
-    return np.asarray(np.maximum(pairs, a.reach * b.reach * c.reach))
-
-
-THREE = Operation(
-    "product of three",
-    lambda a, b, c: a * (b * c),
-    lambda *_: (),
-    _three_worst,
-    _three_variance,
-    partial_sums=_three_sizes,
-)
-"""a·b·c in whichever order; what overflows or underflows on the way in one of them may do so in an engine."""
-
-
-def product_of_three(a: Operand, b: Operand, c: Operand) -> Variable:
-    """The product of three factors, entry by entry, in any order of theirs."""
-    return apply(THREE, a, b, c)
-
-
 @operator("*", worst="u", typical="1")
 def mul(a: Operand, b: Operand) -> Variable:
     """a·b, entry by entry."""
