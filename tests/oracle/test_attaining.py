@@ -16,6 +16,7 @@ import pytest
 from gradcheck.oracle import Format, analyse, record
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
 from gradcheck.oracle.operations.base import Term, constant
+from gradcheck.oracle.operations.branches import SIGNED
 from gradcheck.oracle.operations.exponentials import Along
 from gradcheck.oracle.operations.products import SCALE
 from gradcheck.oracle.operations.shares import Mask
@@ -311,6 +312,42 @@ def test_a_gradient_whose_owner_is_in_doubt_may_be_anybodys() -> None:
         worst = max(abs(factor * gradient - taken * 2.0) for factor in (0.0, 1.0) for gradient in (1.75, 2.25))
         assert 0.7 < worst / result.worst <= 1
     assert step(SHARED, [1.0, 2.0]).worst is None
+
+
+def signed(a: np.ndarray, g: np.ndarray) -> np.ndarray:
+    """The derivative of |a| as autograd computes it."""
+    return np.asarray((g * a) / np.abs(a))
+
+
+def test_the_sign_of_abs_errs_by_two_roundings_and_by_the_underflow_of_a_product() -> None:
+    a, g = np.random.default_rng(0).uniform(1, 2, (2, 30_000)).astype(single)
+    assert 0.7 < share(signed(a, g), step(SIGNED, [g, a])) <= 1
+    a, g = np.full(1000, 2.0**-148, single), np.linspace(0.01, 3.0, 1000, dtype=single)
+    result = step(SIGNED, [g, a])
+    assert 0.9 < share(signed(a, g), result) <= 1  # g·a/η in (½, 1½) is rounded to 1, and to 0 below
+    assert np.all(result.worst <= g.astype(float) * (1 + 5 * U))
+    assert step(SIGNED, [g[0], 0.0]).worst <= 3 * U * g[0]
+
+
+def test_a_gradient_of_abs_is_open_where_its_product_may_overflow() -> None:
+    assert np.isinf(step(SIGNED, [LARGEST / 2, 4.0]).worst)
+    assert step(SIGNED, [LARGEST / 8, 4.0]).worst < 3 * U * LARGEST
+
+
+def test_terms_may_go_through_the_sign_of_abs_before_they_are_summed() -> None:
+    """Two parts of an adjoint that cancel: (p·s)·w·y·z + (q·s)·w·y·z for ((p + q)·s)·w·y·z."""
+
+    def loss(ops: Any, p: Any, q: Any, w: Any, y: Any, z: Any, a: Any) -> Any:
+        h = ops.abs(a * z * y * w)
+        return ops.sum(p * h) + ops.sum(q * h)
+
+    inputs = dict(zip("pqwyza", np.random.default_rng(0).uniform(0.5, 1, (6, 4096)).astype(single)))
+    inputs["q"] = -inputs["p"]
+    p, q, w, y, z, a = inputs.values()
+    known = analyse(record(loss, dict.fromkeys(inputs, (4096,)), ("a",)), inputs, SINGLE)["gradient", "a"]
+    h = a * z * y * w
+    answer = signed(h, p) * w * y * z + signed(h, q) * y * (w * z)
+    assert 0.3 < np.max(np.abs(known.enclosure.distance(answer)) / known.worst) <= 1
 
 
 # R14 and R15: log-sum-exp and softmax.

@@ -6,12 +6,13 @@ lies between. Which branch an engine takes there is a choice that it may make al
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from gradcheck.oracle.formats import Format
+from gradcheck.oracle.formats import WIDENING, Format
 from gradcheck.oracle.operations.base import (
     DOUBT,
     Array,
@@ -23,6 +24,7 @@ from gradcheck.oracle.operations.base import (
     apply,
     rounded,
     rounding_variance,
+    square,
     total,
 )
 from gradcheck.oracle.operations.reductions import Axes, normalise_axes, reduced_shape, spread_over
@@ -148,19 +150,39 @@ MAXIMUM = _choice("maximum", np.maximum, _maximum_gradients, _maximum_worst, bal
 RELU = _choice("relu", np.maximum, _relu_gradients, _maximum_worst, ball=_MAXIMUM_BALL)
 ABS = _choice("abs", np.abs, lambda g, _v, a: (_signed(g, a),), lambda _format, _result, a: a.error)
 
-TWICE_ROUNDED = Operation(
-    "twice rounded",
-    lambda a: a,
+
+def _underflow_of_product(format: Format, g: Term, a: Term, nearest: Array) -> Array:
+    """What the underflow of g·a makes of (g·a)/|a|: t/|a|, and no more than |g|; 0 where a is exactly 0."""
+    largest = np.where(a.reach > 0, g.reach, 0.0)
+    return np.where(nearest > 0, np.minimum(format.underflow / nearest, largest), largest)
+
+
+def _signed_worst(format: Format, result: Term, g: Term, a: Term) -> Errors:
+    """E + θ(2, u)(|g| + E) + 2t, and the underflow of the product."""
+    lost = _underflow_of_product(format, g, a, a.size - a.errors * WIDENING)
+    return rounded(format, result.size, g.error, 2) + (1 + format.sum_error(2)) * lost
+
+
+def _signed_variance(format: Format, result: Term, g: Term, a: Term) -> Errors:
+    """s², two roundings, and the underflow of the product."""
+    lost = _underflow_of_product(format, Term(g.source), Term(a.source), a.size)
+    return total(rounding_variance(format, result.size, math.sqrt(2)) + square(lost), g.error)
+
+
+SIGNED = Operation(
+    "signed",
+    lambda g, _a: g,
     lambda *_: (),
-    lambda format, result, a: rounded(format, result.size, a.error, 2),
-    lambda format, result, a: total(rounding_variance(format, result.size, 2.0), a.error),
+    _signed_worst,
+    _signed_variance,
+    partial_sums=lambda g, a: np.maximum(g.reach, g.reach * a.reach),
 )
-"""What g·a/|a| makes of g, autograd's form of the derivative of |a| (numpy_vjps.py), which serves complex a too."""
+"""What (g·a)/|a|, a form of the derivative of |a| that serves complex a too, makes of g: docs/math.md, R7."""
 
 
 def _signed(g: Variable, a: Variable) -> Variable:
     """The gradient with a's sign."""
-    return masked(apply(SIGN, a, 0.0), apply(TWICE_ROUNDED, g))
+    return masked(apply(SIGN, a, 0.0), apply(SIGNED, g, a))
 
 
 def _largest(axes: tuple[int, ...], keepdims: bool) -> Operation:
