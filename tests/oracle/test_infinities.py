@@ -157,3 +157,12 @@ def test_a_process_that_flushes_subnormal_numbers_proves_nothing():
     done = subprocess.run([sys.executable, "-c", FLUSH + ASK], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "RequestError: this process flushes subnormal numbers to zero" in done.stderr
+
+
+def test_shares_are_open_where_an_operand_may_overflow():
+    """∞ − ∞ is not a number, in a correct engine too; the other rows are judged."""
+    tape = record(lambda ops, a: ops.sum(ops.watch("p", ops.softmax(a * a)) ** 2), {"a": (2, 3)}, ("a",))
+    inputs = {"a": np.array([[1.0, 2.0, 300.0], [1.0, 2.0, 3.0]], np.float16)}
+    known = analyse(tape, inputs, Format.of("float16"))
+    for bounds in (known["value", "p"].worst, known["value", "p"].spread, known["gradient", "a"].worst):
+        assert np.isfinite(bounds).tolist() == [[False] * 3, [True] * 3]

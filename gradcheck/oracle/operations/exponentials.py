@@ -210,7 +210,8 @@ class Softmax:
             for change in (along.moved(p, errors), along.largest(reach))
         )
         bound = (p + SMALLEST) * np.minimum(first, (1 - p + 2.0**-52) * second)
-        return np.where(along.largest(reach) < LARGEST_EXPONENT / 2, np.minimum(bound, 1.0), 1.0)
+        bound = np.where(along.largest(reach) < LARGEST_EXPONENT / 2, np.minimum(bound, 1.0), 1.0)
+        return _known(along, errors, bound)
 
     def worst(self, format: Format, result: Term, a: Term) -> Errors:
         """What p moves, and its own relative error: u·|d|, c_exp·u, S's, two roundings of a quotient.
@@ -230,7 +231,7 @@ class Softmax:
         return np.asarray(propagated + relative * (p + propagated) + FLUSHED * format.normal + 2 * format.underflow)
 
     def variance(self, format: Format, result: Term, a: Term) -> Errors:
-        """p²((1−2p)s² + Σp²s²), and (0.6u·p)² times d², exp's, S's and a quotient's; p moves by e^error."""
+        """p²((1−2p)s² + Σp²s²), and (0.6u·p)² times d², exp's, S's and a quotient's; p moves by e^error, or by 1."""
         along = Along((self.axis,), a.native.shape)
         distance, p = along.distance(a), result.size
         own = square(distance) + DEVIATION["exp"] ** 2 + 2 + along.sum_variance(p, distance)
@@ -239,7 +240,7 @@ class Softmax:
             return np.asarray(local)
         grown = _lognormal(a.error)
         change = square(p) * np.maximum((1 - 2 * p) * grown + along.sum(square(p) * grown), 0.0)
-        return np.asarray(local + np.minimum(change, 1.0))
+        return local + _known(along, a.error, np.minimum(change, 1.0))
 
     def gradients(self, g: Variable, v: Variable, _a: Variable) -> tuple[Variable]:
         """(g − Σgv)·v as PyTorch has it, or gv − v·Σgv as autodiff of the formula does."""
@@ -257,6 +258,11 @@ class Softmax:
             shape=lambda shape: shape,
             ball=self.ball,
         )
+
+
+def _known(along: Along, errors: Array, bound: Array) -> Array:
+    """The bound, but nothing is known of shares where an operand may overflow, since ∞ − ∞ is not a number."""
+    return np.where(np.isinf(along.largest(np.broadcast_to(errors, bound.shape))), np.inf, bound)
 
 
 def _lognormal(variance: Array) -> Array:
