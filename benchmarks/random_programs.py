@@ -145,7 +145,7 @@ def evaluate(program: Program, inputs: Mapping[str, Array], fault: Fault | None 
 def balls(inputs: Mapping[str, Array]) -> dict[str, Array]:
     """Inputs as exact Arb balls."""
     return {
-        name: np.frompyfunc(lambda x: arb(float(x)), 1, 1)(array) * np.ones((), object)
+        name: np.asarray(np.frompyfunc(lambda x: arb(float(x)), 1, 1)(array), object)  # of a scalar it comes bare
         for name, array in inputs.items()
     }
 
