@@ -311,6 +311,4 @@ def round_to(values: Array, dtype: str) -> npt.NDArray[np.floating]:
         if dtype == "bfloat16":
             exponent = np.maximum(np.frexp(values)[1] - 1, minimum) - (precision - 1)
             values = np.ldexp(np.rint(np.ldexp(values, -exponent)), exponent)
-            largest = math.ldexp(2 - 2.0 ** (1 - precision), 1 - minimum)
-            values = np.where(np.abs(values) > largest, np.copysign(np.inf, values), values)
         return np.asarray(values).astype(container)

@@ -32,6 +32,30 @@ def test_the_same_bits_for_ever(dtype: str, digest: str) -> None:
     assert cases.sample(SKIP, 3, 0, dtype).inputs_sha256 == digest
 
 
+DIGESTS = {
+    "uniform": "bf2e599261b95dbd",
+    "normal": "1ecb079c16d124ee",
+    "saturated": "aabd3b2d2b3c7588",
+    "tiny": "cc43cd31c82f02ea",
+    "mixed": "9adbd2f570d4164c",
+    "zeros": "2a0729b90d40ba43",
+    "unit-scaled": "831f28b57f5ff050",
+    "subnormal": "81e7bc25342c557e",
+    "cancelling": "94eb0c65638e0111",
+}
+"""The first digits of each."""
+
+
+@pytest.mark.parametrize("distribution", DIGESTS)
+def test_every_distribution_has_the_same_bits_for_ever(distribution: str) -> None:
+    assert cases.sample(SKIP, 3, 0, "float64", distribution).inputs_sha256.startswith(DIGESTS[distribution])
+
+
+def test_integers_are_the_upper_half_of_the_stream() -> None:
+    raw = [int(bits) for bits in np.random.PCG64(7).random_raw(20)]
+    assert cases.Stream(7).integers(1000, (20,)).tolist() == [(bits >> 32) * 1000 >> 32 for bits in raw]
+
+
 def test_entries_are_odd_multiples_of_a_power_of_two_in_the_order_of_the_inputs() -> None:
     raw = [int(bits) for bits in np.random.PCG64(7).random_raw(4 + 4 + 4 + 2)]
     expected = [float(Fraction(2 * (bits >> 12) + 1, 2**52) - 1) for bits in raw]
