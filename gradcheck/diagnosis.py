@@ -2,7 +2,7 @@
 
 The error of an answer is E(u) = a + b·u, u being the unit roundoff. A wrong formula has an error a that stays whatever
 the precision; digits that are lost, by a badly conditioned formula or a narrower precision on the way, have one that
-shrinks with u. Two precisions tell the two apart where the error is visible in both (docs/math.md).
+shrinks with u. Two precisions tell the two apart where the error is visible in both (docs/math.md, D1).
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ class Finding:
         )
 
     def power(self) -> Power:
-        """The smallest relative error that would have been caught, over the entries whose true value is not 0."""
+        """The smallest relative error that would have been caught, over the entries whose true value is not 0 (W10)."""
         caught = np.concatenate(self.powers)
         if not caught.size:
             return Power(median=math.inf, percentile_99=math.inf)

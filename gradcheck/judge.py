@@ -277,7 +277,7 @@ def examined(answer: Answer, truth: Truth, gate: str) -> Iterator[tuple[Key, Fin
 def varying(answer: Answer, findings: Mapping[Key, Finding]) -> tuple[str, bool] | None:
     """Which array varies from call to call by more than two correct answers commonly do, or None.
 
-    Also whether that is more than any two can: what varies within its bound proves nothing.
+    Also whether that is more than any two can: what varies within its bound proves nothing (docs/math.md, W13).
     """
     for (kind, name), largest in answer.varies.items():
         if kind == "direction" and answer.slopes is not None:  # then its slopes were never looked at twice

@@ -1,4 +1,7 @@
-"""Patterns: what a wrong array has to do with the true one, where one sentence says it for every entry. Pure."""
+"""Patterns: what a wrong array has to do with the true one, where one sentence says it for every entry.
+
+Pure; docs/math.md, D2.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of derivatives along directions: sums of what is known of the gradients."""
+"""What is known of derivatives along directions: sums of what is known of the gradients (docs/math.md, W17)."""
 
 from __future__ import annotations
 

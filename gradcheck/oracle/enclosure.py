@@ -1,4 +1,4 @@
-"""Enclosures: where the true values are proved to lie."""
+"""Enclosures: where the true values are proved to lie (docs/math.md, W16)."""
 
 from __future__ import annotations
 

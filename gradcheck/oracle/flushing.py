@@ -1,4 +1,4 @@
-"""Whether this process computes with subnormal numbers, on which every enclosure relies."""
+"""Whether this process computes with subnormal numbers, on which every enclosure relies (docs/math.md, H1)."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class Format:
 
     @property
     def underflow(self) -> float:
-        """The absolute error t of a result that underflows: η, or 2λ where it is flushed.
+        """The absolute error t of a result that underflows: η, or 2λ where it is flushed (docs/math.md, R11).
 
         One float64 η more pays for the underflow of the float64 arithmetic in which the bounds are computed.
         """
@@ -129,7 +129,7 @@ class Format:
 
     @property
     def safe_largest(self) -> float:
-        """The ω(1−2u) below which nothing overflows, rounded or not."""
+        """The ω(1−2u) below which nothing overflows, rounded or not (docs/math.md, R20)."""
         return self.largest * (1 - 2 * self.roundoff)
 
     @property
@@ -150,11 +150,11 @@ class Format:
         return Fraction(nearest) == value and self.represents(nearest)
 
     def sum_error(self, terms: int) -> float:
-        """The relative error θ(n, u) of n roundings in any order: (1+u)ⁿ − 1."""
+        """The relative error θ(n, u) of n roundings in any order: (1+u)ⁿ − 1 (docs/math.md, R10 and R6)."""
         return theta(terms, self.roundoff)
 
     def product_error(self, terms: int) -> float:
-        """The relative error ρ(n) of an n-term dot product, in any order of summation, fused or not."""
+        """The relative error ρ(n) of an n-term dot product, in any order of summation, fused or not (R14)."""
         error = theta(terms, self.accumulator_roundoff)
         if self.accumulator_roundoff < self.roundoff:
             error = combine(error, self.product_roundoff, self.roundoff)

@@ -346,7 +346,7 @@ def may_overflow(format: Format, operation: Operation, result: Quantity, operand
 
 
 def _keep_infinities(result: Quantity, operands: Sequence[Quantity]) -> None:
-    """Let a result be exact that is infinite because an operand is exactly so, and the others are known."""
+    """R5: let a result be exact that is infinite because an operand is exactly so, and the others are known."""
     known = [operand.worst is None or np.isfinite(operand.worst) for operand in operands]
     exact = [np.isinf(operand.float64) & (operand.worst is None or operand.worst == 0) for operand in operands]
     kept = np.isinf(result.float64) & reduce(np.logical_or, exact) & reduce(np.logical_and, known)

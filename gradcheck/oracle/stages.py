@@ -1,4 +1,4 @@
-"""The stage walk: every step of a backend judged from the backend's own previous step."""
+"""The stage walk: every step of a backend judged from its own previous step (docs/math.md, W15)."""
 
 from __future__ import annotations
 

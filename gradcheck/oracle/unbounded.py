@@ -1,4 +1,4 @@
-"""Why an output has no finite bound: where on its way the first bound was lost."""
+"""Why an output has no finite bound: where on its way the first bound was lost (docs/math.md, W12)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sums, quotients and negation, entry by entry."""
+"""Sums, quotients and negation, entry by entry; numbers of rules are those of docs/math.md."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _sum_size(result: Term, terms: tuple[Term, ...]) -> Array:
 
 
 def _sum_worst(format: Format, result: Term, *terms: Term) -> Errors:
-    """Ea + Eb + local; for more terms ΣE + θ(n−1, u)·Σ(|v|+E) (Higham 2002, section 4.2)."""
+    """Ea + Eb + local (R9); for more terms ΣE + θ(n−1, u)·Σ(|v|+E) (R10; Higham 2002, section 4.2)."""
     return rounded(format, _sum_size(result, terms), total(*(term.error for term in terms)), len(terms) - 1)
 
 
@@ -62,7 +62,7 @@ def _reciprocal_underflow(format: Format, a: Term, b: Term) -> Array | None:
 
 
 def _quotient_worst(format: Format, result: Term, a: Term, b: Term) -> Errors:
-    """(Ea + |a/b|·Eb)/(|b| − Eb), since â/b̂ − a/b = (â − a − (a/b)(b̂ − b))/b̂; unbounded where b̂ may be 0.
+    """R15: (Ea + |a/b|·Eb)/(|b| − Eb), since â/b̂ − a/b = (â − a − (a/b)(b̂ − b))/b̂; unbounded where b̂ may be 0.
 
     Two roundings, because multiplying by the reciprocal is a legitimate form.
     """
@@ -83,7 +83,7 @@ def _quotient_variance(format: Format, result: Term, a: Term, b: Term) -> Errors
 
 
 def _any_worst(_format: Format, _result: Term, *forms: Term) -> Errors:
-    """The largest error; all are forms of one value, whose middles differ by our own rounding."""
+    """The largest error; all are forms of one value (R15), whose middles differ by our own rounding."""
     first = forms[0]
     return np.asarray(reduce(np.maximum, [form.errors + np.abs(form.middle - first.middle) for form in forms]))
 

@@ -19,7 +19,7 @@ Errors = Array | None
 """Absolute errors or variances, entry by entry; None where an array is exact, so that no work is done on zeros."""
 
 ROUNDING_DEVIATION = 0.6
-"""Standard deviation of one rounding error, in units of u·|result|.
+"""Standard deviation of one rounding error, in units of u·|result| (docs/math.md, W14).
 
 A relative error uniform in ±u has 1/√3 = 0.58 (its independence: Higham and Mary 2019, "A new approach to probabilistic
 rounding error analysis").
@@ -300,7 +300,7 @@ def structural(
     shape: Callable[..., Shape],
     ball: Callable[..., Array] | None = None,
 ) -> Operation:
-    """An operation that moves or copies entries, errors like values.
+    """An operation that moves or copies entries, errors like values (docs/math.md, R19).
 
     Args:
         name: as the vocabulary spells it.
@@ -337,14 +337,14 @@ def total(*errors: Errors) -> Errors:
 
 
 def rounded(format: Format, size: Array, propagated: Errors, roundings: int = 1) -> Array:
-    """The error of a result with its own roundings, E + θ(n, u)·(|v|+E) + nt (Higham 2002, sections 2.2 and 3.1)."""
+    """A result's error with its own roundings, E + θ(n, u)·(|v|+E) + nt (R9; Higham 2002, sections 2.2 and 3.1)."""
     relative = format.sum_error(roundings)
     local = relative * size + roundings * format.underflow
     return local if propagated is None else local + (1 + relative) * propagated
 
 
 def as_read(format: Format, term: Term) -> Term:
-    """An operand as an operation reads it: where it may be subnormal, perhaps as zero (DAZ)."""
+    """An operand as an operation reads it: where it may be subnormal, perhaps as zero (DAZ; docs/math.md, R11)."""
     moved = _flushed(format, term, term.errors)
     return term if moved is None else term._replace(error=term.errors + moved)
 
@@ -364,12 +364,12 @@ def _flushed(format: Format, term: Term, errors: Array) -> Array | None:
 
 
 def rounding_variance(format: Format, size: Array, roundings: float = 1.0) -> Array:
-    """The variance of a result's own rounding, (0.6·n·u·v)² + λ²."""
+    """The variance of a result's own rounding, (0.6·n·u·v)² + λ² (docs/math.md, W14)."""
     return np.square((ROUNDING_DEVIATION * roundings * format.roundoff) * size) + format.variance_floor
 
 
 def summing_variance(terms: int) -> tuple[float, float]:
-    """What the rounding of partial sums adds to a variance: (0.6u)²·(first·Σv² + second·(Σv)²).
+    """What the rounding of partial sums adds to a variance (W1): (0.6u)²·(first·Σv² + second·(Σv)²).
 
     The error of a sum is Σ δₖSₖ over its partial sums (Higham 2002, section 4.2). In random order Sₖ has mean k·Σv/n
     and a variance below k·Σv²/n; Σk² is about n³/3 and Σk n²/2. Engines that sum in blocks stay below.

@@ -91,7 +91,7 @@ GREATER_EQUAL = _comparison(
 
 
 def _where_worst(_format: Format, _result: Term, condition: Term, a: Term, b: Term) -> Errors:
-    """The branch's E; in doubt, what the other branch can be away."""
+    """The branch's E; in doubt, what the other branch can be away (docs/math.md, R18)."""
     if condition.error is None and a.error is None and b.error is None:
         return None
     taken = np.where(condition.middle, a.errors, b.errors)
@@ -128,7 +128,7 @@ WHERE = Operation(
 
 
 def _maximum_worst(_format: Format, _result: Term, a: Term, b: Term) -> Errors:
-    """The winner's E, or the larger of both where either may win: a maximum moves no further than its operands."""
+    """The winner's E, or the larger of both where either may win: it moves no further than its operands (R18)."""
     if a.error is None and b.error is None:
         return None
     winner = np.where(a.native > b.native, a.errors, b.errors)

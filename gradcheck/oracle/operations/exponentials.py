@@ -4,7 +4,8 @@ Engines take e^d of the distance d = a − max a (any shift near it does as well
 the shares p = e^d/S of the sum S weigh that with Σp·|d| ≤ H(p) ≤ log n, since d = log p + log S and S ≥ 1; twice that
 holds where u·|d| is not small. So S has a relative error of θ(n, u) + c_exp·u + 2u·log n, which is the absolute error
 of log S. After P. Blanchard, D. J. Higham and N. J. Higham, "Accurately computing the log-sum-exp and softmax
-functions", IMA Journal of Numerical Analysis 41, 2021, sections 3 and 4.
+functions", IMA Journal of Numerical Analysis 41, 2021, sections 3 and 4 (docs/math.md, R16 and R17;
+of a single entry too: R4).
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ class LogSumExp:
         return self.reduced(largest + _LOG_BALL(np.sum(exponentials, axis=self.axes, keepdims=True)))
 
     def worst(self, format: Format, result: Term, a: Term) -> Errors:
-        """Log Σp·e^E, S's relative error, c_log·u·log n, and the rounding of the last sum."""
+        """R16: log Σp·e^E, S's relative error, c_log·u·log n, and the rounding of the last sum."""
         along = Along(self.axes, a.native.shape)
         summed = along.sum_error(format) + ACCURACY["log"] * format.function_roundoff * along.entropy
         error = np.asarray(summed)
@@ -214,7 +215,7 @@ class Softmax:
         return _known(along, errors, bound)
 
     def worst(self, format: Format, result: Term, a: Term) -> Errors:
-        """What p moves, and its own relative error: u·|d|, c_exp·u, S's, two roundings of a quotient.
+        """R17: what p moves, and its own relative error: u·|d|, c_exp·u, S's, two roundings of a quotient.
 
         The form exp(d − log S) adds the errors of log S and of a difference.
         """

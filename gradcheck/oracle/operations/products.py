@@ -1,4 +1,4 @@
-"""Products, entry by entry, outer and matrix: one bilinear error rule for all three."""
+"""Products, entry by entry, outer and matrix: one bilinear error rule for all three (docs/math.md, R9 and R14)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Bilinear:
         return (ROUNDING_DEVIATION * format.roundoff) ** 2
 
     def worst(self, format: Format, result: Term, a: Term, b: Term) -> Array:
-        """|A|Eb + Ea(|B|+Eb) + ρ(n)(|A|+Ea)(|B|+Eb) + 2nt (Higham 2002, section 3.5, for inexact operands).
+        """|A|Eb + Ea(|B|+Eb) + ρ(n)(|A|+Ea)(|B|+Eb) + 2nt (R14; Higham 2002, section 3.5, for inexact operands).
 
         A is the large operand in practice, so its factors are left as they are.
         """

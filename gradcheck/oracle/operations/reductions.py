@@ -1,4 +1,4 @@
-"""Sums and means over axes, and the copies that are their gradients."""
+"""Sums and means over axes (docs/math.md, R10), and the copies that are their gradients (R19)."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
         return math.prod(a.size.shape[axis] for axis in axes)
 
     def worst(format: Format, _result: Term, a: Term) -> Errors:
-        """ΣE + θ(n, u)·Σ(|v|+E) + nt, in any order (Higham 2002, section 4.2)."""
+        """ΣE + θ(n, u)·Σ(|v|+E) + nt, in any order (R10; Higham 2002, section 4.2)."""
         relative = format.sum_error(terms(a))
         local = relative * value(a.reach) + terms(a) * format.underflow
         return local if a.error is None else local + value(a.error)

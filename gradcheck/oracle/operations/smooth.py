@@ -4,6 +4,7 @@
 its typical error is worth. Sources: sqrt is correctly rounded in IEEE 754 and 1 ulp off in some accelerators. NumPy's
 own validation sets for its float32 kernels allow 3 ulp for exp and expm1, 4 for log, 2 for tanh, log1p, sin and cos;
 the tables of CUDA, Sleef ("u10") and glibc stay within 2 ulp (glibc's long double: 3). One ulp is at most 2u.
+The rules are R12 and R13 of docs/math.md.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Smooth:
     floors: bool = False
 
     def worst(self, format: Format, result: Term, a: Term) -> Errors:
-        """Ea·max|f'| over [a−Ea, a+Ea] + c·u·(|f| + that) + floor."""
+        """R12: Ea·max|f'| over [a−Ea, a+Ea] + c·u·(|f| + that) + floor."""
         relative = self.accuracy * format.function_roundoff
         local = relative * result.size + format.underflow + (format.normal if self.floors else 0.0)
         if a.error is None:
@@ -119,7 +120,7 @@ def _reciprocal(low: Array) -> Array:
 
 
 def _sigmoid_derivative_worst(format: Format, result: Term, s: Term) -> Errors:
-    """Es(|1−2s|+Es) + u(s+Es)² + θ(4, u)(g+…) + 2t.
+    """R13: Es(|1−2s|+Es) + u(s+Es)² + θ(4, u)(g+…) + 2t.
 
     For ŝ(1−ŝ) − s(1−s) = (ŝ−s)(1−s−ŝ), and s − s·s, whose rounding is relative to s, is as legitimate a form as s(1−s).
     """
@@ -129,7 +130,7 @@ def _sigmoid_derivative_worst(format: Format, result: Term, s: Term) -> Errors:
 
 
 def _tanh_derivative_worst(format: Format, result: Term, t: Term) -> Errors:
-    """Et(2|t|+Et) + u(t+Et)² + θ(4, u)(d+…) + 2t, by the same argument for 1 − t·t and (1−t)(1+t)."""
+    """R13: Et(2|t|+Et) + u(t+Et)² + θ(4, u)(d+…) + 2t, by the same argument for 1 − t·t and (1−t)(1+t)."""
     moved: Array = t.errors * (2 * t.size + t.errors)
     product = format.sum_error(4)
     return (1 + product) * moved + format.roundoff * square(t.reach) + product * result.size + 2 * format.underflow
