@@ -36,6 +36,11 @@ def one_entry(A, x):
     gradients["A"][0, 0] += 1e-6
     return value, gradients
 
+def one_rounded_entry(A, x):
+    value, gradients = right(A, x)
+    gradients["A"][0, 0] *= 1 + 2.0**-24
+    return value, gradients
+
 def a_hair(A, x):
     value, gradients = right(A, x)
     gradients["A"][0, 0] *= 1 + 2.0**-30
@@ -71,8 +76,8 @@ def missing(A, x):
     return right(A, x)[0], {}
 
 gradients = {f.__name__: f for f in (
-    right, halved, zero, one_entry, a_hair, cancels, buffered, buffered_and_negative, buffered_inside, not_a_number,
-    missing,
+    right, halved, zero, one_entry, one_rounded_entry, a_hair, cancels, buffered, buffered_and_negative,
+    buffered_inside, not_a_number, missing,
 )}
 """
 
@@ -107,7 +112,7 @@ def test_the_number_of_lost_bits_is_that_of_the_cancellation(problem: Path) -> N
     assert "longdouble" in cause.reason
 
 
-@pytest.mark.parametrize("name", ["one_entry", "a_hair"])
+@pytest.mark.parametrize("name", ["one_entry", "one_rounded_entry", "a_hair"])
 def test_a_small_error_of_one_entry_is_a_wrong_formula(problem: Path, name: str) -> None:
     assert checked(problem, name)[name].cause.kind == "wrong formula"
 

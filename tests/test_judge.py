@@ -179,3 +179,35 @@ def test_a_step_that_is_off_by_an_epsilon_does_not_hide_a_later_one() -> None:
     assert found.first_wrong is not None
     assert found.first_wrong.name == "A"
     assert found.wrong_steps[0].name == "A"
+
+
+def test_the_place_of_an_error_in_a_large_array_counts_all_rows() -> None:
+    """The array is looked at by blocks of rows."""
+    truth = known(k=256, dtype="float32")
+    found = judged(changed(gradients_alone(truth), "A", (200, 3), 0.5), truth)
+    assert found.errors["A"].worst[0].index == (200, 3)
+
+
+@pytest.mark.parametrize(("deviations", "verdict"), [(31, Verdict.AGREES), (33, Verdict.DIFFERS)])
+def test_rounding_explains_thirty_two_deviations(deviations: int, verdict: Verdict) -> None:
+    truth = known(k=64)
+    output = truth.analysis["gradient", "A"]
+    moved = output.enclosure.high.copy()
+    index = np.unravel_index(np.argmin(abs(moved) / output.spread), moved.shape)  # where ulps are small beside s
+    moved[index] += deviations * output.spread[index]
+    answer = replace(gradients_alone(truth), gradients={**gradients_alone(truth).gradients, "A": moved})
+    assert judged(answer, truth).verdict is verdict
+
+
+def test_a_witness_that_is_off_by_more_than_its_estimate_proves_nothing() -> None:
+    truth = known()
+    wrong = changed(gradients_alone(truth), "A", (0, 0), 0.5)
+    estimates = {name: np.full(array.shape, 1e-18) for name, array in wrong.gradients.items()}
+    found = judged(replace(wrong, estimates=estimates), truth)
+    assert (found.verdict, found.evidence) == (Verdict.DIFFERS, "beyond rounding")
+
+
+def test_values_that_underflow_beside_rounding_are_judged() -> None:
+    """Below λ/u the error of an underflow is no larger than a rounding error."""
+    truth = known(k=2, dtype="float32", distribution="subnormal")
+    assert judged(gradients_alone(truth), truth).verdict is Verdict.AGREES

@@ -63,8 +63,14 @@ def test_too_few_and_too_many_terms_of_a_sum_are_named() -> None:
 
 @pytest.mark.parametrize(
     "got",
-    [TRUE**3, np.where(np.arange(4) == 2, 2 * TRUE, TRUE), np.full_like(TRUE, np.nan), TRUE + 1e-9 * TRUE**2],
-    ids=["a cube", "one column doubled", "NaN", "a small bend"],
+    [
+        TRUE**3,
+        np.where(np.arange(4) == 2, 2 * TRUE, TRUE),
+        np.full_like(TRUE, np.nan),
+        TRUE + 1e-9 * TRUE**2,
+        np.where(np.arange(4)[:, None] % 2 == 0, TRUE, 1 + TRUE**2),
+    ],
+    ids=["a cube", "one column doubled", "NaN", "a small bend", "every other row"],
 )
 def test_no_sentence_is_made_up(got: np.ndarray) -> None:
     assert pattern(wrong(got, sizes=(7,))) is None

@@ -129,6 +129,29 @@ def test_workers_stay_warm_and_lost_ones_come_back(tmp_path: Path) -> None:
         assert [backend.verdict for backend in again.backends] == ["crashed", "agrees"]
 
 
+FAILS_ONCE = """
+import numpy as np, os, pathlib
+marker = pathlib.Path(__file__).with_suffix(".marker")
+def inputs(k): return {"a": (k,)}
+wrt = ("a",)
+def loss(ops, a): return ops.sum(a * a)
+def mine(a):
+    if not marker.exists():
+        marker.touch()
+        os._exit(1)
+    return np.sum(a * a), {"a": 2 * a}
+gradients = {"mine": mine}
+"""
+
+
+def test_a_worker_that_was_lost_is_started_anew(tmp_path: Path) -> None:
+    path = tmp_path / "fails_once.py"
+    path.write_text(FAILS_ONCE)
+    with gradcheck.Session() as session:
+        verdicts = [session.check(path, k=2, backends=["mine"]).backends[0].verdict for _ in range(2)]
+    assert verdicts == ["crashed", "agrees"]
+
+
 def test_an_interrupted_check_leaves_no_answer_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     from gradcheck import judge
 
