@@ -34,6 +34,7 @@ WITHIN = 2.0**-48
 """Relative: the error that a correct answer to `squares.py` at k = 2 may have is below 8 units of 2⁻⁵³ of its size."""
 SQUARES = FAKES / "squares.py"
 A, B = [0.75, -1.5], [[0.1, 2.0], [0.0, -3.25]]
+GROUPS = ("gradients", "values", "adjoints")
 RIGHT: dict[str, Any] = {
     "loss": sum(x * x for x in A) + sum(x * x for row in B for x in row),
     "gradients": {"a": [2 * x for x in A], "b": [[2 * x for x in row] for row in B]},
@@ -72,7 +73,7 @@ def explore(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     """Runs a check on many examples of a strategy; nothing of what they started is left."""
     thorough = request.config.getoption("--thorough")
 
-    def run(check: Callable[..., None], strategy: st.SearchStrategy[Any], few: int = 60, many: int = 2000) -> None:
+    def run(check: Callable[..., None], strategy: st.SearchStrategy[Any], few: int = 60, many: int = 1500) -> None:
         limits = settings(
             max_examples=many if thorough else few, derandomize=not thorough, database=None, deadline=None,
             suppress_health_check=list(HealthCheck),
@@ -102,13 +103,13 @@ def command(*words: object) -> Done:
     return Done(code, output.getvalue(), said.getvalue())
 
 
-def agree_within(told: Any, true: Any) -> bool:
-    """Whether numbers are what they should be, but for rounding."""
+def agree_within(told: Any, true: Any, slack: float = 0.0) -> bool:
+    """Whether numbers are what they should be, but for rounding, and for what printing may have changed."""
     try:
         got, expected = np.array(told, np.float64), np.array(true)
     except (ValueError, TypeError, OverflowError):
         return False
-    return got.shape == expected.shape and bool((np.abs(got - expected) <= WITHIN * np.abs(expected)).all())
+    return got.shape == expected.shape and bool((np.abs(got - expected) <= slack + WITHIN * np.abs(expected)).all())
 
 
 RECORD = {
@@ -133,12 +134,14 @@ def assert_record_is_judged(path: Path, record: Any) -> None:
 
 def assert_is_right(answer: dict[str, Any]) -> None:
     """Fail where a number is further off than rounding explains, or than its print allows."""
-    if answer.get("printed") or answer["dtype"] != "float64":
+    places = (answer.get("printed") or {"decimals": 99}).get("decimals")
+    if places is None or answer["dtype"] != "float64":  # the loss of rounded inputs is another one
         return
-    assert agree_within(answer["loss"], RIGHT["loss"])
-    for group in ("gradients", "values", "adjoints"):
-        for name, array in answer.get(group, {}).items():
-            assert agree_within(array, RIGHT[group][name])
+    slack = 0.5 * 10.0**-places
+    assert agree_within(answer["loss"], RIGHT["loss"], slack)
+    for group in GROUPS:
+        for name, told in answer.get(group, {}).items():
+            assert agree_within(told, RIGHT[group][name], slack)
     assert set(answer["gradients"]) == {"a", "b"}
 
 
@@ -247,7 +250,7 @@ def assert_reply_is_right(reply: Any) -> None:
     """Fail where an array in an answer is further off than rounding explains."""
     result = reply["result"]
     assert agree_within(decoded(result["loss"]), RIGHT["loss"])
-    for group in ("gradients", "values", "adjoints"):
+    for group in GROUPS:
         for name, told in result.get(group, {}).items():
             assert agree_within(decoded(told), RIGHT[group][name])
     if result.get("slopes") is None:
@@ -328,7 +331,7 @@ def test_inputs(tmp_path: Path, explore: Explore) -> None:
                 assert np.abs(np.array(inputs["b"], float)).max() < 2**20 * SMALLEST[dtype]
 
     assert command("run", SQUARES, *words).code == 1
-    explore(check, st.tuples(documents(RECORD["inputs"]), st.sampled_from(list(SMALLEST))), few=40, many=2000)
+    explore(check, st.tuples(documents(RECORD["inputs"]), st.sampled_from(list(SMALLEST))), few=40)
 
 
 GOOD = {
@@ -359,7 +362,7 @@ def test_settings(tmp_path: Path, explore: Explore) -> None:
         done.check()
         assert done.code != 1, done.output
 
-    explore(check, files_of_settings(), few=40, many=2000)
+    explore(check, files_of_settings(), few=40)
 
 
 def test_the_command_as_it_is(gradcheck: Command, tmp_path: Path, explore: Explore) -> None:
