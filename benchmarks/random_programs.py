@@ -165,10 +165,11 @@ def draw(rng: np.random.Generator) -> Program:
     inputs = {name: shapes[rng.integers(len(shapes))] for name in "ABC"[: rng.integers(1, 4)]}
     found = [shape_of(shape) for shape in inputs.values()]
     steps: list[Step] = []
-    for _ in range(rng.integers(FEWEST_STEPS, MOST_STEPS + 1)):
-        for step in drawn(rng, found):
-            steps.append(step)
-            found.append(WORDS[step.word].value(step.attribute, *(found[each] for each in step.operands)))
+    with np.errstate(all="ignore"):
+        for _ in range(rng.integers(FEWEST_STEPS, MOST_STEPS + 1)):
+            for step in drawn(rng, found):
+                steps.append(step)
+                found.append(WORDS[step.word].value(step.attribute, *(found[each] for each in step.operands)))
     used = {operand for step in steps for operand in step.operands}
     return Program(inputs, tuple(steps), tuple(each for each in range(len(found)) if each not in used))
 

@@ -198,7 +198,8 @@ def _ties(walk: Walk) -> Iterator[str]:
     for node, result in zip(walk.tape.nodes, walk.results, strict=True):
         if node.operation is not None and node.operation.conventions and whole(result).worst is not None:
             operands = [whole(walk.results[operand]).middle for operand in node.operands]
-            first = node.operation.conventions[FIRST].value(*operands)
+            with np.errstate(all="ignore"):
+                first = node.operation.conventions[FIRST].value(*operands)
             if not np.array_equal(first, whole(result).middle):
                 yield node.operation.name
 
