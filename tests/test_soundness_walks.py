@@ -218,6 +218,14 @@ def test_a_chaotic_network_is_undecided_since_its_bound_grew_and_not_by_overflow
     assert "undefined" not in judged.reason
 
 
+def test_a_root_near_zero_is_no_overflow() -> None:
+    inputs = {"a": np.array([1.0 + 2.0**-22], "float32"), "b": np.array([1.0], "float32")}
+    truth = known(lambda ops, a, b: ops.sum(ops.sqrt(ops.exp(a) - ops.exp(b))), inputs, ("a",), Format.of("float32"))
+    judged = judge.judge(evaluate(truth.tape, inputs, np.dtype("float32")), truth, "rounding")
+    assert judged.verdict is Verdict.UNDECIDED
+    assert judged.reason == "dL/da cannot be judged: its bound grew too wide on the way, in sqrt"
+
+
 # The stated power.
 
 

@@ -341,7 +341,8 @@ def may_overflow(format: Format, operation: Operation, result: Quantity, operand
         sizes = result.size
         if operation.partial_sums is not None:
             sizes = np.abs(operation.partial_sums(*map(Term, operands, errors)))
-        own = 0.0 if result.variance is None else DOUBT * np.sqrt(result.variance)
+        own = np.zeros(()) if result.variance is None else DOUBT * np.sqrt(result.variance)
+        own = np.where(np.isinf(own), 0.0, own)  # that a slope is unbounded, of √a near 0 say, is no overflow
         return np.asarray(~(sizes + own <= format.safe_largest))
 
 
