@@ -77,6 +77,8 @@ def main() -> int:
     """Run the mutants and print who survives."""
     arguments = parser().parse_args()
     mutants = [each for each in listed() if arguments.only in str(each)][:: arguments.every]
+    if not mutants:
+        sys.exit(f"--only {arguments.only}: no mutant's file or text has that")
     if errors := [error for mutant in mutants for error in misfits(mutant)]:
         sys.exit("\n".join(errors))
     PROCESSES.set_forkserver_preload(IMPORTED)
