@@ -59,7 +59,7 @@ def spoil(result):
     elif way == "wrong-beside-slopes":
         a["data"] = [5.0] * k
         signs = {"a": array([1.0] * k, [1, k]), "b": array([1.0] * k * k, [1, k, k])}
-        result |= {"slopes": array([0.0], [1]), "directions": signs, "estimates": {"slopes": array(["Infinity"], [1])}}
+        result |= {"slopes": array([0.0], [1]), "directions": signs, "estimates": {"slopes": array([math.inf], [1])}}
     elif way == "infinite":
         a["data"] = ["Infinity"] * k
     elif way == "long-note":
