@@ -69,10 +69,9 @@ def _text(raw: io.FileIO, before: Any) -> TextIO:
     if before is None:
         return io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True)
     errors = "backslashreplace" if before.errors == "strict" else before.errors
-    return io.TextIOWrapper(
-        io.BufferedWriter(raw), before.encoding, errors,
-        line_buffering=before.line_buffering, write_through=before.write_through,
-    )  # fmt: skip
+    # PYTHONUNBUFFERED sets write_through, which ends at our buffer: a line must leave that too.
+    by_line = before.line_buffering or before.write_through
+    return io.TextIOWrapper(io.BufferedWriter(raw), before.encoding, errors, line_buffering=by_line)
 
 
 def _redirect_to_nothing(descriptor: int) -> None:

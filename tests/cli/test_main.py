@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +59,24 @@ def test_a_bug_of_ours_is_no_verdict() -> None:
     done = subprocess.run([sys.executable, "-c", broken], capture_output=True, text=True)
     assert done.returncode == 70
     assert "this is a bug in gradcheck" in done.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_notice_is_seen_when_it_is_written(tmp_path: Path, unbuffered: str) -> None:
+    code = (
+        "import sys, time\n"
+        "from gradcheck.cli import _streams\n"
+        "_streams.prepare()\n"
+        "sys.stderr.write('seen\\n')\n"
+        "sys.stdin.read()\n"
+    )
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        assert select.select([process.stderr], [], [], 20)[0], "the process waits, and its line is out"
+        assert process.stderr.readline() == "seen\n"
+        process.stdin.close()

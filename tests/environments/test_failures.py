@@ -18,6 +18,7 @@ import pytest
 from gradcheck import environments
 from gradcheck.catalogue import Spec
 from gradcheck.environments import Environment, Missing, State
+from gradcheck.errors import RequestError
 from tests.conftest import Command
 from tests.environments.small import build, engine, wheel
 
@@ -77,15 +78,14 @@ def test_no_build_never_builds(gradcheck: Command, cache: Path) -> None:
 def test_a_cache_that_is_no_folder(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    built, _ = build(engine(tmp_path))
-    assert isinstance(built, Missing)
-    assert built.reason.startswith(f"cannot build in {tmp_path}/file/gradcheck/environments: Not a directory")
+    with pytest.raises(RequestError, match="file/gradcheck: Not a directory: expected a cache that can be read"):
+        build(engine(tmp_path))
 
 
 def mounted(script: str, cache: Path, tmp_path: Path, size: str) -> subprocess.CompletedProcess[str]:
     """Run a shell script where the cache is a small disk of its own, which is gone afterwards."""
     cache.mkdir(parents=True)
-    mount = f"mount -t tmpfs -o size={size} none {shlex.quote(str(cache))}"
+    mount = f"mount -t tmpfs -o size={size},mode=755 none {shlex.quote(str(cache))}"
     if sys.platform != "linux" or subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode:
         pytest.skip("this machine lets nobody mount a disk in a namespace of their own")
     command = ["unshare", "-rm", "sh", "-c", f"{mount} && {script}"]
