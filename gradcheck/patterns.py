@@ -95,6 +95,15 @@ def exact_patterns(wrong: Wrong) -> Iterator[str]:
     yield from off_by_constants(wrong)
 
 
+def is_off_by_a_constant(wrong: Wrong, axis: int) -> bool:
+    """Whether the error is the same along an axis, as the entry tells that is known best, and seen in most entries."""
+    best = np.argmin(wrong.allowed, axis, keepdims=True)
+    constant = np.take_along_axis(wrong.got - wrong.true, best, axis)
+    seen = np.abs(constant) > 4 * wrong.allowed
+    known = np.take_along_axis(wrong.allowed, best, axis)
+    return bool(2 * np.count_nonzero(seen) >= seen.size) and wrong.fits(wrong.true + constant, wrong.allowed + known)
+
+
 def named_factors(sizes: Iterable[int]) -> Iterator[tuple[str, float]]:
     """The factors that people forget or write twice."""
     yield from (("−1", -1.0), ("2", 2.0), ("1/2", 0.5), ("−2", -2.0))
@@ -105,12 +114,14 @@ def named_factors(sizes: Iterable[int]) -> Iterator[tuple[str, float]]:
 
 
 def measured_factor(wrong: Wrong) -> float | None:
-    """The factor at the entry that tells most; None where no second entry could contradict it."""
+    """The factor at the entry that tells most; None where it shows in fewer than half of the entries."""
     telling = np.flatnonzero(np.abs(wrong.true) > 4 * wrong.allowed)
     if len(telling) < 2:
         return None
     number = telling[np.argmax(np.abs(wrong.true).flat[telling])]
-    return float(Fraction(float(wrong.got.flat[number])) / Fraction(float(wrong.true.flat[number])))
+    factor = float(Fraction(float(wrong.got.flat[number])) / Fraction(float(wrong.true.flat[number])))
+    seen = np.abs((factor - 1) * wrong.true) > wrong.allowed
+    return factor if 2 * np.count_nonzero(seen) >= np.count_nonzero(wrong.true) else None
 
 
 def factor_in_words(factor: float) -> str:
@@ -181,10 +192,7 @@ def summed_over_axes(wrong: Wrong) -> Iterator[str]:
 def off_by_constants(wrong: Wrong) -> Iterator[str]:
     """Where an error is constant along an axis, and where the first entry alone is right."""
     for axis, size in enumerate(wrong.true.shape):
-        off = wrong.got - wrong.true
-        middle = np.broadcast_to(np.mean(off, axis, keepdims=True), off.shape)
-        allowed = np.broadcast_to(np.max(wrong.allowed, axis, keepdims=True), off.shape)
-        if size > 2 and wrong.fits(wrong.true + middle, 2 * allowed):
+        if size > 2 and is_off_by_a_constant(wrong, axis):
             yield f"off by a constant along axis {axis}"
     if wrong.true.ndim and len(wrong.true) > 2:
         good = np.abs(wrong.got - wrong.true) <= wrong.allowed

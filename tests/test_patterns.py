@@ -76,6 +76,13 @@ def test_no_sentence_is_made_up(got: np.ndarray) -> None:
     assert pattern(wrong(got, sizes=(7,))) is None
 
 
+def test_an_error_of_the_largest_entry_alone_is_no_constant() -> None:
+    true = 10.0 ** np.arange(-8, 9)
+    got = true.copy()
+    got[-1] *= 1 + 64 * UNIT
+    assert pattern(wrong(got, true)) is None
+
+
 def test_a_scalar_has_no_measured_factor() -> None:
     assert pattern(wrong(1.3, 1.0)) is None
     assert pattern(wrong(-1.0, 1.0)) == "−1 × the truth"
