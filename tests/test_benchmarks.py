@@ -23,10 +23,10 @@ OURS = ("this tool", "proofs alone", "no watched values")
 Rows = list[dict[str, Any]]
 
 
-def measured(name: str, folder: Path) -> dict[str, Rows]:
+def measured(name: str, folder: Path, *options: str) -> dict[str, Rows]:
     """Runs a benchmark as its user does, with real engines; the rows of its tables by title."""
     output = folder / "tables.json"
-    command = [sys.executable, "-m", f"benchmarks.{name}", "--small", "--output", str(output)]
+    command = [sys.executable, "-m", f"benchmarks.{name}", *(options or ["--small"]), "--output", str(output)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     tables = {table["title"]: table["rows"] for table in json.loads(output.read_text())["tables"]}
@@ -116,6 +116,21 @@ def test_ratios_are_of_errors_that_are_there(false_alarms: dict[str, Rows]) -> N
             bins = [row["entries"] for row in rows_of(false_alarms, f"{unit} {way}")]
             assert sum(bins) == total["entries"]
             assert sum(count > 0 for count in bins) > 5
+
+
+def test_random_losses_are_judged_rightly(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """No enclosure misses the truth, no correct answer is refused, no promise of power is broken."""
+    options = ["--losses", "1000", "--answers", "400", "--narrow", "100", "--first", "20000"]
+    thorough = request.config.getoption("--thorough")
+    tables = measured("random_losses", tmp_path, *(options if thorough else []))
+    enclosures, answers, planted = (rows_of(tables, start) for start in ("Enclosures", "Correct", "Errors planted"))
+    assert rows_of(tables, "To look into") == []
+    assert {row["dtype"] for row in enclosures} == {"float64", "float32", "float16", "bfloat16"}
+    assert all(row["entries"] > 300 and row["missed"] == 0 for row in enclosures)
+    assert {row["backend"] for row in answers} == {"by hand", "torch", "autograd"}
+    assert all(row["false alarms"] == 0 and row["undecided"] < row["answers"] / 3 for row in answers)
+    assert all(row["missed"] == 0 and row["step right"] == row["named"] > 0 for row in planted)
+    assert all(row["beyond power"] > 10 for row in planted if row["dtype"] in ("float64", "float32"))
 
 
 def test_every_shipped_problem_agrees(tmp_path: Path) -> None:
