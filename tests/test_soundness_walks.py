@@ -152,7 +152,13 @@ def single(ops: Any, x: Any, scale: Any, G: Any) -> Any:
     return ops.sum(G * scale * centred / ops.sqrt(ops.mean(centred * centred, axis=1, keepdims=True) + 1e-5))
 
 
+def alone(ops: Any, b: Any) -> Any:
+    """A log-sum-exp of one entry near zero: the logarithm of a number near 1."""
+    return ops.sum(ops.logsumexp(b * 1e-20, axis=1) ** 2)
+
+
 ZEROS = {
+    "log-sum-exp of one entry": (alone, {"b": (4, 1)}, "b"),
     "bias before a normalisation": (normalised, {"X": (16, 4), "b": (4,), "G": (16, 4)}, "b"),
     "bias of attention's keys": (keys, {"Q": (6, 4), "K": (6, 4), "b": (4,), "V": (6, 3)}, "b"),
     "normalisation of one feature": (single, {"x": (8, 1), "scale": (1,), "G": (8, 1)}, "scale"),
