@@ -26,7 +26,7 @@ class Check:
 
     `limit` is how far rounding explains an error; it counts where `limited`. The errors of an answer that is itself an
     estimate are no `proof`, and those of a step neither: the backend may have computed anew what stands before it.
-    `typical` is how far correct backends commonly are.
+    `typical` is how far correct backends commonly are, and `radius` how far the true values may lie from `true`.
     """
 
     true: Array
@@ -36,6 +36,7 @@ class Check:
     limited: bool
     proof: bool = True
     typical: Array | None = None
+    radius: Array | float = 0.0
 
     @lazy
     def threshold(self) -> Array:

@@ -123,7 +123,8 @@ class Finding:
             self.closest = entry if self.closest is None or not math.isnan(self.closest.error) else self.closest
         stride = -(-math.prod(self.shape) // MEASURED)
         some = size.ravel()[::stride]
-        self.powers.append((check.threshold.ravel()[::stride] / some)[some > 0])
+        radius = np.broadcast_to(check.radius, size.shape).ravel()[::stride]
+        self.powers.append((check.threshold.ravel()[::stride] / some)[some > radius])
 
     @property
     def step_weight(self) -> float:
@@ -182,7 +183,7 @@ class Finding:
         )
 
     def power(self) -> Power:
-        """The smallest relative error that would have been caught, over the entries whose true value is not 0 (W10)."""
+        """The smallest relative error that would have been caught, over the entries known not to be 0 (W10)."""
         caught = np.concatenate(self.powers)
         if not caught.size:
             return Power(median=math.inf, percentile_99=math.inf)
@@ -263,7 +264,7 @@ def _whole(got: Array, known: oracle.Block, slack: Array | float, limited: bool)
     allowed = enclosure.radius + slack
     error = np.abs(enclosure.distance(got))
     limit, typical = (spreads * known.spread + allowed for spreads in (SPREADS, TYPICAL))
-    return Check(enclosure.high, error, known.worst + allowed, limit, limited, typical=typical)
+    return Check(enclosure.high, error, known.worst + allowed, limit, limited, typical=typical, radius=enclosure.radius)
 
 
 def _widest(output: Known) -> float:

@@ -104,7 +104,7 @@ class Entry(Record, frozen=True, kw_only=True):
 
 
 class Power(Record, frozen=True, kw_only=True):
-    """Detection power: the relative error beyond which an entry is refused, over the entries whose true value is not 0.
+    """Detection power: the relative error beyond which an entry is refused, over the entries known not to be 0.
 
     So an error that is larger than the 99th percentile in more than one entry in a hundred is found, in whichever step
     it was made. Of at most 100 entries that percentile is the largest. Above 4096 entries, so many are measured, evenly

@@ -302,7 +302,7 @@ def _mark_overflow(
     """Where a backend may overflow on the way at the worst nothing can be said: the worst error becomes infinite."""
     sums = operation.partial_sums
     assert result.worst is not None
-    sizes = result.float64 if sums is None else sums(*terms)
+    sizes = result.float64 if sums is None else sums(format, *terms)
     peak = sizes.max(initial=0.0) - sizes.min(initial=0.0)
     if peak + result.worst.max(initial=0.0) <= format.safe_largest:
         return None
@@ -340,7 +340,7 @@ def may_overflow(format: Format, operation: Operation, result: Quantity, operand
     with np.errstate(all="ignore"):
         sizes = result.size
         if operation.partial_sums is not None:
-            sizes = np.abs(operation.partial_sums(*map(Term, operands, errors)))
+            sizes = np.abs(operation.partial_sums(format, *map(Term, operands, errors)))
         own = np.zeros(()) if result.variance is None else DOUBT * np.sqrt(result.variance)
         own = np.where(np.isinf(own), 0.0, own)  # that a slope is unbounded, of √a near 0 say, is no overflow
         return np.asarray(~(sizes + own <= format.safe_largest))

@@ -166,3 +166,12 @@ def test_shares_are_open_where_an_operand_may_overflow():
     known = analyse(tape, inputs, Format.of("float16"))
     for bounds in (known["value", "p"].worst, known["value", "p"].spread, known["gradient", "a"].worst):
         assert np.isfinite(bounds).tolist() == [[False] * 3, [True] * 3]
+
+
+@pytest.mark.parametrize(("a", "known"), [(10.0, True), (60.0, False), (88.0, False), (100.0, True)])
+def test_a_gradient_of_softplus_is_open_where_its_product_may_overflow(a, known):
+    """(g·eᵃ)/(eᵃ + 1), where eᵃ is finite: an engine that has this form has another one above."""
+    inputs = {"a": np.array([a], np.float32), "b": np.array([1e20], np.float32)}
+    tape = record(lambda ops, a, b: ops.sum(b * ops.softplus(a)), {"a": (1,), "b": (1,)}, ("a",))
+    output = analyse(tape, inputs, Format.of("float32"))["gradient", "a"]
+    assert np.isfinite(output.worst) == np.isfinite(output.spread) == known

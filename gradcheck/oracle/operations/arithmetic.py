@@ -96,7 +96,7 @@ ANY = Operation("any", lambda *forms: forms[0], lambda *_: (), _any_worst, _any_
 """Legitimate forms of one value: what overflows or underflows on the way in one of them may do so in an engine."""
 
 
-def _quotient_sizes(a: Term, b: Term) -> Array:
+def _quotient_sizes(_format: Format, a: Term, b: Term) -> Array:
     """|a/b|, and |1/b|: an engine may multiply by the reciprocal (PyTorch where a is a number, MXNet backwards)."""
     nearest = _nearest(b)
     return np.where(nearest > 0, np.maximum(a.reach, 1.0) / nearest, np.inf)

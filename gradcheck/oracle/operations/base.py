@@ -105,7 +105,8 @@ class Operation:
         ball: operands -> result for object arrays of Arb balls, where ``value`` does not serve.
         coherent: (format, result, *terms) -> how far correct backends differ by a choice that they make alike in all
             entries, beside what they make of that of the operands; None where there is no choice.
-        partial_sums: terms -> the largest magnitude met on the way where that is not the result; it must not overflow.
+        partial_sums: (format, *terms) -> the largest magnitude met on the way where that is not the result; it must not
+            overflow.
         keeps_infinities: an operand that is exactly infinite makes the result so, whatever the others are.
         by_rows: a row of the result needs only that row of the first operand, and all of the others.
         moves: entries are moved, copied or negated and never rounded, whatever their dtype.

@@ -175,7 +175,7 @@ SIGNED = Operation(
     lambda *_: (),
     _signed_worst,
     _signed_variance,
-    partial_sums=lambda g, a: np.maximum(g.reach, g.reach * a.reach),
+    partial_sums=lambda _format, g, a: np.maximum(g.reach, g.reach * a.reach),
 )
 """What (g·a)/|a|, a form of the derivative of |a| that serves complex a too, makes of g: docs/math.md, R7."""
 

@@ -158,7 +158,7 @@ class LogSumExp:
         local = (ROUNDING_DEVIATION * format.roundoff) ** 2 * own + along.terms * format.variance_floor
         return local if a.error is None else local + np.square(self.reduced(along.sum(shares * np.sqrt(a.error))))
 
-    def partial_sums(self, a: Term) -> Array:
+    def partial_sums(self, _format: Format, a: Term) -> Array:
         """The result lies between the largest entry and that plus log n, and S below n."""
         along = Along(self.axes, a.native.shape)
         ends = [np.abs(along.largest(a.middle + end)) for end in (a.errors, -a.errors)]

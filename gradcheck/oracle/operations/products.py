@@ -122,7 +122,7 @@ class MatrixProduct(Bilinear):
             variance += np.maximum(shared - np.matmul(square(a.size), b.error), 0.0)
         return variance
 
-    def partial_sums(self, a: Term, b: Term) -> Array:
+    def partial_sums(self, _format: Format, a: Term, b: Term) -> Array:
         """(|A|+Ea)(|B|+Eb)."""
         return self.combine([(a.reach, b.reach)])
 

@@ -105,7 +105,7 @@ def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
             local = local + np.maximum(value(a.error), of_shared_errors(a, value))
         return np.asarray(local)
 
-    def partial_sums(a: Term) -> Array:
+    def partial_sums(_format: Format, a: Term) -> Array:
         return value(a.reach)
 
     def gradients(g: Variable, _v: Variable, a: Variable) -> tuple[Variable]:

@@ -43,6 +43,7 @@ class Smooth:
         derivative: (a, f(a)), variables -> f'(a).
         accuracy: see the module.
         deviation: see the module.
+        weighted: what the gradient is in other forms of the product with the derivative: (gradient, a) -> gradient.
         floors: results below λ may come out as zero, whatever the format does with subnormal numbers.
     """
 
@@ -53,6 +54,7 @@ class Smooth:
     derivative: Callable[[Variable, Variable], Operand]
     accuracy: float
     deviation: float
+    weighted: Operation | None = None
     floors: bool = False
 
     def worst(self, format: Format, result: Term, a: Term) -> Errors:
@@ -71,10 +73,15 @@ class Smooth:
 
     def operation(self) -> Operation:
         """The row of the table."""
+
+        def gradients(g: Variable, v: Variable, a: Variable) -> tuple[Variable]:
+            weighted = g if self.weighted is None else apply(self.weighted, g, a)
+            return (weighted * self.derivative(a, v),)
+
         return Operation(
             self.name,
             self.value,
-            lambda g, v, a: (g * self.derivative(a, v),),
+            gradients,
             self.worst,
             self.variance,
             ball=np.frompyfunc(self.ball, 1, 1),
@@ -178,6 +185,24 @@ SOFTPLUS_DERIVATIVE = Smooth(
 ).operation()
 """softplus' = σ(y), in the forms that engines have for it."""
 
+
+def _softplus_product_sizes(format: Format, g: Term, a: Term) -> Array:
+    """|g|·eᵃ where eᵃ may be finite, and |g|."""
+    met = np.exp(a.middle - a.errors) <= format.largest
+    exponential = np.minimum(np.exp(a.middle + a.errors), format.largest)
+    return np.asarray(g.reach * np.where(met, np.maximum(exponential, 1.0), 1.0))
+
+
+SOFTPLUS_PRODUCT = Operation(
+    "softplus product",
+    lambda g, _a: g,
+    lambda *_: (),
+    lambda _format, _result, g, _a: g.errors,
+    lambda _format, _result, g, _a: g.error,
+    partial_sums=_softplus_product_sizes,
+)
+"""What g is in (g·eᵃ)/(eᵃ + 1), PyTorch's form of the gradient of softplus: it may overflow (docs/math.md, R13)."""
+
 SMOOTH = [
     Smooth(
         "exp",
@@ -234,6 +259,7 @@ SMOOTH = [
         _softplus_ball,
         lambda _low, high: _sigmoid(high),
         lambda a, _v: apply(SOFTPLUS_DERIVATIVE, a),
+        weighted=SOFTPLUS_PRODUCT,
         accuracy=14,  # log1p(exp(y)) or log1p(exp(−|y|)) + max(y, 0): exp's 6, log1p's 6 and a sum
         deviation=3,
         floors=True,  # exp's subnormal results may be flushed in vectorised kernels

@@ -53,7 +53,7 @@ def _three_variance(format: Format, result: Term, a: Term, b: Term, c: Term) -> 
     return np.asarray(variance)
 
 
-def _three_sizes(a: Term, b: Term, c: Term) -> Array:
+def _three_sizes(_format: Format, a: Term, b: Term, c: Term) -> Array:
     """The largest product of two, or of all three: any of them may be met on the way."""
     pairs = np.maximum(np.maximum(a.reach * b.reach, b.reach * c.reach), a.reach * c.reach)
     return np.asarray(np.maximum(pairs, a.reach * b.reach * c.reach))
