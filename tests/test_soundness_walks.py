@@ -178,6 +178,21 @@ def test_a_gradient_that_is_zero_since_terms_cancel_agrees_by_the_size_of_its_te
     assert judge.judge(wrong, truth, "rounding").verdict is Verdict.DIFFERS
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_power_says_nothing_of_entries_that_may_be_zero(dtype: str) -> None:
+    """The first seven entries are zeros by cancellation, of which our own middles are noise."""
+
+    def loss(ops: Any, a: Any, c: Any) -> Any:
+        return ops.sum(0.3 * ops.softmax(a[:7])) + ops.sum(c * a[7:])
+
+    generator = np.random.default_rng(0)
+    inputs = {"a": generator.uniform(size=10).astype(dtype), "c": generator.uniform(1, 2, 3).astype(dtype)}
+    truth = known(loss, inputs, ("a",), Format.of(dtype))
+    assert np.any(truth.analysis["gradient", "a"].enclosure.high[:7] != 0)
+    judged = judge.judge(evaluate(truth.tape, inputs, np.dtype(dtype)), truth, "rounding")
+    assert judged.errors["a"].power.percentile_99 < 100 * np.finfo(dtype).eps
+
+
 def test_a_loss_that_cancels_keeps_no_verdict_of_a_gradient_from_being_reached() -> None:
     generator = np.random.default_rng(0)
     inputs = {"a": cases.round_to(generator.normal(size=4096), "bfloat16"), "b": np.zeros(4096, "float32")}
