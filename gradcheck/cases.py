@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from gradcheck.errors import ProblemError, RequestError
 from gradcheck.problems import Problem
-from gradcheck.problems._guard import described_error, problem_code
+from gradcheck.problems._guard import ProblemCode, described_error
 from gradcheck.suggestions import did_you_mean
 
 Array = npt.NDArray[np.floating]
@@ -208,7 +208,7 @@ def sample_structured(problem: Problem, stream: Stream, k: int, shapes: Mapping[
         return {}
     doing = f"sample(rng, {k})"
     try:
-        with problem_code(problem.path, doing, problem.timeout):
+        with ProblemCode(problem.path, doing, problem.timeout):
             sampled = problem.sample(stream, k)
             drawn: dict[str, Array] = {name: np.array(array, np.float64) for name, array in sampled.items()}
     except ProblemError:

@@ -12,7 +12,7 @@ from gradcheck.oracle.operations import VOCABULARY
 from gradcheck.oracle.operations.instead import instead
 from gradcheck.problems import Problem
 from gradcheck.problems._checks import Shape
-from gradcheck.problems._guard import described_error, problem_code
+from gradcheck.problems._guard import ProblemCode, described_error
 
 
 def record_tape(problem: Problem, k: int) -> Tape:
@@ -22,7 +22,7 @@ def record_tape(problem: Problem, k: int) -> Tape:
         ProblemError: the loss cannot be recorded: an unknown operation, shapes that do not fit, no scalar, an error.
     """
     shapes = problem.shapes(k)
-    with problem_code(problem.path, "loss", problem.timeout):
+    with ProblemCode(problem.path, "loss", problem.timeout):
         return _recorded(problem, shapes)
 
 

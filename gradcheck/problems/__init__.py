@@ -16,7 +16,7 @@ from gradcheck import published
 from gradcheck.backends._source import execute
 from gradcheck.errors import ProblemError
 from gradcheck.problems._checks import Shape, checked_gradients, checked_shapes, checked_wrt, stated_shapes
-from gradcheck.problems._guard import TIMEOUT, described_error, problem_code
+from gradcheck.problems._guard import TIMEOUT, ProblemCode, described_error
 from gradcheck.suggestions import did_you_mean
 
 ENTRY_POINTS = "gradcheck.problems"
@@ -61,7 +61,7 @@ class Problem:
         Raises:
             ProblemError: there is none.
         """
-        with problem_code(self.path, "inputs(k)", self.timeout):
+        with ProblemCode(self.path, "inputs(k)", self.timeout):
             for k in _possible_sizes(shapes):
                 if stated_shapes(self.path, self.inputs, k, self.timeout) == dict(shapes):
                     return k
@@ -109,7 +109,7 @@ def load(name: str, timeout: float = TIMEOUT) -> Problem:
     with contextlib.suppress(OSError):
         if b"numpy" in path.read_bytes():
             importlib.import_module("numpy")  # before its code is run: so it is known what the code changes of it
-    with problem_code(path, "loading", timeout):
+    with ProblemCode(path, "loading", timeout):
         return _problem(name, path, _execute(path), timeout)
 
 

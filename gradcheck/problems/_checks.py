@@ -11,7 +11,7 @@ from typing import Any
 
 from gradcheck.backends import _source
 from gradcheck.errors import ProblemError
-from gradcheck.problems._guard import TIMEOUT, described_error, problem_code
+from gradcheck.problems._guard import TIMEOUT, ProblemCode, described_error
 from gradcheck.suggestions import did_you_mean
 
 Shape = tuple[int, ...]
@@ -57,7 +57,7 @@ def stated_shapes(path: Path, inputs: Callable[[int], Mapping[str, Shape]], k: i
     Raises:
         ProblemError: it does not.
     """
-    with problem_code(path, f"inputs({k})", timeout):
+    with ProblemCode(path, f"inputs({k})", timeout):
         try:
             shapes = tuples(inputs(k), f"{path}: inputs({k})")
         except ProblemError:

@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
 from gradcheck.errors import Interrupted, ProblemError
@@ -43,11 +43,11 @@ class Replaced(BaseException):
     """The code replaced something of NumPy, which is put back; the message is its name."""
 
 
-@contextlib.contextmanager
-def problem_code(path: Path, doing: str, timeout: float = TIMEOUT) -> Iterator[None]:
-    """Run code of a problem's file; an `Exception` that it raises passes through.
+class ProblemCode(contextlib.AbstractContextManager[None]):
+    """A context in which code of a problem's file runs; an `Exception` that it raises passes through.
 
-    The time limit holds in the main thread alone, since an alarm goes off there.
+    The time limit holds in the main thread alone, since an alarm goes off there. It is no generator: an alarm that goes
+    off while one is entered leaves it suspended, and nobody would put its exception into words.
 
     Args:
         path: the file, for messages.
@@ -58,31 +58,48 @@ def problem_code(path: Path, doing: str, timeout: float = TIMEOUT) -> Iterator[N
         ProblemError: it takes longer, replaces a function of NumPy, or would end this process: `sys.exit`, `os._exit`,
             KeyboardInterrupt.
     """
-    own_interruption = False
-    try:
-        with _guarded(timeout) as arrived:
-            try:
-                yield
-            except KeyboardInterrupt:
-                own_interruption = not arrived
-                raise
-    except TimeIsUp:
-        raise ProblemError(
-            f"{path}: {doing} took longer than {timeout:g} s: expected code that ends, or a longer timeout"
-        ) from None
-    except SystemExit as error:
-        raise ProblemError(f"{path}: {doing} called sys.exit({error.code!r}): expected code that returns") from error
-    except Ended as error:
-        raise ProblemError(f"{path}: {doing} called {error}: expected code that returns") from error
-    except Replaced as error:
-        expected = "expected code that leaves NumPy as it is"
-        raise ProblemError(f"{path}: {doing} replaced numpy.{error}: {expected}") from error
-    except (Exception, Interrupted):
-        raise
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) and not own_interruption:
+
+    def __init__(self, path: Path, doing: str, timeout: float = TIMEOUT) -> None:
+        self._what = f"{path}: {doing}"
+        self._timeout = timeout
+        self._guard = _guarded(timeout)
+        self._arrived: list[int] = []
+
+    def __enter__(self) -> None:
+        try:
+            self._arrived = self._guard.__enter__()
+        except BaseException as error:
+            self._end(error)
             raise
-        raise ProblemError(f"{path}: {doing} raised {type(error).__name__}: expected code that returns") from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        """Put back what was, and raise in words what the code did, unless it passes through."""
+        is_own = not (isinstance(error, KeyboardInterrupt) and self._arrived)
+        raised = error
+        try:
+            self._guard.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
+        except BaseException as another:
+            raised = another
+        if raised is None or isinstance(raised, (Exception, Interrupted)) or not is_own:
+            if raised is not error and raised is not None:
+                raise raised
+            return
+        raise ProblemError(f"{self._what} {self._in_words(raised)}") from raised
+
+    def _in_words(self, error: BaseException) -> str:
+        if isinstance(error, TimeIsUp):
+            return f"took longer than {self._timeout:g} s: expected code that ends, or a longer timeout"
+        if isinstance(error, Replaced):
+            return f"replaced numpy.{error}: expected code that leaves NumPy as it is"
+        if isinstance(error, SystemExit):
+            return f"called sys.exit({error.code!r}): expected code that returns"
+        did = f"called {error}" if isinstance(error, Ended) else f"raised {type(error).__name__}"
+        return f"{did}: expected code that returns"
 
 
 @contextlib.contextmanager

@@ -25,7 +25,11 @@ EXPONENTIALS_XLA = (
     "its own choice, `exp(A)*exp(B) => exp(A+B)` in its algebraic_simplifier.cc"
 )
 EXPM1_INDUCTOR = "inductor computes expm1 as exp(a) − 1, 0 at 1e-30: `expm1` in torch/_inductor/codegen/cpp.py"
+POWER_COMPLEX = (
+    "NumPy computes the complex power aᵖ as e^(p log a) where p is no integer, and loses |p log a| u, 48 u at 1e-30"
+)
 FINDINGS = {
+    ("complex-step", "**", "float64"): POWER_COMPLEX,
     **{("jax-forward", "/", dtype): QUOTIENT_FORWARD for dtype in ("float32", "bfloat16")},
     **{(name, "log1p", "float64"): LOG1P_JAX for name in ("jax", "jax-eager", "jax-forward")},
     **{
