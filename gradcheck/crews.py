@@ -276,8 +276,7 @@ class Crew:
         base = self._base(question)
         for key in keys:
             if key in self._asked:  # an interruption came between: its answer would be one to another question
-                self._workers[key].bury()
-                self._start(key, self._posts[key])
+                self._restart(key)
             if key not in self._lost:
                 # A worker that still imports its framework finds this when it is done.
                 own = self._own[key]
