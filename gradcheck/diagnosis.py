@@ -61,14 +61,14 @@ class Measured:
     size: float
 
 
-def diagnose(answer: Answer, known: Truth, judgement: Judgement, finer: str | None, asked: Asked) -> Judgement:
+def diagnose(answer: Answer, known: Truth, judgement: Judgement, other: str | None, asked: Asked) -> Judgement:
     """Add the cause and the pattern to the judgement of an answer that differs.
 
     Args:
         answer: what the backend gave.
         known: the truth of the case in the backend's format.
         judgement: of the answer.
-        finer: the dtype to ask in, `other_dtype`; None where there is none.
+        other: the dtype to ask in, `other_dtype`; None where there is none.
         asked: asks the backend.
     """
     step = judgement.first_wrong
@@ -77,7 +77,7 @@ def diagnose(answer: Answer, known: Truth, judgement: Judgement, finer: str | No
     key: Key = (step.kind, None if step.kind == "loss" else step.name)
     seen = pattern(wrong(answer, known, key))
     step = msgspec.structs.replace(step, pattern=seen.text if seen else None)
-    cause = cause_of(answer, known, key, judgement, finer, asked)
+    cause = cause_of(answer, known, key, judgement, other, asked)
     if cause.kind == "unknown" and seen and seen.exact:
         cause = Cause(kind="wrong formula", reason="rounding makes no such pattern")
     return replace(judgement, cause=cause, first_wrong=step)
@@ -104,9 +104,9 @@ def other_dtype(dtype: str, by_hand: bool, lacks: Callable[[str], bool]) -> str 
     return None if lacks(wider) else wider
 
 
-def cause_of(answer: Answer, known: Truth, key: Key, judgement: Judgement, finer: str | None, asked: Asked) -> Cause:
+def cause_of(answer: Answer, known: Truth, key: Key, judgement: Judgement, other: str | None, asked: Asked) -> Cause:
     """The cause of an error in one array."""
-    cause = by_asking(answer, known, key, finer, asked)
+    cause = by_asking(answer, known, key, other, asked)
     if cause.kind != "lost digits" and (resembled := narrower(answer, judgement, known)):
         return Cause(kind="unknown", reason=f"its errors are as large as those of {resembled}: it may compute in that")
     return cause
