@@ -1,4 +1,4 @@
-"""What is to be said of an answer: it is held against the oracle, entry by entry. Pure: answers in, records out.
+"""The verdict on an answer, which is held against the oracle, entry by entry. Pure: answers in, records out.
 
 An answer differs where an entry is proved wrong: from end to end beyond the worst error of a correct backend, or not
 finite where it must be. That holds however a backend sums, distributes or factors out products, and computes anew what
@@ -70,7 +70,7 @@ def truth(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Truth:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is said of one answer."""
+    """The verdict on one answer, and why."""
 
     verdict: Verdict
     evidence: str | None = None
@@ -137,7 +137,7 @@ def judge_once(answer: Answer, truth: Truth, gate: str) -> Judgement:
 
 
 def refused(judged: Judgement, findings: Mapping[Key, Finding], wrong: Mapping[Key, Finding], gate: str) -> Judgement:
-    """What is said of an answer in which something is wrong: of what is proved first, and where it begins."""
+    """The judgement of an answer in which something is wrong: what is proved comes first, and where it begins."""
     proved = [key for key, finding in wrong.items() if finding.proved]
     start = first_wrong(findings, wrong)
     said = start if start in proved or (start in wrong and not proved) else next(iter(proved or wrong))
@@ -290,7 +290,7 @@ def varying(answer: Answer, findings: Mapping[Key, Finding]) -> tuple[str, bool]
 
 
 def remarks(findings: Mapping[Key, Finding]) -> Iterator[str]:
-    """What is said of an answer in which nothing is wrong."""
+    """Remarks on an answer in which nothing is wrong."""
     apart = [in_words(*key) for key, finding in findings.items() if finding.excused]
     if apart:
         names, verb = (apart[0], "does") if len(apart) == 1 else (", ".join(apart), "do")
@@ -322,7 +322,7 @@ def undecided(findings: Mapping[Key, Finding], truth: Truth) -> str | None:
         return f"the loss cannot be judged: {unbounded(LOSS, truth)}"
     for key, finding in findings.items():
         if finding.lost:
-            where = f" in {finding.lost} of {finding.entries} entries" if finding.entries > 1 else ""
+            where = of_entries(finding.lost, finding)
             return f"{in_words(*key)} is not finite{where}, where overflow on the way is possible"
     return None
 
@@ -351,7 +351,7 @@ def unsure(findings: Mapping[Key, Finding]) -> str | None:
     """Which array a numerical witness is itself not sure enough of, or None."""
     for key, finding in findings.items():
         if finding.unsure:
-            where = f" in {finding.unsure} of {finding.entries} entries" if finding.entries > 1 else ""
+            where = of_entries(finding.unsure, finding)
             return f"{in_words(*key)} cannot be judged: its own estimate of its error is wider than the bound{where}"
     return None
 
@@ -381,7 +381,7 @@ def wrong_step(key: Key, finding: Finding) -> WrongStep:
 def sentence(key: Key, finding: Finding) -> str:
     """What is wrong first, in one line."""
     what = in_words(*key)
-    where = f" in {finding.bad} of {finding.entries} entries" if finding.entries > 1 else ""
+    where = of_entries(finding.bad, finding)
     if finding.proved:
         return f"{what} is proved wrong{where}"
     if finding.estimated:
@@ -389,3 +389,8 @@ def sentence(key: Key, finding: Finding) -> str:
     if not finding.whole_bad:
         return f"{what} does not follow from the arrays given beside it{where}"
     return f"{what} is off by up to {finding.largest_spread_ratio:.3g} standard deviations of rounding{where}"
+
+
+def of_entries(count: int, finding: Finding) -> str:
+    """In how many entries of an array, for a sentence about it; nothing where it has a single one."""
+    return f" in {count} of {finding.entries} entries" if finding.entries > 1 else ""
