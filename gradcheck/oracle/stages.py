@@ -89,7 +89,7 @@ class Stage:
 
     @property
     def fails(self) -> Array:
-        """Where the step is proved wrong: beyond a finite bound, or not finite where it must be."""
+        """Where the step is wrong, which proves nothing (W8): beyond a finite bound, or not finite where it must be."""
         return np.isfinite(self.bound) & ~(self.error <= self.bound)
 
     def blocks(self, rows: int | None = None) -> Iterator[tuple[Rows, Stage]]:
