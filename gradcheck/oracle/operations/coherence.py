@@ -15,7 +15,7 @@ from gradcheck.oracle.operations.base import Array, Term, square
 
 COVERED = 64
 """Sums of so few terms need no coherent part: even if all their roundings are as large as equal terms allow, n·u/3 of
-the sum (W2), they lie within nine of the 0.6u·√(n/3) that independent roundings have."""
+the sum (W2), they lie within eight of the 0.6u·√(n/3) that independent roundings have."""
 
 SAWTOOTH = 4 / 15 / 12
 """The variance of equal terms' rounding, in units of (n·u·|sum|)²: W2."""
