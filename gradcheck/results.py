@@ -213,8 +213,8 @@ class Backend(Record, frozen=True, kw_only=True):
 
     `first_wrong` is the first array that is wrong in the order of computation: values, the loss, adjoints backwards,
     gradients; `wrong_steps` are all that are wrong by themselves, whatever came before. Every backend is asked twice:
-    `varies` has the largest difference of what was not the same. `notes` are sentences of the backend's own, and what
-    is said of the precision in which it seems to compute.
+    `varies` has the largest difference of what was not the same. `notes` are sentences of the backend's own, and one
+    on the dtype of its answer where it is not the one asked for.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Start workers, talk to them, and terminate them. docs/protocol.md tells what is said."""
+"""Start workers, talk to them, and terminate them. docs/protocol.md describes the messages."""
 
 from __future__ import annotations
 
