@@ -77,7 +77,12 @@ def diagnose(answer: Answer, known: Truth, judgement: Judgement, other: str | No
     key: Key = (step.kind, None if step.kind == "loss" else step.name)
     seen = pattern(wrong(answer, known, key))
     step = msgspec.structs.replace(step, pattern=seen.text if seen else None)
-    cause = cause_of(answer, known, key, judgement, other, asked)
+    if not math.isfinite(step.got) or not math.isfinite(step.true):
+        return replace(judgement, first_wrong=step)  # there is no size of an error to compare
+    if answer.varies:
+        cause = Cause(kind="unknown", reason="it varies from call to call")
+    else:
+        cause = cause_of(answer, known, key, judgement, other, asked)
     if cause.kind == "unknown" and seen and seen.exact:
         cause = Cause(kind="wrong formula", reason="rounding makes no such pattern")
     return replace(judgement, cause=cause, first_wrong=step)

@@ -123,7 +123,7 @@ def judge_once(answer: Answer, truth: Truth, gate: str) -> Judgement:
         },
     )
     if undefined_loss := without_truth({LOSS: findings[LOSS]}, truth):
-        return replace(judged, verdict=Verdict.UNDECIDED, reason=undefined_loss)
+        return Judgement(Verdict.UNDECIDED, reason=undefined_loss)  # there is no truth to measure errors by
     wrong = {key: finding for key, finding in findings.items() if finding.bad}
     if wrong:
         return refused(judged, findings, wrong, gate)

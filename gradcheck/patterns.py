@@ -86,9 +86,9 @@ def found(wrong: Wrong) -> Iterator[Pattern]:
 
 def exact_patterns(wrong: Wrong) -> Iterator[str]:
     """The patterns that a wrong formula alone makes."""
-    for name, number in named_factors(wrong.sizes):
+    for sentence, number in named_factors(wrong.sizes):
         if wrong.is_image(lambda array, number=number: number * array):  # type: ignore[misc]
-            yield f"{name} × the truth"
+            yield sentence
     yield from (name for name, transform in moved(wrong.true.shape) if wrong.is_image(transform))
     yield from of_terms(wrong)
     yield from summed_over_axes(wrong)
@@ -105,12 +105,13 @@ def is_off_by_a_constant(wrong: Wrong, axis: int) -> bool:
 
 
 def named_factors(sizes: Iterable[int]) -> Iterator[tuple[str, float]]:
-    """The factors that people forget or write twice."""
-    yield from (("−1", -1.0), ("2", 2.0), ("1/2", 0.5), ("−2", -2.0))
+    """The factors that people forget or write twice, each with the sentence that says so."""
+    for name, factor in (("−1", -1.0), ("2", 2.0), ("1/2", 0.5), ("−2", -2.0)):
+        yield f"{name} × the truth", factor
     for size in dict.fromkeys(size for size in sizes if size > 2):
-        axis = f"{size} (the length of an axis)"
-        yield from ((axis, float(size)), (f"1/{axis}", 1 / size))
-        yield from ((f"√{axis}", math.sqrt(size)), (f"1/√{axis}", 1 / math.sqrt(size)))
+        root = math.sqrt(size)
+        for name, factor in ((f"{size}", size), (f"1/{size}", 1 / size), (f"√{size}", root), (f"1/√{size}", 1 / root)):
+            yield f"{name} × the truth ({size} is the length of an axis)", float(factor)
 
 
 def measured_factor(wrong: Wrong) -> float | None:

@@ -240,7 +240,8 @@ class Backend(Record, frozen=True, kw_only=True):
         aside = [f"{self.spec}: {note}" for note in self.notes]
         aside += [f"{self.spec}: {what} varies from call to call {change(by)}" for what, by in self.varies.items()]
         if self.verdict is Verdict.AGREES:
-            return [f"{self.spec}: {self.cause}"] * (self.cause is not None) + aside
+            passed = [f"{self.spec}: {self.cause}", f"  first wrong: {self.first_wrong}"] if self.cause else []
+            return passed + aside
         evidence = f" ({self.evidence})" if self.evidence else ""
         lines = [f"{self.spec}: {self.verdict}{evidence}: {self.reason}"]
         if self.first_wrong:
