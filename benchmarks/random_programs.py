@@ -217,12 +217,17 @@ def chosen(a: Array, b: Any, yes: Array, no: Array) -> Array:
     return np.where(greater, yes, no)
 
 
+def nothing(like: Array) -> Array:
+    """What a branch gets that is not taken: 0, and in floats 0 times what it would get, as engines have it."""
+    return np.asarray(0 * like) if like.dtype != object else np.full(like.shape, arb(0))
+
+
 def _sigmoid(a: Array) -> Array:
     return np.asarray(1 / (1 + np.exp(-a)))
 
 
 def _softplus(a: Array) -> Array:
-    return np.asarray(chosen(a, 0, a, 0 * a) + np.log1p(np.exp(-np.abs(a))))
+    return np.asarray(chosen(a, 0, a, nothing(a)) + np.log1p(np.exp(-np.abs(a))))
 
 
 def _exponentials(a: Array) -> Array:
@@ -253,7 +258,7 @@ def _largest_gradient(g: Array, v: Array, a: Array) -> Array:
     if a.dtype == object and np.any(np.sum(largest, axis=-1) > 1):
         raise Tie
     count = np.sum(largest, axis=-1, keepdims=True).astype(g.dtype)
-    return np.where(largest, g[..., None] / count, 0 * a)
+    return np.where(largest, g[..., None] / count, nothing(a))
 
 
 def _matrix(a: Shape, b: Shape) -> bool:
@@ -301,16 +306,17 @@ WORDS: dict[str, Word] = {
     "abs": Word("ops.abs({0})", lambda _n, a: np.abs(a), lambda _n, g, v, a: (chosen(a, 0, g, -g),)),
     "sigmoid": Word("ops.sigmoid({0})", lambda _n, a: _sigmoid(a), lambda _n, g, v, a: (g * (v * (1 - v)),)),
     "softplus": Word("ops.softplus({0})", lambda _n, a: _softplus(a), lambda _n, g, v, a: (g * _sigmoid(a),)),
-    "relu": Word("ops.relu({0})", lambda _n, a: chosen(a, 0, a, 0 * a), lambda _n, g, v, a: (chosen(a, 0, g, 0 * g),)),
+    "relu": Word("ops.relu({0})", lambda _n, a: chosen(a, 0, a, nothing(a)),
+                 lambda _n, g, v, a: (chosen(a, 0, g, nothing(g)),)),
     "maximum": Word("ops.maximum({0}, {1})", lambda _n, a, b: chosen(a, b, a, b),
-                    lambda _n, g, v, a, b: (chosen(a, b, g, 0 * g), chosen(a, b, 0 * g, g))),
+                    lambda _n, g, v, a, b: (chosen(a, b, g, nothing(g)), chosen(a, b, nothing(g), g))),
     "where": Word("ops.where({0} > {n}, {0}, {1})", lambda n, a, b: chosen(a, n, a, b),
-                  lambda n, g, v, a, b: (chosen(a, n, g, 0 * g), chosen(a, n, 0 * g, g)), attributes=NUMBERS),
+                  lambda n, g, v, a, b: (chosen(a, n, g, nothing(g)), chosen(a, n, nothing(g), g)), attributes=NUMBERS),
     "sum": Word("ops.sum({0}, axis=-1)", lambda _n, a: np.sum(a, axis=-1),
-                lambda _n, g, v, a: (g[..., None] + 0 * a,), _axis),
-    "sum of all": Word("ops.sum({0})", lambda _n, a: np.sum(a), lambda _n, g, v, a: (g + 0 * a,)),
+                lambda _n, g, v, a: (g[..., None] + nothing(a),), _axis),
+    "sum of all": Word("ops.sum({0})", lambda _n, a: np.sum(a), lambda _n, g, v, a: (g + nothing(a),)),
     "mean": Word("ops.mean({0}, axis=-1, keepdims=True)", lambda _n, a: np.sum(a, axis=-1, keepdims=True) / a.shape[-1],
-                 lambda _n, g, v, a: (g / a.shape[-1] + 0 * a,), _axis),
+                 lambda _n, g, v, a: (g / a.shape[-1] + nothing(a),), _axis),
     "max": Word("ops.max({0}, axis=-1)", lambda _n, a: np.max(a, axis=-1),
                 lambda _n, g, v, a: (_largest_gradient(g, v, a),), _axis),
     "logsumexp": Word("ops.logsumexp({0}, axis=-1)", lambda _n, a: _logsumexp(a),
@@ -333,6 +339,6 @@ WORDS: dict[str, Word] = {
 
 
 def _placed(g: Array, a: Array) -> Array:
-    whole = 0 * a
+    whole = nothing(a)
     whole[::2] = g
     return whole
