@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from benchmarks.common import PROBLEM, Table, command, draw, lineup, problem
 from gradcheck import lineups, runner
-from gradcheck.answers import Answer
+from gradcheck.answers import Answer, entry
 from gradcheck.cases import DISTRIBUTIONS, Case
 from gradcheck.crews import Crew, Question
-from gradcheck.judge import Truth, entry, judge, truth
+from gradcheck.judge import Truth, judge, truth
 from gradcheck.oracle import stages
 from gradcheck.results import Verdict
 from gradcheck.settings import Settings

@@ -64,6 +64,14 @@ class Answer:
     notes: Sequence[str] = ()
 
 
+def entry(answer: Answer, key: tuple[str, str | None]) -> Array | None:
+    """The array of an answer that a key of the tape stands for, None where it has none."""
+    kind, name = key
+    if name is None:
+        return answer.loss
+    return {"value": answer.values, "adjoint": answer.adjoints, "gradient": answer.gradients}[kind].get(name)
+
+
 def meaningless(answer: Answer) -> str | None:
     """What of a numerical witness's estimates, slopes and directions means nothing, in one line, or None.
 

@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck.answers import Answer
+from gradcheck.answers import Answer, entry
 from gradcheck.cases import DTYPES
-from gradcheck.judge import Judgement, Truth, entry, judge, truth
+from gradcheck.judge import Judgement, Truth, judge, truth
 from gradcheck.oracle import Format, Key, stages
 from gradcheck.patterns import Wrong, pattern
 from gradcheck.results import Cause, Verdict

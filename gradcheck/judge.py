@@ -19,13 +19,14 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck.answers import Answer
+from gradcheck.answers import Answer, entry
 from gradcheck.evidence import Finding, examine
-from gradcheck.oracle import BALL_BITS, CONVENTIONS, Analysis, Format, Key, Slopes, Stage, Tape, analyse, stages
+from gradcheck.oracle import BALL_BITS, CONVENTIONS, Analysis, Format, Key, Slopes, Stage, Tape, analyse, stages, wholes
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.unbounded import WIDE, why_unbounded
 from gradcheck.results import ArrayError, Cause, Kind, Verdict, WrongStep
 from gradcheck.suggestions import did_you_mean
+from gradcheck.ties import Unshared, unshared
 from gradcheck.wording import change, in_words
 
 Array = npt.NDArray[np.floating[Any]]
@@ -86,7 +87,7 @@ class Judgement:
 def judge(answer: Answer, truth: Truth, gate: str) -> Judgement:
     """Judge one answer.
 
-    Where entries tie, an answer agrees if it follows one of the conventions for them (docs/math.md, R8).
+    Where entries tie, it agrees if it follows a convention, and differs if shares do not add up to one (R8, R21).
 
     Args:
         answer: what the backend gave.
@@ -100,9 +101,18 @@ def judge(answer: Answer, truth: Truth, gate: str) -> Judgement:
         again = judge_once(answer, resolved, gate)
         if again.verdict is Verdict.AGREES:
             return again
+    broken = sorted(at_ties(answer, truth, gate), key=lambda each: not each.proved)
+    if broken:
+        return differs(judged, broken[0].reason, broken[0].proved)
     unusual = f"no convention for the ties of {', '.join(sorted(truth.analysis.ties))} explains it"
     reason = f"{judged.reason}, and {unusual}" if judged.reason else unusual
     return replace(judged, verdict=Verdict.UNDECIDED, reason=reason)
+
+
+def at_ties(answer: Answer, truth: Truth, gate: str) -> Iterator[Unshared]:
+    """Where the shares of a tie do not add up to one; a witness, whose errors are its own, is not asked."""
+    known = iter(()) if answer.estimates else wholes(truth.tape, truth.inputs, truth.format)
+    return unshared(answer, known, truth.format, gate)
 
 
 def judge_once(answer: Answer, truth: Truth, gate: str) -> Judgement:
@@ -128,12 +138,16 @@ def judge_once(answer: Answer, truth: Truth, gate: str) -> Judgement:
     if wrong:
         return refused(judged, findings, wrong, gate)
     if unsteady := varying(answer, findings):
-        reason, proved = unsteady
-        return replace(judged, verdict=Verdict.DIFFERS, evidence=PROVED if proved else BEYOND_ROUNDING, reason=reason)
+        return differs(judged, *unsteady)
     judged = replace(judged, remarks=tuple(remarks(findings)))
     if open_question := unsure(findings) or undecided(findings, truth):
         return replace(judged, verdict=Verdict.UNDECIDED, reason=without_truth(findings, truth) or open_question)
     return judged
+
+
+def differs(judged: Judgement, reason: str, proved: bool) -> Judgement:
+    """What is said of an answer that is wrong, as no single entry shows."""
+    return replace(judged, verdict=Verdict.DIFFERS, evidence=PROVED if proved else BEYOND_ROUNDING, reason=reason)
 
 
 def refused(judged: Judgement, findings: Mapping[Key, Finding], wrong: Mapping[Key, Finding], gate: str) -> Judgement:
@@ -296,14 +310,6 @@ def remarks(findings: Mapping[Key, Finding]) -> Iterator[str]:
         names, verb = (apart[0], "does") if len(apart) == 1 else (", ".join(apart), "do")
         near = "but is as near to the truth" if len(apart) == 1 else "but are as near to the truth"
         yield f"{names} {verb} not follow from the arrays given beside, {near} as correct answers are"
-
-
-def entry(answer: Answer, key: Key) -> Array | None:
-    """The array of an answer that a key of the tape stands for."""
-    kind, name = key
-    if name is None:
-        return answer.loss
-    return {"value": answer.values, "adjoint": answer.adjoints, "gradient": answer.gradients}[kind].get(name)
 
 
 def undecided(findings: Mapping[Key, Finding], truth: Truth) -> str | None:

@@ -26,10 +26,11 @@ ROUNDINGS: Mapping[str, Callable[[Format, Sizes, Array], float]] = {
     "softplus product": lambda _format, _sizes, _result: 0.0,
     "share": lambda _format, _sizes, _result: 0.0,
     "div": lambda format, _sizes, _result: format.sum_error(2),
+    "whole": lambda format, sizes, _result: format.sum_error(len(sizes) + max(operand.ndim for operand in sizes)),
 }
 """Linear operations -> (format, operands, result) -> the relative error of each of their terms."""
 
-SUMS = frozenset({"add", "sub", "accumulate", "sum", "matmul"})
+SUMS = frozenset({"add", "sub", "accumulate", "sum", "matmul", "whole"})
 
 
 class Distributed(NamedTuple):

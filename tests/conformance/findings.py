@@ -28,6 +28,7 @@ EXPM1_INDUCTOR = "inductor computes expm1 as exp(a) − 1, 0 at 1e-30: `expm1` i
 POWER_COMPLEX = (
     "NumPy computes the complex power aᵖ as e^(p log a) where p is no integer, and loses |p log a| u, 48 u at 1e-30"
 )
+MAX_MXNET = "max hands the whole gradient to each of the entries that tie, so that their shares add up to n"
 FINDINGS = {
     ("complex-step", "**", "float64"): POWER_COMPLEX,
     **{("jax-forward", "/", dtype): QUOTIENT_FORWARD for dtype in ("float32", "bfloat16")},
@@ -48,6 +49,8 @@ FINDINGS = {
     ("mlx", "expm1", "float32"): EXPM1_MLX,
     ("mlx", "expm1", "float16"): EXPM1_MLX,
     ("mlx", "expm1", "bfloat16"): EXPM1_MLX,
+    ("mxnet", "max", "float64"): MAX_MXNET,
+    ("mxnet", "max", "float32"): MAX_MXNET,
     ("mxnet", "softplus", "float64"): SOFTRELU,
     ("mxnet", "softplus", "float32"): SOFTRELU_32,
     ("torch-compile", "expm1", "float64"): EXPM1_INDUCTOR,

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from gradcheck import cases, catalogue, environments, judge, problems
-from gradcheck.answers import Answer
+from gradcheck.answers import Answer, entry
 from gradcheck.catalogue import Spec
 from gradcheck.crews import Crew, Question, hosted
 from gradcheck.environments import Environment
@@ -248,7 +248,7 @@ def complaints(answer: Answer, truth: judge.Truth, ordinary: bool) -> Iterator[t
         return
     steps = {(step.kind, step.name): step for step in stages(truth.tape, truth.inputs, truth.format, answer)}
     for key, output in truth.analysis.items():
-        got = judge.entry(answer, key)
+        got = entry(answer, key)
         if got is None:
             continue
         for whole, step in ((output, None), (None, steps[key])):
@@ -258,6 +258,8 @@ def complaints(answer: Answer, truth: judge.Truth, ordinary: bool) -> Iterator[t
                 yield key, f"{judge.sentence(key, finding)} {way}: {finding.worst[0]}"
             elif whole and ordinary and not finding.has_power:
                 yield key, f"{in_words(*key)} cannot be judged"
+    if truth.analysis.ties:
+        yield from ((broken.keys[0], broken.reason) for broken in judge.at_ties(answer, truth, "rounding"))
 
 
 def test_every_word_is_tried():

@@ -9,7 +9,9 @@ from gradcheck.answers import Answer
 from gradcheck.judge import judge, truth
 from gradcheck.oracle import CONVENTIONS, Format, analyse, record
 from gradcheck.oracle.balls import walk
+from gradcheck.oracle.operations.wholes import whole_of
 from gradcheck.results import Verdict
+from tests.oracle.attaining import ratio, share, step
 from tests.oracle.test_enclosures import outside, references
 
 N = 8192
@@ -170,3 +172,110 @@ def test_where_a_gradient_may_overflow_that_is_masked_nothing_is_known(name):
     known = analyse(tape, inputs, Format.of("float32"))["gradient", "a"]
     assert np.isfinite(known.worst).tolist() == ([[True, True], [False, False]] if len(shape) == 2 else [True, False])
     assert np.array_equal(np.isfinite(known.worst), np.isfinite(known.spread))
+
+
+def rows(ops, a):
+    return ops.sum(ops.max(a, axis=1)) + ops.sum(a) * 0.5
+
+
+ROWS = {"a": np.array([[1.0, 1, 1, 1], [1, 2, 3, 3]])}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize(
+    ("shares", "wrong"),
+    [
+        ([[1, 1, 1, 1], [0, 0, 1, 1]], "2 of 2 sums"),
+        ([[0, 0, 0, 0], [0, 0, 0, 0]], "2 of 2 sums"),
+        ([[0.5, 0, 0, 0.4], [0, 0, 1, 0]], "1 of 2 sums"),
+    ],
+)
+def test_shares_of_max_that_do_not_add_up_to_one_are_proved_wrong(shares, wrong, dtype):
+    verdict = judged(rows, ROWS, dtype, 10.5, a=np.array(shares) + 0.5)
+    assert verdict.evidence == "proved"
+    assert verdict.reason == f"dL/da: the shares of a tie of max do not add up to one in {wrong}"
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_unusual_shares_of_max_that_add_up_to_one_are_no_error(dtype):
+    unusual = np.array([[0.1, 0.6, 0.1, 0.2], [0, 0, 0.7, 0.3]]) + 0.5
+    assert judged(rows, ROWS, dtype, 10.5, a=unusual).verdict is Verdict.UNDECIDED
+
+
+PAIR = {"a": np.array([1.0, 2, 3]), "b": np.array([1.0, 1, 3])}
+
+
+def larger(ops, a, b):
+    return ops.sum(ops.maximum(a, b) * 2 + a)
+
+
+def smaller(ops, a, b):
+    return ops.sum(-ops.maximum(-a, -b) * 2 + a)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("loss", "value", "taken"), [(larger, 18, 2.0), (smaller, 16, 0.0)])
+def test_the_gradients_of_both_operands_of_maximum_and_minimum_add_up(loss, value, taken, dtype):
+    for tie, known in (([1, 1], True), ([0, 0], True), ([2, 2], True), ([2, 0], False), ([0.25, 1.75], False)):
+        a, b = [1 + tie[0], 1 + taken, 1 + tie[0]], [tie[1], 2 - taken, tie[1]]
+        verdict = judged(loss, PAIR, dtype, value, a=a, b=b)
+        if known and tie != [1, 1]:
+            assert (verdict.evidence, verdict.reason.split(": ")[0]) == ("proved", "dL/da and dL/db")
+        else:
+            assert verdict.verdict is (Verdict.UNDECIDED if tie == [0.25, 1.75] else Verdict.AGREES)
+
+
+def test_the_adjoint_of_a_watched_value_that_ties_is_held_to_the_sum():
+    def loss(ops, a):
+        return ops.max(ops.watch("y", a * a)) * 3
+
+    inputs = {"a": np.full(4, 1.1)}
+    known = truth(record(loss, {"a": (4,)}, ("a",)), inputs, Format.of("float64"))
+    for shares, verdict in (([0.25] * 4, Verdict.AGREES), ([1.0] * 4, Verdict.DIFFERS), ([0.0] * 4, Verdict.DIFFERS)):
+        adjoint = 3 * np.array(shares)
+        values = {"y": inputs["a"] ** 2}
+        answer = Answer(np.asarray(3 * 1.1**2), {"a": 2.2 * adjoint}, values, {"y": adjoint})
+        assert judge(answer, known, "rounding").verdict is verdict
+
+
+def test_correct_engines_with_shares_of_their_own_keep_the_sum():
+    """Random shares of random gradients beside random other contributions, all in float32."""
+    rng = np.random.default_rng(3)
+
+    def loss(ops, a, b, c):
+        return ops.sum(ops.max(a, axis=1) * b) + ops.sum(a * c)
+
+    for _ in range(50):
+        n = int(rng.integers(2, 40))
+        inputs = {"a": np.full((3, n), 0.7), "b": rng.normal(size=3), "c": rng.normal(size=(3, n)) * 10}
+        inputs = {name: array.astype(np.float32) for name, array in inputs.items()}
+        shares = rng.dirichlet(np.full(n, 0.3), 3).astype(np.float32)
+        shares[:, -1] = 1 - np.sum(shares[:, :-1], axis=1, dtype=np.float64)
+        tape = record(loss, {name: array.shape for name, array in inputs.items()}, ("a",))
+        gradient = shares * inputs["b"][:, None] + inputs["c"]
+        largest = inputs["a"].max(axis=1)
+        value = (largest * inputs["b"]).sum() + (inputs["a"] * inputs["c"]).sum()
+        answer = Answer(value, {"a": gradient})
+        assert judge(answer, truth(tape, inputs, Format.of("float32")), "rounding").verdict is not Verdict.DIFFERS
+
+
+def reciprocal_shares(n, g, other):
+    """g·(1/n) + other in float32, n times: three roundings."""
+    entry = np.float32(1) / np.float32(n) * g + other
+    return n * entry.astype(np.float64)
+
+
+def test_the_bound_of_a_whole_is_attained_by_equal_shares_with_a_reciprocal():
+    n, g, other = 56, np.float32(1.7550162), np.float32(0.0006341547)
+    whole = step(whole_of((1, 1), (0,), (n,), 1), [[g], np.full(n, other)])
+    assert 0.8 < share(reciprocal_shares(n, g, other), whole) <= 1
+
+
+def test_the_spread_of_a_whole_is_attained_by_equal_shares():
+    rng = np.random.default_rng(5)
+    found = []
+    for n in range(3, 100):
+        g, other = np.float32(rng.uniform(1, 2)), np.float32(rng.uniform(0, 1e-4))
+        whole = step(whole_of((1, 1), (0,), (n,), 1), [[g], np.full(n, other)])
+        found.append(ratio(reciprocal_shares(n, g, other).reshape(1, 1), whole) ** 2)
+    assert 0.5 < np.sqrt(np.mean(found)) < 1.1

@@ -26,7 +26,8 @@ Higham, *Accuracy and Stability of Numerical Algorithms* (2002), that of `softma
 Higham and Higham (2021); the source of each stands beside it in `gradcheck/oracle/operations/`.
 
 A comparison is a condition for `ops.where`, and nothing else. At a tie of `max`, `maximum`, `relu` or `abs` engines
-differ: an answer that follows one of the usual conventions agrees, and another mean of the branches is undecided.
+differ: an answer that follows one of the usual conventions agrees, and another mean of the branches is undecided. An
+answer is wrong where the shares of a `max`, or of both sides of a `maximum`, do not add up to one, as MXNet's `max`.
 """
 
 WATCH = Word("watch", lambda: NotImplemented, "exact", "0")

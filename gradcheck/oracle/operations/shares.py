@@ -254,7 +254,8 @@ def _shared(decision: Array) -> Array | None:
 _OWN, _OTHER = Mask(other=False), Mask(other=True)
 # `apply` lets a condition stand first in what is called where, and nowhere else.
 _CONDITIONAL = {False: _OWN.operation("where"), True: _OTHER.operation("where")}
-_WEIGHTED = {False: _OWN.operation("share"), True: _OTHER.operation("share")}
+OWN_SHARE, OTHER_SHARE = _OWN.operation("share"), _OTHER.operation("share")
+_WEIGHTED = {False: OWN_SHARE, True: OTHER_SHARE}
 
 
 def masked(decision: Variable, g: Variable, other: bool = False) -> Variable:

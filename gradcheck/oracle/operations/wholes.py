@@ -1,0 +1,87 @@
+"""Sums of gradients in which the shares of a tie add up to one, so that no convention is left (docs/math.md, R21)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from gradcheck.oracle.formats import Format
+from gradcheck.oracle.operations.base import ROUNDING_DEVIATION, Array, Errors, Operation, Shape, Term, square
+from gradcheck.oracle.operations.coherence import of_shared_errors
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Σ±g over the gradients that were shared out, and the sums of ± all other contributions along some axes.
+
+    Attributes:
+        signs: of the operands; gradients that were shared out have unit axes already.
+        axes: the axes along which, which stay as unit axes.
+        entries: how many entries of the backend's arrays each sum has.
+    """
+
+    signs: tuple[int, ...]
+    axes: tuple[int, ...]
+    entries: int
+
+    @property
+    def roundings(self) -> int:
+        """How many roundings a contribution meets: two or more of its share, and one in each addition."""
+        return max(2, len(self.axes) + 1) + len(self.signs) - 1
+
+    def summed(self, operand: Array) -> Array:
+        """The sum of an operand along the axes."""
+        return np.asarray(np.sum(operand, axis=self.axes, keepdims=True))
+
+    def value(self, *operands: Array) -> Array:
+        """The whole."""
+        return np.asarray(reduce(np.add, [s * self.summed(each) for s, each in zip(self.signs, operands, strict=True)]))
+
+    def sizes(self, _format: Format, *terms: Term) -> Array:
+        """The sum of all magnitudes that a backend may have."""
+        return np.asarray(reduce(np.add, [self.summed(term.reach) for term in terms]))
+
+    def worst(self, format: Format, _result: Term, *terms: Term) -> Errors:
+        """ΣE + θ(r, u)·Σ(|v| + E), and what underflows in a share, an addition or a watched adjoint."""
+        relative = format.sum_error(self.roundings)
+        errors = reduce(np.add, [self.summed(term.errors + np.zeros(term.size.shape)) for term in terms])
+        return np.asarray(errors + relative * self.sizes(format, *terms) + self._floor(format) * (1 + relative))
+
+    def _floor(self, format: Format) -> float:
+        flushed = 4 * format.normal if format.flushes_results or format.flushes_inputs else 0.0
+        return self.entries * self.roundings * (format.underflow + flushed)
+
+    def variance(self, format: Format, _result: Term, *terms: Term) -> Errors:
+        """Each operand's, in common or not (W3), and the roundings of equal entries, which are alike (W2)."""
+        local = self.roundings * square(ROUNDING_DEVIATION * format.roundoff * self.sizes(format, *map(_exact, terms)))
+        local = local + self.entries * (self.roundings + 1) * format.variance_floor
+        for term in terms:
+            if term.error is not None:
+                variance = term._replace(error=term.error + np.zeros(term.size.shape))
+                alone, together = self.summed(variance.errors), of_shared_errors(variance, self.summed)
+                local = local + np.maximum(alone, together)
+        return np.asarray(local)
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """The shape of an operand with unit axes."""
+        return tuple(1 if axis in self.axes else size for axis, size in enumerate(shapes[0]))
+
+    def operation(self) -> Operation:
+        """The row of the table."""
+        return Operation(
+            "whole", self.value, lambda *_: (), self.worst, self.variance, shape=self.shape, partial_sums=self.sizes
+        )
+
+
+def _exact(term: Term) -> Term:
+    return term._replace(error=None)
+
+
+def whole_of(signs: Sequence[int], axes: tuple[int, ...], shape: Shape, arrays: int) -> Operation:
+    """The operation for arrays of a shape, ``arrays`` of which are summed."""
+    entries = arrays * math.prod(shape[axis] for axis in axes)
+    return Whole(tuple(signs), axes, entries).operation()

@@ -1,0 +1,147 @@
+"""Where shares of a gradient add up to one: sums that no convention at a tie changes (docs/math.md, R21)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from gradcheck.oracle.analysis import Output, analyse
+from gradcheck.oracle.formats import Format
+from gradcheck.oracle.operations import Array
+from gradcheck.oracle.operations.shares import OTHER_SHARE, OWN_SHARE
+from gradcheck.oracle.operations.wholes import whole_of
+from gradcheck.oracle.tape import ADJOINT, Key, Node, Tape
+
+
+class Whole(NamedTuple):
+    """A sum over outputs, of which is known what it is whatever the shares are.
+
+    Attributes:
+        word: what ties.
+        keys: the outputs that are added up.
+        axes: the axes along which each of them is summed; they stay as unit axes.
+        output: what is known of the sum.
+    """
+
+    word: str
+    keys: tuple[Key, ...]
+    axes: tuple[int, ...]
+    output: Output
+
+
+class _Part(NamedTuple):
+    """A contribution to an output: its sign and its node."""
+
+    sign: int
+    node: int
+
+
+class _Sum(NamedTuple):
+    """What is to be analysed: outputs, axes, and the contributions to their sum, shares put together."""
+
+    word: str
+    keys: tuple[Key, ...]
+    axes: tuple[int, ...]
+    parts: Sequence[_Part]
+
+
+def wholes(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Iterator[Whole]:
+    """The sums of gradients and adjoints that are known although entries tie.
+
+    Args:
+        tape: of the problem.
+        inputs: name -> array, exact.
+        format: of the backend.
+    """
+    sums = [*_along_axes(tape), *_of_pairs(tape)]
+    if not sums:
+        return
+    nodes, outputs = list(tape.nodes), dict[Key, int]()
+    for number, each in enumerate(sums):
+        shape = tape.nodes[tape.outputs[each.keys[0]]].shape
+        operation = whole_of([part.sign for part in each.parts], each.axes, shape, len(each.keys))
+        operands = tuple(part.node for part in each.parts)
+        outputs["whole", str(number)] = len(nodes)
+        nodes.append(Node(operation, operands, operation.shape(*(nodes[index].shape for index in operands))))
+    analysis = analyse(Tape(tuple(nodes), outputs), inputs, format)
+    for each, key in zip(sums, outputs, strict=True):
+        yield Whole(each.word, each.keys, each.axes, analysis[key])
+
+
+def _outputs(tape: Tape) -> Iterator[tuple[Key, list[_Part]]]:
+    """Gradients and adjoints with their contributions, all of one shape."""
+    for key, index in tape.outputs.items():
+        if key[0] in ("gradient", "adjoint"):
+            parts = list(_parts(tape, index))
+            if all(tape.nodes[part.node].shape == tape.nodes[index].shape for part in parts):
+                yield key, parts
+
+
+def _parts(tape: Tape, index: int, sign: int = 1) -> Iterator[_Part]:
+    """The terms of a node that is a sum, or one negated."""
+    node = tape.nodes[index]
+    name = "" if node.operation is None else node.operation.name
+    if node.operation is ADJOINT or name in ("add", "accumulate", "neg"):
+        for operand in node.operands:
+            yield from _parts(tape, operand, -sign if name == "neg" else sign)
+    else:
+        yield _Part(sign, index)
+
+
+def _along_axes(tape: Tape) -> Iterator[_Sum]:
+    """Sums over the axes of a max, which hand on the gradient as a whole: max(a + t) = max(a) + t."""
+    for key, parts in _outputs(tape):
+        for axes in sorted({axes for part in parts if (axes := _axes(tape, part.node))}):
+            ours = [part for part in parts if _axes(tape, part.node) == axes]
+            shared = [_Part(part.sign, _handed(tape, part.node)) for part in ours]
+            yield _Sum("max", (key,), axes, [*shared, *(part for part in parts if part not in ours)])
+
+
+def _axes(tape: Tape, index: int) -> tuple[int, ...]:
+    """The axes along which a node shares out what was copied along them; none where it does not."""
+    node = tape.nodes[index]
+    if node.operation is not OWN_SHARE or not _decides(tape, index, "max"):
+        return ()
+    spread = tape.nodes[node.operands[1]]
+    if spread.operation is None or spread.operation.name != "broadcast_to":
+        return ()
+    source = tape.nodes[spread.operands[0]].shape
+    return tuple(axis for axis, size in enumerate(source) if size == 1) if len(source) == len(spread.shape) else ()
+
+
+def _handed(tape: Tape, index: int) -> int:
+    """The gradient that a node shares out, before it was copied."""
+    return tape.nodes[tape.nodes[index].operands[1]].operands[0]
+
+
+def _decides(tape: Tape, index: int, word: str) -> bool:
+    """Whether a share is one of a word's."""
+    decision = tape.nodes[tape.nodes[index].operands[0]].operation
+    return decision is not None and decision.decides and decision.name == word
+
+
+def _of_pairs(tape: Tape) -> Iterator[_Sum]:
+    """Sums of the gradients of both operands of maximum: max(a + t, b + t) = max(a, b) + t."""
+    outputs = list(_outputs(tape))
+    for own_key, own in outputs:
+        for other_key, other in outputs:
+            same = own_key == other_key
+            shared, rest = [], list(own if same else [*own, *other])
+            for first in own:
+                second = _counterpart(tape, first, other)
+                if second is not None:
+                    shared.append(_Part(first.sign, tape.nodes[first.node].operands[1]))
+                    rest.remove(first)
+                    rest.remove(second)
+            if shared:
+                yield _Sum("maximum", (own_key,) if same else (own_key, other_key), (), [*shared, *rest])
+
+
+def _counterpart(tape: Tape, first: _Part, parts: Sequence[_Part]) -> _Part | None:
+    """The share of the other operand of maximum, of the same sign, or None."""
+    node = tape.nodes[first.node]
+    if node.operation is not OWN_SHARE or not _decides(tape, first.node, "maximum"):
+        return None
+    same = (tape.nodes[part.node] for part in parts)
+    matches = [each.operation is OTHER_SHARE and each.operands == node.operands for each in same]
+    return next((part for part, fits in zip(parts, matches, strict=True) if fits and part.sign == first.sign), None)

@@ -1,0 +1,61 @@
+"""Answers at ties: what their shares add up to, whatever convention they follow (docs/math.md, R21)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck.answers import Answer, Printed, entry
+from gradcheck.evidence import examine
+from gradcheck.oracle import Format, Key, Whole
+from gradcheck.wording import in_words
+
+Array = npt.NDArray[np.floating[Any]]
+
+DOUBLE = 2.0**-52
+"""Twice the unit roundoff of float64, in which sums of an answer are taken."""
+
+
+@dataclass(frozen=True)
+class Unshared:
+    """Sums over arrays of an answer that no convention at a tie explains."""
+
+    keys: tuple[Key, ...]
+    reason: str
+    proved: bool
+
+
+def unshared(answer: Answer, wholes: Iterable[Whole], format: Format, gate: str) -> Iterator[Unshared]:
+    """Where the shares of a tie do not add up to one.
+
+    Args:
+        answer: what the backend gave.
+        wholes: sums that no convention changes.
+        format: of the backend.
+        gate: "proved" refuses on proofs alone.
+    """
+    for whole in wholes:
+        arrays = [array for key in whole.keys if (array := entry(answer, key)) is not None]
+        if len(arrays) < len(whole.keys):
+            continue
+        sums = [_summed(array, answer.printed, whole.axes) for array in arrays]
+        got, slack = (np.asarray(sum(parts)) for parts in zip(*sums, strict=True))
+        limited = gate != "proved"
+        finding = examine(got, whole.output, None, format, slack=slack, limited=limited, measured=False)
+        if finding.bad:
+            names = " and ".join(in_words(*key) for key in whole.keys)
+            where = f" in {finding.bad} of {finding.entries} sums" if finding.entries > 1 else ""
+            reason = f"{names}: the shares of a tie of {whole.word} do not add up to one{where}"
+            yield Unshared(whole.keys, reason, bool(finding.proved))
+
+
+def _summed(array: Array, printed: Printed | None, axes: tuple[int, ...]) -> tuple[Array, Array]:
+    """The sums along axes, which stay as unit axes, and by how much printing and our own summation move them."""
+    terms = array.astype(np.float64)
+    moved = terms.size * DOUBLE * np.abs(terms) + (0.0 if printed is None else printed.half_unit(terms))
+    total, slack = (np.sum(each, axis=axes, keepdims=True) for each in (terms, moved))
+    return np.asarray(total), np.asarray(slack)
