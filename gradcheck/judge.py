@@ -27,7 +27,7 @@ from gradcheck.oracle.unbounded import WIDE, why_unbounded
 from gradcheck.results import ArrayError, Cause, Kind, Verdict, WrongStep
 from gradcheck.suggestions import did_you_mean
 from gradcheck.ties import Unshared, unshared
-from gradcheck.wording import change, in_words
+from gradcheck.wording import change, in_words, out_of
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -328,7 +328,7 @@ def undecided(findings: Mapping[Key, Finding], truth: Truth) -> str | None:
         return f"the loss cannot be judged: {unbounded(LOSS, truth)}"
     for key, finding in findings.items():
         if finding.lost:
-            where = of_entries(finding.lost, finding)
+            where = out_of(finding.lost, finding.entries)
             return f"{in_words(*key)} is not finite{where}, where overflow on the way is possible"
     return None
 
@@ -357,7 +357,7 @@ def unsure(findings: Mapping[Key, Finding]) -> str | None:
     """Which array a numerical witness is itself not sure enough of, or None."""
     for key, finding in findings.items():
         if finding.unsure:
-            where = of_entries(finding.unsure, finding)
+            where = out_of(finding.unsure, finding.entries)
             return f"{in_words(*key)} cannot be judged: its own estimate of its error is wider than the bound{where}"
     return None
 
@@ -387,7 +387,7 @@ def wrong_step(key: Key, finding: Finding) -> WrongStep:
 def sentence(key: Key, finding: Finding) -> str:
     """What is wrong first, in one line."""
     what = in_words(*key)
-    where = of_entries(finding.bad, finding)
+    where = out_of(finding.bad, finding.entries)
     if finding.proved:
         return f"{what} is proved wrong{where}"
     if finding.estimated:
@@ -395,8 +395,3 @@ def sentence(key: Key, finding: Finding) -> str:
     if not finding.whole_bad:
         return f"{what} does not follow from the arrays given beside it{where}"
     return f"{what} is off by up to {finding.largest_spread_ratio:.3g} standard deviations of rounding{where}"
-
-
-def of_entries(count: int, finding: Finding) -> str:
-    """In how many entries of an array, for a sentence about it; nothing where it has a single one."""
-    return f" in {count} of {finding.entries} entries" if finding.entries > 1 else ""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gradcheck.answers import Answer, Printed, entry
 from gradcheck.evidence import examine
 from gradcheck.oracle import Format, Key, Whole
-from gradcheck.wording import in_words
+from gradcheck.wording import in_words, out_of
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -48,7 +48,7 @@ def unshared(answer: Answer, wholes: Iterable[Whole], format: Format, gate: str)
         finding = examine(got, whole.output, None, format, slack=slack, limited=limited, measured=False)
         if finding.bad:
             names = " and ".join(in_words(*key) for key in whole.keys)
-            where = f" in {finding.bad} of {finding.entries} sums" if finding.entries > 1 else ""
+            where = out_of(finding.bad, finding.entries, "sums")
             reason = f"{names}: the shares of a tie of {whole.word} do not add up to one{where}"
             yield Unshared(whole.keys, reason, bool(finding.proved))
 

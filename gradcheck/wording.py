@@ -54,3 +54,8 @@ def quality(value: float) -> str:
 def change(value: float) -> str:
     """By how much something varies, in words."""
     return f"by {two_digits(value)}" if math.isfinite(value) else "to or from what is not finite"
+
+
+def out_of(count: int, total: int, things: str = "entries") -> str:
+    """In how many entries of an array, for a sentence about it; nothing where it has a single one."""
+    return f" in {count} of {total} {things}" if total > 1 else ""
