@@ -372,7 +372,7 @@ def shown_complaints(
 if __name__ == "__main__":
     command(
         random_losses,
-        click.Option(["--losses"], default=12_000, help="How many.  [default: 12000]"),
+        click.Option(["--losses"], default=13_000, help="How many.  [default: 13000]"),
         click.Option(["--answers"], default=3_000, help="For how many of them engines are asked.  [default: 3000]"),
         click.Option(["--narrow"], default=500, help="For how many in float16 and bfloat16 too.  [default: 500]"),
         click.Option(["--first"], default=0, help="The first seed.  [default: 0]"),
