@@ -42,8 +42,9 @@ def unshared(answer: Answer, wholes: Iterable[Whole], format: Format, gate: str)
         arrays = [array for key in whole.keys if (array := entry(answer, key)) is not None]
         if len(arrays) < len(whole.keys):
             continue
-        sums = [_summed(array, answer.printed, whole.axes) for array in arrays]
-        got, slack = (np.asarray(sum(parts)) for parts in zip(*sums, strict=True))
+        with np.errstate(all="ignore"):  # what is not finite is judged as that
+            sums = [_summed(array, answer.printed, whole.axes) for array in arrays]
+            got, slack = (np.asarray(sum(parts)) for parts in zip(*sums, strict=True))
         limited = gate != "proved"
         finding = examine(got, whole.output, None, format, slack=slack, limited=limited, measured=False)
         if finding.bad:

@@ -279,3 +279,17 @@ def test_the_spread_of_a_whole_is_attained_by_equal_shares():
         whole = step(whole_of((1, 1), (0,), (n,), 1), [[g], np.full(n, other)])
         found.append(ratio(reciprocal_shares(n, g, other).reshape(1, 1), whole) ** 2)
     assert 0.5 < np.sqrt(np.mean(found)) < 1.1
+
+
+@pytest.mark.parametrize(("dtype", "refused"), [("float32", True), ("float16", True), ("bfloat16", False)])
+def test_a_count_of_ties_may_round_in_a_dtype_that_does_not_hold_it(dtype, refused):
+    """JAX counts 1,122 ties in bfloat16 as 1,024; float16 holds every number up to 2,048."""
+
+    def loss(ops, a):
+        return ops.max(a)
+
+    shares = np.full((33, 34), 1 / 1024, np.float32 if dtype == "bfloat16" else dtype)
+    inputs = {"a": np.zeros_like(shares)}
+    known = truth(record(loss, {"a": shares.shape}, ("a",)), inputs, Format.of(dtype))
+    verdict = judge(Answer(np.zeros((), shares.dtype), {"a": shares}), known, "rounding").verdict
+    assert (verdict is Verdict.DIFFERS) is refused

@@ -33,6 +33,10 @@ class Whole:
         """How many roundings a contribution meets: two or more of its share, and one in each addition."""
         return max(2, len(self.axes) + 1) + len(self.signs) - 1
 
+    def counting(self, format: Format) -> int:
+        """How many additions may round where an engine counts the ties in its own dtype: none up to 2ᵖ of them."""
+        return self.entries if self.entries > 2**format.bits else 0
+
     def summed(self, operand: Array) -> Array:
         """The sum of an operand along the axes."""
         return np.asarray(np.sum(operand, axis=self.axes, keepdims=True))
@@ -46,8 +50,8 @@ class Whole:
         return np.asarray(reduce(np.add, [self.summed(term.reach) for term in terms]))
 
     def worst(self, format: Format, _result: Term, *terms: Term) -> Errors:
-        """ΣE + θ(r, u)·Σ(|v| + E), and what underflows in a share, an addition or a watched adjoint."""
-        relative = format.sum_error(self.roundings)
+        """ΣE + θ(r + c, u)·Σ(|v| + E), c for counting, and what underflows in a share, an addition, an adjoint."""
+        relative = format.sum_error(self.roundings + self.counting(format))
         errors = reduce(np.add, [self.summed(term.errors + np.zeros(term.size.shape)) for term in terms])
         return np.asarray(errors + relative * self.sizes(format, *terms) + self._floor(format) * (1 + relative))
 
@@ -57,7 +61,8 @@ class Whole:
 
     def variance(self, format: Format, _result: Term, *terms: Term) -> Errors:
         """Each operand's, in common or not (W3), and the roundings of equal entries, which are alike (W2)."""
-        local = self.roundings * square(ROUNDING_DEVIATION * format.roundoff * self.sizes(format, *map(_exact, terms)))
+        roundings = self.roundings + self.counting(format) ** 2  # a count is wrong in all shares alike
+        local = roundings * square(ROUNDING_DEVIATION * format.roundoff * self.sizes(format, *map(_exact, terms)))
         local = local + self.entries * (self.roundings + 1) * format.variance_floor
         for term in terms:
             if term.error is not None:
