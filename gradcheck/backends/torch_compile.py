@@ -33,8 +33,8 @@ class CompiledTorch(Torch):
 
     def __init__(self) -> None:
         os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # in this process: others might outlive it
-        tempfile.tempdir = compiled_code() or tempfile.tempdir
         super().__init__()
+        tempfile.tempdir = compiled_code(self.torch.backends.cpu.get_cpu_capability()) or tempfile.tempdir
         import torch._dynamo.config
 
         torch._dynamo.config.recompile_limit = sys.maxsize  # of sizes and dtypes in one session
@@ -65,13 +65,17 @@ class CompiledTorch(Torch):
         return compiled
 
 
-def compiled_code() -> str | None:
+def compiled_code(capability: str) -> str | None:
     """The folder in the user's cache below which inductor keeps what it has compiled, where it can be written.
+
+    Each capability of processors ("AVX2") has its own: inductor runs code that was compiled for another one, and ends
+    with a segmentation fault, as in a home that machines share, or where ATEN_CPU_CAPABILITY emulates an older one.
 
     By itself inductor keeps it, and headers whatever TORCHINDUCTOR_CACHE_DIR says, in Python's temporary folder, which
     goes with the worker.
     """
-    folder = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "gradcheck", "compiled")
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = os.path.join(cache, "gradcheck", "compiled", capability.replace(" ", "-"))
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
     except OSError:
