@@ -19,7 +19,7 @@ import numpy.typing as npt
 from gradcheck.errors import ProblemError, RequestError
 from gradcheck.problems import Problem
 from gradcheck.problems._guard import ProblemCode, described_error
-from gradcheck.suggestions import did_you_mean
+from gradcheck.text.suggestions import did_you_mean
 
 Array = npt.NDArray[np.floating]
 Shape = tuple[int, ...]

@@ -34,7 +34,7 @@ from gradcheck.results import (
     Seconds,
 )
 from gradcheck.results import Case as CaseRecord
-from gradcheck.wording import in_words
+from gradcheck.text.wording import in_words
 from gradcheck.workers import Failure
 
 LARGEST_LISTED = 16  # k up to which a report holds the gradients themselves

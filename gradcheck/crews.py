@@ -19,9 +19,9 @@ import msgspec
 from gradcheck import array_files
 from gradcheck.answers import Answer, meaningless
 from gradcheck.backends import _comparison, _protocol
-from gradcheck.folders import MEMORY, Folders, sweep
-from gradcheck.interruptions import deferred
 from gradcheck.results import Verdict
+from gradcheck.system.folders import MEMORY, Folders, sweep
+from gradcheck.system.interruptions import deferred
 from gradcheck.workers import LONGEST_LINE, Failure, Worker, end, exchange
 
 if TYPE_CHECKING:

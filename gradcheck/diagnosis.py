@@ -21,7 +21,7 @@ from gradcheck.judge import Judgement, Truth, judge, truth
 from gradcheck.oracle import Format, Key, stages
 from gradcheck.patterns import Wrong, pattern
 from gradcheck.results import Cause, Verdict
-from gradcheck.wording import two_digits
+from gradcheck.text.wording import two_digits
 
 Array = npt.NDArray[np.float64]
 

@@ -25,9 +25,9 @@ from gradcheck.oracle import BALL_BITS, CONVENTIONS, Analysis, Format, Key, Slop
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.unbounded import WIDE, why_unbounded
 from gradcheck.results import ArrayError, Cause, Kind, Verdict, WrongStep
-from gradcheck.suggestions import did_you_mean
+from gradcheck.text.suggestions import did_you_mean
+from gradcheck.text.wording import change, in_words, out_of
 from gradcheck.ties import Unshared, unshared
-from gradcheck.wording import change, in_words, out_of
 
 Array = npt.NDArray[np.floating[Any]]
 

@@ -18,7 +18,7 @@ from gradcheck.errors import RequestError
 from gradcheck.problems import Problem
 from gradcheck.results import Verdict
 from gradcheck.settings import Settings
-from gradcheck.suggestions import did_you_mean
+from gradcheck.text.suggestions import did_you_mean
 from gradcheck.workers import Failure
 
 if TYPE_CHECKING:

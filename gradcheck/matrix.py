@@ -17,7 +17,7 @@ from gradcheck.errors import RequestError
 from gradcheck.lineups import DEFAULT_ENGINES
 from gradcheck.results import Backend, Cell, RunVerdict, Verdict
 from gradcheck.runner import Listener, Session
-from gradcheck.wording import two_digits
+from gradcheck.text.wording import two_digits
 
 Place = tuple[str, str, str]
 """Of a cell: problem, dtype and backend."""

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from gradcheck.escaping import escaped
-from gradcheck.wording import change, deviation, in_words, index_in_code, two_digits
+from gradcheck.text.escaping import escaped
+from gradcheck.text.wording import change, deviation, in_words, index_in_code, two_digits
 
 SCHEMA = "gradcheck-report/1"
 

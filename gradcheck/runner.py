@@ -18,11 +18,11 @@ from gradcheck.catalogue import Engine, Spec
 from gradcheck.crews import Crew, Question
 from gradcheck.environments import Builder, Building, Environment, Kept, Missing
 from gradcheck.errors import RequestError
-from gradcheck.escaping import as_argument, quoted
 from gradcheck.lineups import Lineup, Row, choose, explained, known_engine, known_engines, place
 from gradcheck.problems import Problem
 from gradcheck.results import Backend, Report, Verdict
 from gradcheck.settings import Settings
+from gradcheck.text.escaping import as_argument, quoted
 from gradcheck.workers import Failure
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from gradcheck.errors import RequestError
-from gradcheck.suggestions import did_you_mean
+from gradcheck.text.suggestions import did_you_mean
 
 PREFIX = "GRADCHECK_"
 

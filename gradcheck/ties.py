@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gradcheck.answers import Answer, Printed, entry
 from gradcheck.evidence import examine
 from gradcheck.oracle import Format, Key, Whole
-from gradcheck.wording import in_words, out_of
+from gradcheck.text.wording import in_words, out_of
 
 Array = npt.NDArray[np.floating[Any]]
 

@@ -10,14 +10,14 @@ from gradcheck import cases, composition, diagnosis, judge, problems
 from gradcheck.answers import Answer
 from gradcheck.catalogue import Spec
 from gradcheck.errors import RequestError
-from gradcheck.escaping import as_argument, quoted
 from gradcheck.oracle import Format
 from gradcheck.problems import Problem
 from gradcheck.problems._guard import TIMEOUT
 from gradcheck.records import Record, as_arrays, read_record
 from gradcheck.results import Report
-from gradcheck.suggestions import did_you_mean
 from gradcheck.tapes import record_tape
+from gradcheck.text.escaping import as_argument, quoted
+from gradcheck.text.suggestions import did_you_mean
 
 
 def verify(

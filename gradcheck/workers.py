@@ -16,9 +16,9 @@ from typing import IO, Literal
 import msgspec
 
 from gradcheck.environments import scrubbed
-from gradcheck.lifelines import Lifeline
 from gradcheck.results import Verdict
 from gradcheck.standard_error import StandardError
+from gradcheck.system.lifelines import Lifeline
 
 # How long a worker has to end, in seconds, when it is asked to stop, terminated, and killed.
 STOP_GRACE = 0.5

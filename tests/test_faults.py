@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gradcheck import lifelines
+from gradcheck.system import lifelines
 from tests.conftest import FAKES, Command
 
 FAULTY = FAKES / "faulty.py"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gradcheck.suggestions import near
+from gradcheck.text.suggestions import near
 from tests.conftest import Command
 
 

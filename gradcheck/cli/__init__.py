@@ -19,8 +19,8 @@ from gradcheck.cli import _signals, _streams
 from gradcheck.cli._commands import Commands
 from gradcheck.cli._descendants import DESCENDANTS
 from gradcheck.errors import Interrupted, RequestError
-from gradcheck.escaping import escaped
-from gradcheck.suggestions import did_you_mean
+from gradcheck.text.escaping import escaped
+from gradcheck.text.suggestions import did_you_mean
 
 WRONG_REQUEST = 2
 INTERRUPTED = 130

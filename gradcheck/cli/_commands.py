@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gradcheck.suggestions import did_you_mean
+from gradcheck.text.suggestions import did_you_mean
 
 
 class Commands(click.Group):

@@ -7,7 +7,7 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from gradcheck.escaping import escaped
+from gradcheck.text.escaping import escaped
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

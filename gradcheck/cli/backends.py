@@ -10,7 +10,7 @@ import click
 
 from gradcheck.cli._commands import Commands
 from gradcheck.cli._listener import Listener
-from gradcheck.escaping import escaped
+from gradcheck.text.escaping import escaped
 
 if TYPE_CHECKING:
     from gradcheck.environments import Kept

@@ -10,7 +10,7 @@ import click
 
 from gradcheck.cli._descendants import DESCENDANTS
 from gradcheck.cli._listener import Listener
-from gradcheck.escaping import escaped
+from gradcheck.text.escaping import escaped
 
 if TYPE_CHECKING:
     from gradcheck.reports._grid import Grid
@@ -53,7 +53,8 @@ def command(
     Exit code: with --expect 1 where an outcome is not the expected one; else that of a run of all cells, in which what
     an engine lacks is no fault, and 3 where no cell has an answer.
     """
-    from gradcheck import catalogue, files, matrix
+    from gradcheck import catalogue, matrix
+    from gradcheck.system import files
 
     chosen = (*backend, *(["manual", "numpy", *catalogue.engines()] if every_engine else []))
     plan = matrix.Plan(chosen, problem, dtype, k, seed, timeout, not no_build)

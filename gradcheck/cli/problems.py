@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gradcheck.cli._commands import Commands
-from gradcheck.escaping import as_argument, escaped, quoted
+from gradcheck.text.escaping import as_argument, escaped, quoted
 
 
 @click.group(

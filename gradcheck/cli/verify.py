@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gradcheck.escaping import escaped
+from gradcheck.text.escaping import escaped
 
 
 @click.command("verify", short_help="Judge gradients that were computed elsewhere.")

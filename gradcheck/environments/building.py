@@ -14,7 +14,6 @@ from typing import Protocol
 
 import msgspec
 
-from gradcheck import caches
 from gradcheck.catalogue import Engine, Spec
 from gradcheck.environments.finding import Environment, Missing, find
 from gradcheck.environments.installer import Failed, Installer
@@ -29,7 +28,8 @@ from gradcheck.environments.marks import (
     write_mark,
 )
 from gradcheck.environments.variables import index_settings
-from gradcheck.interruptions import deferred
+from gradcheck.system import caches
+from gradcheck.system.interruptions import deferred
 
 OLDEST_PYTHON = (3, 9)  # of a worker
 

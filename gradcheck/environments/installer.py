@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gradcheck.environments.variables import uv_environment
-from gradcheck.lifelines import Lifeline
+from gradcheck.system.lifelines import Lifeline
 
 # Of what uv says, the lines that tell how far it is.
 PROGRESS = ("Resolved", "Downloading", "Prepared", "Installed", "Bytecode")

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from gradcheck import caches
 from gradcheck.catalogue import Engine
 from gradcheck.errors import RequestError
+from gradcheck.system import caches
 
 STEM = re.compile(r"(?P<distribution>.+)-(?P<version>[^-]+)-[0-9a-f]{12}")
 POLL = 0.1  # seconds

@@ -17,7 +17,7 @@ from gradcheck.backends._source import execute
 from gradcheck.errors import ProblemError
 from gradcheck.problems._checks import Shape, checked_gradients, checked_shapes, checked_wrt, stated_shapes
 from gradcheck.problems._guard import TIMEOUT, ProblemCode, described_error
-from gradcheck.suggestions import did_you_mean
+from gradcheck.text.suggestions import did_you_mean
 
 ENTRY_POINTS = "gradcheck.problems"
 FOLDER = Path(__file__).parent

@@ -12,7 +12,7 @@ from typing import Any
 from gradcheck.backends import _source
 from gradcheck.errors import ProblemError
 from gradcheck.problems._guard import TIMEOUT, ProblemCode, described_error
-from gradcheck.suggestions import did_you_mean
+from gradcheck.text.suggestions import did_you_mean
 
 Shape = tuple[int, ...]
 LONGEST_NAME = 100

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from gradcheck import caches
 from gradcheck.errors import ProblemError
+from gradcheck.system import caches
 
 Shapes = Callable[[int], Mapping[str, tuple[int, ...]]] | Mapping[str, tuple[int, ...]]
 LITERALS = (int, float, complex, str, bytes, bool, type(None))

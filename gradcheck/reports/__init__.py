@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gradcheck import files
 from gradcheck.errors import RequestError
 from gradcheck.results import Report
-from gradcheck.suggestions import did_you_mean
+from gradcheck.system import files
+from gradcheck.text.suggestions import did_you_mean
 
 
 @dataclass(frozen=True)

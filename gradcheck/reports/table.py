@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gradcheck.reports._grid import Grid
 from gradcheck.results import SENTENCES, Backend, Report, RunVerdict, Verdict
-from gradcheck.wording import index_in_code, two_digits
+from gradcheck.text.wording import index_in_code, two_digits
 
 SUFFIX = ".txt"
 LARGEST_SHOWN = 4  # k up to which gradients are printed without being asked for

@@ -28,7 +28,7 @@ from gradcheck.oracle.operations import OPERATORS, VOCABULARY
 from gradcheck.results import Verdict
 from gradcheck.sessions import Logged
 from gradcheck.tapes import record_tape
-from gradcheck.wording import in_words
+from gradcheck.text.wording import in_words
 from gradcheck.workers import Failure
 from tests.conformance.findings import FINDINGS
 from tests.conformance.words import DOMAINS, WORDS, Sample

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gradcheck.escaping import as_argument, escaped, quoted
+from gradcheck.text.escaping import as_argument, escaped, quoted
 from tests.conftest import Command
 
 HOSTILE = "\x1b[2J\x1b]0;mine\x07[/x][bold]:smile:\nagree: every backend agrees\u202e\x9b1m"

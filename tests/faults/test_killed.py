@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gradcheck import folders, lifelines
-from gradcheck.folders import LOCK, Folders, sweep
+from gradcheck.system import folders, lifelines
+from gradcheck.system.folders import LOCK, Folders, sweep
 from tests.environments.small import source
 from tests.faults.endings import RIGHT, Run, program, wait_for
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gradcheck.interruptions import deferred
+from gradcheck.system.interruptions import deferred
 from tests.faults.endings import RIGHT, Run, program, wait_for
 
 LINUX_ALONE = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone gives orphans to another process")

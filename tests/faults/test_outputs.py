@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from gradcheck import files
 from gradcheck.errors import RequestError
+from gradcheck.system import files
 from tests.conftest import Command
 from tests.faults.endings import RIGHT
 

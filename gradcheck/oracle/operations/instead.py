@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.suggestions import did_you_mean
+from gradcheck.text.suggestions import did_you_mean
 
 MATRIX_PRODUCT = "a @ b"
 RESHAPE = "ops.reshape(a, shape)"

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.oracle.operations.instead import ARGUMENTS, described, is_value
-from gradcheck.suggestions import did_you_mean
+from gradcheck.text.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from gradcheck.oracle.operations.base import Variable

@@ -9,7 +9,7 @@ from pathlib import Path
 import platformdirs
 
 from gradcheck.errors import RequestError
-from gradcheck.escaping import quoted
+from gradcheck.text.escaping import quoted
 
 ROOT = 0
 PRIVATE = 0o700

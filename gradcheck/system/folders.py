@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gradcheck.errors import RequestError
-from gradcheck.interruptions import deferred
+from gradcheck.system.interruptions import deferred
 
 MEMORY = Path("/dev/shm")
 NAME = re.compile(r"gradcheck-\d+-[a-z0-9_]{8}")

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from gradcheck.errors import RequestError
-from gradcheck.interruptions import deferred
+from gradcheck.system.interruptions import deferred
 
 EXPECTED = "expected a path that can be written"
 

@@ -1,0 +1,1 @@
+"""Text: what is shown, escaped, suggested and put into words."""
