@@ -14,11 +14,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from gradcheck import composition, lineups, problems
+from gradcheck import composition, problems
 from gradcheck.answers import Answer
 from gradcheck.backends._source import execute
 from gradcheck.cases import Case, sample
-from gradcheck.lineups import Lineup
+from gradcheck.execution import selection
+from gradcheck.execution.selection import Lineup
 from gradcheck.problems import Problem
 from gradcheck.settings import Settings
 
@@ -120,7 +121,7 @@ def lineup(specs: Sequence[str]) -> Lineup:
     Raises:
         click.ClickException: one cannot be had; a benchmark never goes on without it.
     """
-    found = lineups.place(lineups.choose(specs, problem()), Settings(), Notices(), {})
+    found = selection.place(selection.choose(specs, problem()), Settings(), Notices(), {})
     for spec, failure in found.failures.items():
         raise click.ClickException(f"{spec}: {failure.reason}")
     return found

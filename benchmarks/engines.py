@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 
 from benchmarks.common import Cell, Table, command, lineup
-from gradcheck import catalogue
+from gradcheck.execution import engines
 
 ENGINES = ("torch", "mxnet", "jax", "tensorflow", "autograd", "mlx")
 """Each in an environment of its own."""
-BACKENDS = ("manual", "numpy", *catalogue.engines())
+BACKENDS = ("manual", "numpy", *engines.engines())
 REPEATS = 3
 
 
@@ -37,7 +37,7 @@ def together(repeats: int) -> Table:
     taken = sorted((seconds_of(words) for _ in range(repeats)), key=lambda pair: pair[0])
     whole, report = taken[len(taken) // 2]
     verdicts = [backend["verdict"] for backend in report["backends"]]
-    alone = {name: import_alone(name, repeats) for name in catalogue.engines()}
+    alone = {name: import_alone(name, repeats) for name in engines.engines()}
     slowest = max(alone, key=lambda name: alone[name])
     row: dict[str, Cell] = {
         "backends": len(verdicts),

@@ -18,16 +18,17 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.common import PROBLEM, Table, command, draw, lineup, problem
-from gradcheck import lineups, runner
+from gradcheck import runner
 from gradcheck.answers import Answer, entry
 from gradcheck.cases import DISTRIBUTIONS, Case
-from gradcheck.crews import Crew, Question
+from gradcheck.execution import selection
+from gradcheck.execution.pool import Crew, Question
+from gradcheck.execution.worker import Failure
 from gradcheck.judge import Truth, judge, truth
 from gradcheck.oracle import stages
 from gradcheck.results import Verdict
 from gradcheck.settings import Settings
 from gradcheck.tapes import record_tape
-from gradcheck.workers import Failure
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -85,7 +86,9 @@ def round_of_cases(turn: int, small: bool) -> Iterator[Case]:
             yield draw(k, dtype, turn * seeds + seed, name)
 
 
-def evaluate(case: Case, crew: Crew, tallies: Mapping[tuple[str, str], Tally], rows: Mapping[str, lineups.Row]) -> None:
+def evaluate(
+    case: Case, crew: Crew, tallies: Mapping[tuple[str, str], Tally], rows: Mapping[str, selection.Row]
+) -> None:
     """Ask every engine for a case, and judge what it answers."""
     tape = record_tape(problem(), case.k)
     formats = {name: row.format(case.dtype) for name, row in rows.items()}

@@ -11,7 +11,8 @@ import click
 
 import gradcheck
 from benchmarks.common import Table, command
-from gradcheck import catalogue, problems
+from gradcheck import problems
+from gradcheck.execution import engines
 from gradcheck.results import Verdict
 
 SHIPPED = [name for name, path in problems.names().items() if path.parent == Path(problems.__file__).parent]
@@ -53,7 +54,7 @@ def shipped(small: bool, seeds: int, every_engine: bool) -> list[Table]:
 
 def everything(name: str, k: int) -> list[str]:
     """Every hand-written gradient of a problem, and every engine."""
-    engines = [each for each in catalogue.engines() if k <= LARGEST_BY_ENTRY or each not in ENTRY_BY_ENTRY]
+    engines = [each for each in engines.engines() if k <= LARGEST_BY_ENTRY or each not in ENTRY_BY_ENTRY]
     return [*problems.load(name).gradients, *engines]
 
 

@@ -27,14 +27,14 @@ from benchmarks.random_programs import Array, Fault, Key, Program, Tie, balls, d
 from gradcheck import cases, problems
 from gradcheck.answers import Answer
 from gradcheck.cases import Case
-from gradcheck.crews import Crew, Question
 from gradcheck.errors import RequestError
+from gradcheck.execution.pool import Crew, Question
+from gradcheck.execution.selection import Row
+from gradcheck.execution.worker import Failure
 from gradcheck.judge import NO_TRUE_VALUE, Judgement, Truth, judge, truth
-from gradcheck.lineups import Row
 from gradcheck.oracle import Enclosure, Format
 from gradcheck.results import Power, Verdict
 from gradcheck.tapes import record_tape
-from gradcheck.workers import Failure
 
 BITS = 400
 BY_HAND = "by hand"

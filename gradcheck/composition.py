@@ -15,9 +15,10 @@ import numpy.typing as npt
 from gradcheck import __version__
 from gradcheck.answers import Answer
 from gradcheck.cases import Case
-from gradcheck.catalogue import PROGRAM, Spec
-from gradcheck.crews import Started
-from gradcheck.environments import Environment as Place
+from gradcheck.execution.engines import PROGRAM, Spec
+from gradcheck.execution.environments import Environment as Place
+from gradcheck.execution.pool import Started
+from gradcheck.execution.worker import Failure
 from gradcheck.judge import Judgement, Truth
 from gradcheck.results import (
     Backend,
@@ -35,7 +36,6 @@ from gradcheck.results import (
 )
 from gradcheck.results import Case as CaseRecord
 from gradcheck.text.wording import in_words
-from gradcheck.workers import Failure
 
 LARGEST_LISTED = 16  # k up to which a report holds the gradients themselves
 

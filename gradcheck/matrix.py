@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gradcheck import problems, settings
 from gradcheck.errors import RequestError
-from gradcheck.lineups import DEFAULT_ENGINES
+from gradcheck.execution.selection import DEFAULT_ENGINES
 from gradcheck.results import Backend, Cell, RunVerdict, Verdict
 from gradcheck.runner import Listener, Session
 from gradcheck.text.wording import two_digits

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from gradcheck import catalogue, environments, problems
-from gradcheck.catalogue import Engine, Spec
-from gradcheck.crews import Crew, Question
-from gradcheck.environments import Builder, Building, Environment, Kept, Missing
+from gradcheck import problems
 from gradcheck.errors import RequestError
-from gradcheck.lineups import Lineup, Row, choose, explained, known_engine, known_engines, place
+from gradcheck.execution import engines, environments
+from gradcheck.execution.engines import Engine, Spec
+from gradcheck.execution.environments import Builder, Building, Environment, Kept, Missing
+from gradcheck.execution.pool import Crew, Question
+from gradcheck.execution.selection import Lineup, Row, choose, explained, known_engine, known_engines, place
+from gradcheck.execution.worker import Failure
 from gradcheck.problems import Problem
 from gradcheck.results import Backend, Report, Verdict
 from gradcheck.settings import Settings
 from gradcheck.text.escaping import as_argument, quoted
-from gradcheck.workers import Failure
 
 if TYPE_CHECKING:
     from gradcheck.answers import Answer
@@ -200,7 +201,7 @@ def build(names: Sequence[str], building: Building) -> dict[str, Environment | M
     Raises:
         RequestError: a name stands for no engine that has a managed environment.
     """
-    engines = {spec: known_engine(spec) for spec in map(catalogue.parse, names)}
+    engines = {spec: known_engine(spec) for spec in map(engines.parse, names)}
     for spec in engines:
         if spec.python is not None:
             raise RequestError(f"backend {str(spec)!r}: has an interpreter of its own: expected NAME or NAME==VERSION")
@@ -219,7 +220,7 @@ def remove(names: Sequence[str]) -> dict[str, int]:
     Raises:
         RequestError: a name stands for no engine, or an environment cannot be removed.
     """
-    specs = [catalogue.parse(name) for name in names]
+    specs = [engines.parse(name) for name in names]
     for spec in specs:
         if spec.python or spec.program:
             raise RequestError(f"backend {str(spec)!r}: has no environment of ours: expected NAME or NAME==VERSION")
@@ -231,7 +232,7 @@ def remove(names: Sequence[str]) -> dict[str, int]:
 
 
 def prune(unused_for: int, dry_run: bool) -> list[tuple[Kept, str]]:
-    """Remove the managed environments that are of no use, and say why; see `gradcheck.environments.prune`."""
+    """Remove the managed environments that are of no use, and say why; see `gradcheck.execution.environments.prune`."""
     return environments.prune(installable(), unused_for, dry_run)
 
 

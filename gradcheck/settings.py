@@ -76,7 +76,7 @@ MOST_BYTES = 1 << 20
 """Of a TOML file."""
 LISTS = ("backend", "report")
 SHOWN = ("problem", "backend")  # in reports, which are in UTF-8
-PROGRAM = "exec:"  # as in `gradcheck.catalogue`: what comes before the path of a backend that is a program
+PROGRAM = "exec:"  # as in `gradcheck.execution.engines`: what comes before the path of a backend that is a program
 
 
 def load(flags: Mapping[str, Any], config: str | None, environment: Mapping[str, str], folder: Path) -> Settings:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from gradcheck import cases, composition, diagnosis, judge, problems
 from gradcheck.answers import Answer
-from gradcheck.catalogue import Spec
 from gradcheck.errors import RequestError
+from gradcheck.execution.engines import Spec
 from gradcheck.oracle import Format
 from gradcheck.problems import Problem
 from gradcheck.problems._guard import TIMEOUT

@@ -7,7 +7,7 @@ import pytest
 
 from gradcheck import cases, composition, judge, problems
 from gradcheck.answers import Answer
-from gradcheck.catalogue import Spec
+from gradcheck.execution.engines import Spec
 from gradcheck.judge import Judgement
 from gradcheck.oracle import Format
 from gradcheck.results import Backend, BackendEnvironment, Verdict

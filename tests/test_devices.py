@@ -7,14 +7,15 @@ import subprocess
 
 import pytest
 
-from gradcheck import environments, lineups, problems
-from gradcheck.catalogue import Spec
-from gradcheck.crews import Crew, Question, hosted
-from gradcheck.environments import Environment
-from gradcheck.lineups import TF32_ROUNDING
+from gradcheck import problems
+from gradcheck.execution import environments, selection
+from gradcheck.execution.engines import Spec
+from gradcheck.execution.environments import Environment
+from gradcheck.execution.pool import Crew, Question, hosted
+from gradcheck.execution.selection import TF32_ROUNDING
+from gradcheck.execution.worker import Failure
 from gradcheck.results import Verdict
 from gradcheck.sessions import Logged
-from gradcheck.workers import Failure
 from tests.conftest import Command
 
 
@@ -33,7 +34,7 @@ NO_GPU = pytest.mark.skipif(has_gpu(), reason="there is a GPU here")
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_an_engine_that_was_built_without_the_device_says_so(name: str) -> None:
     """With no driver nothing is built for a device: the worker of the CPU's environment is asked instead."""
-    engine = lineups.known_engine(Spec(name))
+    engine = selection.known_engine(Spec(name))
     place = environments.Builder(Logged()).build({Spec(name): engine})[Spec(name)]
     assert isinstance(place, Environment)
     crew = Crew()
@@ -84,16 +85,16 @@ def test_a_wrong_device_is_refused(gradcheck: Command, words: tuple[str, ...], m
 
 def test_only_engines_that_know_the_device_are_asked_by_default() -> None:
     problem = problems.load("sigmoid_skip")
-    assert [row.key for row in lineups.choose((), problem, "cuda")] == ["manual", "numpy", "torch"]
+    assert [row.key for row in selection.choose((), problem, "cuda")] == ["manual", "numpy", "torch"]
 
 
 def test_tf32_is_in_the_format_of_float32_products_on_the_device_alone() -> None:
     problem = problems.load("sigmoid_skip")
-    numpy, torch = lineups.choose(["numpy", "torch"], problem, "cuda:1", tf32=True)
+    numpy, torch = selection.choose(["numpy", "torch"], problem, "cuda:1", tf32=True)
     assert torch.format("float32").operand_rounding == TF32_ROUNDING
     assert torch.format("float64").operand_rounding == 0
     assert numpy.format("float32").operand_rounding == 0
-    (plain,) = lineups.choose(["torch"], problem, "cuda:1")
+    (plain,) = selection.choose(["torch"], problem, "cuda:1")
     assert plain.format("float32").operand_rounding == 0
 
 

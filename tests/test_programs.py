@@ -19,7 +19,8 @@ import psutil
 import pytest
 
 import gradcheck as package
-from gradcheck import crews, settings
+from gradcheck import settings
+from gradcheck.execution import pool
 from tests.conftest import FAKES, Command
 
 FAULTY = FAKES / "faulty.py"
@@ -264,5 +265,5 @@ def test_the_transcript_is_what_the_examples_answer(example: Path) -> None:
 
 
 def test_every_key_of_an_answer_is_documented() -> None:
-    fields = (*msgspec.structs.fields(crews.Started), *msgspec.structs.fields(crews._Answer))
+    fields = (*msgspec.structs.fields(pool.Started), *msgspec.structs.fields(pool._Answer))
     assert [field.encode_name for field in fields if f"`{field.encode_name}`" not in PROTOCOL] == []

@@ -13,7 +13,7 @@ from gradcheck.cli._listener import Listener
 from gradcheck.text.escaping import escaped
 
 if TYPE_CHECKING:
-    from gradcheck.environments import Kept
+    from gradcheck.execution.environments import Kept
 
 COLUMNS = ("environment", "python", "size", "age", "unused", "state")
 UNITS = {"d": 86400, "h": 3600, "min": 60}  # seconds
@@ -39,7 +39,7 @@ def command(context: click.Context) -> None:
 def listing() -> None:
     """Print two lines for each engine, and one for each environment."""
     from gradcheck import runner
-    from gradcheck.environments import Environment
+    from gradcheck.execution.environments import Environment
 
     rows, places = [], []
     for engine, found in runner.listing():
@@ -85,7 +85,7 @@ def megabytes(size: int) -> str:
 def build(spec: tuple[str, ...]) -> int:
     """Build the environment of each engine named, where it is not built yet."""
     from gradcheck import runner
-    from gradcheck.environments import Environment
+    from gradcheck.execution.environments import Environment
     from gradcheck.results import RunVerdict
 
     with Listener() as listener:

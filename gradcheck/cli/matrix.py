@@ -53,10 +53,11 @@ def command(
     Exit code: with --expect 1 where an outcome is not the expected one; else that of a run of all cells, in which what
     an engine lacks is no fault, and 3 where no cell has an answer.
     """
-    from gradcheck import catalogue, matrix
+    from gradcheck import matrix
+    from gradcheck.execution import engines
     from gradcheck.system import files
 
-    chosen = (*backend, *(["manual", "numpy", *catalogue.engines()] if every_engine else []))
+    chosen = (*backend, *(["manual", "numpy", *engines.engines()] if every_engine else []))
     plan = matrix.Plan(chosen, problem, dtype, k, seed, timeout, not no_build)
     expected = None if expect is None else matrix.read(expect, plan)
     if write is not None:

@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from gradcheck import catalogue, environments
-from gradcheck.catalogue import Spec
-from gradcheck.environments import Environment, scrubbed
+from gradcheck.execution import engines, environments
+from gradcheck.execution.engines import Spec
+from gradcheck.execution.environments import Environment, scrubbed
 
 NUMPY = """
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
@@ -45,7 +45,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def test_the_engine_uses_the_instructions_of_the_processor(name: str, pytestconfig: pytest.Config) -> None:
     code, expected = SAID[name]
-    place = environments.find(Spec(name), catalogue.engine(name))
+    place = environments.find(Spec(name), engines.engine(name))
     assert isinstance(place, Environment), "test_vocabulary.py builds it"
     done = subprocess.run(
         [place.python, "-c", code],

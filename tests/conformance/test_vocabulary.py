@@ -16,20 +16,21 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from gradcheck import cases, catalogue, environments, judge, problems
+from gradcheck import cases, judge, problems
 from gradcheck.answers import Answer, entry
-from gradcheck.catalogue import Spec
-from gradcheck.crews import Crew, Question, hosted
-from gradcheck.environments import Environment
 from gradcheck.errors import RequestError
 from gradcheck.evidence import examine
+from gradcheck.execution import engines, environments
+from gradcheck.execution.engines import Spec
+from gradcheck.execution.environments import Environment
+from gradcheck.execution.pool import Crew, Question, hosted
+from gradcheck.execution.worker import Failure
 from gradcheck.oracle import Format, Key, Tape, record, stages
 from gradcheck.oracle.operations import OPERATORS, VOCABULARY
 from gradcheck.results import Verdict
 from gradcheck.sessions import Logged
 from gradcheck.tapes import record_tape
 from gradcheck.text.wording import in_words
-from gradcheck.workers import Failure
 from tests.conformance.findings import FINDINGS
 from tests.conformance.words import DOMAINS, WORDS, Sample
 
@@ -138,7 +139,7 @@ def crews() -> Iterator[dict[str, Crew]]:
 def worker(crews: dict[str, Crew], name: str) -> Crew:
     """The engine's crew, started once."""
     if name not in crews:
-        engine = catalogue.engine(name)
+        engine = engines.engine(name)
         place = environments.find(Spec(name), engine)
         if not isinstance(place, Environment):
             place = environments.Builder(Logged()).build({Spec(name): engine})[Spec(name)]
@@ -183,15 +184,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         others = metafunc.config.getoption("--other-dtypes")
         chosen = [
             (name, dtype)
-            for name in catalogue.engines()
-            for dtype in catalogue.engine(name).formats
-            if others == (dtype != "float64" and catalogue.engine(name).variant_of is not None)
+            for name in engines.engines()
+            for dtype in engines.engine(name).formats
+            if others == (dtype != "float64" and engines.engine(name).variant_of is not None)
         ]
         metafunc.parametrize(("name", "dtype"), chosen)
 
 
 def test_every_word_agrees_with_the_oracle(name, dtype, crews, written):
-    crew, engine, found = worker(crews, name), catalogue.engine(name), {}
+    crew, engine, found = worker(crews, name), engines.engine(name), {}
     for numbers, distribution, k in questions(crew, name, dtype, written):
         for number, complaint in asked(crew, engine, written, numbers, dtype, distribution, k):
             expression = SAMPLES[number].expression

@@ -11,9 +11,9 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from gradcheck import catalogue, environments
-from gradcheck.catalogue import Engine, Spec
-from gradcheck.environments import Environment, Missing
+from gradcheck.execution import engines, environments
+from gradcheck.execution.engines import Engine, Spec
+from gradcheck.execution.environments import Environment, Missing
 
 BACKEND = '''
 """A small engine for tests."""
@@ -33,7 +33,7 @@ def load():
 def engine(folder: Path, name: str = "small", distribution: str = "small", release: str = "2.0") -> Engine:
     path = folder / f"{name}.py"
     path.write_text(BACKEND.format(module="no_such_module_here", distribution=distribution, release=release))
-    return catalogue.read_engine(name, path)
+    return engines.read_engine(name, path)
 
 
 def wheel(folder: Path, name: str, release: str, python: str = "py3", content: bytes = b"") -> None:

@@ -15,10 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gradcheck import environments
-from gradcheck.catalogue import Spec
-from gradcheck.environments import Environment, Missing, State
 from gradcheck.errors import RequestError
+from gradcheck.execution import environments
+from gradcheck.execution.engines import Spec
+from gradcheck.execution.environments import Environment, Missing, State
 from tests.conftest import Command
 from tests.environments.small import build, engine, wheel
 

@@ -6,10 +6,10 @@ import os
 import time
 from pathlib import Path
 
-from gradcheck import environments
-from gradcheck.catalogue import Spec
-from gradcheck.environments import Environment, State, prune, remove, survey
-from gradcheck.environments.marks import mark_path
+from gradcheck.execution import environments
+from gradcheck.execution.engines import Spec
+from gradcheck.execution.environments import Environment, State, prune, remove, survey
+from gradcheck.execution.environments.marks import mark_path
 from tests.environments.small import build, engine, wheel
 
 DAY = 86400

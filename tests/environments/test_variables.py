@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import gradcheck
-from gradcheck import environments
-from gradcheck.environments import Environment, Missing
-from gradcheck.environments.variables import index_settings
+from gradcheck.execution import environments
+from gradcheck.execution.environments import Environment, Missing
+from gradcheck.execution.environments.variables import index_settings
 from tests.environments.small import build, engine
 
 

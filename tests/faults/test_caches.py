@@ -12,11 +12,11 @@ import msgspec
 import pytest
 
 import gradcheck
-from gradcheck import environments
-from gradcheck.catalogue import Engine, Spec
-from gradcheck.environments import Environment, marks
-from gradcheck.environments.marks import Mark, mark_path
 from gradcheck.errors import RequestError
+from gradcheck.execution import environments
+from gradcheck.execution.engines import Engine, Spec
+from gradcheck.execution.environments import Environment, marks
+from gradcheck.execution.environments.marks import Mark, mark_path
 from gradcheck.system import caches
 from tests.conftest import Command
 from tests.environments.small import engine

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 import gradcheck as package
-from gradcheck import array_files
 from gradcheck.answers import Answer
-from gradcheck.crews import Crew, Post, Question
-from gradcheck.standard_error import KEPT, StandardError
-from gradcheck.workers import Failure
+from gradcheck.execution import array_files
+from gradcheck.execution.pool import Crew, Post, Question
+from gradcheck.execution.standard_error import KEPT, StandardError
+from gradcheck.execution.worker import Failure
 from tests.conftest import FAKES, Command
 
 FAULTY = FAKES / "faulty.py"

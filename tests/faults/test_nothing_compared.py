@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradcheck import cases, catalogue, problems
+from gradcheck import cases, problems
 from gradcheck.errors import ProblemError, RequestError
+from gradcheck.execution import engines
 from gradcheck.problems._checks import checked_gradients
 from tests.conftest import FAKES, Command
 
@@ -127,7 +128,7 @@ def test_a_gradient_that_no_backend_can_be_called_is_refused(name: object) -> No
 @pytest.mark.parametrize("name", ["mine", "A", "v1.2", "my-own_gradient", "numpy", "manual", "jax_eager"])
 def test_other_names_of_gradients_name_backends(name: str) -> None:
     assert checked_gradients(Path("mine.py"), {name: print}) == (name,)
-    assert catalogue.parse(name) == catalogue.Spec(name)
+    assert engines.parse(name) == engines.Spec(name)
 
 
 @pytest.mark.parametrize(

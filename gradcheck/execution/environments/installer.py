@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gradcheck.environments.variables import uv_environment
+from gradcheck.execution.environments.variables import uv_environment
 from gradcheck.system.lifelines import Lifeline
 
 # Of what uv says, the lines that tell how far it is.

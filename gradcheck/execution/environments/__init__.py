@@ -3,10 +3,10 @@
 A managed environment is a folder in the user's cache, beside which a mark says what is in it; see `marks`.
 """
 
-from gradcheck.environments.building import Builder, Building
-from gradcheck.environments.finding import Environment, Missing, find, locate
-from gradcheck.environments.upkeep import Kept, State, prune, remove, survey
-from gradcheck.environments.variables import scrubbed
+from gradcheck.execution.environments.building import Builder, Building
+from gradcheck.execution.environments.finding import Environment, Missing, find, locate
+from gradcheck.execution.environments.upkeep import Kept, State, prune, remove, survey
+from gradcheck.execution.environments.variables import scrubbed
 
 __all__ = [
     "Builder", "Building", "Environment", "Kept", "Missing", "State",

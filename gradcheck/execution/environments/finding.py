@@ -10,8 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from gradcheck.catalogue import Engine, Spec
-from gradcheck.environments.marks import mark_path, note_use, read_mark
+from gradcheck.execution.engines import Engine, Spec
+from gradcheck.execution.environments.marks import mark_path, note_use, read_mark
 
 
 @dataclass(frozen=True)

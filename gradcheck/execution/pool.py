@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from gradcheck import array_files
 from gradcheck.answers import Answer, meaningless
 from gradcheck.backends import _comparison, _protocol
+from gradcheck.execution import array_files
+from gradcheck.execution.worker import LONGEST_LINE, Failure, Worker, end, exchange
 from gradcheck.results import Verdict
 from gradcheck.system.folders import MEMORY, Folders, sweep
 from gradcheck.system.interruptions import deferred
-from gradcheck.workers import LONGEST_LINE, Failure, Worker, end, exchange
 
 if TYPE_CHECKING:
     from gradcheck.answers import Arrays

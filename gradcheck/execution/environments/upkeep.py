@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gradcheck.catalogue import Engine
-from gradcheck.environments.marks import (
+from gradcheck.errors import RequestError
+from gradcheck.execution.engines import Engine
+from gradcheck.execution.environments.marks import (
     STEM,
     Held,
     clear,
@@ -23,7 +24,6 @@ from gradcheck.environments.marks import (
     refuse_to_wait,
     size_of,
 )
-from gradcheck.errors import RequestError
 
 DAY = 86400  # seconds
 

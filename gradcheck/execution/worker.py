@@ -15,9 +15,9 @@ from typing import IO, Literal
 
 import msgspec
 
-from gradcheck.environments import scrubbed
+from gradcheck.execution.environments import scrubbed
+from gradcheck.execution.standard_error import StandardError
 from gradcheck.results import Verdict
-from gradcheck.standard_error import StandardError
 from gradcheck.system.lifelines import Lifeline
 
 # How long a worker has to end, in seconds, when it is asked to stop, terminated, and killed.

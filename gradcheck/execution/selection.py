@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradcheck import catalogue, environments
 from gradcheck.backends import _handwritten
-from gradcheck.catalogue import Engine, Spec
-from gradcheck.crews import Post, hosted
-from gradcheck.environments import Builder, Building, Environment, Missing
 from gradcheck.errors import RequestError
+from gradcheck.execution import engines, environments
+from gradcheck.execution.engines import Engine, Spec
+from gradcheck.execution.environments import Builder, Building, Environment, Missing
+from gradcheck.execution.pool import Post, hosted
+from gradcheck.execution.worker import Failure
 from gradcheck.problems import Problem
 from gradcheck.results import Verdict
 from gradcheck.settings import Settings
 from gradcheck.text.suggestions import did_you_mean
-from gradcheck.workers import Failure
 
 if TYPE_CHECKING:
     from gradcheck.oracle import Format
@@ -68,7 +68,7 @@ class Row:
     @property
     def knows_device(self) -> bool:
         """Whether it is an engine that can compute on the device, other than the CPU, that was asked for."""
-        return self.engine is not None and catalogue.kind_of(self.device) in self.engine.devices
+        return self.engine is not None and engines.kind_of(self.device) in self.engine.devices
 
     @property
     def runs_on(self) -> str:
@@ -98,7 +98,7 @@ def choose(specs: Sequence[str], problem: Problem, device: str = CPU, tf32: bool
         raise RequestError("tf32: expected with a device such as cuda")
     rows: list[Row] = []
     for text in specs or (*problem.gradients, *default_engines(device)):
-        spec = catalogue.parse(text)
+        spec = engines.parse(text)
         if spec in (row.spec for row in rows):
             raise RequestError(f"backend {text!r}: named twice: expected each backend once")
         is_engine = not spec.program and spec.name not in problem.gradients
@@ -116,7 +116,7 @@ def default_engines(device: str) -> list[str]:
 
 def engines_on(device: str) -> list[str]:
     """The engines that know a device other than the CPU."""
-    return [engine.name for engine in known_engines() if catalogue.kind_of(device) in engine.devices]
+    return [engine.name for engine in known_engines() if engines.kind_of(device) in engine.devices]
 
 
 def known_engine(spec: Spec, others: Sequence[str] = ()) -> Engine:
@@ -125,9 +125,9 @@ def known_engine(spec: Spec, others: Sequence[str] = ()) -> Engine:
     Raises:
         RequestError: there is none.
     """
-    found = catalogue.engine(spec.name)
+    found = engines.engine(spec.name)
     if found is None:
-        known = dict.fromkeys((*others, *catalogue.engines()))
+        known = dict.fromkeys((*others, *engines.engines()))
         meant = did_you_mean(spec.name, known)
         raise RequestError(f"backend {str(spec)!r}: unknown: {meant}expected one of {', '.join(known)}")
     return found
@@ -135,7 +135,7 @@ def known_engine(spec: Spec, others: Sequence[str] = ()) -> Engine:
 
 def known_engines() -> list[Engine]:
     """Every engine, for the CPU."""
-    return [known_engine(Spec(name)) for name in catalogue.engines()]
+    return [known_engine(Spec(name)) for name in engines.engines()]
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from gradcheck.catalogue import Engine
 from gradcheck.errors import RequestError
+from gradcheck.execution.engines import Engine
 from gradcheck.system import caches
 
 STEM = re.compile(r"(?P<distribution>.+)-(?P<version>[^-]+)-[0-9a-f]{12}")

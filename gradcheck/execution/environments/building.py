@@ -14,10 +14,10 @@ from typing import Protocol
 
 import msgspec
 
-from gradcheck.catalogue import Engine, Spec
-from gradcheck.environments.finding import Environment, Missing, find
-from gradcheck.environments.installer import Failed, Installer
-from gradcheck.environments.marks import (
+from gradcheck.execution.engines import Engine, Spec
+from gradcheck.execution.environments.finding import Environment, Missing, find
+from gradcheck.execution.environments.installer import Failed, Installer
+from gradcheck.execution.environments.marks import (
     Mark,
     cache_folder,
     clear,
@@ -27,7 +27,7 @@ from gradcheck.environments.marks import (
     size_of,
     write_mark,
 )
-from gradcheck.environments.variables import index_settings
+from gradcheck.execution.environments.variables import index_settings
 from gradcheck.system import caches
 from gradcheck.system.interruptions import deferred
 

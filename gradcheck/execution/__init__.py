@@ -1,0 +1,1 @@
+"""Which backends there are, their interpreters, and their processes."""
