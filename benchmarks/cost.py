@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.common import Table, answer, command, draw, lineup, problem
 from benchmarks.peers import Peers
-from gradcheck.judge import judge, truth
+from gradcheck.judging.judge import judge, truth
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
 from gradcheck.tapes import record_tape

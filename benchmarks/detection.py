@@ -13,7 +13,7 @@ import numpy.typing as npt
 from benchmarks.common import Cell, Table, command, draw, lineup, problem
 from benchmarks.peers import NAMES, Peers
 from gradcheck.answers import Answer
-from gradcheck.judge import Judgement, judge, truth
+from gradcheck.judging.judge import Judgement, judge, truth
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
 from gradcheck.tapes import record_tape

@@ -24,7 +24,7 @@ from gradcheck.cases import DISTRIBUTIONS, Case
 from gradcheck.execution import selection
 from gradcheck.execution.pool import Crew, Question
 from gradcheck.execution.worker import Failure
-from gradcheck.judge import Truth, judge, truth
+from gradcheck.judging.judge import Truth, judge, truth
 from gradcheck.oracle import stages
 from gradcheck.results import Verdict
 from gradcheck.settings import Settings

@@ -31,7 +31,7 @@ from gradcheck.errors import RequestError
 from gradcheck.execution.pool import Crew, Question
 from gradcheck.execution.selection import Row
 from gradcheck.execution.worker import Failure
-from gradcheck.judge import NO_TRUE_VALUE, Judgement, Truth, judge, truth
+from gradcheck.judging.judge import NO_TRUE_VALUE, Judgement, Truth, judge, truth
 from gradcheck.oracle import Enclosure, Format
 from gradcheck.results import Power, Verdict
 from gradcheck.tapes import record_tape

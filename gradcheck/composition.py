@@ -19,7 +19,7 @@ from gradcheck.execution.engines import PROGRAM, Spec
 from gradcheck.execution.environments import Environment as Place
 from gradcheck.execution.pool import Started
 from gradcheck.execution.worker import Failure
-from gradcheck.judge import Judgement, Truth
+from gradcheck.judging.judge import Judgement, Truth
 from gradcheck.results import (
     Backend,
     BackendEnvironment,

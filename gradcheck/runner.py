@@ -29,7 +29,7 @@ from gradcheck.text.escaping import as_argument, quoted
 if TYPE_CHECKING:
     from gradcheck.answers import Answer
     from gradcheck.cases import Case
-    from gradcheck.judge import Judgement, Truth
+    from gradcheck.judging.judge import Judgement, Truth
     from gradcheck.oracle import Tape
 
 
@@ -113,7 +113,8 @@ class Session:
 
     def _assess(self, case: Case, tape: Tape, lineup: Lineup, settings: Settings) -> Report:
         """Have a case answered by every backend, and judge the answers as they come."""
-        from gradcheck import composition, judge, precision
+        from gradcheck import composition
+        from gradcheck.judging import judge, precision
 
         entries = sum(math.prod(tape.nodes[index].shape) for index in tape.outputs.values())
         question = Question(case.problem.path, case.dtype, case.problem.wrt, case.inputs, entries)
@@ -167,7 +168,8 @@ class Session:
         self, row: Row, case: Case, answer: Answer, known: Truth, judgement: Judgement, gate: str
     ) -> Judgement:
         """A judgement with the cause of what differs, for which the backend is asked once more."""
-        from gradcheck import cases, diagnosis, judge
+        from gradcheck import cases
+        from gradcheck.judging import diagnosis, judge
 
         def asked(dtype: str) -> tuple[Answer, Truth] | str:
             try:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from gradcheck import cases, composition, diagnosis, judge, problems
+from gradcheck import cases, composition, problems
 from gradcheck.answers import Answer
 from gradcheck.errors import RequestError
 from gradcheck.execution.engines import Spec
+from gradcheck.judging import diagnosis, judge
 from gradcheck.oracle import Format
 from gradcheck.problems import Problem
 from gradcheck.problems._guard import TIMEOUT
@@ -33,7 +34,7 @@ def verify(
 
     Args:
         path: of the record, .json or .npz.
-        gate: "proved", "formula" or "rounding", see `gradcheck.judge.judge`.
+        gate: "proved", "formula" or "rounding", see `gradcheck.judging.judge.judge`.
         problem: the problem's name or file, where the user names it; else the one that the record names.
         trust: whether a file that the record names may be run though it does not lie beside the record.
         timeout: seconds that code of the problem's file has at a time.

@@ -109,7 +109,9 @@ def test_imports_run_one_way(path: Path) -> None:
 
 
 def test_the_test_of_arrows_sees_every_form_of_import() -> None:
-    source = "import gradcheck.judge\nfrom gradcheck import cases\ndef f():\n from gradcheck.reports import json"
+    source = (
+        "import gradcheck.judging.judge\nfrom gradcheck import cases\ndef f():\n from gradcheck.reports import json"
+    )
     assert imported_rooms(source, "errors") == {"judge", "cases", "reports"}
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcheck import cases, composition, judge, problems
+from gradcheck import cases, composition, problems
 from gradcheck.answers import Answer
 from gradcheck.execution.engines import Spec
-from gradcheck.judge import Judgement
+from gradcheck.judging import judge
+from gradcheck.judging.judge import Judgement
 from gradcheck.oracle import Format
 from gradcheck.results import Backend, BackendEnvironment, Verdict
 from gradcheck.tapes import record_tape

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gradcheck import cases, judge, problems
+from gradcheck import cases, problems
 from gradcheck.answers import Answer
-from gradcheck.judge import Judgement, Truth
+from gradcheck.judging import judge
+from gradcheck.judging.judge import Judgement, Truth
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
 from gradcheck.tapes import record_tape

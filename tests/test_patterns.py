@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck.patterns import Pattern, Wrong
-from gradcheck.patterns import pattern as pattern_of
+from gradcheck.judging.patterns import Pattern, Wrong
+from gradcheck.judging.patterns import pattern as pattern_of
 
 UNIT = 2.0**-53
 TRUE = np.random.default_rng(3).uniform(-1, 1, (4, 4))

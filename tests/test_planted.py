@@ -8,8 +8,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from gradcheck import cases, judge, problems
+from gradcheck import cases, problems
 from gradcheck.answers import Answer
+from gradcheck.judging import judge
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict, in_words
 from gradcheck.tapes import record_tape

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck import cases, diagnosis, judge, problems
+from gradcheck import cases, problems
 from gradcheck.answers import Answer
 from gradcheck.backends._source import execute
+from gradcheck.judging import diagnosis, judge
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
 from gradcheck.tapes import record_tape

@@ -153,7 +153,7 @@ def test_a_worker_that_was_lost_is_started_anew(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_check_leaves_no_answer_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gradcheck import judge
+    from gradcheck.judging import judge
 
     with gradcheck.Session() as session:
         session.check("sigmoid_skip", backends=["manual", "numpy"]).assert_agrees()

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck import cases, judge, problems
+from gradcheck import cases, problems
 from gradcheck.answers import Answer
+from gradcheck.judging import judge
 from gradcheck.oracle import Format, Key, Tape, record
 from gradcheck.results import Verdict
 from gradcheck.tapes import record_tape

@@ -8,9 +8,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from gradcheck import cases, judge, problems
+from gradcheck import cases, problems
 from gradcheck.answers import Answer
 from gradcheck.errors import RequestError
+from gradcheck.judging import judge
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
 from gradcheck.tapes import record_tape

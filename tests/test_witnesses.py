@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import gradcheck
-from gradcheck import cases, judge, problems
+from gradcheck import cases, problems
 from gradcheck.answers import Answer
+from gradcheck.judging import judge
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
 from gradcheck.tapes import record_tape

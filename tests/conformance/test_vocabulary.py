@@ -16,15 +16,16 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from gradcheck import cases, judge, problems
+from gradcheck import cases, problems
 from gradcheck.answers import Answer, entry
 from gradcheck.errors import RequestError
-from gradcheck.evidence import examine
 from gradcheck.execution import engines, environments
 from gradcheck.execution.engines import Spec
 from gradcheck.execution.environments import Environment
 from gradcheck.execution.pool import Crew, Question, hosted
 from gradcheck.execution.worker import Failure
+from gradcheck.judging import judge
+from gradcheck.judging.evidence import examine
 from gradcheck.oracle import Format, Key, Tape, record, stages
 from gradcheck.oracle.operations import OPERATORS, VOCABULARY
 from gradcheck.results import Verdict

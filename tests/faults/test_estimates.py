@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradcheck import judge, problems
+from gradcheck import problems
 from gradcheck.answers import Answer, meaningless
+from gradcheck.judging import judge
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
 from gradcheck.tapes import record_tape

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck import cases, judge, problems
+from gradcheck import cases, problems
 from gradcheck.answers import Answer, Printed
-from gradcheck.evidence import Check
-from gradcheck.judge import Truth
+from gradcheck.judging import judge
+from gradcheck.judging.evidence import Check
+from gradcheck.judging.judge import Truth
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
 from gradcheck.tapes import record_tape

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck import judge
 from gradcheck.answers import Answer
+from gradcheck.judging import judge
 from gradcheck.oracle import Format, Output, analyse, record
 from gradcheck.results import Verdict
 

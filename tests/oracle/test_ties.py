@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradcheck.answers import Answer
-from gradcheck.judge import judge, truth
+from gradcheck.judging.judge import judge, truth
 from gradcheck.oracle import CONVENTIONS, Format, analyse, record
 from gradcheck.oracle.balls import walk
 from gradcheck.oracle.operations.wholes import whole_of

@@ -20,14 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck.answers import Answer, entry
-from gradcheck.evidence import Finding, examine
+from gradcheck.judging.evidence import Finding, examine
+from gradcheck.judging.ties import Unshared, unshared
 from gradcheck.oracle import BALL_BITS, CONVENTIONS, Analysis, Format, Key, Slopes, Stage, Tape, analyse, stages, wholes
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.unbounded import WIDE, why_unbounded
 from gradcheck.results import ArrayError, Cause, Kind, Verdict, WrongStep
 from gradcheck.text.suggestions import did_you_mean
 from gradcheck.text.wording import change, in_words, out_of
-from gradcheck.ties import Unshared, unshared
 
 Array = npt.NDArray[np.floating[Any]]
 

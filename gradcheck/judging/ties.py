@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck.answers import Answer, Printed, entry
-from gradcheck.evidence import examine
+from gradcheck.judging.evidence import examine
 from gradcheck.oracle import Format, Key, Whole
 from gradcheck.text.wording import in_words, out_of
 

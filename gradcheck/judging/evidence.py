@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck import oracle
-from gradcheck.checks import SMALLEST, SPREADS, Block, Check, Mask
+from gradcheck.judging.checks import SMALLEST, SPREADS, Block, Check, Mask
 from gradcheck.oracle import TYPICAL, Format, Rows, Stage
 from gradcheck.results import ArrayError, Entry, Power
 

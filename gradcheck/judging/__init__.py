@@ -1,0 +1,1 @@
+"""Answers against the oracle: verdicts, their evidence and their cause."""
