@@ -14,13 +14,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from gradcheck import composition, problems
+from gradcheck import problems
 from gradcheck.answers import Answer
 from gradcheck.backends._source import execute
 from gradcheck.cases import Case, sample
 from gradcheck.execution import selection
 from gradcheck.execution.selection import Lineup
 from gradcheck.problems import Problem
+from gradcheck.runs import assemble
 from gradcheck.settings import Settings
 
 PROBLEM = "sigmoid_skip"
@@ -74,7 +75,7 @@ def command(measure: Callable[..., list[Table]], *options: click.Option) -> clic
 
 def written(tables: Sequence[Table]) -> dict[str, Any]:
     """The tables and where they were measured, for JSON."""
-    place = composition.environment({})
+    place = assemble.environment({})
     return {
         "environment": {"python": place.python, "platform": place.platform, "cpu": place.cpu, "numpy": np.__version__},
         "tables": [asdict(table) for table in tables],

@@ -16,7 +16,7 @@ from gradcheck.answers import Answer
 from gradcheck.judging.judge import Judgement, judge, truth
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
-from gradcheck.tapes import record_tape
+from gradcheck.runs.tapes import record_tape
 from tests.planted import BUGS, Bug, answer, place
 from tests.variants import VARIANTS
 

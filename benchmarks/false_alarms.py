@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.common import PROBLEM, Table, command, draw, lineup, problem
-from gradcheck import runner
 from gradcheck.answers import Answer, entry
 from gradcheck.cases import DISTRIBUTIONS, Case
 from gradcheck.execution import selection
@@ -27,8 +26,9 @@ from gradcheck.execution.worker import Failure
 from gradcheck.judging.judge import Truth, judge, truth
 from gradcheck.oracle import stages
 from gradcheck.results import Verdict
+from gradcheck.runs import runner
+from gradcheck.runs.tapes import record_tape
 from gradcheck.settings import Settings
-from gradcheck.tapes import record_tape
 
 Array = npt.NDArray[np.floating[Any]]
 

@@ -34,7 +34,7 @@ from gradcheck.execution.worker import Failure
 from gradcheck.judging.judge import NO_TRUE_VALUE, Judgement, Truth, judge, truth
 from gradcheck.oracle import Enclosure, Format
 from gradcheck.results import Power, Verdict
-from gradcheck.tapes import record_tape
+from gradcheck.runs.tapes import record_tape
 
 BITS = 400
 BY_HAND = "by hand"

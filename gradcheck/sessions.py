@@ -9,10 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from gradcheck import runner, settings
+from gradcheck import settings
 from gradcheck.errors import RequestError
 from gradcheck.problems import _functions
 from gradcheck.results import Report
+from gradcheck.runs import runner
 
 LOG = logging.getLogger("gradcheck")
 

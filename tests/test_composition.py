@@ -5,24 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcheck import cases, composition, problems
+from gradcheck import cases, problems
 from gradcheck.answers import Answer
 from gradcheck.execution.engines import Spec
 from gradcheck.judging import judge
 from gradcheck.judging.judge import Judgement
 from gradcheck.oracle import Format
 from gradcheck.results import Backend, BackendEnvironment, Verdict
-from gradcheck.tapes import record_tape
+from gradcheck.runs import assemble
+from gradcheck.runs.tapes import record_tape
 
 PROBLEM = problems.load("sigmoid_skip")
-LARGEST = composition.LARGEST_LISTED
+LARGEST = assemble.LARGEST_LISTED
 
 
 @pytest.mark.parametrize(("k", "listed"), [(LARGEST, True), (LARGEST + 1, False)])
 def test_small_gradients_are_listed_and_large_ones_are_not(k: int, listed: bool) -> None:
     case = cases.sample(PROBLEM, k, 0, "float64")
     answer = Answer(np.array(1.0), {"A": np.ones((k, k))})
-    backend = composition.answered(Spec("numpy"), case, answer, Judgement(Verdict.AGREES), None)
+    backend = assemble.answered(Spec("numpy"), case, answer, Judgement(Verdict.AGREES), None)
     assert (backend.gradients is not None) == listed
 
 
@@ -30,7 +31,7 @@ def test_the_enclosure_of_the_loss_holds_what_float64_does_not() -> None:
     case = cases.sample(PROBLEM, 4, 0, "float64")
     truth = judge.truth(record_tape(PROBLEM, 4), case.inputs, Format.of("float64"))
     enclosure = truth.analysis["loss", None].enclosure
-    assert composition.oracle(truth).loss.rad >= abs(float(enclosure.low)) > float(enclosure.radius)
+    assert assemble.oracle(truth).loss.rad >= abs(float(enclosure.low)) > float(enclosure.radius)
 
 
 def test_pairs_differ_by_their_largest_difference_and_shapes_that_do_not_fit_by_no_number() -> None:
@@ -38,7 +39,7 @@ def test_pairs_differ_by_their_largest_difference_and_shapes_that_do_not_fit_by_
         "one": Answer(np.array(1.0), {"A": np.zeros(3), "B": np.zeros(2)}),
         "other": Answer(np.array(1.5), {"A": np.array([0.0, 0.25, -2.0]), "B": np.zeros(3)}),
     }
-    (pair,) = composition.pairs(answers)
+    (pair,) = assemble.pairs(answers)
     assert (pair.left, pair.right, pair.loss_abs_diff, pair.max_abs_diff["A"]) == ("one", "other", 0.5, 2.0)
     assert np.isnan(pair.max_abs_diff["B"])
 
@@ -47,12 +48,12 @@ def test_adjoints_are_compared_from_the_last_to_the_first() -> None:
     left, right = (
         Answer(np.array(1.0), {}, {}, {"u": np.array([value]), "v": np.array([value])}) for value in (1.0, 2.0)
     )
-    assert composition.parting("a==1", "a==2", left, right).name == "v"
+    assert assemble.parting("a==1", "a==2", left, right).name == "v"
 
 
 def test_no_number_is_the_same_as_another_that_is_none() -> None:
     left, right = (Answer(np.array(1.0), {"A": np.array([np.nan, value])}) for value in (1.0, 2.0))
-    found = composition.parting("a==1", "a==2", left, right)
+    found = assemble.parting("a==1", "a==2", left, right)
     assert (found.index, found.differing) == ((1,), 1)
 
 
@@ -68,4 +69,4 @@ def test_releases_of_an_engine_are_compared_and_programs_of_one_name_are_not(
         spec: BackendEnvironment(python=None, python_version=None, packages={}, threads=None, device="cpu")
         for spec in specs
     }
-    assert len(list(composition.partings(backends, answers, places))) == count
+    assert len(list(assemble.partings(backends, answers, places))) == count

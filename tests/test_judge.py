@@ -13,7 +13,7 @@ from gradcheck.judging import judge
 from gradcheck.judging.judge import Judgement, Truth
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
-from gradcheck.tapes import record_tape
+from gradcheck.runs.tapes import record_tape
 from tests.planted import answer as backpropagated
 
 PROBLEM = problems.load("sigmoid_skip")

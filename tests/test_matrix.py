@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gradcheck import matrix
 from gradcheck.errors import RequestError
 from gradcheck.results import Cell, Verdict
+from gradcheck.runs import matrix
 from tests.conftest import FAKES, Command
 
 EXPECTED = Path(__file__).parents[1] / "docs" / "matrix.txt"

@@ -13,7 +13,7 @@ from gradcheck.answers import Answer
 from gradcheck.judging import judge
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict, in_words
-from gradcheck.tapes import record_tape
+from gradcheck.runs.tapes import record_tape
 from tests.planted import BUGS, CLEAN, Bug, answer, place
 from tests.variants import left_to_right
 

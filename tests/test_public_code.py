@@ -18,7 +18,7 @@ from gradcheck.backends._source import execute
 from gradcheck.judging import diagnosis, judge
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
-from gradcheck.tapes import record_tape
+from gradcheck.runs.tapes import record_tape
 
 FILES = {path.stem: path for path in sorted((Path(__file__).parent / "public").glob("[!_]*.py"))}
 DTYPES = ("float64", "float32")

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from gradcheck import composition
 from gradcheck.answers import Answer
 from gradcheck.execution import engines
+from gradcheck.runs import assemble
 from tests.conftest import Command
 
 
@@ -42,12 +42,12 @@ def answer(**gradients: float) -> Answer:
 
 def test_releases_are_compared_in_the_order_of_computation() -> None:
     left, right = answer(A=1.0, B=2.0), answer(A=1.0, B=2.5)
-    parting = composition.parting("torch==1", "torch==2", left, right)
+    parting = assemble.parting("torch==1", "torch==2", left, right)
     assert str(parting) == "torch==1 and torch==2 part first at dL/dB[0][0] = 2 and 2.5, by 0.5"
     right.values["u"][0] = 0.25
-    parting = composition.parting("torch==1", "torch==2", left, right)
+    parting = assemble.parting("torch==1", "torch==2", left, right)
     assert str(parting) == "torch==1 and torch==2 part first at u[0] = 0.5 and 0.25, by 0.2, in 1 of 2"
 
 
 def test_the_same_bits_are_said_to_be_the_same() -> None:
-    assert str(composition.parting("a==1", "a==2", answer(A=1.0), answer(A=1.0))) == "a==1 and a==2 give the same bits"
+    assert str(assemble.parting("a==1", "a==2", answer(A=1.0), answer(A=1.0))) == "a==1 and a==2 give the same bits"

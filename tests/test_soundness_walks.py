@@ -18,7 +18,7 @@ from gradcheck.answers import Answer
 from gradcheck.judging import judge
 from gradcheck.oracle import Format, Key, Tape, record
 from gradcheck.results import Verdict
-from gradcheck.tapes import record_tape
+from gradcheck.runs.tapes import record_tape
 from tests.variants import left_to_right
 
 DTYPES = ["float64", "float32"]

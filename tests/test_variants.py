@@ -14,7 +14,7 @@ from gradcheck.errors import RequestError
 from gradcheck.judging import judge
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
-from gradcheck.tapes import record_tape
+from gradcheck.runs.tapes import record_tape
 from tests.planted import Steps, answer, place
 from tests.variants import VARIANTS, left_to_right
 

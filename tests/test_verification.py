@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck import oracle, problems, tapes
+from gradcheck import oracle, problems
 from gradcheck.oracle import Format, analyse
+from gradcheck.runs import tapes
 from tests.conftest import Command
 from tests.planted import BUGS
 

@@ -17,7 +17,7 @@ from gradcheck.answers import Answer
 from gradcheck.judging import judge
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
-from gradcheck.tapes import record_tape
+from gradcheck.runs.tapes import record_tape
 
 DIFFERENCES = ("central-difference", "taylor")
 WITNESSES = (*DIFFERENCES, "complex-step")

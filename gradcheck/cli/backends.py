@@ -38,8 +38,8 @@ def command(context: click.Context) -> None:
 
 def listing() -> None:
     """Print two lines for each engine, and one for each environment."""
-    from gradcheck import runner
     from gradcheck.execution.environments import Environment
+    from gradcheck.runs import runner
 
     rows, places = [], []
     for engine, found in runner.listing():
@@ -84,9 +84,9 @@ def megabytes(size: int) -> str:
 @click.argument("spec", metavar="NAME[==VERSION]", nargs=-1, required=True)
 def build(spec: tuple[str, ...]) -> int:
     """Build the environment of each engine named, where it is not built yet."""
-    from gradcheck import runner
     from gradcheck.execution.environments import Environment
     from gradcheck.results import RunVerdict
+    from gradcheck.runs import runner
 
     with Listener() as listener:
         built = runner.build(spec, listener)
@@ -104,7 +104,7 @@ def remove(spec: tuple[str, ...]) -> None:
 
     Engines of one distribution share them.
     """
-    from gradcheck import runner
+    from gradcheck.runs import runner
 
     for distribution, count in runner.remove(spec).items():
         click.echo(f"{distribution}: {count} environment{'s' if count != 1 else ''} removed")
@@ -121,7 +121,7 @@ def prune(unused_for: int, dry_run: bool) -> None:
 
     What is being built stays.
     """
-    from gradcheck import runner
+    from gradcheck.runs import runner
 
     removed = runner.prune(unused_for, dry_run)
     for kept, reason in removed:

@@ -53,8 +53,8 @@ def command(
     Exit code: with --expect 1 where an outcome is not the expected one; else that of a run of all cells, in which what
     an engine lacks is no fault, and 3 where no cell has an answer.
     """
-    from gradcheck import matrix
     from gradcheck.execution import engines
+    from gradcheck.runs import matrix
     from gradcheck.system import files
 
     chosen = (*backend, *(["manual", "numpy", *engines.engines()] if every_engine else []))

@@ -52,7 +52,8 @@ def command(config: str | None, **given: Any) -> int:
     import os
     from pathlib import Path
 
-    from gradcheck import reports, runner, settings
+    from gradcheck import reports, settings
+    from gradcheck.runs import runner
 
     flags = {name.replace("_", "-"): value for name, value in given.items() if value not in (None, (), False)}
     chosen = settings.load(flags, config, os.environ, Path.cwd())

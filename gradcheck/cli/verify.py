@@ -41,9 +41,10 @@ def command(
     """
     from pathlib import Path
 
-    from gradcheck import reports, settings, verification
+    from gradcheck import reports, settings
     from gradcheck.errors import RequestError
     from gradcheck.results import RunVerdict
+    from gradcheck.runs import verify
 
     def notice(text: str) -> None:
         click.echo(f"gradcheck: {escaped(text)}", err=True)
@@ -54,7 +55,7 @@ def command(
     seconds = settings.checked(settings.Given("timeout", timeout, f"--timeout {timeout}", is_text=True))
     outputs = reports.outputs(format, report)
     found = [
-        verification.verify(Path(path), gate, problem=problem, trust=trust, timeout=seconds, running=notice)
+        verify.verify(Path(path), gate, problem=problem, trust=trust, timeout=seconds, running=notice)
         for path in record
     ]
     for each in found:

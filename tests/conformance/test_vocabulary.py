@@ -29,8 +29,8 @@ from gradcheck.judging.evidence import examine
 from gradcheck.oracle import Format, Key, Tape, record, stages
 from gradcheck.oracle.operations import OPERATORS, VOCABULARY
 from gradcheck.results import Verdict
+from gradcheck.runs.tapes import record_tape
 from gradcheck.sessions import Logged
-from gradcheck.tapes import record_tape
 from gradcheck.text.wording import in_words
 from tests.conformance.findings import FINDINGS
 from tests.conformance.words import DOMAINS, WORDS, Sample

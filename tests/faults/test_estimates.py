@@ -15,7 +15,7 @@ from gradcheck.answers import Answer, meaningless
 from gradcheck.judging import judge
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
-from gradcheck.tapes import record_tape
+from gradcheck.runs.tapes import record_tape
 from tests.conftest import FAKES, Command
 
 EXPECTED = "expected numbers ≥ 0, infinite where nothing is known"

@@ -19,7 +19,7 @@ from gradcheck.judging.evidence import Check
 from gradcheck.judging.judge import Truth
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
-from gradcheck.tapes import record_tape
+from gradcheck.runs.tapes import record_tape
 from tests.conftest import Command
 
 NOT_FINITE = (np.nan, np.inf, -np.inf)

@@ -18,7 +18,7 @@ import pytest
 
 from gradcheck import cases, problems
 from gradcheck.errors import ProblemError
-from gradcheck.tapes import record_tape
+from gradcheck.runs.tapes import record_tape
 from tests.conftest import Command
 
 Write = Callable[..., Path]

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck import archives, records, verification
 from gradcheck.errors import RequestError
+from gradcheck.runs import archives, records, verify
 from tests.conftest import Command
 
 RECORDS = Path(__file__).parents[1] / "data" / "faults" / "records"
@@ -137,7 +137,7 @@ def test_limits_hold_before_memory_is_taken(tmp_path: Path, name: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(RequestError) as caught:
-            verification.verify(path, "rounding")
+            verify.verify(path, "rounding")
         assert tracemalloc.get_traced_memory()[1] < MOST_MEMORY
     finally:
         tracemalloc.stop()
@@ -148,7 +148,7 @@ def test_limits_hold_before_memory_is_taken(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", [path.name for path in DATA if path.name[0] in "jz"])
 def test_records_that_were_not_survived(name: str) -> None:
     with pytest.raises(RequestError) as caught:
-        verification.verify(RECORDS / name, "rounding")
+        verify.verify(RECORDS / name, "rounding")
     assert len(str(caught.value)) < 1000
     with pytest.raises(RequestError):
         print(records.read_arrays(RECORDS / name))

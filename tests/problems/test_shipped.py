@@ -16,7 +16,7 @@ from gradcheck.backends._source import execute
 from gradcheck.judging import judge
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
-from gradcheck.tapes import record_tape
+from gradcheck.runs.tapes import record_tape
 from tests.problems.bugs import BUGS, Bug
 from tests.test_planted import visible
 

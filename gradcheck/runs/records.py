@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck import archives
 from gradcheck.answers import Answer, Printed
 from gradcheck.errors import RequestError
+from gradcheck.runs import archives
 
 T = TypeVar("T")
 Array = npt.NDArray[np.floating[Any]]

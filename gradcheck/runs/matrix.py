@@ -16,7 +16,7 @@ from gradcheck import problems, settings
 from gradcheck.errors import RequestError
 from gradcheck.execution.selection import DEFAULT_ENGINES
 from gradcheck.results import Backend, Cell, RunVerdict, Verdict
-from gradcheck.runner import Listener, Session
+from gradcheck.runs.runner import Listener, Session
 from gradcheck.text.wording import two_digits
 
 Place = tuple[str, str, str]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from gradcheck import cases, composition, problems
+from gradcheck import cases, problems
 from gradcheck.answers import Answer
 from gradcheck.errors import RequestError
 from gradcheck.execution.engines import Spec
@@ -14,9 +14,10 @@ from gradcheck.judging import diagnosis, judge
 from gradcheck.oracle import Format
 from gradcheck.problems import Problem
 from gradcheck.problems._guard import TIMEOUT
-from gradcheck.records import Record, as_arrays, read_record
 from gradcheck.results import Report
-from gradcheck.tapes import record_tape
+from gradcheck.runs import assemble
+from gradcheck.runs.records import Record, as_arrays, read_record
+from gradcheck.runs.tapes import record_tape
 from gradcheck.text.escaping import as_argument, quoted
 from gradcheck.text.suggestions import did_you_mean
 
@@ -56,13 +57,13 @@ def verify(
     truths = {dtype: judge.truth(tape, drawn[dtype].inputs, formats[dtype]) for dtype in dtypes}
     answers = {name: told.answer(f"{path}: {name}") for name, told in record.answers.items()}
     backends = [
-        composition.answered(
+        assemble.answered(
             Spec(name), drawn[told.dtype], answers[name], judged(answers[name], truths[told.dtype], gate), None
         )
         for name, told in record.answers.items()
     ]
     first = next(iter(dtypes))
-    return composition.report(drawn[first], replay(path, gate, problem, trust), truths[first], backends, answers, {})
+    return assemble.report(drawn[first], replay(path, gate, problem, trust), truths[first], backends, answers, {})
 
 
 def _named_by(record: Record, path: Path, trust: bool, running: Callable[[str], None]) -> str:

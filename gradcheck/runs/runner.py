@@ -113,8 +113,8 @@ class Session:
 
     def _assess(self, case: Case, tape: Tape, lineup: Lineup, settings: Settings) -> Report:
         """Have a case answered by every backend, and judge the answers as they come."""
-        from gradcheck import composition
         from gradcheck.judging import judge, precision
+        from gradcheck.runs import assemble
 
         entries = sum(math.prod(tape.nodes[index].shape) for index in tape.outputs.values())
         question = Question(case.problem.path, case.dtype, case.problem.wrt, case.inputs, entries)
@@ -122,7 +122,7 @@ class Session:
         formats = {row.key: row.format(case.dtype) for row in lineup.rows}
         truths = {format: judge.truth(tape, case.inputs, format) for format in dict.fromkeys(formats.values())}
         backends = {
-            row.key: composition.unanswered(row.spec, case.dtype, lineup.failures[row.key], row.spec.version)
+            row.key: assemble.unanswered(row.spec, case.dtype, lineup.failures[row.key], row.spec.version)
             for row in lineup.rows
             if row.key in lineup.failures
         }
@@ -138,16 +138,16 @@ class Session:
             judgement = self._diagnosed(row, case, answer, truths[formats[row.key]], judged[row.key], settings.gate)
             notes = [*answer.notes, *precision.remarks(answer, case)]
             told = self._crew.started.get(row.key)
-            backends[row.key] = composition.answered(row.spec, case, answer, judgement, told, notes)
+            backends[row.key] = assemble.answered(row.spec, case, answer, judgement, told, notes)
         started = {key: told for key, told in self._crew.started.items() if key in lineup.places}
-        return composition.report(
+        return assemble.report(
             case=case,
             replay=replay(settings),
             truth=next(iter(truths.values())),
             backends=[backends[row.key] for row in lineup.rows],
             answers={row.key: answers[row.key] for row in lineup.rows if row.key in answers},
             environments={
-                row.key: composition.ran_in(lineup.places[row.key], started[row.key], row.runs_on)
+                row.key: assemble.ran_in(lineup.places[row.key], started[row.key], row.runs_on)
                 for row in lineup.rows
                 if row.key in started
             },
@@ -155,14 +155,14 @@ class Session:
 
     def _without_answer(self, key: str, failure: Failure, lineup: Lineup, case: Case) -> Backend:
         """The record of a backend that failed; its output is shown where the reason does not say all."""
-        from gradcheck import composition
+        from gradcheck.runs import assemble
 
         started = self._crew.started.get(key)
         failure = explained(failure, lineup.specs[key], lineup.places[key], started=started is not None)
         if failure.verdict is not Verdict.UNSUPPORTED:
             self._listener.details(key, failure.details)
         version = started.version if started else lineup.places[key].version
-        return composition.unanswered(lineup.specs[key], case.dtype, failure, version)
+        return assemble.unanswered(lineup.specs[key], case.dtype, failure, version)
 
     def _diagnosed(
         self, row: Row, case: Case, answer: Answer, known: Truth, judgement: Judgement, gate: str
@@ -192,7 +192,7 @@ def _problem(name: str, timeout: float, _modified: int) -> Problem:
 
 
 def _tape(problem: Problem, k: int) -> Tape:
-    from gradcheck.tapes import record_tape
+    from gradcheck.runs.tapes import record_tape
 
     return record_tape(problem, k)
 
@@ -266,7 +266,8 @@ def read_inputs(settings: Settings, problem: Problem, path: str) -> Case:
     Raises:
         RequestError: the file cannot be read, or its arrays do not fit the problem.
     """
-    from gradcheck import cases, records
+    from gradcheck import cases
+    from gradcheck.runs import records
 
     arrays = records.read_arrays(Path(path))
     k = cases.size_of(problem, arrays, path, settings.k)

@@ -1,0 +1,1 @@
+"""One case or many, from a request to a report."""
