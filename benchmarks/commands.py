@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from benchmarks.common import Cell, Table, command, lineup
 from benchmarks.cost import REPEATS, median, timed
-from gradcheck.sessions import Session
+from gradcheck.api import Session
 
 WARM_BACKENDS = ("manual", "numpy", "torch")
 

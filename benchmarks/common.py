@@ -17,10 +17,10 @@ from rich.table import Table as RichTable
 from gradcheck import problems
 from gradcheck.answers import Answer
 from gradcheck.backends._source import execute
-from gradcheck.cases import Case, sample
 from gradcheck.execution import selection
 from gradcheck.execution.selection import Lineup
 from gradcheck.problems import Problem
+from gradcheck.problems.cases import Case, sample
 from gradcheck.runs import assemble
 from gradcheck.settings import Settings
 

@@ -19,12 +19,12 @@ import numpy.typing as npt
 
 from benchmarks.common import PROBLEM, Table, command, draw, lineup, problem
 from gradcheck.answers import Answer, entry
-from gradcheck.cases import DISTRIBUTIONS, Case
 from gradcheck.execution import selection
 from gradcheck.execution.pool import Crew, Question
 from gradcheck.execution.worker import Failure
 from gradcheck.judging.judge import Truth, judge, truth
 from gradcheck.oracle import stages
+from gradcheck.problems.cases import DISTRIBUTIONS, Case
 from gradcheck.results import Verdict
 from gradcheck.runs import runner
 from gradcheck.runs.tapes import record_tape

@@ -60,8 +60,8 @@ def gradcheck_of_torch(k: int, fast: bool) -> dict[str, float | bool]:
     """The seconds that `torch.autograd.gradcheck` takes on the problem's loss in torch, and whether it passes."""
     import torch
 
-    from gradcheck.cases import sample
     from gradcheck.problems import load
+    from gradcheck.problems.cases import sample
 
     problem = load("sigmoid_skip")
     inputs = sample(problem, k, 0, "float64").inputs
@@ -96,8 +96,8 @@ def refused(planted: str, k: int, dtype: str, distribution: str, seed: int) -> d
     import numpy as np
     import torch
 
-    from gradcheck.cases import sample
     from gradcheck.problems import load
+    from gradcheck.problems.cases import sample
     from tests.planted import answer
 
     inputs = sample(load("sigmoid_skip"), k, seed, dtype, distribution).inputs

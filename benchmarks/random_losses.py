@@ -24,15 +24,16 @@ from flint import arb, ctx
 
 from benchmarks.common import Cell, Table, command, lineup
 from benchmarks.random_programs import Array, Fault, Key, Program, Tie, balls, draw, evaluate
-from gradcheck import cases, problems
+from gradcheck import problems
 from gradcheck.answers import Answer
-from gradcheck.cases import Case
 from gradcheck.errors import RequestError
 from gradcheck.execution.pool import Crew, Question
 from gradcheck.execution.selection import Row
 from gradcheck.execution.worker import Failure
 from gradcheck.judging.judge import NO_TRUE_VALUE, Judgement, Truth, judge, truth
 from gradcheck.oracle import Enclosure, Format
+from gradcheck.problems import cases
+from gradcheck.problems.cases import Case
 from gradcheck.results import Power, Verdict
 from gradcheck.runs.tapes import record_tape
 

@@ -16,10 +16,10 @@ __version__ = "0.1.0"
 __all__ = ["GradcheckError", "Problem", "Report", "RequestError", "Session", "check", "load_problem"]
 
 if TYPE_CHECKING:
+    from gradcheck.api import Session
     from gradcheck.errors import GradcheckError, RequestError
     from gradcheck.problems import Problem
     from gradcheck.results import Report
-    from gradcheck.sessions import Session
 
 _HOMES = {
     "GradcheckError": "errors",
@@ -44,7 +44,7 @@ def check(problem: Any, **options: Any) -> Report:
     Raises:
         RequestError: the request is wrong; nothing was run.
     """
-    from gradcheck.sessions import Session
+    from gradcheck.api import Session
 
     with Session() as session:
         return session.check(problem, **options)
@@ -56,7 +56,7 @@ def load_problem(problem: Any, **parts: Any) -> Problem:
     Raises:
         ProblemError: there is none, or it does not hold what a problem needs.
     """
+    from gradcheck.api import named
     from gradcheck.problems import load
-    from gradcheck.sessions import named
 
     return load(named(problem, **parts))

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from gradcheck.api import Session
     from gradcheck.results import Report
-    from gradcheck.sessions import Session
 
 
 @pytest.fixture(scope="session")
 def gradcheck_session() -> Iterator[Session]:
     """The workers of all checks of a test run."""
-    from gradcheck.sessions import Session
+    from gradcheck.api import Session
 
     with Session() as session:
         yield session

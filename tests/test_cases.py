@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck import cases, problems
+from gradcheck import problems
 from gradcheck.errors import ProblemError, RequestError
+from gradcheck.problems import cases
 
 SKIP = problems.load("sigmoid_skip")
 

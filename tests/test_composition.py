@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcheck import cases, problems
+from gradcheck import problems
 from gradcheck.answers import Answer
 from gradcheck.execution.engines import Spec
 from gradcheck.judging import judge
 from gradcheck.judging.judge import Judgement
 from gradcheck.oracle import Format
+from gradcheck.problems import cases
 from gradcheck.results import Backend, BackendEnvironment, Verdict
 from gradcheck.runs import assemble
 from gradcheck.runs.tapes import record_tape

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from gradcheck import problems
+from gradcheck.api import Logged
 from gradcheck.execution import environments, selection
 from gradcheck.execution.engines import Spec
 from gradcheck.execution.environments import Environment
@@ -15,7 +16,6 @@ from gradcheck.execution.pool import Crew, Question, hosted
 from gradcheck.execution.selection import TF32_ROUNDING
 from gradcheck.execution.worker import Failure
 from gradcheck.results import Verdict
-from gradcheck.sessions import Logged
 from tests.conftest import Command
 
 

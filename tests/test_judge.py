@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gradcheck import cases, problems
+from gradcheck import problems
 from gradcheck.answers import Answer
 from gradcheck.judging import judge
 from gradcheck.judging.judge import Judgement, Truth
 from gradcheck.oracle import Format
+from gradcheck.problems import cases
 from gradcheck.results import Verdict
 from gradcheck.runs.tapes import record_tape
 from tests.planted import answer as backpropagated

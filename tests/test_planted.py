@@ -8,10 +8,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from gradcheck import cases, problems
+from gradcheck import problems
 from gradcheck.answers import Answer
 from gradcheck.judging import judge
 from gradcheck.oracle import Format
+from gradcheck.problems import cases
 from gradcheck.results import Verdict, in_words
 from gradcheck.runs.tapes import record_tape
 from tests.planted import BUGS, CLEAN, Bug, answer, place

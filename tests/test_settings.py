@@ -7,8 +7,9 @@ from typing import get_args
 
 import pytest
 
-from gradcheck import cases, settings
+from gradcheck import settings
 from gradcheck.errors import RequestError
+from gradcheck.problems import cases
 
 
 def test_each_place_overrides_the_one_before(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck import cases, problems
+from gradcheck import problems
 from gradcheck.answers import Answer
 from gradcheck.judging import judge
 from gradcheck.oracle import Format, Key, Tape, record
+from gradcheck.problems import cases
 from gradcheck.results import Verdict
 from gradcheck.runs.tapes import record_tape
 from tests.variants import left_to_right

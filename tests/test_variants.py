@@ -8,11 +8,12 @@ from functools import cache
 import numpy as np
 import pytest
 
-from gradcheck import cases, problems
+from gradcheck import problems
 from gradcheck.answers import Answer
 from gradcheck.errors import RequestError
 from gradcheck.judging import judge
 from gradcheck.oracle import Format
+from gradcheck.problems import cases
 from gradcheck.results import Verdict
 from gradcheck.runs.tapes import record_tape
 from tests.planted import Steps, answer, place

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import gradcheck
-from gradcheck import cases, problems
+from gradcheck import problems
 from gradcheck.answers import Answer
 from gradcheck.judging import judge
 from gradcheck.oracle import Format
+from gradcheck.problems import cases
 from gradcheck.results import Verdict
 from gradcheck.runs.tapes import record_tape
 

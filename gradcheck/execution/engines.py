@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gradcheck import published
+from gradcheck import entry_points
 from gradcheck.backends import _handwritten
 from gradcheck.backends._source import execute
 from gradcheck.errors import RequestError
@@ -137,7 +137,7 @@ def _is_release(version: str) -> bool:
 def engines() -> dict[str, Path]:
     """Every engine's file by its name: ours, `jax-eager` in `jax_eager.py`, then those of installed distributions."""
     found = {path.stem.replace("_", "-"): path for path in sorted(FOLDER.glob("[!_]*.py"))}
-    for name, path in published.files(ENTRY_POINTS):
+    for name, path in entry_points.files(ENTRY_POINTS):
         found.setdefault(name, path)
     return found
 

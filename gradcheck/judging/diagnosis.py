@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck.answers import Answer, entry
-from gradcheck.cases import DTYPES
 from gradcheck.judging.judge import Judgement, Truth, judge, truth
 from gradcheck.judging.patterns import Wrong, pattern
 from gradcheck.oracle import Format, Key, stages
+from gradcheck.problems.cases import DTYPES
 from gradcheck.results import Cause, Verdict
 from gradcheck.text.wording import two_digits
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradcheck.answers import Answer
-from gradcheck.cases import DTYPES, Case
+from gradcheck.problems.cases import DTYPES, Case
 
 
 def remarks(answer: Answer, case: Case) -> Iterator[str]:

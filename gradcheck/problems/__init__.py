@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gradcheck import published
+from gradcheck import entry_points
 from gradcheck.backends._source import execute
 from gradcheck.errors import ProblemError
 from gradcheck.problems._checks import Shape, checked_gradients, checked_shapes, checked_wrt, stated_shapes
@@ -94,7 +94,7 @@ def _possible_sizes(shapes: Mapping[str, Shape]) -> list[int]:
 def names() -> dict[str, Path]:
     """Every problem that is known by name, ours first, then those of installed distributions, with their files."""
     found = {path.stem: path for path in sorted(FOLDER.glob("[!_]*.py"))}
-    for name, path in published.files(ENTRY_POINTS):
+    for name, path in entry_points.files(ENTRY_POINTS):
         found.setdefault(name, path)
     return found
 

@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from gradcheck import __version__
 from gradcheck.answers import Answer
-from gradcheck.cases import Case
 from gradcheck.execution.engines import PROGRAM, Spec
 from gradcheck.execution.environments import Environment as Place
 from gradcheck.execution.pool import Started
 from gradcheck.execution.worker import Failure
 from gradcheck.judging.judge import Judgement, Truth
+from gradcheck.problems.cases import Case
 from gradcheck.results import (
     Backend,
     BackendEnvironment,

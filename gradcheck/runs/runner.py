@@ -28,9 +28,9 @@ from gradcheck.text.escaping import as_argument, quoted
 
 if TYPE_CHECKING:
     from gradcheck.answers import Answer
-    from gradcheck.cases import Case
     from gradcheck.judging.judge import Judgement, Truth
     from gradcheck.oracle import Tape
+    from gradcheck.problems.cases import Case
 
 
 class Listener(Building, Protocol):
@@ -168,8 +168,8 @@ class Session:
         self, row: Row, case: Case, answer: Answer, known: Truth, judgement: Judgement, gate: str
     ) -> Judgement:
         """A judgement with the cause of what differs, for which the backend is asked once more."""
-        from gradcheck import cases
         from gradcheck.judging import diagnosis, judge
+        from gradcheck.problems import cases
 
         def asked(dtype: str) -> tuple[Answer, Truth] | str:
             try:
@@ -255,7 +255,7 @@ def installable() -> list[Engine]:
 
 def draw(settings: Settings, problem: Problem) -> Case:
     """The case that the settings' seed stands for."""
-    from gradcheck import cases
+    from gradcheck.problems import cases
 
     return cases.sample(problem, settings.k, settings.seed, settings.dtype, settings.distribution, settings.scale)
 
@@ -266,7 +266,7 @@ def read_inputs(settings: Settings, problem: Problem, path: str) -> Case:
     Raises:
         RequestError: the file cannot be read, or its arrays do not fit the problem.
     """
-    from gradcheck import cases
+    from gradcheck.problems import cases
     from gradcheck.runs import records
 
     arrays = records.read_arrays(Path(path))

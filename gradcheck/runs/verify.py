@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from gradcheck import cases, problems
+from gradcheck import problems
 from gradcheck.answers import Answer
 from gradcheck.errors import RequestError
 from gradcheck.execution.engines import Spec
 from gradcheck.judging import diagnosis, judge
 from gradcheck.oracle import Format
-from gradcheck.problems import Problem
+from gradcheck.problems import Problem, cases
 from gradcheck.problems._guard import TIMEOUT
 from gradcheck.results import Report
 from gradcheck.runs import assemble

@@ -10,7 +10,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from gradcheck.sessions import Session
+from gradcheck.api import Session
 from tests.conftest import FAKES, Command
 
 FAULTY = FAKES / "faulty.py"

@@ -16,8 +16,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from gradcheck import cases, problems
+from gradcheck import problems
 from gradcheck.answers import Answer, entry
+from gradcheck.api import Logged
 from gradcheck.errors import RequestError
 from gradcheck.execution import engines, environments
 from gradcheck.execution.engines import Spec
@@ -28,9 +29,9 @@ from gradcheck.judging import judge
 from gradcheck.judging.evidence import examine
 from gradcheck.oracle import Format, Key, Tape, record, stages
 from gradcheck.oracle.operations import OPERATORS, VOCABULARY
+from gradcheck.problems import cases
 from gradcheck.results import Verdict
 from gradcheck.runs.tapes import record_tape
-from gradcheck.sessions import Logged
 from gradcheck.text.wording import in_words
 from tests.conformance.findings import FINDINGS
 from tests.conformance.words import DOMAINS, WORDS, Sample

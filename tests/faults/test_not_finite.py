@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck import cases, problems
+from gradcheck import problems
 from gradcheck.answers import Answer, Printed
 from gradcheck.judging import judge
 from gradcheck.judging.evidence import Check
 from gradcheck.judging.judge import Truth
 from gradcheck.oracle import Format
+from gradcheck.problems import cases
 from gradcheck.results import Verdict
 from gradcheck.runs.tapes import record_tape
 from tests.conftest import Command

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradcheck import cases, problems
+from gradcheck import problems
 from gradcheck.errors import ProblemError, RequestError
 from gradcheck.execution import engines
+from gradcheck.problems import cases
 from gradcheck.problems._checks import checked_gradients
 from tests.conftest import FAKES, Command
 

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradcheck import cases, problems
+from gradcheck import problems
 from gradcheck.errors import ProblemError
+from gradcheck.problems import cases
 from gradcheck.runs.tapes import record_tape
 from tests.conftest import Command
 

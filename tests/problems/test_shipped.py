@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import gradcheck
-from gradcheck import cases, problems
+from gradcheck import problems
 from gradcheck.answers import Answer, entry
 from gradcheck.backends._source import execute
 from gradcheck.judging import judge
 from gradcheck.oracle import Format
+from gradcheck.problems import cases
 from gradcheck.results import Verdict
 from gradcheck.runs.tapes import record_tape
 from tests.problems.bugs import BUGS, Bug

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck import cases, problems
+from gradcheck import problems
 from gradcheck.backends._source import execute
+from gradcheck.problems import cases
 
 PROBLEM = problems.load("sigmoid_skip")
 MODULE = execute(str(PROBLEM.path))
