@@ -16,7 +16,7 @@ from rich.table import Table as RichTable
 
 from gradcheck import problems
 from gradcheck.answers import Answer
-from gradcheck.backends._source import execute
+from gradcheck.backends._worker.source import execute
 from gradcheck.execution import selection
 from gradcheck.execution.selection import Lineup
 from gradcheck.problems import Problem

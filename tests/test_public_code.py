@@ -14,7 +14,7 @@ import pytest
 
 from gradcheck import problems
 from gradcheck.answers import Answer
-from gradcheck.backends._source import execute
+from gradcheck.backends._worker.source import execute
 from gradcheck.judging import diagnosis, judge
 from gradcheck.oracle import Format
 from gradcheck.problems import cases

@@ -69,7 +69,7 @@ def test_they_never_differ_from_a_correct_loss(session: gradcheck.Session, name:
 @pytest.mark.parametrize("name", NAMES)
 def test_estimates_hold(name: str) -> None:
     from gradcheck.backends import central_difference
-    from gradcheck.backends._source import execute
+    from gradcheck.backends._worker.source import execute
 
     problem = problems.load(name)
     inputs = cases.sample(problem, 4, 3, "float64").inputs

@@ -11,7 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from gradcheck.backends import _protocol
+from gradcheck.backends._worker import protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +35,7 @@ class Inputs:
         self._open: list[BinaryIO] = []
         self._sealed: dict[str, Any] = {}
         if SEALABLE:
-            self._sealed = {name: _protocol.encode(array, self._seal) for name, array in self._arrays.items()}
+            self._sealed = {name: protocol.encode(array, self._seal) for name, array in self._arrays.items()}
 
     def close(self) -> None:
         """Give the memory back, once nobody maps it."""
@@ -51,17 +51,17 @@ class Inputs:
         def save(array: Array) -> str:
             path = folder / f"input-{next(numbers)}.npy"
             with path.open("wb") as file:
-                _protocol.write_npy(file, array)
+                protocol.write_npy(file, array)
             return str(path)
 
-        return {name: _protocol.encode(array, save) for name, array in self._arrays.items()}
+        return {name: protocol.encode(array, save) for name, array in self._arrays.items()}
 
     def _seal(self, array: Array) -> str:
         import fcntl
 
         number = os.memfd_create("gradcheck-input", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self._open.append(file := os.fdopen(number, "wb"))
-        _protocol.write_npy(file, array)
+        protocol.write_npy(file, array)
         file.flush()
         seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
         fcntl.fcntl(number, fcntl.F_ADD_SEALS, seals)
@@ -86,7 +86,7 @@ class AnswerFiles:
             ValueError: there is none that can be read, whatever stands there instead.
         """
         try:
-            return _protocol.decode(message, self.load)
+            return protocol.decode(message, self.load)
         except Exception as error:
             reason = str(error) or type(error).__name__
             raise ValueError(f"the array of {name}: {reason[:200]}") from error
@@ -96,7 +96,7 @@ class AnswerFiles:
         self.loaded = True
         with _regular(path) as file:
             shape, transposed, dtype = _header(file)
-            self._left -= _protocol.volume(shape) * dtype.itemsize
+            self._left -= protocol.volume(shape) * dtype.itemsize
             if self._left < 0:
                 raise ValueError(f"its shape is {shape}: expected no more than this problem's answers have")
             array = _read(file, shape[::-1] if transposed else shape, dtype)
@@ -123,9 +123,9 @@ def _header(file: BufferedReader) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
     if np.lib.format.read_magic(file) != (1, 0):
         raise ValueError("expected version 1.0 of the .npy format")
     shape, transposed, dtype = np.lib.format.read_array_header_1_0(file)
-    if dtype.kind != "f" or dtype.name not in _protocol.DTYPES:
-        raise TypeError(f"expected floating-point numbers, {', '.join(_protocol.DTYPES)}: its dtype is {dtype}")
-    if not _protocol.is_shape(shape):
+    if dtype.kind != "f" or dtype.name not in protocol.DTYPES:
+        raise TypeError(f"expected floating-point numbers, {', '.join(protocol.DTYPES)}: its dtype is {dtype}")
+    if not protocol.is_shape(shape):
         raise ValueError(f"expected lengths: its shape is {shape}")
     return shape, transposed, dtype
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from gradcheck import entry_points
-from gradcheck.backends import _handwritten
-from gradcheck.backends._source import execute
+from gradcheck.backends._worker import handwritten
+from gradcheck.backends._worker.source import execute
 from gradcheck.errors import RequestError
 
 ENTRY_POINTS = "gradcheck.backends"
-FOLDER = Path(_handwritten.__file__).parent
+FOLDER = Path(handwritten.__file__).parent
 Release = tuple[int, int]
 PROGRAM = "exec:"
 FORMS = "NAME, NAME==VERSION, NAME@/path/to/python or exec:/path/to/program"

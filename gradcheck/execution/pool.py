@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import msgspec
 
 from gradcheck.answers import Answer, meaningless
-from gradcheck.backends import _comparison, _protocol
+from gradcheck.backends._worker import comparison, protocol
 from gradcheck.execution import array_files
 from gradcheck.execution.worker import LONGEST_LINE, Failure, Worker, end, exchange
 from gradcheck.results import Verdict
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gradcheck.answers import Arrays
 
 T = TypeVar("T")
-BOOTSTRAP = Path(_protocol.__file__).with_name("_bootstrap.py")
+BOOTSTRAP = Path(protocol.__file__).with_name("_bootstrap.py")
 LONGEST_GRACE = 1.0  # seconds, in which a worker can write the longest line
 ROOM = 16 * 8  # bytes for each entry of an answer: of float64, and a witness has several directions for each gradient
 
@@ -349,7 +349,7 @@ class Crew:
             return answer
         asked = self._asked[key]
         if asked.first:
-            varies = dict(_comparison.differences(asked.first, answer))
+            varies = dict(comparison.differences(asked.first, answer))
             return replace(asked.first, again_seconds=answer.seconds, varies=varies)
         if self._posts[key].repeats:
             return answer

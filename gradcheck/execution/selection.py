@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends import _handwritten
+from gradcheck.backends._worker import handwritten
 from gradcheck.errors import RequestError
 from gradcheck.execution import engines, environments
 from gradcheck.execution.engines import Engine, Spec
@@ -51,7 +51,7 @@ class Row:
         """dtype -> why it cannot compute in it."""
         if self.spec.program:
             return {}
-        return self.engine.lacks if self.engine else _handwritten.LACKS
+        return self.engine.lacks if self.engine else handwritten.LACKS
 
     def format(self, dtype: str) -> Format:
         """How it rounds."""
@@ -59,7 +59,7 @@ class Row:
 
         if self.spec.program:  # nothing is known of it: it may flush subnormal numbers, and sum in its own dtype
             return Format.of(dtype, flushes=True)
-        formats = self.engine.formats if self.engine else _handwritten.FORMATS
+        formats = self.engine.formats if self.engine else handwritten.FORMATS
         traits: dict[str, Any] = dict(formats.get(dtype, {}))
         if self.tf32 and self.knows_device and dtype == "float32":
             traits["operand_rounding"] = TF32_ROUNDING

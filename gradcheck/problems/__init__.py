@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from gradcheck import entry_points
-from gradcheck.backends._source import execute
+from gradcheck.backends._worker.source import execute
 from gradcheck.errors import ProblemError
 from gradcheck.problems._checks import Shape, checked_gradients, checked_shapes, checked_wrt, stated_shapes
 from gradcheck.problems._guard import TIMEOUT, ProblemCode, described_error

@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from gradcheck.backends import _source
+from gradcheck.backends._worker import source
 from gradcheck.errors import ProblemError
 from gradcheck.problems._guard import TIMEOUT, ProblemCode, described_error
 from gradcheck.text.suggestions import did_you_mean
@@ -17,7 +17,7 @@ from gradcheck.text.suggestions import did_you_mean
 Shape = tuple[int, ...]
 LONGEST_NAME = 100
 GRADIENT_NAME = r"[A-Za-z][\w.-]*"
-ENGINES = Path(_source.__file__).parent
+ENGINES = Path(source.__file__).parent
 FEWEST_BYTES = 64
 """That an entry of an input takes: in float64, and as the oracle has it, two 80-bit floats and a radius, at least."""
 

@@ -12,7 +12,7 @@ import pytest
 import gradcheck
 from gradcheck import problems
 from gradcheck.answers import Answer, entry
-from gradcheck.backends._source import execute
+from gradcheck.backends._worker.source import execute
 from gradcheck.judging import judge
 from gradcheck.oracle import Format
 from gradcheck.problems import cases

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradcheck import problems
-from gradcheck.backends._source import execute
+from gradcheck.backends._worker.source import execute
 from gradcheck.problems import cases
 
 PROBLEM = problems.load("sigmoid_skip")

@@ -17,6 +17,6 @@ assert spec.loader is not None
 sys.modules["gradcheck.backends"] = package = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(package)
 
-from gradcheck.backends._host import main  # noqa: E402
+from gradcheck.backends._worker.host import main  # noqa: E402
 
 main()

@@ -14,11 +14,11 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from gradcheck.backends import _protocol
-from gradcheck.backends._comparison import arrays_of, differences, same_bits, with_arrays
 from gradcheck.backends._engine import Answer, Engine, Malformed, Unavailable, Unsupported
-from gradcheck.backends._handwritten import HandWritten
-from gradcheck.backends._source import execute
+from gradcheck.backends._worker import protocol
+from gradcheck.backends._worker.comparison import arrays_of, differences, same_bits, with_arrays
+from gradcheck.backends._worker.handwritten import HandWritten
+from gradcheck.backends._worker.source import execute
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -36,7 +36,7 @@ def main() -> None:
     host = Host()
     while True:
         request = arrived.get()
-        _protocol.write(replies, {"id": request["id"], **host.answer(request)})
+        protocol.write(replies, {"id": request["id"], **host.answer(request)})
 
 
 def take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
@@ -54,7 +54,7 @@ def listen(requests: BinaryIO, arrived: queue.SimpleQueue[dict[str, Any]]) -> No
 
     It ends at once: a framework's own teardown costs a tenth of a second and may crash, and there is nothing to save.
     """
-    for request in _protocol.read(requests):
+    for request in protocol.read(requests):
         if request["method"] == "stop":
             break
         arrived.put(request)
@@ -96,7 +96,7 @@ class Files:
 def written(path: str, array: np.ndarray) -> str:
     """The path of a file, once it holds an array."""
     with open(path, "wb") as file:
-        _protocol.write_npy(file, array)
+        protocol.write_npy(file, array)
     return path
 
 
@@ -139,7 +139,7 @@ class Host:
     def evaluate(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer a case, and ask the backend a second time: one that keeps state, or races, does not repeat itself."""
         problem = self.problem(request["problem"])
-        given = {name: _protocol.decode(array, _protocol.mapped) for name, array in request["inputs"].items()}
+        given = {name: protocol.decode(array, protocol.mapped) for name, array in request["inputs"].items()}
         first = self.ask(problem, given, request)
         again = self.ask(problem, given, request)
         varies = differences(first.answer, again.answer)
@@ -148,7 +148,7 @@ class Host:
             "seconds": first.seconds,
             "again_seconds": again.seconds,
             "mutated": [name for name in given if name in first.mutated or name in again.mutated],
-            "varies": [[*which, _protocol.number(largest)] for which, largest in varies],
+            "varies": [[*which, protocol.number(largest)] for which, largest in varies],
         }
 
     def ask(self, problem: ModuleType, given: Arrays, request: Mapping[str, Any]) -> Asked:
@@ -161,7 +161,7 @@ class Host:
         answer = self.engine.evaluate(problem, inputs, request["wrt"], request["dtype"])
         seconds = time.perf_counter() - began
         # A backend may use the memory of its answer, or of its inputs, again.
-        kept = with_arrays(answer, lambda kind, name, array: _protocol.real(array, f"{kind}-{name}" if name else kind))
+        kept = with_arrays(answer, lambda kind, name, array: protocol.real(array, f"{kind}-{name}" if name else kind))
         return Asked(kept, seconds, {name for name, array in inputs.items() if not same_bits(array, given[name])})
 
     def problem(self, path: str) -> ModuleType:
@@ -177,9 +177,9 @@ def encoded(answer: Answer, files: Files) -> dict[str, Any]:
     result: dict[str, Any] = {"gradients": {}, "values": {}, "adjoints": {}, "notes": list(answer.notes)}
     for kind, name, array in arrays_of(answer):
         if name is None:
-            result[kind] = _protocol.encode(array, files.save)
+            result[kind] = protocol.encode(array, files.save)
         else:
-            result.setdefault(f"{kind}s", {})[name] = _protocol.encode(array, files.save)
+            result.setdefault(f"{kind}s", {})[name] = protocol.encode(array, files.save)
     return result
 
 
