@@ -19,11 +19,11 @@ from gradcheck.execution import engines
 
 ENGINES = ("torch", "mxnet", "jax", "tensorflow", "autograd", "mlx")
 """Each in an environment of its own."""
-BACKENDS = ("manual", "numpy", *engines.engines())
+BACKENDS = ("manual", "numpy", *engines.paths())
 REPEATS = 3
 
 
-def engines(small: bool) -> list[Table]:
+def everything(small: bool) -> list[Table]:
     """Seconds of one command with every backend, beside the slowest import; seconds and MB of their environments."""
     tables = [together(1 if small else REPEATS)]
     return tables if small else [*tables, *from_nothing()]
@@ -37,7 +37,7 @@ def together(repeats: int) -> Table:
     taken = sorted((seconds_of(words) for _ in range(repeats)), key=lambda pair: pair[0])
     whole, report = taken[len(taken) // 2]
     verdicts = [backend["verdict"] for backend in report["backends"]]
-    alone = {name: import_alone(name, repeats) for name in engines.engines()}
+    alone = {name: import_alone(name, repeats) for name in engines.paths()}
     slowest = max(alone, key=lambda name: alone[name])
     row: dict[str, Cell] = {
         "backends": len(verdicts),
@@ -98,4 +98,4 @@ def run(words: Sequence[str], variables: dict[str, str]) -> bytes:
 
 
 if __name__ == "__main__":
-    command(engines)()
+    command(everything)()

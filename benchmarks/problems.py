@@ -54,8 +54,8 @@ def shipped(small: bool, seeds: int, every_engine: bool) -> list[Table]:
 
 def everything(name: str, k: int) -> list[str]:
     """Every hand-written gradient of a problem, and every engine."""
-    engines = [each for each in engines.engines() if k <= LARGEST_BY_ENTRY or each not in ENTRY_BY_ENTRY]
-    return [*problems.load(name).gradients, *engines]
+    named = [each for each in engines.paths() if k <= LARGEST_BY_ENTRY or each not in ENTRY_BY_ENTRY]
+    return [*problems.load(name).gradients, *named]
 
 
 def row(name: str, verdicts: Counter[Verdict], minutes: float) -> dict[str, str | int | float | None]:

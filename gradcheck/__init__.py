@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from gradcheck._version import __version__
 
-__all__ = ["GradcheckError", "Problem", "Report", "RequestError", "Session", "check", "load_problem"]
+__all__ = ["GradcheckError", "Problem", "Report", "RequestError", "Session", "__version__", "check", "load_problem"]
 
 if TYPE_CHECKING:
     from gradcheck.api import Session
@@ -26,7 +26,7 @@ _HOMES = {
     "Problem": "problems",
     "Report": "results",
     "RequestError": "errors",
-    "Session": "sessions",
+    "Session": "api",
 }
 
 

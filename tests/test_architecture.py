@@ -1,10 +1,11 @@
-"""The arrows between rooms, and what must not be loaded to start with."""
+"""The floors of the package, the arrows between them, and what must not be loaded to start with."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,106 +14,90 @@ import gradcheck
 
 PACKAGE = Path(gradcheck.__file__).parent
 
-# room -> the rooms that it may import
-ALLOWED = {
+# From the ground up: a folder, or a module beside the folders -> those that it may import. Each stands above them.
+FLOORS = {
+    "_version": set(),
     "errors": set(),
-    "escaping": set(),
-    "results": {"escaping", "wording"},
-    "wording": set(),
+    "text": set(),
     "answers": set(),
-    "oracle": {"errors", "suggestions"},
+    "entry_points": set(),
+    "system": {"errors", "text"},
+    "results": {"text"},
+    "settings": {"errors", "text"},
     "backends": set(),
-    "published": set(),
-    "interruptions": set(),
-    "lifelines": set(),
-    "folders": {"errors", "interruptions"},
-    "files": {"errors", "interruptions"},
-    "suggestions": set(),
-    "problems": {"backends", "caches", "errors", "published", "suggestions"},
-    "catalogue": {"backends", "errors", "published"},
-    "environments": {"caches", "catalogue", "errors", "interruptions", "lifelines"},
-    "array_files": {"backends"},
-    "standard_error": set(),
-    "workers": {"environments", "lifelines", "results", "standard_error"},
-    "crews": {"answers", "array_files", "backends", "folders", "interruptions", "results", "workers"},
-    "settings": {"errors", "suggestions"},
-    "cases": {"errors", "problems", "suggestions"},
-    "archives": set(),
-    "caches": {"errors", "escaping"},
-    "records": {"answers", "archives", "errors"},
-    "tapes": {"errors", "oracle", "problems"},
-    "checks": {"oracle", "results"},
-    "evidence": {"checks", "oracle", "results"},
-    "ties": {"answers", "evidence", "oracle", "wording"},
-    "judge": {"answers", "evidence", "oracle", "results", "suggestions", "ties", "wording"},
-    "precision": {"answers", "cases"},
-    "patterns": set(),
-    "diagnosis": {"answers", "cases", "judge", "oracle", "patterns", "results", "wording"},
-    "composition": {
-        "", "answers", "cases", "catalogue", "crews", "environments", "judge", "results", "wording", "workers",
+    "oracle": {"errors", "text"},
+    "problems": {"backends", "entry_points", "errors", "system", "text"},
+    "execution": {
+        "answers", "backends", "entry_points", "errors", "oracle", "problems", "results", "settings", "system", "text",
     },
-    "verification": {
-        "answers", "cases", "catalogue", "composition", "diagnosis", "errors", "escaping", "judge", "oracle",
-        "problems", "records", "results", "suggestions", "tapes",
+    "judging": {"answers", "oracle", "problems", "results", "text"},
+    "runs": {
+        "_version", "answers", "errors", "execution", "judging", "oracle", "problems", "results", "settings", "text",
     },
-    "lineups": {
-        "backends", "catalogue", "crews", "environments", "errors", "oracle", "problems", "results", "settings",
-        "suggestions", "workers",
-    },
-    "runner": {
-        "answers", "cases", "catalogue", "composition", "crews", "diagnosis", "environments", "errors", "escaping",
-        "judge", "lineups", "oracle", "precision", "problems", "records", "results", "settings", "tapes", "workers",
-    },
-    "matrix": {"errors", "lineups", "problems", "results", "runner", "settings", "wording"},
-    "reports": {"errors", "files", "results", "suggestions", "wording"},
+    "reports": {"errors", "results", "system", "text"},
+    "api": {"errors", "problems", "results", "runs", "settings"},
+    "": {"_version", "api", "errors", "problems", "results"},
+    "pytest_plugin": {"api", "results"},
     "cli": {
-        "", "catalogue", "environments", "errors", "escaping", "files", "matrix", "problems", "reports", "results",
-        "runner", "settings", "suggestions", "verification",
+        "_version", "errors", "execution", "problems", "reports", "results", "runs", "settings", "system", "text",
     },
-    "sessions": {"errors", "problems", "results", "runner", "settings"},
-    "pytest_plugin": {"results", "sessions"},
-    "": {"errors", "problems", "results", "sessions"},
     "__main__": {"cli"},
 }  # fmt: skip
 
 
-def room(module: str) -> str:
-    """The room of a module: the name below the package, "" for the package itself."""
-    return module.split(".")[1] if "." in module else ""
+def name_of(path: Path) -> str:
+    """The dotted name of a module of the package, less the package's own: "" for the package itself."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported_rooms(source: str, own_room: str) -> set[str]:
-    rooms = set()
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def floor(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def imported(source: str) -> set[str]:
+    """The modules of the package that a source imports, wherever it does so."""
+    found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names]
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            inside = node.module == "gradcheck"
-            modules = [
-                f"gradcheck.{alias.name}" if inside and is_module(alias.name) else node.module for alias in node.names
-            ]
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [each if each.partition(".")[2] in MODULES else node.module for each in inside]
         else:
             continue
-        rooms |= {room(module) for module in modules if module.split(".")[0] == "gradcheck"}
-    return rooms - {own_room}
+        found |= {name.partition(".")[2] for name in names if name.partition(".")[0] == "gradcheck"}
+    return found
 
 
-def is_module(name: str) -> bool:
-    return (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_what_its_floor_allows(module: str) -> None:
+    floors = {floor(each) for each in imported(MODULES[module].read_text())} - {floor(module)}
+    assert floors <= FLOORS[floor(module)]
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_run_one_way(path: Path) -> None:
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    own = "" if parts == ("__init__",) else parts[0]
-    assert imported_rooms(path.read_text(), own) <= ALLOWED[own]
+def test_every_arrow_leads_to_a_lower_floor() -> None:
+    order = list(FLOORS)
+    higher = [(own, each) for own in order for each in FLOORS[own] if order.index(each) >= order.index(own)]
+    assert higher == []
+
+
+def test_no_arrow_is_allowed_in_vain() -> None:
+    used = {(floor(module), floor(each)) for module, path in MODULES.items() for each in imported(path.read_text())}
+    assert {(own, each) for own, below in FLOORS.items() for each in below} <= used
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {module: imported(path.read_text()) - {module} for module, path in MODULES.items()}
+    assert list(TopologicalSorter(graph).static_order())
 
 
 def test_the_test_of_arrows_sees_every_form_of_import() -> None:
-    source = (
-        "import gradcheck.judging.judge\nfrom gradcheck import cases\ndef f():\n from gradcheck.reports import json"
-    )
-    assert imported_rooms(source, "errors") == {"judge", "cases", "reports"}
+    source = "import gradcheck.judging.judge\nfrom gradcheck import api\ndef f():\n from gradcheck.reports import json"
+    assert imported(source) == {"judging.judge", "api", "reports.json"}
 
 
 HEAVY = ("numpy", "torch", "mxnet", "rich", "flint")
@@ -141,7 +126,7 @@ def test_the_test_of_loading_can_fail() -> None:
 
 
 def test_backends_are_read_without_their_frameworks() -> None:
-    statement = "from gradcheck import catalogue; assert catalogue.engine('torch') and catalogue.engine('mxnet')"
+    statement = "from gradcheck.execution import engines; assert engines.find('torch') and engines.find('mxnet')"
     assert loaded(statement) == set()
 
 

@@ -21,7 +21,7 @@ def test_an_older_release_runs_beside_the_current_one(gradcheck: Command, older:
     done = gradcheck("run", "-b", older, "-b", name, "-b", "numpy", "--format", "json")
     report = json.loads(done.stdout)
     assert [backend["verdict"] for backend in report["backends"]] == ["agrees"] * 3, done.stderr
-    current = engines.engine(name)
+    current = engines.find(name)
     assert current is not None
     assert report["environment"]["backends"][older]["packages"][name] == release
     assert report["environment"]["backends"][older]["packages"]["numpy"].startswith(numpy)

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import click
 
-from gradcheck import __version__
+from gradcheck._version import __version__
 from gradcheck.cli import _signals, _streams
 from gradcheck.cli._commands import Commands
 from gradcheck.cli._descendants import DESCENDANTS

@@ -57,7 +57,7 @@ def command(
     from gradcheck.runs import matrix
     from gradcheck.system import files
 
-    chosen = (*backend, *(["manual", "numpy", *engines.engines()] if every_engine else []))
+    chosen = (*backend, *(["manual", "numpy", *engines.paths()] if every_engine else []))
     plan = matrix.Plan(chosen, problem, dtype, k, seed, timeout, not no_build)
     expected = None if expect is None else matrix.read(expect, plan)
     if write is not None:

@@ -16,7 +16,7 @@ from gradcheck.backends._worker.source import execute
 from gradcheck.errors import RequestError
 
 ENTRY_POINTS = "gradcheck.backends"
-FOLDER = Path(handwritten.__file__).parent
+FOLDER = Path(handwritten.__file__).parents[1]
 Release = tuple[int, int]
 PROGRAM = "exec:"
 FORMS = "NAME, NAME==VERSION, NAME@/path/to/python or exec:/path/to/program"
@@ -134,7 +134,7 @@ def _is_release(version: str) -> bool:
     return True
 
 
-def engines() -> dict[str, Path]:
+def paths() -> dict[str, Path]:
     """Every engine's file by its name: ours, `jax-eager` in `jax_eager.py`, then those of installed distributions."""
     found = {path.stem.replace("_", "-"): path for path in sorted(FOLDER.glob("[!_]*.py"))}
     for name, path in entry_points.files(ENTRY_POINTS):
@@ -143,11 +143,11 @@ def engines() -> dict[str, Path]:
 
 
 @functools.cache
-def engine(name: str) -> Engine | None:
+def find(name: str) -> Engine | None:
     """An engine's constants, or None where there is no such engine."""
     path: Path | None = FOLDER / f"{name.replace('-', '_')}.py"  # ours need no look at distributions, which costs 30 ms
     if "_" in name or path is None or not path.is_file():
-        path = engines().get(name)
+        path = paths().get(name)
     return None if path is None else read_engine(name, path)
 
 

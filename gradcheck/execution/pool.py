@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gradcheck.answers import Arrays
 
 T = TypeVar("T")
-BOOTSTRAP = Path(protocol.__file__).with_name("_bootstrap.py")
+BOOTSTRAP = Path(protocol.__file__).with_name("bootstrap.py")
 LONGEST_GRACE = 1.0  # seconds, in which a worker can write the longest line
 ROOM = 16 * 8  # bytes for each entry of an answer: of float64, and a witness has several directions for each gradient
 

@@ -125,9 +125,9 @@ def known_engine(spec: Spec, others: Sequence[str] = ()) -> Engine:
     Raises:
         RequestError: there is none.
     """
-    found = engines.engine(spec.name)
+    found = engines.find(spec.name)
     if found is None:
-        known = dict.fromkeys((*others, *engines.engines()))
+        known = dict.fromkeys((*others, *engines.paths()))
         meant = did_you_mean(spec.name, known)
         raise RequestError(f"backend {str(spec)!r}: unknown: {meant}expected one of {', '.join(known)}")
     return found
@@ -135,7 +135,7 @@ def known_engine(spec: Spec, others: Sequence[str] = ()) -> Engine:
 
 def known_engines() -> list[Engine]:
     """Every engine, for the CPU."""
-    return [known_engine(Spec(name)) for name in engines.engines()]
+    return [known_engine(Spec(name)) for name in engines.paths()]
 
 
 @dataclass(frozen=True)

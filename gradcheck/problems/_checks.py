@@ -17,7 +17,7 @@ from gradcheck.text.suggestions import did_you_mean
 Shape = tuple[int, ...]
 LONGEST_NAME = 100
 GRADIENT_NAME = r"[A-Za-z][\w.-]*"
-ENGINES = Path(source.__file__).parent
+ENGINES = Path(source.__file__).parents[1]
 FEWEST_BYTES = 64
 """That an entry of an input takes: in float64, and as the oracle has it, two 80-bit floats and a radius, at least."""
 

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck import __version__
+from gradcheck._version import __version__
 from gradcheck.answers import Answer
 from gradcheck.execution.engines import PROGRAM, Spec
 from gradcheck.execution.environments import Environment as Place

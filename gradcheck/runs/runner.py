@@ -203,12 +203,12 @@ def build(names: Sequence[str], building: Building) -> dict[str, Environment | M
     Raises:
         RequestError: a name stands for no engine that has a managed environment.
     """
-    engines = {spec: known_engine(spec) for spec in map(engines.parse, names)}
-    for spec in engines:
+    asked = {spec: known_engine(spec) for spec in map(engines.parse, names)}
+    for spec in asked:
         if spec.python is not None:
             raise RequestError(f"backend {str(spec)!r}: has an interpreter of its own: expected NAME or NAME==VERSION")
-    found = {spec: environments.locate(spec, engine) for spec, engine in engines.items()}
-    wanted = {spec: engines[spec] for spec, where in found.items() if isinstance(where, Missing)}
+    found = {spec: environments.locate(spec, engine) for spec, engine in asked.items()}
+    wanted = {spec: asked[spec] for spec, where in found.items() if isinstance(where, Missing)}
     built = Builder(building).build(wanted)
     return {str(spec): built.get(spec, where) for spec, where in found.items()}
 

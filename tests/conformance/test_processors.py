@@ -45,7 +45,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def test_the_engine_uses_the_instructions_of_the_processor(name: str, pytestconfig: pytest.Config) -> None:
     code, expected = SAID[name]
-    place = environments.find(Spec(name), engines.engine(name))
+    place = environments.find(Spec(name), engines.find(name))
     assert isinstance(place, Environment), "test_vocabulary.py builds it"
     done = subprocess.run(
         [place.python, "-c", code],

@@ -81,7 +81,7 @@ def test_the_command_lists_it_and_runs_it(gradcheck: Command, installed: Path) -
 
 
 def test_nothing_of_it_is_imported_to_read_its_constants(installed: Path) -> None:
-    code = "import sys; from gradcheck import catalogue; engines.engine('tape'); print({'numpy'} & {*sys.modules})"
+    code = "import sys; from gradcheck.execution.engines import find; find('tape'); print({'numpy'} & {*sys.modules})"
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True) == "set()\n"
 
@@ -112,5 +112,5 @@ def test_an_engine_inside_of_a_framework_is_found_without_importing_the_framewor
     (tmp_path / "framework" / "engine.py").touch()
     found_by_entry_points(tmp_path, some="framework.engine", gone="framework.inside.gone")
     monkeypatch.syspath_prepend(tmp_path)
-    found = engines.engines()
+    found = engines.paths()
     assert (found["some"], "gone" in found) == (tmp_path / "framework" / "engine.py", False)

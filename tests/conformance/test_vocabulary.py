@@ -141,7 +141,7 @@ def crews() -> Iterator[dict[str, Crew]]:
 def worker(crews: dict[str, Crew], name: str) -> Crew:
     """The engine's crew, started once."""
     if name not in crews:
-        engine = engines.engine(name)
+        engine = engines.find(name)
         place = environments.find(Spec(name), engine)
         if not isinstance(place, Environment):
             place = environments.Builder(Logged()).build({Spec(name): engine})[Spec(name)]
@@ -186,15 +186,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         others = metafunc.config.getoption("--other-dtypes")
         chosen = [
             (name, dtype)
-            for name in engines.engines()
-            for dtype in engines.engine(name).formats
-            if others == (dtype != "float64" and engines.engine(name).variant_of is not None)
+            for name in engines.paths()
+            for dtype in engines.find(name).formats
+            if others == (dtype != "float64" and engines.find(name).variant_of is not None)
         ]
         metafunc.parametrize(("name", "dtype"), chosen)
 
 
 def test_every_word_agrees_with_the_oracle(name, dtype, crews, written):
-    crew, engine, found = worker(crews, name), engines.engine(name), {}
+    crew, engine, found = worker(crews, name), engines.find(name), {}
     for numbers, distribution, k in questions(crew, name, dtype, written):
         for number, complaint in asked(crew, engine, written, numbers, dtype, distribution, k):
             expression = SAMPLES[number].expression

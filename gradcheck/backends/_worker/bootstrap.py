@@ -1,11 +1,11 @@
-"""Run in a worker's interpreter: makes this folder importable there as `gradcheck.backends`, and no more of ours."""
+"""Run in a worker's interpreter: makes the folder above importable as `gradcheck.backends`, and no more of ours."""
 
 import importlib.machinery
 import importlib.util
 import os
 import sys
 
-folder = os.path.dirname(os.path.abspath(__file__))
+folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.modules["gradcheck"] = importlib.util.module_from_spec(
     importlib.machinery.ModuleSpec("gradcheck", None, is_package=True)
 )

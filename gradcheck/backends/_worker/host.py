@@ -203,7 +203,8 @@ def line_in(path: str, error: BaseException) -> str:
 def trimmed(error: BaseException) -> str:
     """A traceback without our own frames: what is left is the problem's and the framework's."""
     told = traceback.TracebackException.from_exception(error)
-    ours = os.path.dirname(os.path.abspath(__file__))
-    theirs = [frame for frame in told.stack if os.path.dirname(frame.filename) != ours]
+    worker = os.path.dirname(os.path.abspath(__file__))
+    ours = (worker, os.path.dirname(worker))
+    theirs = [frame for frame in told.stack if os.path.dirname(frame.filename) not in ours]
     told.stack = traceback.StackSummary.from_list(theirs)
     return "".join(told.format())

@@ -167,7 +167,8 @@ class Variable:
     @property
     def T(self) -> Variable:  # noqa: N802
         """The transpose, as arrays spell it."""
-        return VOCABULARY["transpose"](self)
+        transposed: Variable = VOCABULARY["transpose"](self)
+        return transposed
 
     def __repr__(self) -> str:
         return f"<{described(self)[2:]}>"
@@ -186,55 +187,60 @@ class Variable:
         raise RecordingError(f"{user_line()}: NumPy's {name} was given a value of the problem: {hint}")
 
     def __getitem__(self, index: Any) -> Variable:
-        return OPERATORS["[]"](self, index)
+        return _operated("[]", self, index)
 
     def __neg__(self) -> Variable:
-        return OPERATORS["unary -"](self)
+        return _operated("unary -", self)
 
     def __add__(self, other: Operand) -> Variable:
-        return OPERATORS["+"](self, other)
+        return _operated("+", self, other)
 
     def __radd__(self, other: Operand) -> Variable:
-        return OPERATORS["+"](other, self)
+        return _operated("+", other, self)
 
     def __sub__(self, other: Operand) -> Variable:
-        return OPERATORS["-"](self, other)
+        return _operated("-", self, other)
 
     def __rsub__(self, other: Operand) -> Variable:
-        return OPERATORS["-"](other, self)
+        return _operated("-", other, self)
 
     def __mul__(self, other: Operand) -> Variable:
-        return OPERATORS["*"](self, other)
+        return _operated("*", self, other)
 
     def __rmul__(self, other: Operand) -> Variable:
-        return OPERATORS["*"](other, self)
+        return _operated("*", other, self)
 
     def __truediv__(self, other: Operand) -> Variable:
-        return OPERATORS["/"](self, other)
+        return _operated("/", self, other)
 
     def __rtruediv__(self, other: Operand) -> Variable:
-        return OPERATORS["/"](other, self)
+        return _operated("/", other, self)
 
     def __pow__(self, exponent: float) -> Variable:
-        return OPERATORS["**"](self, exponent)
+        return _operated("**", self, exponent)
 
     def __matmul__(self, other: Variable) -> Variable:
-        return OPERATORS["@"](self, other)
+        return _operated("@", self, other)
 
     def __gt__(self, other: Operand) -> Variable:
-        return OPERATORS[">"](self, other)
+        return _operated(">", self, other)
 
     def __lt__(self, other: Operand) -> Variable:
-        return OPERATORS[">"](other, self)
+        return _operated(">", other, self)
 
     def __ge__(self, other: Operand) -> Variable:
-        return OPERATORS[">="](self, other)
+        return _operated(">=", self, other)
 
     def __le__(self, other: Operand) -> Variable:
-        return OPERATORS[">="](other, self)
+        return _operated(">=", other, self)
 
     def __rmatmul__(self, other: Variable) -> Variable:
-        return OPERATORS["@"](other, self)
+        return _operated("@", other, self)
+
+
+def _operated(symbol: str, *operands: Any) -> Variable:
+    result: Variable = OPERATORS[symbol](*operands)
+    return result
 
 
 def _refusal(what: str, hint: str) -> Callable[..., NoReturn]:

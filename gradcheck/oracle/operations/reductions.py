@@ -132,7 +132,7 @@ def sum_(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
 def mean(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
     """The sum divided by the number of its terms."""
     count = math.prod(a.shape[i] for i in normalise_axes(axis, a.ndim))
-    return sum_(a, axis, keepdims) / count
+    return apply(_summation(normalise_axes(axis, a.ndim), keepdims), a) / count
 
 
 @word(worst="exact", typical="0")

@@ -9,15 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gradcheck.oracle.operations.instead import ARGUMENTS, described, is_value
 from gradcheck.text.suggestions import did_you_mean
 
-if TYPE_CHECKING:
-    from gradcheck.oracle.operations.base import Variable
-
-Function = Callable[..., "Variable"]
+Function = Callable[..., Any]
+"""Values of the problem and options -> a value of the problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class Word:
     worst: str
     typical: str
 
-    def __call__(self, *arguments: Any, **options: Any) -> Variable:
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Record it."""
         return self.function(*arguments, **options)
 
@@ -73,7 +71,7 @@ def operator(symbol: str, worst: str, typical: str) -> Callable[[Function], Func
 
 def _located(name: str, function: Function) -> Function:
     @functools.wraps(function)
-    def located(*arguments: Any, **options: Any) -> Variable:
+    def located(*arguments: Any, **options: Any) -> Any:
         try:
             return function(*arguments, **options)
         except RecordingError:
