@@ -130,7 +130,7 @@ def test_backends_are_read_without_their_frameworks() -> None:
     assert loaded(statement) == set()
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "backends").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((PACKAGE / "backends").rglob("*.py")), ids=lambda path: path.name)
 def test_backends_are_written_in_the_syntax_of_python_3_9(path: Path) -> None:
     ast.parse(path.read_text(), feature_version=(3, 9))
 

@@ -1,4 +1,4 @@
-"""Problems: scalar losses of named inputs. One file in this folder is one problem; so is any file that a user names."""
+"""Problems: scalar losses of named inputs. One file in `shipped` is one problem; so is any file that a user names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gradcheck.problems._guard import TIMEOUT, ProblemCode, described_error
 from gradcheck.text.suggestions import did_you_mean
 
 ENTRY_POINTS = "gradcheck.problems"
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "shipped"
 """Where ours are."""
 SIZES_TRIED = 2048
 """Where the size is looked for at which inputs have given shapes."""

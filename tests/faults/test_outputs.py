@@ -124,7 +124,8 @@ def test_an_old_report_outlives_a_write_that_fails(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (8, 8))
 
     write = (
-        "import sys, pathlib; from gradcheck import files; files.write(pathlib.Path(sys.argv[1]), 'x' * 99, 'report')"
+        "import sys; from pathlib import Path; from gradcheck.system import files; "
+        "files.write(Path(sys.argv[1]), 'x' * 99, 'report')"
     )
     done = subprocess.run(
         [sys.executable, "-c", write, old], capture_output=True, text=True, preexec_fn=with_little_room

@@ -68,7 +68,7 @@ def planted(bug: Bug) -> Callable[..., Any]:
 
 
 def test_these_are_all_that_are_shipped() -> None:
-    assert tuple(name for name, path in problems.names().items() if path.parent.name == "problems") == NAMES
+    assert tuple(name for name, path in problems.names().items() if path.parent.name == "shipped") == NAMES
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
