@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from benchmarks.common import Cell, Table, command, lineup
+from benchmarks.common import Cell, Table, command, selection_of
 from benchmarks.cost import REPEATS, median, timed
 from gradcheck.api import Session
 
@@ -20,7 +20,7 @@ def commands(small: bool) -> list[Table]:
 
 def whole(repeats: int) -> Table:
     """The main job beside importing torch in torch's environment, and help beside importing click, in turn."""
-    torch = lineup(("torch", "mxnet")).places["torch"].python  # both environments are built now
+    torch = selection_of(("torch", "mxnet")).places["torch"].python  # both environments are built now
     main_job = median_of([sys.executable, "-m", "gradcheck", "run", "--k", "3", "--seed", "0"], repeats)
     import_torch = median_of([str(torch), "-c", "import torch"], repeats)
     asking_help = median_of([sys.executable, "-m", "gradcheck", "--help"], repeats)

@@ -18,7 +18,7 @@ from gradcheck import problems
 from gradcheck.answers import Answer
 from gradcheck.backends._worker.source import execute
 from gradcheck.execution import selection
-from gradcheck.execution.selection import Lineup
+from gradcheck.execution.selection import Selection
 from gradcheck.problems import Problem
 from gradcheck.problems.cases import Case, sample
 from gradcheck.runs import assemble
@@ -116,7 +116,7 @@ class Notices:
         """It is complete, or will never be."""
 
 
-def lineup(specs: Sequence[str]) -> Lineup:
+def selection_of(specs: Sequence[str]) -> Selection:
     """Backends and the interpreters they run in, built where need be.
 
     Raises:

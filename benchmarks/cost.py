@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from benchmarks.common import Table, answer, command, draw, lineup, problem
+from benchmarks.common import Table, answer, command, draw, problem, selection_of
 from benchmarks.peers import Peers
 from gradcheck.judging.judge import judge, truth
 from gradcheck.oracle import Format
@@ -33,7 +33,7 @@ def cost(small: bool) -> list[Table]:
 def beside(sizes: Iterable[int]) -> Table:
     """This check and torch's, on the same float64 loss."""
     table = Table(f"Milliseconds for one backend in float64 (medians of {REPEATS})")
-    with Peers(lineup(["torch"]).places["torch"].python) as peers:
+    with Peers(selection_of(["torch"]).places["torch"].python) as peers:
         for k in sizes:
             check = prepared(k, "float64")
             peers.ask("gradcheck_of_torch", k=k, fast=True)  # the first is slower

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.common import Cell, Table, command, draw, lineup, problem
+from benchmarks.common import Cell, Table, command, draw, problem, selection_of
 from benchmarks.peers import NAMES, Peers
 from gradcheck.answers import Answer
 from gradcheck.judging.judge import Judgement, judge, truth
@@ -52,7 +52,7 @@ Shares = dict[str, float | None]
 
 def detection(small: bool) -> list[Table]:
     """Plant bugs in a hand-written backend, and legitimate variants, and ask every checker what it makes of them."""
-    with Peers(lineup(["torch"]).places["torch"].python) as peers:
+    with Peers(selection_of(["torch"]).places["torch"].python) as peers:
         return [table for section in (SMALL if small else FULL) for table in tables(section, peers)]
 
 

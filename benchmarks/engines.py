@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.common import Cell, Table, command, lineup
+from benchmarks.common import Cell, Table, command, selection_of
 from gradcheck.execution import engines
 
 ENGINES = ("torch", "mxnet", "jax", "tensorflow", "autograd", "mlx")
@@ -31,7 +31,7 @@ def everything(small: bool) -> list[Table]:
 
 def together(repeats: int) -> Table:
     """`sigmoid_skip` at K = 3 in float64 in every backend at once; medians."""
-    lineup(BACKENDS)  # every environment is built now
+    selection_of(BACKENDS)  # every environment is built now
     words = ["run", "--format", "json", *(word for backend in BACKENDS for word in ("-b", backend))]
     run(words, {})  # files come into the system's cache, and compilers fill theirs
     taken = sorted((seconds_of(words) for _ in range(repeats)), key=lambda pair: pair[0])

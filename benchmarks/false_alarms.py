@@ -17,10 +17,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.common import PROBLEM, Table, command, draw, lineup, problem
+from benchmarks.common import PROBLEM, Table, command, draw, problem, selection_of
 from gradcheck.answers import Answer, entry
 from gradcheck.execution import selection
-from gradcheck.execution.pool import Crew, Question
+from gradcheck.execution.pool import Pool, Request
 from gradcheck.execution.worker import Failure
 from gradcheck.judging.judge import Truth, judge, truth
 from gradcheck.oracle import stages
@@ -66,12 +66,12 @@ class Tally:
 def false_alarms(small: bool, entries: int) -> list[Table]:
     """Judge correct answers of engines, over dtypes, distributions, sizes and seeds."""
     tallies = {(engine, dtype): Tally() for engine in ENGINES for dtype in DTYPES}
-    engines = lineup(ENGINES)
-    with contextlib.closing(Crew()) as crew:
-        crew.start(engines.posts(), TIMEOUT)
+    engines = selection_of(ENGINES)
+    with contextlib.closing(Pool()) as pool:
+        pool.start(engines.launches(), TIMEOUT)
         for turn in itertools.count():
             for case in round_of_cases(turn, small):
-                evaluate(case, crew, tallies, {row.key: row for row in engines.rows})
+                evaluate(case, pool, tallies, {row.key: row for row in engines.backends})
             if small or sum(tally.entries for tally in tallies.values()) >= entries:
                 break
     histograms = [histogram(unit, way, tallies) for unit in UNITS for way in WAYS]
@@ -87,14 +87,14 @@ def round_of_cases(turn: int, small: bool) -> Iterator[Case]:
 
 
 def evaluate(
-    case: Case, crew: Crew, tallies: Mapping[tuple[str, str], Tally], rows: Mapping[str, selection.Row]
+    case: Case, pool: Pool, tallies: Mapping[tuple[str, str], Tally], rows: Mapping[str, selection.Selected]
 ) -> None:
     """Ask every engine for a case, and judge what it answers."""
     tape = record_tape(problem(), case.k)
     formats = {name: row.format(case.dtype) for name, row in rows.items()}
     truths = {format: truth(tape, case.inputs, format) for format in set(formats.values())}
-    question = Question(problem().path, case.dtype, problem().wrt, case.inputs)
-    for name, answer in crew.evaluate(question, list(rows)):
+    request = Request(problem().path, case.dtype, problem().wrt, case.inputs)
+    for name, answer in pool.evaluate(request, list(rows)):
         if isinstance(answer, Failure):
             raise click.ClickException(f"{replay(case, name)}: {answer.reason}")
         known, tally = truths[formats[name]], tallies[name, case.dtype]

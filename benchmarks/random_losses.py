@@ -22,13 +22,13 @@ import click
 import numpy as np
 from flint import arb, ctx
 
-from benchmarks.common import Cell, Table, command, lineup
+from benchmarks.common import Cell, Table, command, selection_of
 from benchmarks.random_programs import Array, Fault, Key, Program, Tie, balls, draw, evaluate
 from gradcheck import problems
 from gradcheck.answers import Answer
 from gradcheck.errors import RequestError
-from gradcheck.execution.pool import Crew, Question
-from gradcheck.execution.selection import Row
+from gradcheck.execution.pool import Pool, Request
+from gradcheck.execution.selection import Selected
 from gradcheck.execution.worker import Failure
 from gradcheck.judging.judge import NO_TRUE_VALUE, Judgement, Truth, judge, truth
 from gradcheck.oracle import Enclosure, Format
@@ -134,16 +134,16 @@ def random_losses(small: bool, losses: int, answers: int, narrow: int, first: in
     """Draw random losses, and hold enclosures, answers of backends and planted errors against them."""
     if small:
         losses, answers, narrow = 60, 40, 10
-    seen, engines = Seen(), lineup(ENGINES)
-    rows = {row.key: row for row in engines.rows}
-    with tempfile.TemporaryDirectory() as folder, contextlib.closing(Crew()) as crew:
-        crew.start(engines.posts(), TIMEOUT)
+    seen, engines = Seen(), selection_of(ENGINES)
+    rows = {row.key: row for row in engines.backends}
+    with tempfile.TemporaryDirectory() as folder, contextlib.closing(Pool()) as pool:
+        pool.start(engines.launches(), TIMEOUT)
         for loss in itertools.islice(drawn(Path(folder), first), losses):
             number = loss.seed - first
             for dtype in DTYPES:
-                examine(loss, dtype, seen, crew if number < answers else None, rows)
+                examine(loss, dtype, seen, pool if number < answers else None, rows)
             for dtype in NARROW if number < narrow else ():
-                examine(loss, dtype, seen, crew, rows)
+                examine(loss, dtype, seen, pool, rows)
     return tables(seen)
 
 
@@ -166,7 +166,7 @@ class Examined:
     true: Mapping[Key, Array] | None
 
 
-def examine(loss: Loss, dtype: str, seen: Seen, crew: Crew | None, rows: Mapping[str, Row]) -> None:
+def examine(loss: Loss, dtype: str, seen: Seen, pool: Pool | None, rows: Mapping[str, Selected]) -> None:
     """One loss in one dtype: enclosures and, with workers, answers and planted errors."""
     case = loss.case(dtype)
     known, true = truth(record_tape(case.problem, 1), case.inputs, Format.of(dtype)), None
@@ -174,12 +174,12 @@ def examine(loss: Loss, dtype: str, seen: Seen, crew: Crew | None, rows: Mapping
         true = evaluate(loss.program, balls(case.inputs))
     examined = Examined(loss, case, known, true)
     enclose(examined, seen)
-    if crew is None:
+    if pool is None:
         return
     if dtype != "bfloat16":
         by_hand(examined, seen)
-    question = Question(loss.path, dtype, case.problem.wrt, case.inputs)
-    for name, answer in crew.evaluate(question, [name for name, row in rows.items() if dtype not in row.lacks]):
+    request = Request(loss.path, dtype, case.problem.wrt, case.inputs)
+    for name, answer in pool.evaluate(request, [name for name, row in rows.items() if dtype not in row.lacks]):
         if isinstance(answer, Failure):
             raise click.ClickException(f"seed {loss.seed}: {name}: {answer.reason}")
         format = rows[name].format(dtype)

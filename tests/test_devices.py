@@ -12,7 +12,7 @@ from gradcheck.api import Logged
 from gradcheck.execution import environments, selection
 from gradcheck.execution.engines import Spec
 from gradcheck.execution.environments import Environment
-from gradcheck.execution.pool import Crew, Question, hosted
+from gradcheck.execution.pool import Pool, Request, hosted
 from gradcheck.execution.selection import TF32_ROUNDING
 from gradcheck.execution.worker import Failure
 from gradcheck.results import Verdict
@@ -37,13 +37,13 @@ def test_an_engine_that_was_built_without_the_device_says_so(name: str) -> None:
     engine = selection.known_engine(Spec(name))
     place = environments.Builder(Logged()).build({Spec(name): engine})[Spec(name)]
     assert isinstance(place, Environment)
-    crew = Crew()
+    pool = Pool()
     try:
-        crew.start({name: hosted(place.python, backend=str(engine.path), device="cuda", tf32=False)}, timeout=120)
-        question = Question(problems.find("sigmoid_skip"), "float64", ("A",), {})
-        ((_, failure),) = crew.evaluate(question, [name])
+        pool.start({name: hosted(place.python, backend=str(engine.path), device="cuda", tf32=False)}, timeout=120)
+        request = Request(problems.find("sigmoid_skip"), "float64", ("A",), {})
+        ((_, failure),) = pool.evaluate(request, [name])
     finally:
-        crew.close()
+        pool.close()
     assert isinstance(failure, Failure)
     assert failure.verdict is Verdict.UNAVAILABLE
     assert "sees no CUDA device" in failure.reason

@@ -265,5 +265,5 @@ def test_the_transcript_is_what_the_examples_answer(example: Path) -> None:
 
 
 def test_every_key_of_an_answer_is_documented() -> None:
-    fields = (*msgspec.structs.fields(pool.Started), *msgspec.structs.fields(pool._Answer))
+    fields = (*msgspec.structs.fields(pool.StartMessage), *msgspec.structs.fields(pool.AnswerMessage))
     assert [field.encode_name for field in fields if f"`{field.encode_name}`" not in PROTOCOL] == []

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 BOOTSTRAP = Path(protocol.__file__).with_name("bootstrap.py")
 LONGEST_GRACE = 1.0  # seconds, in which a worker can write the longest line
-ROOM = 16 * 8  # bytes for each entry of an answer: of float64, and a witness has several directions for each gradient
+ENTRY_BYTES = 16 * 8  # for each entry of an answer: of float64, and a witness has several directions for each gradient
 
 
 Note = Annotated[str, msgspec.Meta(max_length=1000)]
 """A sentence that a report shows whole."""
 
 
-class Started(msgspec.Struct, frozen=True):
+class StartMessage(msgspec.Struct, frozen=True):
     """A worker's answer to `start`. A program need not say anything."""
 
     version: Annotated[str, msgspec.Meta(max_length=200)] | None = None
@@ -50,7 +50,7 @@ class Started(msgspec.Struct, frozen=True):
 _Kind = Literal["loss", "gradient", "value", "adjoint", "estimate", "direction", "slopes"]
 
 
-class _Answer(msgspec.Struct, frozen=True):
+class AnswerMessage(msgspec.Struct, frozen=True):
     """A worker's answer to `evaluate`."""
 
     loss: dict[str, Any]
@@ -68,7 +68,7 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Post:
+class Launch:
     """How a worker is started.
 
     Attributes:
@@ -88,14 +88,14 @@ def cannot_run(error: OSError) -> str:
     return f"{error.strerror}{hint if error.errno == errno.ENOEXEC else ''}"
 
 
-def hosted(python: Path, **start: str | bool) -> Post:
+def hosted(python: Path, **start: str | bool) -> Launch:
     """A worker of ours: it hosts, in an interpreter, the `backend` of a file or a problem's `gradient` of a name."""
-    return Post([str(python), "-I", str(BOOTSTRAP)], start, repeats=True)
+    return Launch([str(python), "-I", str(BOOTSTRAP)], start, repeats=True)
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked of a worker.
+class Request:
+    """What a worker shall compute.
 
     Attributes:
         problem: the problem's file.
@@ -114,28 +114,28 @@ class Question:
     @property
     def largest_answer(self) -> int:
         """The bytes that the files of one answer may hold."""
-        return max(LONGEST_LINE, ROOM * self.entries)
+        return max(LONGEST_LINE, ENTRY_BYTES * self.entries)
 
 
 @dataclass
-class Asked:
-    """A question that a worker has not answered yet.
+class Pending:
+    """A request that a worker has not answered yet.
 
     Attributes:
-        question: the question.
+        request: the request.
         inputs: its inputs, which no worker can change.
         folder: the worker's own, for its answers.
-        spare: likewise, on disk, for what has no room there.
+        spare: likewise, on disk, for what has no space there.
         first: its first answer, while it is asked a second time.
     """
 
-    question: Question
+    request: Request
     inputs: array_files.Inputs
     folder: Path
     spare: Path
     first: Answer | None = None
 
-    def request(self) -> dict[str, Any]:
+    def message(self) -> dict[str, Any]:
         """What is sent. A program may have removed what it was given: only its own folders are made anew.
 
         Raises:
@@ -144,9 +144,9 @@ class Asked:
         for folder in (self._answers, self.spare):
             clear(folder)
         return {
-            "problem": str(self.question.problem),
-            "dtype": self.question.dtype,
-            "wrt": self.question.wrt,
+            "problem": str(self.request.problem),
+            "dtype": self.request.dtype,
+            "wrt": self.request.wrt,
             "inputs": self.inputs.message(self.spare.parent),
             "folder": str(self._answers),
             "spare": str(self.spare),
@@ -156,13 +156,13 @@ class Asked:
     def _answers(self) -> Path:
         return self.folder / ("again" if self.first else "first")
 
-    def decoded(self, wire: _Answer) -> Answer:
+    def decoded(self, wire: AnswerMessage) -> Answer:
         """An answer, whose arrays are copied: they stay as they are now. Its files are removed.
 
         Raises:
             Exception: it cannot be read.
         """
-        files = array_files.AnswerFiles(self.question.largest_answer)
+        files = array_files.AnswerFiles(self.request.largest_answer)
 
         def arrays(wired: Mapping[str, Mapping[str, Any]]) -> Arrays:
             return {name: files.decoded(name, array) for name, array in wired.items()}
@@ -201,23 +201,23 @@ def clear(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
-class Crew:
+class Pool:
     """Workers that run side by side, one for each key, until it is closed."""
 
     def __init__(self) -> None:
         self._folders = Folders()
         self._folder: Path | None = None
-        self._memory: Path | None = None  # a folder in memory, once there was room in it
+        self._memory: Path | None = None  # a folder in memory, once it had space enough
         self._own: dict[str, Path] = {}  # each worker's folder on disk
         self._numbers = itertools.count()
         self._timeout = 0.0
         self._workers: dict[str, Worker] = {}
-        self._posts: dict[str, Post] = {}
-        self._lost: dict[str, Failure] = {}
+        self._launches: dict[str, Launch] = {}
+        self._dropped: dict[str, Failure] = {}
         self._deadlines: dict[str, float] = {}
         self._listened = time.monotonic()  # until when workers were listened to
-        self._asked: dict[str, Asked] = {}
-        self.started: dict[str, Started] = {}
+        self._pending: dict[str, Pending] = {}
+        self.started: dict[str, StartMessage] = {}
         # Where an interruption comes just before `close` begins, the interpreter's end calls it.
         self._close = weakref.finalize(self, _close, self._workers, self._folders, os.getpid())
 
@@ -226,42 +226,42 @@ class Crew:
         with deferred():
             self._close()
 
-    def start(self, posts: Mapping[str, Post], timeout: float) -> None:
-        """Start, all at once, the workers that do not run yet, and anew those that were lost or are started otherwise.
+    def start(self, launches: Mapping[str, Launch], timeout: float) -> None:
+        """Start, all at once, the workers that do not run yet, and anew those that were dropped or start otherwise.
 
         It does not wait for them.
 
         Args:
-            posts: how each is started.
+            launches: how each is started.
             timeout: seconds that each has to import its framework, and again for each answer.
         """
         self._timeout = timeout
-        for key, post in posts.items():
-            if key in self._workers and key not in self._lost:
-                if post == self._posts[key]:
+        for key, launch in launches.items():
+            if key in self._workers and key not in self._dropped:
+                if launch == self._launches[key]:
                     continue
-                self._workers[key].bury()
-            self._posts[key] = post
-            self._start(key, post)
+                self._workers[key].end()
+            self._launches[key] = launch
+            self._start(key, launch)
 
     def _restart(self, key: str) -> None:
-        self._workers[key].bury()
-        self._start(key, self._posts[key])
+        self._workers[key].end()
+        self._start(key, self._launches[key])
 
-    def _start(self, key: str, post: Post) -> None:
-        self._lost.pop(key, None)
+    def _start(self, key: str, launch: Launch) -> None:
+        self._dropped.pop(key, None)
         self.started.pop(key, None)
-        self._asked.pop(key, None)
+        self._pending.pop(key, None)
         self._own[key] = self._home() / str(next(self._numbers))
         try:
             self._own[key].mkdir(parents=True)
             with deferred():
-                self._workers[key] = Worker(post.command, self._own[key])
+                self._workers[key] = Worker(launch.command, self._own[key])
         except OSError as error:
-            self._lost[key] = Failure(Verdict.UNAVAILABLE, f"{post.command[0]}: {cannot_run(error)}")
+            self._dropped[key] = Failure(Verdict.UNAVAILABLE, f"{launch.command[0]}: {cannot_run(error)}")
             return
         self._deadlines[key] = time.monotonic() + self._timeout
-        self._workers[key].send("start", **post.start)
+        self._workers[key].send("start", **launch.start)
 
     def _home(self) -> Path:
         """The folder of all workers, made when the first one starts."""
@@ -270,43 +270,43 @@ class Crew:
             self._folder = self._folders.make()
         return self._folder
 
-    def evaluate(self, question: Question, keys: Sequence[str]) -> Iterator[tuple[str, Answer | Failure]]:
+    def evaluate(self, request: Request, keys: Sequence[str]) -> Iterator[tuple[str, Answer | Failure]]:
         """Ask several workers now, and give each one's answer to a case, or why it gave none, as they come."""
-        inputs = array_files.Inputs(question.inputs)
-        base = self._base(question)
+        inputs = array_files.Inputs(request.inputs)
+        base = self._base(request)
         for key in keys:
-            if key in self._asked:  # an interruption came between: its answer would be one to another question
+            if key in self._pending:  # an interruption came between: its answer would be one to another request
                 self._restart(key)
-            if key not in self._lost:
+            if key not in self._dropped:
                 # A worker that still imports its framework finds this when it is done.
                 own = self._own[key]
-                self._asked[key] = Asked(question, inputs, base / own.name, own / "spare")
-                self._send_question(key)
+                self._pending[key] = Pending(request, inputs, base / own.name, own / "spare")
+                self._send_request(key)
         self._listened = time.monotonic()
         return self._answers(keys, inputs)
 
     def _answers(self, keys: Sequence[str], inputs: array_files.Inputs) -> Iterator[tuple[str, Answer | Failure]]:
         with contextlib.closing(inputs):
-            yield from ((key, self._lost[key]) for key in keys if key in self._lost)
-            yield from self._as_they_come([key for key in keys if key not in self._lost])
+            yield from ((key, self._dropped[key]) for key in keys if key in self._dropped)
+            yield from self._as_they_come([key for key in keys if key not in self._dropped])
 
-    def _base(self, question: Question) -> Path:
-        """A private folder for answers: in memory, where there is room for several, or else on disk."""
+    def _base(self, request: Request) -> Path:
+        """A private folder for answers: in memory, where several fit, or else on disk."""
         with contextlib.suppress(OSError):
-            if shutil.disk_usage(MEMORY).free > 2 * question.largest_answer:
+            if shutil.disk_usage(MEMORY).free > 2 * request.largest_answer:
                 self._memory = self._memory or self._folders.make(MEMORY)
                 return self._memory
         return self._home()
 
-    def _send_question(self, key: str) -> None:
+    def _send_request(self, key: str) -> None:
         self._deadlines[key] = time.monotonic() + self._timeout
         try:
-            request = self._asked[key].request()
+            message = self._pending[key].message()
         except OSError as error:
             reason = f"its folder is of no use: {error.strerror}: {error.filename}"
-            self._lose(key, Failure(Verdict.CRASHED, reason, self._workers[key].printed()))
+            self._drop(key, Failure(Verdict.CRASHED, reason, self._workers[key].printed()))
         else:
-            self._workers[key].send("evaluate", **request)
+            self._workers[key].send("evaluate", **message)
 
     def _as_they_come(self, waiting: list[str]) -> Iterator[tuple[str, Answer | Failure]]:
         while waiting:
@@ -314,7 +314,7 @@ class Crew:
             outcome = self._answer(key) if key in self.started else self._await_start(key)
             if outcome is not None:
                 waiting.remove(key)
-                del self._asked[key]
+                del self._pending[key]
                 yield key, outcome
 
     def _next(self, waiting: Sequence[str]) -> str:
@@ -335,9 +335,9 @@ class Crew:
             self._listened = time.monotonic()
 
     def _await_start(self, key: str) -> Failure | None:
-        started = self._receive(key, Started)
+        started = self._receive(key, StartMessage)
         if isinstance(started, Failure):
-            return self._lose(key, started)
+            return self._drop(key, started)
         self.started[key] = started
         self._deadlines[key] = time.monotonic() + self._timeout
         return None
@@ -347,46 +347,46 @@ class Crew:
         answer = self._received_answer(key)
         if isinstance(answer, Failure):
             return answer
-        asked = self._asked[key]
-        if asked.first:
-            varies = dict(comparison.differences(asked.first, answer))
-            return replace(asked.first, again_seconds=answer.seconds, varies=varies)
-        if self._posts[key].repeats:
+        pending = self._pending[key]
+        if pending.first:
+            varies = dict(comparison.differences(pending.first, answer))
+            return replace(pending.first, again_seconds=answer.seconds, varies=varies)
+        if self._launches[key].repeats:
             return answer
-        asked.first = replace(answer, mutated=())
-        self._send_question(key)
-        return self._lost.get(key)
+        pending.first = replace(answer, mutated=())
+        self._send_request(key)
+        return self._dropped.get(key)
 
     def _received_answer(self, key: str) -> Answer | Failure:
-        wire = self._receive(key, _Answer)
+        wire = self._receive(key, AnswerMessage)
         if isinstance(wire, Failure):
             return wire
         try:
-            answer = self._asked[key].decoded(wire)
+            answer = self._pending[key].decoded(wire)
             unfit = meaningless(answer)
         except Exception as error:  # somebody else wrote it: whatever is wrong with it is wrong in this row alone
             reason = str(error) or type(error).__name__
-            return self._lose(key, Failure(Verdict.CRASHED, f"answered what cannot be read: {reason}"))
+            return self._drop(key, Failure(Verdict.CRASHED, f"answered what cannot be read: {reason}"))
         if unfit:
-            return self._lose(key, Failure(Verdict.CRASHED, f"answered what means nothing: {unfit}"))
+            return self._drop(key, Failure(Verdict.CRASHED, f"answered what means nothing: {unfit}"))
         return answer
 
     def _receive(self, key: str, kind: type[T]) -> T | Failure:
         received = self._workers[key].reply()
         if isinstance(received, Failure):
-            return self._lose(key, received) if received.lost else received
+            return self._drop(key, received) if received.lost else received
         try:
             return msgspec.json.decode(received, type=kind)
         except (ValueError, RecursionError) as error:  # msgspec's own, and those of text that is no UTF-8
-            method = "start" if kind is Started else "evaluate"
-            return self._lose(key, Failure(Verdict.CRASHED, f"answered {method} with what is no result of it: {error}"))
+            method = "start" if kind is StartMessage else "evaluate"
+            return self._drop(key, Failure(Verdict.CRASHED, f"answered {method} with what is no result of it: {error}"))
 
-    def _lose(self, key: str, failure: Failure) -> Failure:
-        """Let go of a worker: what it would answer later would be the answer to another question."""
+    def _drop(self, key: str, failure: Failure) -> Failure:
+        """End a worker: what it would answer later would be the answer to another request."""
         if failure.verdict is Verdict.TIMED_OUT:
             failure = replace(failure, reason=f"no answer within {self._timeout:g} s")
-        self._lost[key] = failure
-        self._workers[key].bury()
+        self._dropped[key] = failure
+        self._workers[key].end()
         return failure
 
 

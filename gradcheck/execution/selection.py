@@ -1,4 +1,4 @@
-"""The lineup: which backends a run has, what each is, and where it runs."""
+"""The selection: which backends a run has, what each is, and where it runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gradcheck.errors import RequestError
 from gradcheck.execution import engines, environments
 from gradcheck.execution.engines import Engine, Spec
 from gradcheck.execution.environments import Builder, Building, Environment, Missing
-from gradcheck.execution.pool import Post, hosted
+from gradcheck.execution.pool import Launch, hosted
 from gradcheck.execution.worker import Failure
 from gradcheck.problems import Problem
 from gradcheck.results import Verdict
@@ -33,7 +33,7 @@ TF32_ROUNDING = 2.0**-11
 
 
 @dataclass(frozen=True)
-class Row:
+class Selected:
     """A backend that was asked for: where `engine` is None, a program or a hand-written gradient of the problem."""
 
     spec: Spec
@@ -75,17 +75,17 @@ class Row:
         """The device on which it computes."""
         return self.device if self.knows_device else CPU
 
-    def post(self, place: Environment) -> Post:
+    def launch(self, place: Environment) -> Launch:
         """How its worker is started."""
         if self.spec.program:
-            return Post([str(place.python)])
+            return Launch([str(place.python)])
         if self.engine:
             where: dict[str, Any] = {"device": self.device, "tf32": self.tf32} if self.knows_device else {}
             return hosted(place.python, backend=str(self.engine.path), **where)
         return hosted(place.python, gradient=self.spec.name)
 
 
-def choose(specs: Sequence[str], problem: Problem, device: str = CPU, tf32: bool = False) -> list[Row]:
+def choose(specs: Sequence[str], problem: Problem, device: str = CPU, tf32: bool = False) -> list[Selected]:
     """The backends to run: those named, or every hand-written gradient of the problem and the default engines.
 
     Engines compute on the device; hand-written gradients and programs where they do. Of the default engines those are
@@ -96,17 +96,17 @@ def choose(specs: Sequence[str], problem: Problem, device: str = CPU, tf32: bool
     """
     if tf32 and device == CPU:
         raise RequestError("tf32: expected with a device such as cuda")
-    rows: list[Row] = []
+    backends: list[Selected] = []
     for text in specs or (*problem.gradients, *default_engines(device)):
         spec = engines.parse(text)
-        if spec in (row.spec for row in rows):
+        if spec in (backend.spec for backend in backends):
             raise RequestError(f"backend {text!r}: named twice: expected each backend once")
         is_engine = not spec.program and spec.name not in problem.gradients
         if spec.version and not is_engine:
             raise RequestError(f"backend {text!r}: a hand-written gradient has no releases: expected {spec.name}")
         engine = known_engine(spec, problem.gradients).on(device) if is_engine else None
-        rows.append(Row(spec, engine, device, tf32))
-    return rows
+        backends.append(Selected(spec, engine, device, tf32))
+    return backends
 
 
 def default_engines(device: str) -> list[str]:
@@ -139,67 +139,77 @@ def known_engines() -> list[Engine]:
 
 
 @dataclass(frozen=True)
-class Lineup:
+class Selection:
     """The backends of a run in the order in which they were asked for, where each runs, and why the others cannot."""
 
-    rows: Sequence[Row]
+    backends: Sequence[Selected]
     places: Mapping[str, Environment]
     failures: Mapping[str, Failure]
 
     @property
     def specs(self) -> dict[str, Spec]:
         """The backends by key."""
-        return {row.key: row.spec for row in self.rows}
+        return {backend.key: backend.spec for backend in self.backends}
 
-    def posts(self) -> dict[str, Post]:
+    def launches(self) -> dict[str, Launch]:
         """How the workers are started."""
-        return {row.key: row.post(self.places[row.key]) for row in self.rows if row.key in self.places}
+        return {
+            backend.key: backend.launch(self.places[backend.key])
+            for backend in self.backends
+            if backend.key in self.places
+        }
 
 
 def place(
-    rows: Sequence[Row],
+    backends: Sequence[Selected],
     settings: Settings,
     building: Building,
     known: dict[tuple[Spec, str], Environment],
     before_building: Callable[[], None] = lambda: None,
-) -> Lineup:
+) -> Selection:
     """Find where each backend runs, and build its environment if need be; what is found is added to `known`.
 
     Building takes a minute: `before_building` may refuse the request, which otherwise is looked at while workers start.
     """
-    found = {row.spec: located(row, settings.dtype, known) for row in rows}
+    found = {backend.spec: located(backend, settings.dtype, known) for backend in backends}
     if not settings.no_build:
-        wanted = {row.spec: row.engine for row in rows if row.engine and is_buildable(found[row.spec])}
+        wanted = {
+            backend.spec: backend.engine for backend in backends if backend.engine and is_buildable(found[backend.spec])
+        }
         if wanted:
             before_building()
             found |= Builder(building).build(wanted)
     places: dict[str, Environment] = {}
     failures: dict[str, Failure] = {}
-    for row in rows:
-        spec, where = row.spec, found[row.spec]
+    for backend in backends:
+        spec, where = backend.spec, found[backend.spec]
         if isinstance(where, Environment):
-            places[str(spec)] = known[spec, row.device] = where
+            places[str(spec)] = known[spec, backend.device] = where
         else:
             failures[str(spec)] = where if isinstance(where, Failure) else Failure(Verdict.UNAVAILABLE, where.reason)
-    return Lineup(rows, places, failures)
+    return Selection(backends, places, failures)
 
 
-def located(row: Row, dtype: str, known: Mapping[tuple[Spec, str], Environment]) -> Environment | Missing | Failure:
+def located(
+    backend: Selected, dtype: str, known: Mapping[tuple[Spec, str], Environment]
+) -> Environment | Missing | Failure:
     """Where a backend runs as things are, or why it cannot."""
-    if row.engine and row.device != CPU and not row.knows_device:
-        others = ", ".join(engines_on(row.device))
-        return Failure(Verdict.UNSUPPORTED, f"{row.spec.name} computes on the CPU alone: {others} know {row.device}")
-    if row.knows_device and not any(path.exists() for path in NVIDIA_DRIVERS):
-        return Missing(f"no {row.device} here: this machine has no NVIDIA driver")  # several GB need not be built
-    if dtype in row.lacks:
-        return Failure(Verdict.UNSUPPORTED, row.lacks[dtype])
-    if (row.spec, row.device) in known:
-        return known[row.spec, row.device]
-    if row.spec.program_path:
-        return located_program(row.spec.program_path)
-    if row.engine is None:
-        return Environment(row.spec.python or Path(sys.executable), "current")
-    return environments.find(row.spec, row.engine)
+    if backend.engine and backend.device != CPU and not backend.knows_device:
+        others = ", ".join(engines_on(backend.device))
+        return Failure(
+            Verdict.UNSUPPORTED, f"{backend.spec.name} computes on the CPU alone: {others} know {backend.device}"
+        )
+    if backend.knows_device and not any(path.exists() for path in NVIDIA_DRIVERS):
+        return Missing(f"no {backend.device} here: this machine has no NVIDIA driver")  # several GB need not be built
+    if dtype in backend.lacks:
+        return Failure(Verdict.UNSUPPORTED, backend.lacks[dtype])
+    if (backend.spec, backend.device) in known:
+        return known[backend.spec, backend.device]
+    if backend.spec.program_path:
+        return located_program(backend.spec.program_path)
+    if backend.engine is None:
+        return Environment(backend.spec.python or Path(sys.executable), "current")
+    return environments.find(backend.spec, backend.engine)
 
 
 def explained(failure: Failure, spec: Spec, place: Environment, started: bool) -> Failure:

@@ -97,7 +97,7 @@ class Worker:
         return self._has_line or self._has_ended or len(self._unread) > LONGEST_LINE
 
     def send(self, method: str, **parameters: object) -> None:
-        """Send a request, as much of it as the worker has room for; what is left is sent when it has."""
+        """Send a request, as much of it as the worker takes; what is left is sent when it has."""
         self._requests += 1
         self._unsent += msgspec.json.encode({"id": self._requests, "method": method, **parameters}) + b"\n"
         self._write()
@@ -180,7 +180,7 @@ class Worker:
             os.write(self._input.fileno(), b'{"id":0,"method":"stop"}\n')
         self._input.close()
 
-    def bury(self) -> None:
+    def end(self) -> None:
         """End the process and all of its group."""
         end([self])
 

@@ -16,7 +16,7 @@ from gradcheck._version import __version__
 from gradcheck.answers import Answer
 from gradcheck.execution.engines import PROGRAM, Spec
 from gradcheck.execution.environments import Environment as Place
-from gradcheck.execution.pool import Started
+from gradcheck.execution.pool import StartMessage
 from gradcheck.execution.worker import Failure
 from gradcheck.judging.judge import Judgement, Truth
 from gradcheck.problems.cases import Case
@@ -86,7 +86,7 @@ def answered(
     case: Case,
     answer: Answer,
     judgement: Judgement,
-    started: Started | None,
+    started: StartMessage | None,
     notes: Sequence[str] = (),
 ) -> Backend:
     """The record of a backend that gave an answer, right or wrong."""
@@ -206,7 +206,7 @@ def in_order(answer: Answer) -> Iterator[tuple[tuple[Kind, str | None], npt.NDAr
     yield from ((("gradient", name), array) for name, array in answer.gradients.items())
 
 
-def ran_in(place: Place, started: Started, device: str) -> BackendEnvironment:
+def ran_in(place: Place, started: StartMessage, device: str) -> BackendEnvironment:
     """Where a worker ran."""
     return BackendEnvironment(
         python=None if place.where == "program" else str(place.python),

@@ -18,11 +18,11 @@ from gradcheck.errors import RequestError
 from gradcheck.execution import engines, environments
 from gradcheck.execution.engines import Engine, Spec
 from gradcheck.execution.environments import Builder, Building, Environment, Kept, Missing
-from gradcheck.execution.pool import Crew, Question
-from gradcheck.execution.selection import Lineup, Row, choose, explained, known_engine, known_engines, place
+from gradcheck.execution.pool import Pool, Request
+from gradcheck.execution.selection import Selected, Selection, choose, explained, known_engine, known_engines, place
 from gradcheck.execution.worker import Failure
 from gradcheck.problems import Problem
-from gradcheck.results import Backend, Report, Verdict
+from gradcheck.results import Backend, BackendEnvironment, Report, Verdict
 from gradcheck.settings import Settings
 from gradcheck.text.escaping import as_argument, quoted
 
@@ -66,9 +66,9 @@ class Session:
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
-        self._crew = Crew()
+        self._pool = Pool()
         self._owner = os.getpid()
-        self._lock = threading.Lock()  # its workers answer one question at a time
+        self._lock = threading.Lock()  # its workers answer one request at a time
         self._problem = functools.lru_cache(_problem)
         self._tape = functools.lru_cache(_tape)
         self._places: dict[tuple[Spec, str], Environment] = {}
@@ -84,7 +84,7 @@ class Session:
     def close(self) -> None:
         """End the workers."""
         with self._lock:
-            self._crew.close()
+            self._pool.close()
 
     def run(self, settings: Settings) -> Report:
         """Evaluate one case and judge the answers; see `run`. The runs of several threads follow one another."""
@@ -95,7 +95,7 @@ class Session:
 
     def _run(self, settings: Settings) -> Report:
         problem = self._problem(settings.problem, settings.timeout, problems.find(settings.problem).stat().st_mtime_ns)
-        rows = choose(settings.backend, problem, settings.device, settings.tf32)
+        backends = choose(settings.backend, problem, settings.device, settings.tf32)
         inputs = read_inputs(settings, problem, settings.inputs) if settings.inputs else None
         settings = msgspec.structs.replace(settings, k=inputs.k) if inputs else settings
 
@@ -104,68 +104,77 @@ class Session:
             if inputs is None:
                 draw(settings, problem)
 
-        lineup = place(rows, settings, self._listener, self._places, before_building=refuse_what_is_wrong)
-        self._crew.start(lineup.posts(), settings.timeout)
-        self._listener.evaluating(list(lineup.places))
+        selection = place(backends, settings, self._listener, self._places, before_building=refuse_what_is_wrong)
+        self._pool.start(selection.launches(), settings.timeout)
+        self._listener.evaluating(list(selection.places))
         # NumPy and the oracle are imported from here on, while the workers import their frameworks.
         case = inputs or draw(settings, problem)
-        return self._assess(case, self._tape(problem, settings.k), lineup, settings)
+        return self._assess(case, self._tape(problem, settings.k), selection, settings)
 
-    def _assess(self, case: Case, tape: Tape, lineup: Lineup, settings: Settings) -> Report:
+    def _assess(self, case: Case, tape: Tape, selection: Selection, settings: Settings) -> Report:
         """Have a case answered by every backend, and judge the answers as they come."""
         from gradcheck.judging import judge, precision
         from gradcheck.runs import assemble
 
         entries = sum(math.prod(tape.nodes[index].shape) for index in tape.outputs.values())
-        question = Question(case.problem.path, case.dtype, case.problem.wrt, case.inputs, entries)
-        outcomes = self._crew.evaluate(question, list(lineup.places))
-        formats = {row.key: row.format(case.dtype) for row in lineup.rows}
+        request = Request(case.problem.path, case.dtype, case.problem.wrt, case.inputs, entries)
+        outcomes = self._pool.evaluate(request, list(selection.places))
+        formats = {backend.key: backend.format(case.dtype) for backend in selection.backends}
         truths = {format: judge.truth(tape, case.inputs, format) for format in dict.fromkeys(formats.values())}
-        backends = {
-            row.key: assemble.unanswered(row.spec, case.dtype, lineup.failures[row.key], row.spec.version)
-            for row in lineup.rows
-            if row.key in lineup.failures
+        records = {
+            backend.key: assemble.unanswered(
+                backend.spec, case.dtype, selection.failures[backend.key], backend.spec.version
+            )
+            for backend in selection.backends
+            if backend.key in selection.failures
         }
         answers, judged = {}, {}
         for key, outcome in outcomes:
             if isinstance(outcome, Failure):
-                backends[key] = self._without_answer(key, outcome, lineup, case)
+                records[key] = self._without_answer(key, outcome, selection, case)
             else:
                 answers[key] = outcome
                 judged[key] = judge.judge(outcome, truths[formats[key]], settings.gate)
-        for row in [row for row in lineup.rows if row.key in answers]:
-            answer = answers[row.key]
-            judgement = self._diagnosed(row, case, answer, truths[formats[row.key]], judged[row.key], settings.gate)
+        for backend in [backend for backend in selection.backends if backend.key in answers]:
+            answer = answers[backend.key]
+            judgement = self._diagnosed(
+                backend, case, answer, truths[formats[backend.key]], judged[backend.key], settings.gate
+            )
             notes = [*answer.notes, *precision.remarks(answer, case)]
-            told = self._crew.started.get(row.key)
-            backends[row.key] = assemble.answered(row.spec, case, answer, judgement, told, notes)
-        started = {key: told for key, told in self._crew.started.items() if key in lineup.places}
+            started = self._pool.started.get(backend.key)
+            records[backend.key] = assemble.answered(backend.spec, case, answer, judgement, started, notes)
         return assemble.report(
             case=case,
             replay=replay(settings),
             truth=next(iter(truths.values())),
-            backends=[backends[row.key] for row in lineup.rows],
-            answers={row.key: answers[row.key] for row in lineup.rows if row.key in answers},
-            environments={
-                row.key: assemble.ran_in(lineup.places[row.key], started[row.key], row.runs_on)
-                for row in lineup.rows
-                if row.key in started
-            },
+            backends=[records[backend.key] for backend in selection.backends],
+            answers={backend.key: answers[backend.key] for backend in selection.backends if backend.key in answers},
+            environments=self._environments(selection),
         )
 
-    def _without_answer(self, key: str, failure: Failure, lineup: Lineup, case: Case) -> Backend:
+    def _environments(self, selection: Selection) -> dict[str, BackendEnvironment]:
+        """Where each backend that started ran."""
+        from gradcheck.runs import assemble
+
+        return {
+            backend.key: assemble.ran_in(where, self._pool.started[backend.key], backend.runs_on)
+            for backend in selection.backends
+            if (where := selection.places.get(backend.key)) and backend.key in self._pool.started
+        }
+
+    def _without_answer(self, key: str, failure: Failure, selection: Selection, case: Case) -> Backend:
         """The record of a backend that failed; its output is shown where the reason does not say all."""
         from gradcheck.runs import assemble
 
-        started = self._crew.started.get(key)
-        failure = explained(failure, lineup.specs[key], lineup.places[key], started=started is not None)
+        started = self._pool.started.get(key)
+        failure = explained(failure, selection.specs[key], selection.places[key], started=started is not None)
         if failure.verdict is not Verdict.UNSUPPORTED:
             self._listener.details(key, failure.details)
-        version = started.version if started else lineup.places[key].version
-        return assemble.unanswered(lineup.specs[key], case.dtype, failure, version)
+        version = started.version if started else selection.places[key].version
+        return assemble.unanswered(selection.specs[key], case.dtype, failure, version)
 
     def _diagnosed(
-        self, row: Row, case: Case, answer: Answer, known: Truth, judgement: Judgement, gate: str
+        self, backend: Selected, case: Case, answer: Answer, known: Truth, judgement: Judgement, gate: str
     ) -> Judgement:
         """A judgement with the cause of what differs, for which the backend is asked once more."""
         from gradcheck.judging import diagnosis, judge
@@ -176,13 +185,13 @@ class Session:
                 other = case if dtype == diagnosis.LONGDOUBLE else cases.in_dtype(case, dtype)
             except RequestError as error:
                 return str(error)
-            there = known if other is case else judge.truth(known.tape, other.inputs, row.format(dtype))
-            question = Question(case.problem.path, dtype, case.problem.wrt, other.inputs)
-            [(_, outcome)] = self._crew.evaluate(question, [row.key])
+            there = known if other is case else judge.truth(known.tape, other.inputs, backend.format(dtype))
+            request = Request(case.problem.path, dtype, case.problem.wrt, other.inputs)
+            [(_, outcome)] = self._pool.evaluate(request, [backend.key])
             return (outcome, there) if not isinstance(outcome, Failure) else f"asked in {dtype}: {outcome.reason}"
 
-        by_hand = row.engine is None and not row.spec.program
-        dtype = diagnosis.other_dtype(case.dtype, by_hand, row.lacks.__contains__)
+        by_hand = backend.engine is None and not backend.spec.program
+        dtype = diagnosis.other_dtype(case.dtype, by_hand, backend.lacks.__contains__)
         diagnosed = diagnosis.diagnose(answer, known, judgement, dtype, asked)
         return diagnosis.passed(diagnosed) if gate == "formula" else diagnosed
 

@@ -23,7 +23,7 @@ from gradcheck.errors import RequestError
 from gradcheck.execution import engines, environments
 from gradcheck.execution.engines import Spec
 from gradcheck.execution.environments import Environment
-from gradcheck.execution.pool import Crew, Question, hosted
+from gradcheck.execution.pool import Pool, Request, hosted
 from gradcheck.execution.worker import Failure
 from gradcheck.judging import judge
 from gradcheck.judging.evidence import examine
@@ -130,25 +130,25 @@ def written(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def crews() -> Iterator[dict[str, Crew]]:
+def pools() -> Iterator[dict[str, Pool]]:
     """Engine -> its warm worker."""
-    running: dict[str, Crew] = {}
+    running: dict[str, Pool] = {}
     yield running
-    for crew in running.values():
-        crew.close()
+    for pool in running.values():
+        pool.close()
 
 
-def worker(crews: dict[str, Crew], name: str) -> Crew:
-    """The engine's crew, started once."""
-    if name not in crews:
+def worker(pools: dict[str, Pool], name: str) -> Pool:
+    """The engine's pool, started once."""
+    if name not in pools:
         engine = engines.find(name)
         place = environments.find(Spec(name), engine)
         if not isinstance(place, Environment):
             place = environments.Builder(Logged()).build({Spec(name): engine})[Spec(name)]
         assert isinstance(place, Environment), place.reason
-        crews[name] = Crew()
-        crews[name].start({name: hosted(place.python, backend=str(engine.path))}, timeout=TIMEOUT)
-    return crews[name]
+        pools[name] = Pool()
+        pools[name].start({name: hosted(place.python, backend=str(engine.path))}, timeout=TIMEOUT)
+    return pools[name]
 
 
 def inside(values: np.ndarray, domain: str, smallest: float) -> np.ndarray:
@@ -193,10 +193,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(("name", "dtype"), chosen)
 
 
-def test_every_word_agrees_with_the_oracle(name, dtype, crews, written):
-    crew, engine, found = worker(crews, name), engines.find(name), {}
-    for numbers, distribution, k in questions(crew, name, dtype, written):
-        for number, complaint in asked(crew, engine, written, numbers, dtype, distribution, k):
+def test_every_word_agrees_with_the_oracle(name, dtype, pools, written):
+    pool, engine, found = worker(pools, name), engines.find(name), {}
+    for numbers, distribution, k in requests(pool, name, dtype, written):
+        for number, complaint in asked(pool, engine, written, numbers, dtype, distribution, k):
             expression = SAMPLES[number].expression
             found.setdefault(WORD_OF[number], []).append(f"{expression}, {distribution} at k = {k}: {complaint}")
     known = {word for each, word, which in FINDINGS if (each, which) == (name, dtype)}
@@ -204,26 +204,26 @@ def test_every_word_agrees_with_the_oracle(name, dtype, crews, written):
     assert known == set(found)
 
 
-def questions(crew, name, dtype, written) -> Iterator[tuple[tuple[int, ...], str, int]]:
+def requests(pool, name, dtype, written) -> Iterator[tuple[tuple[int, ...], str, int]]:
     """What an engine is asked: all samples together, or each alone where it evaluates the loss for every entry."""
     together, small = tuple(range(len(SAMPLES))), written((0,), 1).problem
     tried = [(distribution, k) for distribution, k in CASES if exists(small, k, dtype, distribution)]
-    ((_, first),) = crew.evaluate(Question(small.path, dtype, small.wrt, drawn(small, 1, dtype, "uniform")), [name])
+    ((_, first),) = pool.evaluate(Request(small.path, dtype, small.wrt, drawn(small, 1, dtype, "uniform")), [name])
     if isinstance(first, Failure) or first.adjoints:
         yield from ((together, distribution, ONLY_AT.get(name, k)) for distribution, k in tried)
     else:
         yield from (((each,), distribution, min(k, 3)) for each in together for distribution, k in tried)
 
 
-def asked(crew, engine, written, numbers, dtype, distribution, k) -> Iterator[tuple[int, str]]:
+def asked(pool, engine, written, numbers, dtype, distribution, k) -> Iterator[tuple[int, str]]:
     """What is wrong with an engine's answers to samples, by their numbers."""
     given = written(numbers, k)
     inputs = drawn(given.problem, k, dtype, distribution)
     alone = len(numbers) == 1
-    ((_, outcome),) = crew.evaluate(Question(given.problem.path, dtype, given.problem.wrt, inputs), [engine.name])
+    ((_, outcome),) = pool.evaluate(Request(given.problem.path, dtype, given.problem.wrt, inputs), [engine.name])
     if not alone and isinstance(outcome, Failure):
         for number in numbers:
-            yield from asked(crew, engine, written, (number,), dtype, distribution, k)
+            yield from asked(pool, engine, written, (number,), dtype, distribution, k)
     elif isinstance(outcome, Failure):
         if outcome.verdict is not Verdict.UNSUPPORTED or not outcome.reason:
             yield numbers[0], f"{outcome.verdict}: {outcome.reason} {outcome.details[-300:]}"

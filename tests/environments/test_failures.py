@@ -151,7 +151,7 @@ def uv_of(process: subprocess.Popen[str]) -> psutil.Process:
 
 
 def end(process: psutil.Process) -> None:
-    """Kill a process, and wait until it does nothing more; whoever inherits it may never bury it."""
+    """Kill a process, and wait until it does nothing more; whoever inherits it may never wait for it."""
     process.kill()
     with contextlib.suppress(psutil.NoSuchProcess):
         while process.status() != psutil.STATUS_ZOMBIE:

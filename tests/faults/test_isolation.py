@@ -17,7 +17,7 @@ import pytest
 import gradcheck as package
 from gradcheck.answers import Answer
 from gradcheck.execution import array_files
-from gradcheck.execution.pool import Crew, Post, Question
+from gradcheck.execution.pool import Launch, Pool, Request
 from gradcheck.execution.standard_error import KEPT, StandardError
 from gradcheck.execution.worker import Failure
 from tests.conftest import FAKES, Command
@@ -129,18 +129,18 @@ def test_the_end_of_a_program_is_seen_though_its_child_holds_its_output(gradchec
 def test_no_request_waits_for_a_worker_that_does_not_read(tmp_path: Path) -> None:
     """A pipe holds 64 KiB, and this request is longer."""
     programs(tmp_path, "reads-nothing-more")
-    question = Question(FAULTY, "float64", ("a", "b"), {f"a{number}": np.ones(200) for number in range(200)})
-    crew = Crew()
+    request = Request(FAULTY, "float64", ("a", "b"), {f"a{number}": np.ones(200) for number in range(200)})
+    pool = Pool()
     try:
-        crew.start({"deaf": Post([str(tmp_path / "reads-nothing-more")])}, timeout=1)
+        pool.start({"deaf": Launch([str(tmp_path / "reads-nothing-more")])}, timeout=1)
         began = time.monotonic()
-        outcomes = crew.evaluate(question, ["deaf"])
+        outcomes = pool.evaluate(request, ["deaf"])
         assert time.monotonic() - began < 0.5
         ((_, outcome),) = outcomes
         assert isinstance(outcome, Failure)
         assert outcome.reason == "no answer within 1 s"
     finally:
-        crew.close()
+        pool.close()
 
 
 TALKER = """
@@ -156,22 +156,22 @@ for line in sys.stdin:
 
 def test_time_in_which_nobody_listens_does_not_count(tmp_path: Path) -> None:
     """While one answer is judged, a worker cannot write more of a long one than a pipe holds."""
-    posts = {
-        name: Post([sys.executable, "-c", TALKER.replace("LENGTH", length)], repeats=True)
+    launches = {
+        name: Launch([sys.executable, "-c", TALKER.replace("LENGTH", length)], repeats=True)
         for name, length in (("short", "1"), ("long", "20_000_000"))
     }
-    crew = Crew()
+    pool = Pool()
     try:
-        crew.start(posts, timeout=2)
-        question = Question(FAULTY, "float64", (), {})
-        assert len(list(crew.evaluate(question, ["short", "long"]))) == 2
-        outcomes = crew.evaluate(question, ["short", "long"])
+        pool.start(launches, timeout=2)
+        request = Request(FAULTY, "float64", (), {})
+        assert len(list(pool.evaluate(request, ["short", "long"]))) == 2
+        outcomes = pool.evaluate(request, ["short", "long"])
         assert next(outcomes)[0] == "short"
         time.sleep(2.5)
         name, outcome = next(outcomes)
         assert (name, isinstance(outcome, Answer)) == ("long", True), outcome
     finally:
-        crew.close()
+        pool.close()
 
 
 def test_of_standard_error_the_end_is_kept_in_bounded_memory() -> None:

@@ -13,7 +13,7 @@ NAMED = ("gradient", "value", "adjoint", "estimate", "direction")  # the kinds o
 
 
 def arrays_of(answer: Any) -> Iterator[tuple[str, str | None, np.ndarray]]:
-    """Every array of a worker's or a crew's answer, with its kind and its name."""
+    """Every array of a worker's or a pool's answer, with its kind and its name."""
     yield "loss", None, answer.loss
     if answer.slopes is not None:
         yield "slopes", None, answer.slopes

@@ -62,7 +62,7 @@ def listen(requests: BinaryIO, arrived: queue.SimpleQueue[dict[str, Any]]) -> No
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class Evaluation:
     """What came of asking a backend once: its answer, the seconds that it took, and the inputs that it changed."""
 
     answer: Answer
@@ -151,7 +151,7 @@ class Host:
             "varies": [[*which, protocol.number(largest)] for which, largest in varies],
         }
 
-    def ask(self, problem: ModuleType, given: Arrays, request: Mapping[str, Any]) -> Asked:
+    def ask(self, problem: ModuleType, given: Arrays, request: Mapping[str, Any]) -> Evaluation:
         """Ask the backend once, with inputs of its own."""
         import numpy as np
 
@@ -162,7 +162,7 @@ class Host:
         seconds = time.perf_counter() - began
         # A backend may use the memory of its answer, or of its inputs, again.
         kept = with_arrays(answer, lambda kind, name, array: protocol.real(array, f"{kind}-{name}" if name else kind))
-        return Asked(kept, seconds, {name for name, array in inputs.items() if not same_bits(array, given[name])})
+        return Evaluation(kept, seconds, {name for name, array in inputs.items() if not same_bits(array, given[name])})
 
     def problem(self, path: str) -> ModuleType:
         """The problem's module, loaded once for each version of its file."""
