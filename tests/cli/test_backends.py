@@ -36,8 +36,8 @@ def test_listing_building_removing_and_pruning(gradcheck: Command, cache: Path) 
 
     (cache / "mxnet-1.8-0123456789ab.half").mkdir()
     assert "half built" in gradcheck("backends").stdout
-    (mark,) = cache.glob("*.json")
-    os.utime(mark, (0, time.time() - 40 * 86400))
+    (manifest,) = cache.glob("*.json")
+    os.utime(manifest, (0, time.time() - 40 * 86400))
     wet = ["mxnet==1.8: half built: 0.0 MB removed", f"mxnet==1.9.1: unused for 40 days: {match[1]} MB removed"]
     dry = [re.sub(r"(\S+ MB) removed", r"would remove \1", line) for line in wet]
     assert gradcheck("backends", "prune", "--dry-run").stdout.splitlines() == dry

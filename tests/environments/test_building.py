@@ -13,7 +13,7 @@ from gradcheck.execution import engines, environments
 from gradcheck.execution.engines import Spec
 from gradcheck.execution.environments import Environment, Missing
 from gradcheck.execution.environments.building import base_python
-from gradcheck.execution.environments.marks import mark_path, read_mark
+from gradcheck.execution.environments.manifest import manifest_path, read_manifest
 from tests.environments.small import Told, build, engine, wheel
 
 HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -35,15 +35,15 @@ def test_an_environment_is_built_once_and_found_again(tmp_path: Path, wheels: Pa
     assert build(small)[1] == ["small: complete"], "nothing is done twice"
 
 
-def test_a_mark_says_what_was_built_how_large_it_is_and_when(tmp_path: Path, wheels: Path) -> None:
+def test_a_manifest_says_what_was_built_how_large_it_is_and_when(tmp_path: Path, wheels: Path) -> None:
     wheel(wheels, "small", "2.0", content=bytes(3_000_000))
     small = engine(tmp_path)
     build(small)
-    mark = read_mark(mark_path(small, None))
-    assert mark is not None
-    assert (mark.distribution, mark.version, mark.packages) == ("small", "2.0", {"small": "2.0"})
-    assert 3_000_000 < mark.size < 3_300_000
-    assert abs(mark.built - time.time()) < 60
+    manifest = read_manifest(manifest_path(small, None))
+    assert manifest is not None
+    assert (manifest.distribution, manifest.version, manifest.packages) == ("small", "2.0", {"small": "2.0"})
+    assert 3_000_000 < manifest.size < 3_300_000
+    assert abs(manifest.built - time.time()) < 60
 
 
 def test_engines_of_one_distribution_share_an_environment_that_is_built_once(tmp_path: Path, wheels: Path) -> None:
@@ -74,10 +74,10 @@ def test_a_failure_to_build_a_shared_environment_is_told_of_each(tmp_path: Path,
     assert "beside: complete" in told.lines
 
 
-def test_an_environment_without_its_mark_or_its_interpreter_is_built_again(tmp_path: Path, wheels: Path) -> None:
+def test_an_environment_without_its_manifest_or_its_interpreter_is_built_again(tmp_path: Path, wheels: Path) -> None:
     small = engine(tmp_path)
     built, _ = build(small)
-    mark_path(small, None).unlink()
+    manifest_path(small, None).unlink()
     assert isinstance(environments.find(Spec("small"), small), Missing)
     again, _ = build(small)
     assert isinstance(again, Environment)

@@ -9,7 +9,7 @@ from pathlib import Path
 from gradcheck.execution import environments
 from gradcheck.execution.engines import Spec
 from gradcheck.execution.environments import Environment, State, prune, remove, survey
-from gradcheck.execution.environments.marks import mark_path
+from gradcheck.execution.environments.manifest import manifest_path
 from tests.environments.small import build, engine, wheel
 
 DAY = 86400
@@ -18,7 +18,7 @@ DAY = 86400
 def test_last_use_is_when_an_environment_was_last_found(tmp_path: Path, wheels: Path) -> None:
     small = engine(tmp_path)
     build(small)
-    path = mark_path(small, None)
+    path = manifest_path(small, None)
     os.utime(path, (0, time.time() - 10 * DAY))
     assert environments.locate(Spec("small"), small), "a listing is no use"
     (kept,) = survey([small])
@@ -36,14 +36,14 @@ def test_what_nobody_has_used_for_long_is_pruned(tmp_path: Path, wheels: Path) -
     older, _ = build(small, "1.0")
     assert isinstance(newest, Environment)
     assert isinstance(older, Environment)
-    os.utime(mark_path(small, "1.0"), (0, time.time() - 31 * DAY))
+    os.utime(manifest_path(small, "1.0"), (0, time.time() - 31 * DAY))
     assert prune([small], unused_for=32) == []
     ((would, reason),) = prune([small], unused_for=30, dry_run=True)
     assert (would.name, reason) == ("small==1.0", "unused for 31 days")
     assert older.python.exists()
     assert prune([small], unused_for=30) == [(would, reason)]
     assert not older.python.parents[1].exists()
-    assert not mark_path(small, "1.0").exists()
+    assert not manifest_path(small, "1.0").exists()
     assert newest.python.exists()
 
 
@@ -57,14 +57,14 @@ def test_what_no_engine_would_use_is_pruned_and_a_release_that_was_asked_for_sta
     build(newer, "1.0")
     states = {each.paths[0]: each.state for each in survey([newer])}
     assert states == {
-        mark_path(older, None): State.UNWANTED,  # without what the newer engine's file installs beside that release
-        mark_path(newer, None): State.READY,
-        mark_path(newer, "1.0"): State.READY,
+        manifest_path(older, None): State.UNWANTED,  # without what the newer engine's file installs beside that release
+        manifest_path(newer, None): State.READY,
+        manifest_path(newer, "1.0"): State.READY,
     }
     ((gone, reason),) = prune([newer], unused_for=30)
     assert (gone.name, reason) == ("small==1.0", "no engine uses it")
-    assert not mark_path(older, None).exists()
-    assert mark_path(newer, "1.0").exists()
+    assert not manifest_path(older, None).exists()
+    assert manifest_path(newer, "1.0").exists()
 
 
 def test_what_a_build_left_half_way_is_pruned_and_a_file_that_is_not_ours_stays(
@@ -73,7 +73,7 @@ def test_what_a_build_left_half_way_is_pruned_and_a_file_that_is_not_ours_stays(
     small = engine(tmp_path)
     built, _ = build(small)
     assert isinstance(built, Environment)
-    beside = cache / f"{mark_path(small, None).stem}.lefthalf"
+    beside = cache / f"{manifest_path(small, None).stem}.lefthalf"
     alone = cache / "small-0.1-0123456789ab.lefthalf"
     for half in (beside, alone):
         (half / "lib").mkdir(parents=True)
@@ -102,7 +102,7 @@ def test_removing_a_distribution_leaves_one_whose_name_begins_with_its_name(tmp_
     build(small, "1.0")
     kept, _ = build(cpu)
     assert isinstance(kept, Environment)
-    (mark_path(cpu, None).parent / "small-0.1-0123456789ab.lefthalf").mkdir()
+    (manifest_path(cpu, None).parent / "small-0.1-0123456789ab.lefthalf").mkdir()
     assert remove("small") == 2, "half-built ones go too, and are not counted"
     assert [each.name for each in survey([small, cpu])] == ["small-cpu==2.0"]
     assert kept.python.exists()

@@ -15,8 +15,8 @@ import gradcheck
 from gradcheck.errors import RequestError
 from gradcheck.execution import environments
 from gradcheck.execution.engines import Engine, Spec
-from gradcheck.execution.environments import Environment, marks
-from gradcheck.execution.environments.marks import Mark, mark_path
+from gradcheck.execution.environments import Environment
+from gradcheck.execution.environments.manifest import Manifest, manifest_path, write_manifest
 from gradcheck.system import caches
 from tests.conftest import Command
 from tests.environments.small import engine
@@ -30,9 +30,9 @@ def small(tmp_path: Path) -> Engine:
 
 
 @pytest.fixture
-def mark(cache: Path, small: Engine) -> Path:
-    """The mark of an environment that looks complete."""
-    path = mark_path(small, None)
+def manifest(cache: Path, small: Engine) -> Path:
+    """The manifest of an environment that looks complete."""
+    path = manifest_path(small, None)
     folder = cache / f"{path.stem}.abcd1234"
     caches.make(cache)
     (folder / "bin").mkdir(parents=True)
@@ -57,7 +57,7 @@ def give(monkeypatch: pytest.MonkeyPatch) -> Give:
 
 
 def write(path: Path, folder: str) -> None:
-    known = Mark(folder, "small", "2.0", ("small==2.0",), "3.11", {"small": "2.0"}, 1, 1.0)
+    known = Manifest(folder, "small", "2.0", ("small==2.0",), "3.11", {"small": "2.0"}, 1, 1.0)
     path.write_bytes(msgspec.json.encode(known))
     path.chmod(0o600)
 
@@ -77,52 +77,52 @@ def refused(small: Engine, expected: str) -> None:
 
 
 PARTS: dict[str, Callable[[Path], Path]] = {
-    "the cache of ours": lambda mark: mark.parents[1],
-    "the environments": lambda mark: mark.parent,
-    "a mark": lambda mark: mark,
-    "an environment": lambda mark: mark.parent / f"{mark.stem}.abcd1234",
+    "the cache of ours": lambda manifest: manifest.parents[1],
+    "the environments": lambda manifest: manifest.parent,
+    "a manifest": lambda manifest: manifest,
+    "an environment": lambda manifest: manifest.parent / f"{manifest.stem}.abcd1234",
 }
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_what_belongs_to_another_user(mark: Path, small: Engine, give: Give, part: str) -> None:
-    give(PARTS[part](mark))
+def test_what_belongs_to_another_user(manifest: Path, small: Engine, give: Give, part: str) -> None:
+    give(PARTS[part](manifest))
     refused(small, r"belongs to user \d+: expected a cache of your own or of root")
-    assert mark.exists()
+    assert manifest.exists()
 
 
 @pytest.mark.parametrize("mode", [stat.S_IWGRP, stat.S_IWOTH])
 @pytest.mark.parametrize("part", PARTS)
-def test_what_others_may_write_to(mark: Path, small: Engine, part: str, mode: int) -> None:
-    path = PARTS[part](mark)
+def test_what_others_may_write_to(manifest: Path, small: Engine, part: str, mode: int) -> None:
+    path = PARTS[part](manifest)
     path.chmod(path.stat().st_mode | mode)
     refused(small, f"{path}: others may write to it: expected .* chmod go-w {path}")
-    assert mark.exists()
+    assert manifest.exists()
     path.chmod(path.stat().st_mode & ~mode | stat.S_IRGRP | stat.S_IROTH)  # what others may read is fine
     assert isinstance(environments.locate(Spec("small"), small), Environment)
 
 
 @pytest.mark.parametrize("folder", ["..", ".", "", "/", "../../outside", "outside", "STEM.x/../..", "STEM.x/y", "LINK"])
-def test_a_mark_names_a_folder_of_its_own(mark: Path, small: Engine, tmp_path: Path, folder: str) -> None:
+def test_a_manifest_names_a_folder_of_its_own(manifest: Path, small: Engine, tmp_path: Path, folder: str) -> None:
     outside = tmp_path / "outside"
     (outside / "bin").mkdir(parents=True)
     (outside / "bin" / "python").symlink_to(sys.executable)
-    link = f"{mark.stem}.l1nk"
-    (mark.parent / link).symlink_to(outside)
-    write(mark, folder.replace("STEM", mark.stem).replace("LINK", link).replace("/", "/"))
+    link = f"{manifest.stem}.l1nk"
+    (manifest.parent / link).symlink_to(outside)
+    write(manifest, folder.replace("STEM", manifest.stem).replace("LINK", link).replace("/", "/"))
     refused(small, "names the folder .* expected .* beside it: remove the file")
     assert (outside / "bin" / "python").exists()
 
 
-def test_a_link_is_looked_at_itself(mark: Path, small: Engine, give: Give, tmp_path: Path) -> None:
-    mark.parent.rename(tmp_path / "moved")
-    mark.parent.symlink_to(tmp_path / "moved")
+def test_a_link_is_looked_at_itself(manifest: Path, small: Engine, give: Give, tmp_path: Path) -> None:
+    manifest.parent.rename(tmp_path / "moved")
+    manifest.parent.symlink_to(tmp_path / "moved")
     assert isinstance(environments.locate(Spec("small"), small), Environment), "a cache on another disk"
-    give(mark.parent)
+    give(manifest.parent)
     refused(small, "belongs to user")
 
 
-def test_what_root_owns_is_trusted(mark: Path, small: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_root_owns_is_trusted(manifest: Path, small: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caches, "ROOT", os.geteuid())
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
     assert isinstance(environments.locate(Spec("small"), small), Environment)
@@ -132,9 +132,9 @@ def test_a_cache_is_made_for_the_user_alone(cache: Path, small: Engine) -> None:
     before = os.umask(0)
     try:
         caches.make(cache)
-        path = mark_path(small, None)
+        path = manifest_path(small, None)
         (cache / f"{path.stem}.abcd1234").mkdir(0o700)
-        marks.write_mark(path, Mark(f"{path.stem}.abcd1234", "small", "2.0", (), "", {}, 1, 1.0))
+        write_manifest(path, Manifest(f"{path.stem}.abcd1234", "small", "2.0", (), "", {}, 1, 1.0))
     finally:
         os.umask(before)
     for made, mode in ((cache.parents[1], 0o700), (cache.parent, 0o700), (cache, 0o700), (path, 0o600)):
@@ -154,8 +154,8 @@ def test_problems_given_as_functions_are_kept_in_a_cache_of_our_own(cache: Path)
     assert list(problems.iterdir()) == []
 
 
-def test_the_command_says_it_in_one_line(gradcheck: Command, mark: Path) -> None:
-    mark.parent.chmod(0o777)
+def test_the_command_says_it_in_one_line(gradcheck: Command, manifest: Path) -> None:
+    manifest.parent.chmod(0o777)
     for words in (("backends",), ("backends", "prune"), ("run", "-b", "torch", "--no-build")):
         done = gradcheck(*words)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr

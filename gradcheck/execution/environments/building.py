@@ -17,15 +17,15 @@ import msgspec
 from gradcheck.execution.engines import Engine, Spec
 from gradcheck.execution.environments.finding import Environment, Missing, find
 from gradcheck.execution.environments.installer import Failed, Installer
-from gradcheck.execution.environments.marks import (
-    Mark,
+from gradcheck.execution.environments.manifest import (
+    Manifest,
     cache_folder,
     clear,
     locked,
-    mark_path,
-    read_mark,
+    manifest_path,
+    read_manifest,
     size_of,
-    write_mark,
+    write_manifest,
 )
 from gradcheck.execution.environments.variables import index_settings
 from gradcheck.system import caches
@@ -75,7 +75,7 @@ def orders(wanted: Mapping[Spec, Engine]) -> list[Order]:
     """What to build for some backends."""
     shared: dict[Path, list[Spec]] = {}
     for spec, engine in wanted.items():
-        shared.setdefault(mark_path(engine, spec.version), []).append(spec)
+        shared.setdefault(manifest_path(engine, spec.version), []).append(spec)
     return [Order(path, wanted[specs[0]], tuple(specs)) for path, specs in shared.items()]
 
 
@@ -108,7 +108,7 @@ class Builder:
         """Build an environment where there is none yet; what is given back says why that failed."""
         complete = False
         try:
-            if read_mark(order.path) is None:
+            if read_manifest(order.path) is None:
                 self._build_alone(order)
             complete = True
         except OSError as error:
@@ -123,7 +123,7 @@ class Builder:
         """Build an environment unless another process does: then wait for it."""
         caches.make(order.path.parent)
         with locked(order.path, lambda: self._tell(order, "waiting for another builder"), self._uv.check):
-            if read_mark(order.path) is None:
+            if read_manifest(order.path) is None:
                 self._fill(order)
 
     def _fill(self, order: Order) -> None:
@@ -147,7 +147,7 @@ class Builder:
         try:
             self._run(order, "venv", "--no-project", "--python", python, str(folder))
             self._install(order, folder)
-            write_mark(order.path, self._mark(order, folder))
+            write_manifest(order.path, self._manifest(order, folder))
         except BaseException:
             clear(order.path)  # a pile of halves would fill the disk that may be what failed
             raise
@@ -164,9 +164,9 @@ class Builder:
                 self._tell(order, f"{' '.join(options)} cannot be had; trying the registry's own build")
         self._run(order, *command, *packages)
 
-    def _mark(self, order: Order, folder: Path) -> Mark:
+    def _manifest(self, order: Order, folder: Path) -> Manifest:
         listing = self._run(order, "pip", "list", "--format", "json", "--python", str(interpreter(folder)))
-        return Mark(
+        return Manifest(
             folder=folder.name,
             distribution=order.engine.distribution,
             version=order.version or order.engine.release,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gradcheck.execution.engines import Engine, Spec
-from gradcheck.execution.environments.marks import mark_path, note_use, read_mark
+from gradcheck.execution.environments.manifest import manifest_path, note_use, read_manifest
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def find(spec: Spec, engine: Engine) -> Environment | Missing:
     """The interpreter for a backend, as `locate` finds it; a managed environment is noted as used."""
     found = locate(spec, engine)
     if isinstance(found, Environment) and found.where == "managed":
-        note_use(mark_path(engine, spec.version))
+        note_use(manifest_path(engine, spec.version))
     return found
 
 
@@ -50,9 +50,9 @@ def locate(spec: Spec, engine: Engine) -> Environment | Missing:
         return Missing(f"{spec.python} is no executable file")
     if spec.version is None and (version := installed_here(engine)) is not None:
         return Environment(Path(sys.executable), "current", version or None)
-    mark = read_mark(mark_path(engine, spec.version))
-    if mark is not None:
-        return Environment(mark.python, "managed", mark.packages.get(engine.distribution))
+    manifest = read_manifest(manifest_path(engine, spec.version))
+    if manifest is not None:
+        return Environment(manifest.python, "managed", manifest.packages.get(engine.distribution))
     return Missing(
         f"{engine.distribution}=={spec.version or engine.release} is not installed; "
         f"build its environment with: gradcheck backends build {spec}",

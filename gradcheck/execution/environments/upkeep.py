@@ -11,16 +11,16 @@ from pathlib import Path
 
 from gradcheck.errors import RequestError
 from gradcheck.execution.engines import Engine
-from gradcheck.execution.environments.marks import (
+from gradcheck.execution.environments.manifest import (
     STEM,
     Held,
     clear,
     discard,
     leftovers,
     locked,
-    mark_path,
-    mark_paths,
-    read_mark,
+    manifest_path,
+    manifest_paths,
+    read_manifest,
     refuse_to_wait,
     size_of,
 )
@@ -65,7 +65,7 @@ def survey(engines: Iterable[Engine]) -> list[Kept]:
     """Every managed environment, complete or not; `engines` are those that may use them."""
     known = list(engines)
     found: list[Kept] = []
-    for path in mark_paths():
+    for path in manifest_paths():
         with contextlib.suppress(FileNotFoundError):  # removed meanwhile
             found.extend(_at(path, known, being_built=_is_held(path)))
     return found
@@ -89,7 +89,7 @@ def prune(engines: Iterable[Engine], unused_for: int, dry_run: bool = False) -> 
     """
     known = list(engines)
     removed = []
-    for path in mark_paths():
+    for path in manifest_paths():
         with contextlib.suppress(Held), _removing(path, refuse_to_wait):
             for kept in _at(path, known, being_built=False):
                 if reason := kept.reason_to_go(unused_for):
@@ -109,40 +109,41 @@ def remove(distribution: str, version: str | None = None) -> int:
         RequestError: one cannot be removed.
     """
     count = 0
-    for path in mark_paths():
+    for path in manifest_paths():
         if is_of(path, distribution, version):
             with _removing(path):
-                count += read_mark(path) is not None
+                count += read_manifest(path) is not None
                 clear(path)
     return count
 
 
 def is_of(path: Path, distribution: str, version: str | None) -> bool:
-    """Whether an environment was built for a distribution, as its mark says, or its name where that is missing."""
+    """Whether an environment was built for a distribution, as its manifest says, or its name where that is missing."""
     from packaging.utils import canonicalize_version
 
-    mark = read_mark(path)
-    name, release = (mark.distribution, mark.version) if mark else _named(path)
+    manifest = read_manifest(path)
+    name, release = (manifest.distribution, manifest.version) if manifest else _named(path)
     return name == distribution and (version is None or canonicalize_version(release) == canonicalize_version(version))
 
 
 def _at(path: Path, engines: Sequence[Engine], being_built: bool) -> Iterator[Kept]:
-    """The environment that a mark names, and what is half built beside it."""
-    mark = read_mark(path)
-    if mark is not None:
+    """The environment that a manifest names, and what is half built beside it."""
+    manifest = read_manifest(path)
+    if manifest is not None:
         wanted = any(
-            engine.distribution == mark.distribution and mark_path(engine, mark.version) == path for engine in engines
+            engine.distribution == manifest.distribution and manifest_path(engine, manifest.version) == path
+            for engine in engines
         )
         yield Kept(
-            name=f"{mark.distribution}=={mark.version}",
-            python_version=mark.python_version,
+            name=f"{manifest.distribution}=={manifest.version}",
+            python_version=manifest.python_version,
             state=State.READY if wanted else State.UNWANTED,
-            size=mark.size,
-            built=mark.built,
+            size=manifest.size,
+            built=manifest.built,
             used=path.stat().st_mtime,
-            paths=(path, mark.place),
+            paths=(path, manifest.place),
         )
-    if halves := leftovers(path, mark):
+    if halves := leftovers(path, manifest):
         yield Kept(
             name="==".join(_named(path)),
             python_version="",
@@ -155,9 +156,9 @@ def _at(path: Path, engines: Sequence[Engine], being_built: bool) -> Iterator[Ke
 
 
 def _named(path: Path) -> tuple[str, str]:
-    """The distribution and the release in the name of a mark."""
+    """The distribution and the release in the name of a manifest."""
     match = STEM.fullmatch(path.stem)
-    assert match is not None, "mark_paths gives no other"
+    assert match is not None, "manifest_paths gives no other"
     return match["distribution"], match["version"]
 
 

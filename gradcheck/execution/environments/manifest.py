@@ -1,4 +1,4 @@
-"""Managed environments in the user's cache: for each a folder, a lock, and a mark that says what is in the folder."""
+"""Managed environments in the user's cache: for each a folder, a lock, and a manifest, which says what is in it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ STEM = re.compile(r"(?P<distribution>.+)-(?P<version>[^-]+)-[0-9a-f]{12}")
 POLL = 0.1  # seconds
 
 
-class Mark(msgspec.Struct, frozen=True):
-    """The file that makes a managed environment known. It is written last: a folder that no mark names is half built.
+class Manifest(msgspec.Struct, frozen=True):
+    """The file that makes a managed environment known. It is written last: what no manifest names is half built.
 
     Each build has a folder of its own, so a uv that outlived its killed parent cannot write into another one's work.
-    The mark's time of modification is when the environment was last used. `size` is in bytes, as files say it and not
-    as the disk stores it, where uv may share them; `built` is in seconds since the epoch.
+    Its time of modification is when the environment was last used. `size` is in bytes, as files say it and not as the
+    disk stores it, where uv may share them; `built` is in seconds since the epoch.
     """
 
     folder: str
@@ -60,16 +60,16 @@ def cache_folder() -> Path:
     return caches.folder("environments")
 
 
-def mark_path(engine: Engine, version: str | None) -> Path:
-    """The mark of the managed environment with an engine's requirements, built or not; engines may share one."""
+def manifest_path(engine: Engine, version: str | None) -> Path:
+    """The manifest of the managed environment with an engine's requirements, built or not; engines may share one."""
     options = tuple(engine.install_options.get(sys.platform, ()))
     identity = repr((engine.packages(version), options, engine.python, sys.platform, platform.machine()))
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     return cache_folder() / f"{engine.distribution}-{version or engine.release}-{digest}.json"
 
 
-def mark_paths() -> list[Path]:
-    """The marks of every environment in the cache, complete or half built: what else lies there is not ours.
+def manifest_paths() -> list[Path]:
+    """The manifests of every environment in the cache, complete or half built: what else lies there is not ours.
 
     Raises:
         RequestError: the cache is not the user's own.
@@ -81,8 +81,8 @@ def mark_paths() -> list[Path]:
     return sorted(found)
 
 
-def read_mark(path: Path) -> Mark | None:
-    """What a mark says; None where there is none, or where its environment or the interpreter below that is gone.
+def read_manifest(path: Path) -> Manifest | None:
+    """What a manifest says; None where there is none, or where its environment or the interpreter below that is gone.
 
     Raises:
         RequestError: it, its environment or the cache is not the user's own, or it names a folder that is none of its.
@@ -90,33 +90,33 @@ def read_mark(path: Path) -> Mark | None:
     caches.check_owned(path.parent)
     caches.check(path)
     try:
-        mark = msgspec.json.decode(path.read_bytes(), type=Mark)
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except (OSError, msgspec.MsgspecError):
         return None
-    if not _is_own_folder(path, mark.folder):
+    if not _is_own_folder(path, manifest.folder):
         raise RequestError(
-            f"{path}: names the folder {mark.folder!r}: expected {path.stem}.* beside it: remove the file"
+            f"{path}: names the folder {manifest.folder!r}: expected {path.stem}.* beside it: remove the file"
         )
-    caches.check(mark.place)
-    return mark if mark.python.exists() else None
+    caches.check(manifest.place)
+    return manifest if manifest.python.exists() else None
 
 
 def _is_own_folder(path: Path, name: str) -> bool:
-    """Whether a mark may name a folder: one that a build of its environment made, and no link elsewhere."""
+    """Whether a manifest may name a folder: one that a build of its environment made, and no link elsewhere."""
     is_name = re.fullmatch(rf"{re.escape(path.stem)}\.[a-z0-9_]+", name) is not None
     return is_name and (path.parent / name).resolve() == path.parent.resolve() / name
 
 
-def write_mark(path: Path, mark: Mark) -> None:
+def write_manifest(path: Path, manifest: Manifest) -> None:
     """Make an environment known, whole or not at all."""
-    partial = mark.place / "mark.json"
+    partial = manifest.place / "manifest.json"
     partial.touch(0o600)  # whatever the umask
-    partial.write_bytes(msgspec.json.encode(mark))
+    partial.write_bytes(msgspec.json.encode(manifest))
     partial.replace(path)
 
 
 def note_use(path: Path) -> None:
-    """Note in a mark that its environment is used; a cache that others own is used all the same."""
+    """Note in a manifest that its environment is used; a cache that others own is used all the same."""
     with contextlib.suppress(OSError):
         os.utime(path)
 
@@ -131,21 +131,21 @@ def size_of(folder: Path) -> int:
     return total
 
 
-def leftovers(path: Path, mark: Mark | None) -> list[Path]:
-    """What builds of an environment left half-way: folders that its mark does not name, a mark that says nothing."""
+def leftovers(path: Path, manifest: Manifest | None) -> list[Path]:
+    """What builds of an environment left half-way: folders that its manifest does not name, one that says nothing."""
     folders = [
         folder
         for folder in path.parent.glob(f"{glob.escape(path.stem)}.*/")
-        if mark is None or folder.name != mark.folder
+        if manifest is None or folder.name != manifest.folder
     ]
-    return [path, *folders] if mark is None and path.exists() else folders
+    return [path, *folders] if manifest is None and path.exists() else folders
 
 
 def clear(path: Path) -> None:
-    """Remove an environment, its mark first, and whatever builds of it were left half-way.
+    """Remove an environment, its manifest first, and whatever builds of it were left half-way.
 
     Raises:
-        OSError: the mark cannot be removed.
+        OSError: the manifest cannot be removed.
     """
     discard([path, *leftovers(path, None)])
 
@@ -175,7 +175,7 @@ def locked(
     """One builder or remover of an environment at a time, over all processes.
 
     Args:
-        path: its mark.
+        path: its manifest.
         waiting: called once where another process holds the lock; may raise.
         polled: called again and again while that lasts; may raise.
     """
