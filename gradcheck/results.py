@@ -275,8 +275,8 @@ class Pair(Record, frozen=True, kw_only=True):
     max_abs_diff: dict[str, Number]
 
 
-class Parting(Record, frozen=True, kw_only=True):
-    """Two releases, or two interpreters, of one backend, and where in the order of computation they part first.
+class FirstDivergence(Record, frozen=True, kw_only=True):
+    """Two releases, or two interpreters, of one backend, and where in the order of computation they first diverge.
 
     `kind` and what follows it are null where all bits are the same; `differing` counts the entries that are not.
     `packages` are those that took part in both in different releases: any of them may be why.
@@ -303,7 +303,7 @@ class Parting(Record, frozen=True, kw_only=True):
         share = f", in {self.differing} of {self.entries}" if self.entries > 1 else ""
         difference = abs(self.left_value - self.right_value)
         by = f", by {two_digits(difference)}" if math.isfinite(difference) else ""
-        return f"{both} part first at {where} = {self.left_value:.17g} and {self.right_value:.17g}{by}{share}"
+        return f"{both} first diverge at {where} = {self.left_value:.17g} and {self.right_value:.17g}{by}{share}"
 
 
 class BackendEnvironment(Record, frozen=True, kw_only=True):
@@ -336,7 +336,7 @@ class Report(Record, frozen=True, kw_only=True):
     oracle: Oracle | None
     backends: tuple[Backend, ...]
     pairs: tuple[Pair, ...]
-    partings: tuple[Parting, ...] = ()
+    first_divergences: tuple[FirstDivergence, ...] = ()
     environment: Environment
 
     def printable(self) -> Report:
@@ -347,7 +347,7 @@ class Report(Record, frozen=True, kw_only=True):
         """What is to be said of the run in words, and the command that runs it again."""
         shown = self.printable()
         lines = [line for backend in shown.backends for line in backend.finding()]
-        lines += map(str, shown.partings)
+        lines += map(str, shown.first_divergences)
         for backend in shown.backends:
             for name, error in backend.errors.items():
                 lines += [f"  {backend.spec}: dL/d{name}{entry}" for entry in error.worst]

@@ -1,4 +1,4 @@
-"""Reports, without a run: what is listed, how answers differ in pairs, and where two releases part."""
+"""Reports, without a run: what is listed, how answers differ in pairs, and where two releases first diverge."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def test_adjoints_are_compared_from_the_last_to_the_first() -> None:
     left, right = (
         Answer(np.array(1.0), {}, {}, {"u": np.array([value]), "v": np.array([value])}) for value in (1.0, 2.0)
     )
-    assert assemble.parting("a==1", "a==2", left, right).name == "v"
+    assert assemble.first_divergence("a==1", "a==2", left, right).name == "v"
 
 
 def test_no_number_is_the_same_as_another_that_is_none() -> None:
     left, right = (Answer(np.array(1.0), {"A": np.array([np.nan, value])}) for value in (1.0, 2.0))
-    found = assemble.parting("a==1", "a==2", left, right)
+    found = assemble.first_divergence("a==1", "a==2", left, right)
     assert (found.index, found.differing) == ((1,), 1)
 
 
@@ -70,4 +70,4 @@ def test_releases_of_an_engine_are_compared_and_programs_of_one_name_are_not(
         spec: BackendEnvironment(python=None, python_version=None, packages={}, threads=None, device="cpu")
         for spec in specs
     }
-    assert len(list(assemble.partings(backends, answers, places))) == count
+    assert len(list(assemble.first_divergences(backends, answers, places))) == count

@@ -26,10 +26,10 @@ def test_an_older_release_runs_beside_the_current_one(gradcheck: Command, older:
     assert report["environment"]["backends"][older]["packages"][name] == release
     assert report["environment"]["backends"][older]["packages"]["numpy"].startswith(numpy)
     assert report["environment"]["backends"][name]["packages"][name] == current.release
-    (parting,) = report["partings"]
-    assert (parting["left"], parting["right"]) == (older, name)
-    assert parting["packages"][name] == [release, current.release]
-    assert ("numpy" in parting["packages"]) == (older == "autograd==1.6.2"), "its bits may be NumPy's"
+    (divergence,) = report["first_divergences"]
+    assert (divergence["left"], divergence["right"]) == (older, name)
+    assert divergence["packages"][name] == [release, current.release]
+    assert ("numpy" in divergence["packages"]) == (older == "autograd==1.6.2"), "its bits may be NumPy's"
     printed = " ".join(gradcheck("run", "-b", older, "-b", name).stdout.split())
     assert f"{older} and {name} (" in printed
     assert f"{name} {release} and {current.release}" in printed
@@ -42,12 +42,13 @@ def answer(**gradients: float) -> Answer:
 
 def test_releases_are_compared_in_the_order_of_computation() -> None:
     left, right = answer(A=1.0, B=2.0), answer(A=1.0, B=2.5)
-    parting = assemble.parting("torch==1", "torch==2", left, right)
-    assert str(parting) == "torch==1 and torch==2 part first at dL/dB[0][0] = 2 and 2.5, by 0.5"
+    divergence = assemble.first_divergence("torch==1", "torch==2", left, right)
+    assert str(divergence) == "torch==1 and torch==2 first diverge at dL/dB[0][0] = 2 and 2.5, by 0.5"
     right.values["u"][0] = 0.25
-    parting = assemble.parting("torch==1", "torch==2", left, right)
-    assert str(parting) == "torch==1 and torch==2 part first at u[0] = 0.5 and 0.25, by 0.2, in 1 of 2"
+    divergence = assemble.first_divergence("torch==1", "torch==2", left, right)
+    assert str(divergence) == "torch==1 and torch==2 first diverge at u[0] = 0.5 and 0.25, by 0.2, in 1 of 2"
 
 
 def test_the_same_bits_are_said_to_be_the_same() -> None:
-    assert str(assemble.parting("a==1", "a==2", answer(A=1.0), answer(A=1.0))) == "a==1 and a==2 give the same bits"
+    divergence = assemble.first_divergence("a==1", "a==2", answer(A=1.0), answer(A=1.0))
+    assert str(divergence) == "a==1 and a==2 give the same bits"

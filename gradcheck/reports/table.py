@@ -49,8 +49,8 @@ def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
         for line in findings(backend):
             line.print(console) if isinstance(line, Grid) else console.print(line)
     verdicts = {backend.spec: backend.verdict for backend in report.backends}
-    for parting in report.partings:
-        console.print(Text(str(parting), "bold" if verdicts[parting.left] != verdicts[parting.right] else ""))
+    for divergence in report.first_divergences:
+        console.print(Text(str(divergence), "bold" if verdicts[divergence.left] != verdicts[divergence.right] else ""))
     verdict = Text(f"{report.verdict}: {SENTENCES[report.verdict]}", STYLES.get(report.verdict, OTHER_STYLE))
     console.print(verdict)
     console.print(f"again: {case.replay}", soft_wrap=True)  # one line, to be copied

@@ -25,11 +25,11 @@ from gradcheck.results import (
     BackendEnvironment,
     Enclosed,
     Environment,
+    FirstDivergence,
     Kind,
     Nested,
     Oracle,
     Pair,
-    Parting,
     Report,
     RunVerdict,
     Seconds,
@@ -76,7 +76,7 @@ def report(
         oracle=oracle(truth) if truth else None,
         backends=tuple(backends),
         pairs=pairs(answers),
-        partings=tuple(partings(backends, answers, environments)),
+        first_divergences=tuple(first_divergences(backends, answers, environments)),
         environment=environment(environments),
     )
 
@@ -159,22 +159,22 @@ def _largest_difference(left: npt.NDArray[np.floating], right: npt.NDArray[np.fl
         return float(np.max(np.abs(np.asarray(left, np.float64) - right), initial=0.0))
 
 
-def partings(
+def first_divergences(
     backends: Sequence[Backend], answers: Mapping[str, Answer], environments: Mapping[str, BackendEnvironment]
-) -> Iterator[Parting]:
-    """Where each two rows of one backend, two releases of an engine for example, part first."""
+) -> Iterator[FirstDivergence]:
+    """Where each two rows of one backend, two releases of an engine for example, first diverge."""
     for left, right in itertools.combinations([each for each in backends if each.spec in answers], 2):
         if left.name == right.name and not left.spec.startswith(PROGRAM):
             mine, theirs = (environments[each.spec].packages for each in (left, right))
             packages = {
                 name: (mine[name], theirs[name]) for name in mine if name in theirs and mine[name] != theirs[name]
             }
-            found = parting(left.spec, right.spec, answers[left.spec], answers[right.spec])
+            found = first_divergence(left.spec, right.spec, answers[left.spec], answers[right.spec])
             yield msgspec.structs.replace(found, packages=packages)
 
 
-def parting(left: str, right: str, mine: Answer, other: Answer) -> Parting:
-    """Where two answers part first: the first array, in the order of computation, that is not the same bits in both."""
+def first_divergence(left: str, right: str, mine: Answer, other: Answer) -> FirstDivergence:
+    """Where two answers first diverge: the first array, in the order of computation, whose bits are not the same."""
     theirs = dict(in_order(other))
     for (kind, name), array in in_order(mine):
         another = theirs.get((kind, name))
@@ -184,7 +184,7 @@ def parting(left: str, right: str, mine: Answer, other: Answer) -> Parting:
         if not len(differing):  # signs of zeros
             continue
         index = tuple(int(each) for each in differing[0])
-        return Parting(
+        return FirstDivergence(
             left=left,
             right=right,
             kind=kind,
@@ -195,7 +195,7 @@ def parting(left: str, right: str, mine: Answer, other: Answer) -> Parting:
             differing=len(differing),
             entries=array.size,
         )
-    return Parting(left=left, right=right)
+    return FirstDivergence(left=left, right=right)
 
 
 def in_order(answer: Answer) -> Iterator[tuple[tuple[Kind, str | None], npt.NDArray[np.floating]]]:
