@@ -86,8 +86,8 @@ class Session:
             k: size of the problem.
             seed: of the random inputs.
             dtype: "float64", "float32", "float16" or "bfloat16".
-            backends: NAME, NAME==VERSION, NAME@/path/to/python or exec:/path/to/program each; left out, every
-                hand-written gradient of the problem, torch and mxnet.
+            backends: NAME, NAME==VERSION, NAME@/path/to/python or exec:/path/to/program each; left out, those
+                that the problem's file names, which are its hand-written gradients where it names none.
             distribution: of the inputs, see `gradcheck run --help`.
             scale: factor on all inputs.
             gate: "rounding" refuses what rounding cannot explain, "formula" wrong formulas alone and not lost digits,

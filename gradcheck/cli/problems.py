@@ -27,11 +27,11 @@ def command(context: click.Context) -> None:
             click.echo(escaped(f"{name:24} {said}"))
 
 
-@command.command("show", short_help="Show one problem: its inputs and its hand-written gradients.")
+@command.command("show", short_help="Show one problem: its inputs, gradients and backends.")
 @click.argument("name")
 @click.option("--k", type=click.IntRange(min=1), default=3, show_default=True, help="Size at which to show the shapes.")
 def show(name: str, k: int) -> None:
-    """Show one problem: its file, its inputs' shapes at size K, and its hand-written gradients."""
+    """Show one problem: its file, its inputs' shapes at size K, its gradients, and its default backends."""
     from gradcheck import problems
 
     problem = problems.load(name)
@@ -42,6 +42,7 @@ def show(name: str, k: int) -> None:
         note = "" if each in problem.wrt else "  (no gradient)"
         click.echo(f"{label:10} {each:8} {' × '.join(map(str, shape)) or 'scalar'}{note}")
     click.echo(f"gradients  {', '.join(problem.gradients) or 'none'}")
+    click.echo(escaped(f"backends   {', '.join(problem.backends) or 'none: name some with -b'}"))
 
 
 @command.command("new", short_help="Write a commented starting file that passes.")

@@ -17,8 +17,8 @@ from gradcheck.cli._listener import Listener
 @click.option("--dtype", metavar="DTYPE", help="float64, float32, float16 or bfloat16.  [default: float64]")
 @click.option(
     "-b", "--backend", multiple=True, metavar="SPEC",
-    help="NAME, NAME==VERSION, NAME@/path/to/python or exec:/path/to/program; may be repeated.  [default: every "
-    "hand-written gradient of the problem, torch and mxnet]",
+    help="NAME, NAME==VERSION, NAME@/path/to/python or exec:/path/to/program; may be repeated.  [default: what the "
+    "problem's file names, else its own gradients]",
 )  # fmt: skip
 @click.option(
     "--distribution", metavar="NAME",

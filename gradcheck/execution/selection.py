@@ -24,7 +24,6 @@ from gradcheck.text.suggestions import did_you_mean
 if TYPE_CHECKING:
     from gradcheck.oracle import Format
 
-DEFAULT_ENGINES = ("torch", "mxnet")
 CPU = "cpu"
 NVIDIA_DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 """What the driver shows on Linux and on WSL."""
@@ -86,18 +85,32 @@ class Selected:
 
 
 def choose(specs: Sequence[str], problem: Problem, device: str = CPU, tf32: bool = False) -> list[Selected]:
-    """The backends to run: those named, or every hand-written gradient of the problem and the default engines.
+    """The backends to run: those named, or those that the problem names itself.
 
-    Engines compute on the device; hand-written gradients and programs where they do. Of the default engines those are
-    left out that do not know the device.
+    Engines compute on the device; hand-written gradients and programs where they do.
 
     Raises:
-        RequestError: a name stands for no backend, or comes twice; TF32 is asked for on the CPU.
+        RequestError: a name stands for no backend, or comes twice; there is none; TF32 is asked for on the CPU.
     """
     if tf32 and device == CPU:
         raise RequestError("tf32: expected with a device such as cuda")
+    if specs:
+        return selected(specs, problem, device, tf32)
+    named = default_backends(problem, device)
+    try:
+        return selected(named, problem, device, tf32)
+    except RequestError as error:
+        raise RequestError(f"{problem.path}: backends: {error}") from None
+
+
+def selected(specs: Sequence[str], problem: Problem, device: str, tf32: bool) -> list[Selected]:
+    """What each name of a backend stands for.
+
+    Raises:
+        RequestError: one stands for none, or comes twice.
+    """
     backends: list[Selected] = []
-    for text in specs or (*problem.gradients, *default_engines(device)):
+    for text in specs:
         spec = engines.parse(text)
         if spec in (backend.spec for backend in backends):
             raise RequestError(f"backend {text!r}: named twice: expected each backend once")
@@ -109,9 +122,20 @@ def choose(specs: Sequence[str], problem: Problem, device: str = CPU, tf32: bool
     return backends
 
 
-def default_engines(device: str) -> list[str]:
-    """The engines that are asked where none is named."""
-    return [name for name in DEFAULT_ENGINES if device == CPU or name in engines_on(device)]
+def default_backends(problem: Problem, device: str = CPU) -> Sequence[str]:
+    """Those that a problem names itself, less the engines that do not know the device where others do.
+
+    Raises:
+        RequestError: it names none.
+    """
+    if not problem.backends:
+        expected = 'expected -b torch, for example, or backends = ("torch",) in the file'
+        raise RequestError(f"{problem.path}: has no gradients of its own and names no backends: {expected}")
+    if device == CPU:
+        return problem.backends
+    found = {text: engines.find(text.partition("==")[0]) for text in problem.backends}
+    known = [text for text, engine in found.items() if engine is None or engines.kind_of(device) in engine.devices]
+    return known or problem.backends
 
 
 def engines_on(device: str) -> list[str]:

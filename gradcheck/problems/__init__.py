@@ -15,7 +15,14 @@ from typing import Any
 from gradcheck import entry_points
 from gradcheck.backends._worker.source import execute
 from gradcheck.errors import ProblemError
-from gradcheck.problems._checks import Shape, checked_gradients, checked_shapes, checked_wrt, stated_shapes
+from gradcheck.problems._checks import (
+    Shape,
+    checked_backends,
+    checked_gradients,
+    checked_shapes,
+    checked_wrt,
+    stated_shapes,
+)
 from gradcheck.problems._guard import TIMEOUT, ProblemCode, described_error
 from gradcheck.text.suggestions import did_you_mean
 
@@ -33,6 +40,7 @@ class Problem:
     Attributes:
         name: what the user called it.
         gradients: the names of its hand-written gradients.
+        backends: who is asked where nobody is named: those that the file names, else its gradients.
         sample: (stream, k) -> arrays of inputs with a structure, labels for example, by name; see `cases.sample`.
         timeout: seconds that each of its functions has in this process.
     """
@@ -44,6 +52,7 @@ class Problem:
     inputs: Callable[[int], Mapping[str, Shape]]
     wrt: tuple[str, ...]
     gradients: tuple[str, ...]
+    backends: tuple[str, ...]
     sample: Callable[[Any, int], Mapping[str, Any]] | None = None
     timeout: float = TIMEOUT
 
@@ -170,10 +179,11 @@ def _problem(name: str, path: Path, module: ModuleType, timeout: float) -> Probl
     shapes = checked_shapes(path, module.inputs, 1, timeout)
     wrt = checked_wrt(path, getattr(module, "wrt", tuple(shapes)), shapes)
     gradients = checked_gradients(path, getattr(module, "gradients", {}))
+    backends = checked_backends(path, getattr(module, "backends", gradients))
     sample = getattr(module, "sample", None)
     if sample is not None and not callable(sample):
         raise ProblemError(f"{path}: sample is {sample!r}: expected a function sample(rng, k)")
-    return Problem(name, path, title, module.loss, module.inputs, wrt, gradients, sample, timeout)
+    return Problem(name, path, title, module.loss, module.inputs, wrt, gradients, backends, sample, timeout)
 
 
 def start(path: Path) -> None:

@@ -113,6 +113,19 @@ def checked_gradients(path: Path, gradients: Any) -> tuple[str, ...]:
     return tuple(gradients)
 
 
+def checked_backends(path: Path, backends: Any) -> tuple[str, ...]:
+    """The backends that are asked where nobody is named; what each name stands for is looked at when they are asked.
+
+    Raises:
+        ProblemError: `backends` is no tuple or list of strings.
+    """
+    if not isinstance(backends, (tuple, list)) or not all(isinstance(name, str) for name in backends):
+        raise ProblemError(
+            f'{path}: backends is {_shown(backends)}: expected a tuple of names, such as ("mine", "torch")'
+        )
+    return tuple(backends)
+
+
 def check_name(name: object, where: str) -> None:
     """Refuse what is no name: reports show names on a line, and records have them in paths.
 

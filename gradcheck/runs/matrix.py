@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gradcheck import problems, settings
 from gradcheck.errors import RequestError
-from gradcheck.execution.selection import DEFAULT_ENGINES
+from gradcheck.execution.selection import default_backends
 from gradcheck.results import Backend, Cell, RunVerdict, Verdict
 from gradcheck.runs.runner import Listener, Session
 from gradcheck.text.wording import two_digits
@@ -29,7 +29,7 @@ LONGEST_SHOWN = 100
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run; empty sequences stand for all shipped problems and every default backend.
+    """What to run; empty sequences stand for all shipped problems, and the backends that each names itself.
 
     Attributes:
         backends: specs; a hand-written gradient has cells only where a problem has it.
@@ -69,9 +69,10 @@ def cells(plan: Plan, listener: Listener) -> Iterator[Cell]:
 
 def applicable(name: str, plan: Plan) -> list[str]:
     """The backends that a problem can have: names of hand-written gradients may be those of another problem."""
-    by_hand = problems.load(name, plan.timeout).gradients
-    others = {gradient for each in problems.names() for gradient in hand_written(each, plan.timeout)} - set(by_hand)
-    return [spec for spec in plan.backends or (*by_hand, *DEFAULT_ENGINES) if spec not in others]
+    problem = problems.load(name, plan.timeout)
+    named = plan.backends or default_backends(problem)
+    others = {gradient for each in problems.names() for gradient in hand_written(each, plan.timeout)}
+    return [spec for spec in named if spec in problem.gradients or spec not in others]
 
 
 def hand_written(name: str, timeout: float) -> Sequence[str]:

@@ -18,7 +18,7 @@ def test_one_problem_is_shown_with_its_shapes(gradcheck: Command) -> None:
     printed = gradcheck("problems", "show", "sigmoid_skip", "--k", "5").stdout
     assert "k = 5      A        5 × 5\n" in printed
     assert "           x        5  (no gradient)\n" in printed
-    assert "gradients  manual, numpy\n" in printed
+    assert "gradients  manual, numpy\nbackends   manual, numpy, torch, mxnet\n" in printed
 
 
 def test_the_starting_file_passes_and_is_never_overwritten(gradcheck: Command, tmp_path: Path) -> None:

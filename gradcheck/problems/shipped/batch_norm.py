@@ -58,3 +58,4 @@ def vectorised(X, gain, bias, T):
 
 
 gradients = {"numpy": vectorised}
+backends = ("numpy", "torch", "mxnet")

@@ -42,3 +42,4 @@ def vectorised(x, w, b):
 
 
 gradients = {"numpy": vectorised}
+backends = ("numpy", "torch", "mxnet")

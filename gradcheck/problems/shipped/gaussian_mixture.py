@@ -81,3 +81,4 @@ def vectorised(points, centres, log_deviations, logits):
 
 
 gradients = {"numpy": vectorised}
+backends = ("numpy", "torch", "mxnet")

@@ -59,3 +59,4 @@ def vectorised(X, gain, bias, T):
 
 
 gradients = {"numpy": vectorised}
+backends = ("numpy", "torch", "mxnet")

@@ -31,3 +31,4 @@ def vectorised(X, w, b, t):
 
 
 gradients = {"numpy": vectorised}
+backends = ("numpy", "torch", "mxnet")

@@ -46,3 +46,4 @@ def vectorised(X, w, b, t):
 
 
 gradients = {"numpy": vectorised}
+backends = ("numpy", "torch", "mxnet")

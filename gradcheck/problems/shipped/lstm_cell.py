@@ -90,3 +90,4 @@ def vectorised(W, U, b, x, h, c):
 
 
 gradients = {"numpy": vectorised}
+backends = ("numpy", "torch", "mxnet")

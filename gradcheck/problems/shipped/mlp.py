@@ -43,3 +43,4 @@ def vectorised(X, V, a, W, b, T):
 
 
 gradients = {"numpy": vectorised}
+backends = ("numpy", "torch", "mxnet")

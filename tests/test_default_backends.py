@@ -1,0 +1,87 @@
+"""Who is asked where no backend is named: what the problem's file says, else its own gradients."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gradcheck import problems
+from gradcheck.errors import RequestError
+from gradcheck.execution import selection
+from tests.conftest import Command
+
+LOSS = "def inputs(k): return {'a': (k,)}\ndef loss(ops, a): return ops.sum(a * a)\n"
+MINE = f"{LOSS}def mine(a): return (a * a).sum(), {{'a': 2 * a}}\ngradients = {{'mine': mine}}\n"
+
+
+def asked(folder: Path, source: str, device: str = "cpu") -> list[str]:
+    (folder / "layer.py").write_text(source)
+    return [each.key for each in selection.choose((), problems.load(str(folder / "layer.py")), device)]
+
+
+def test_the_files_own_gradients_are_asked_alone(tmp_path: Path) -> None:
+    assert asked(tmp_path, MINE) == ["mine"]
+
+
+def test_a_file_says_who_is_asked(tmp_path: Path) -> None:
+    assert asked(tmp_path, MINE + "backends = ('torch==2.6.0', 'mine')\n") == ["torch==2.6.0", "mine"]
+
+
+def test_of_the_engines_that_a_file_names_those_are_left_out_that_lack_the_device(tmp_path: Path) -> None:
+    assert asked(tmp_path, MINE + "backends = ['mine', 'torch', 'mxnet']\n", "cuda") == ["mine", "torch"]
+    assert asked(tmp_path, LOSS + "backends = ['mxnet']\n", "cuda") == ["mxnet"]
+
+
+def test_shipped_problems_ask_torch_and_mxnet_too() -> None:
+    for name, path in problems.names().items():
+        if path.parent == problems.FOLDER:
+            problem = problems.load(name)
+            assert problem.backends == (*problem.gradients, "torch", "mxnet")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", "has no gradients of its own and names no backends: expected -b torch, for example, or backends = ("),
+        ("backends = ()", "has no gradients of its own and names no backends: expected -b torch"),
+        ("backends = 'torch'", """backends is 'torch': expected a tuple of names, such as ("mine", "torch")"""),
+        ("backends = (3,)", "backends is (3,): expected a tuple of names"),
+        ("backends = ('toch',)", "backends: backend 'toch': unknown: did you mean 'torch'? expected one of"),
+        ("backends = ('torch', 'torch')", "backends: backend 'torch': named twice"),
+        ("backends = ('torch=2',)", "backends: backend 'torch=2': expected NAME, NAME==VERSION"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_in_one_line(
+    gradcheck: Command, tmp_path: Path, line: str, message: str
+) -> None:
+    (tmp_path / "layer.py").write_text(f"{LOSS}{line}\n")
+    done = gradcheck("run", "layer.py")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"gradcheck: {tmp_path / 'layer.py'}: {message}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_backends_that_are_named_take_the_place_of_the_files(gradcheck: Command, tmp_path: Path) -> None:
+    (tmp_path / "layer.py").write_text(MINE + "backends = ('toch',)\n")
+    done = gradcheck("run", "layer.py", "-b", "mine", "--format", "json")
+    assert [backend["name"] for backend in json.loads(done.stdout)["backends"]] == ["mine"]
+
+
+def test_matrix_asks_whom_each_file_names(gradcheck: Command, tmp_path: Path) -> None:
+    (tmp_path / "layer.py").write_text(MINE)
+    (tmp_path / "bare.py").write_text(LOSS)
+    done = gradcheck("matrix", "--problem", "layer.py", "--dtype", "float64", "--write", "m.txt")
+    assert done.returncode == 0, done.stderr
+    [_, outcome] = (tmp_path / "m.txt").read_text().splitlines()
+    assert outcome.startswith("layer.py float64 mine agrees ")
+    refused = gradcheck("matrix", "--problem", "bare.py")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "bare.py: has no gradients of its own and names no backends" in refused.stderr
+
+
+def test_a_message_of_one_line_names_no_file_where_the_user_named_the_backend(tmp_path: Path) -> None:
+    (tmp_path / "layer.py").write_text(MINE)
+    with pytest.raises(RequestError, match=r"^backend 'toch': unknown"):
+        selection.choose(("toch",), problems.load(str(tmp_path / "layer.py")))
