@@ -34,7 +34,7 @@ from gradcheck.judging.judge import NO_TRUE_VALUE, Judgement, Truth, judge, trut
 from gradcheck.oracle import Enclosure, Format
 from gradcheck.problems import cases
 from gradcheck.problems.cases import Case
-from gradcheck.results import Power, Verdict
+from gradcheck.results import DetectionPower, Verdict
 from gradcheck.runs.tapes import record_tape
 
 BITS = 400
@@ -258,7 +258,7 @@ def plant(
             seen.complain("another step named", examined, f"{fault}: {judgement.reason}")
 
 
-def promised(wrong: Array, true: Array, enclosure: Enclosure, power: Power) -> bool:
+def promised(wrong: Array, true: Array, enclosure: Enclosure, power: DetectionPower) -> bool:
     """Whether the stated power promises to find an error.
 
     Of the entries that are known not to be zero more than one in a hundred is off by twice the stated size. Twice,

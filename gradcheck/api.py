@@ -46,7 +46,7 @@ class Session:
     """
 
     def __init__(self) -> None:
-        self._session = runner.Session(Logged())
+        self._runner = runner.Runner(Logged())
 
     def __enter__(self) -> Session:
         return self
@@ -58,7 +58,7 @@ class Session:
 
     def close(self) -> None:
         """End the workers."""
-        self._session.close()
+        self._runner.close()
 
     def check(
         self,
@@ -119,7 +119,7 @@ class Session:
             timeout=timeout,
             no_build=not build,
         )
-        return self._session.run(chosen)
+        return self._runner.run(chosen)
 
 
 def named(problem: str | os.PathLike[str] | Callable[..., Any], **parts: Any) -> str:

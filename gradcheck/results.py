@@ -70,7 +70,7 @@ class Record(msgspec.Struct, frozen=True):
     """The base of all records."""
 
 
-class Case(Record, frozen=True, kw_only=True):
+class CaseRecord(Record, frozen=True, kw_only=True):
     """One problem at one size, seed, dtype, distribution and scale; `notes` say what rounding made of its inputs."""
 
     problem: str
@@ -103,7 +103,7 @@ class Entry(Record, frozen=True, kw_only=True):
         return f"{index_in_code(self.index)} {deviation(self.got, self.true, '')}"
 
 
-class Power(Record, frozen=True, kw_only=True):
+class DetectionPower(Record, frozen=True, kw_only=True):
     """Detection power: the relative error beyond which an entry is refused, over the entries known not to be 0.
 
     So an error that is larger than the 99th percentile in more than one entry in a hundred is found, in whichever step
@@ -134,7 +134,7 @@ class ArrayError(Record, frozen=True, kw_only=True):
     bad_entries: int
     entries: int
     worst: tuple[Entry, ...]
-    power: Power
+    power: DetectionPower
 
 
 class Cause(Record, frozen=True, kw_only=True):
@@ -316,7 +316,7 @@ class BackendEnvironment(Record, frozen=True, kw_only=True):
     device: str
 
 
-class Environment(Record, frozen=True, kw_only=True):
+class RunEnvironment(Record, frozen=True, kw_only=True):
     """Where a run took place. The only part of a report, beside `seconds`, that may change from run to run."""
 
     gradcheck: str
@@ -332,12 +332,12 @@ class Report(Record, frozen=True, kw_only=True):
     schema: str = SCHEMA
     verdict: RunVerdict
     exit_code: int
-    case: Case
+    case: CaseRecord
     oracle: Oracle | None
     backends: tuple[Backend, ...]
     pairs: tuple[Pair, ...]
     first_divergences: tuple[FirstDivergence, ...] = ()
-    environment: Environment
+    environment: RunEnvironment
 
     def printable(self) -> Report:
         """The same, its texts and names escaped: many come from elsewhere, and a terminal must not obey them."""

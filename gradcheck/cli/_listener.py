@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 AROUND = len("⠋  0:00:00 ")  # what a line shows beside its text
 
 
-class Listener:
+class TerminalListener:
     """Told by the runner what happens. On a terminal each environment that is being built has a line with a clock."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Listener:
         self._waiting: TaskID | None = None
         self._guard = threading.Lock()  # several building threads tell, and one display serves them all
 
-    def __enter__(self) -> Listener:
+    def __enter__(self) -> TerminalListener:
         return self
 
     def __exit__(

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from gradcheck.errors import RequestError
 
 
-class Output(io.FileIO):
+class StandardOutput(io.FileIO):
     """Standard output. Where its reader has gone, as `head` does, the rest goes nowhere and the command goes on."""
 
     def write(self, data: Any) -> int:
@@ -46,7 +46,7 @@ def prepare() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-    for name, raw in (("stdout", Output(1, "wb", closefd=False)), ("stderr", Messages(2, "wb", closefd=False))):
+    for name, raw in (("stdout", StandardOutput(1, "wb", closefd=False)), ("stderr", Messages(2, "wb", closefd=False))):
         before = getattr(sys, f"__{name}__")
         if getattr(sys, name) is before:
             stream = _text(raw, before)

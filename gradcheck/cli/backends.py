@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gradcheck.cli._commands import Commands
-from gradcheck.cli._listener import Listener
+from gradcheck.cli._listener import TerminalListener
 from gradcheck.text.escaping import escaped
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def build(spec: tuple[str, ...]) -> int:
     from gradcheck.results import RunVerdict
     from gradcheck.runs import runner
 
-    with Listener() as listener:
+    with TerminalListener() as listener:
         built = runner.build(spec, listener)
     for name, where in built.items():
         said = str(where.python) if isinstance(where, Environment) else f"unavailable: {where.reason}"

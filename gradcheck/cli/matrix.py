@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gradcheck.cli._descendants import DESCENDANTS
-from gradcheck.cli._listener import Listener
+from gradcheck.cli._listener import TerminalListener
 from gradcheck.text.escaping import escaped
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def command(
     if write is not None:
         files.check_writable(write, "--write")
     DESCENDANTS.adopt()
-    with Listener() as listener:
+    with TerminalListener() as listener:
         found = list(matrix.cells(plan, listener))
     printed(found)
     if write is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from gradcheck.cli._descendants import DESCENDANTS
-from gradcheck.cli._listener import Listener
+from gradcheck.cli._listener import TerminalListener
 
 
 @click.command("run", short_help="Evaluate one case in every backend, and judge the answers.")
@@ -57,10 +57,10 @@ def command(config: str | None, **given: Any) -> int:
 
     flags = {name.replace("_", "-"): value for name, value in given.items() if value not in (None, (), False)}
     chosen = settings.load(flags, config, os.environ, Path.cwd())
-    outputs = reports.outputs(chosen.format, chosen.report)
+    destinations = reports.destinations(chosen.format, chosen.report)
     DESCENDANTS.adopt()
-    with Listener() as listener:
+    with TerminalListener() as listener:
         report = runner.run(chosen, listener)
-    for output in outputs:
-        output.write(report, chosen.show_gradients)
+    for destination in destinations:
+        destination.write(report, chosen.show_gradients)
     return report.exit_code

@@ -53,12 +53,12 @@ def command(
         raise RequestError(f"--report {report[0]}: {len(record)} records: expected one with --report")
     settings.checked(settings.Given("gate", gate, f"--gate {gate}", is_text=True))
     seconds = settings.checked(settings.Given("timeout", timeout, f"--timeout {timeout}", is_text=True))
-    outputs = reports.outputs(format, report)
+    destinations = reports.destinations(format, report)
     found = [
         verify.verify(Path(path), gate, problem=problem, trust=trust, timeout=seconds, running=notice)
         for path in record
     ]
     for each in found:
-        for output in outputs:
-            output.write(each, show_gradients)
+        for destination in destinations:
+            destination.write(each, show_gradients)
     return RunVerdict.of([backend.verdict for each in found for backend in each.backends]).exit_code

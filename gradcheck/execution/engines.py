@@ -23,7 +23,7 @@ FORMS = "NAME, NAME==VERSION, NAME@/path/to/python or exec:/path/to/program"
 
 
 @dataclass(frozen=True)
-class Engine:
+class EngineDeclaration:
     """The constants that a backend's file states; `gradcheck.backends` says what each means."""
 
     name: str
@@ -41,7 +41,7 @@ class Engine:
     devices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     variant_of: str | None = None
 
-    def on(self, device: str) -> Engine:
+    def on(self, device: str) -> EngineDeclaration:
         """The engine as it is installed for a device; for the CPU, or a device that it does not know, as it is."""
         return replace(self, **self.devices.get(kind_of(device), {}))
 
@@ -143,7 +143,7 @@ def paths() -> dict[str, Path]:
 
 
 @functools.cache
-def find(name: str) -> Engine | None:
+def find(name: str) -> EngineDeclaration | None:
     """An engine's constants, or None where there is no such engine."""
     path: Path | None = FOLDER / f"{name.replace('-', '_')}.py"  # ours need no look at distributions, which costs 30 ms
     if "_" in name or path is None or not path.is_file():
@@ -151,7 +151,7 @@ def find(name: str) -> Engine | None:
     return None if path is None else read_engine(name, path)
 
 
-def read_engine(name: str, path: Path) -> Engine:
+def read_engine(name: str, path: Path) -> EngineDeclaration:
     """The constants that a backend's file states.
 
     Raises:
@@ -161,7 +161,7 @@ def read_engine(name: str, path: Path) -> Engine:
     if "VARIANT_OF" in constants:
         constants = vars(execute(str(path.with_name(f"{constants['VARIANT_OF']}.py")))) | constants
     try:
-        return Engine(
+        return EngineDeclaration(
             name=name,
             path=path,
             title=str(constants["__doc__"]).strip().splitlines()[0],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gradcheck.backends._worker import handwritten
 from gradcheck.errors import RequestError
 from gradcheck.execution import engines, environments
-from gradcheck.execution.engines import Engine, Spec
+from gradcheck.execution.engines import EngineDeclaration, Spec
 from gradcheck.execution.environments import Builder, Building, Environment, Missing
 from gradcheck.execution.pool import Launch, hosted
 from gradcheck.execution.worker import Failure
@@ -36,7 +36,7 @@ class Selected:
     """A backend that was asked for: where `engine` is None, a program or a hand-written gradient of the problem."""
 
     spec: Spec
-    engine: Engine | None
+    engine: EngineDeclaration | None
     device: str = CPU
     tf32: bool = False
 
@@ -143,7 +143,7 @@ def engines_on(device: str) -> list[str]:
     return [engine.name for engine in known_engines() if engines.kind_of(device) in engine.devices]
 
 
-def known_engine(spec: Spec, others: Sequence[str] = ()) -> Engine:
+def known_engine(spec: Spec, others: Sequence[str] = ()) -> EngineDeclaration:
     """The engine that a backend's name stands for; `others` are names that would do as well.
 
     Raises:
@@ -157,7 +157,7 @@ def known_engine(spec: Spec, others: Sequence[str] = ()) -> Engine:
     return found
 
 
-def known_engines() -> list[Engine]:
+def known_engines() -> list[EngineDeclaration]:
     """Every engine, for the CPU."""
     return [known_engine(Spec(name)) for name in engines.paths()]
 

@@ -68,7 +68,7 @@ class Check:
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class CheckedBlock:
     """Some rows of an array, from `row` on: what was got, and its checks, from end to end or of the step or both.
 
     `unsure` counts the entries that the answer itself takes to be further off than a correct backend may be, and

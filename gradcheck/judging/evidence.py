@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck import oracle
-from gradcheck.judging.checks import SMALLEST, SPREADS, Block, Check, Mask
+from gradcheck.judging.checks import SMALLEST, SPREADS, Check, CheckedBlock, Mask
 from gradcheck.oracle import TYPICAL, Format, Rows, Stage
-from gradcheck.results import ArrayError, Entry, Power
+from gradcheck.results import ArrayError, DetectionPower, Entry
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -77,7 +77,7 @@ class Finding:
     terms: Callable[[], float] = lambda: 0.0
     powers: list[Array] = field(default_factory=list)
 
-    def add(self, block: Block) -> None:
+    def add(self, block: CheckedBlock) -> None:
         """Take a block into account."""
         size = np.abs(block.checks[0].true)
         self.entries += block.got.size
@@ -95,7 +95,7 @@ class Finding:
         if self.measured and block.got.size:
             self._measure(block, size)
 
-    def _refuse(self, block: Block) -> None:
+    def _refuse(self, block: CheckedBlock) -> None:
         self.bad += int(np.count_nonzero(block.refused))
         self.largest_spread_ratio = max([self.largest_spread_ratio, *map(_spread_ratio, block.checks)])
         self.worst = _worst([*self.worst, *_refused(block, block.checks[0], block.refused)])
@@ -103,7 +103,7 @@ class Finding:
             self.proved += int(np.count_nonzero(block.whole.proved))
             self.whole_bad += int(np.count_nonzero(block.whole.refused))
 
-    def _follow(self, block: Block, step: Check) -> None:
+    def _follow(self, block: CheckedBlock, step: Check) -> None:
         """Take into account where the block does not follow from what stands before it."""
         if not step.refused.any():
             return
@@ -112,7 +112,7 @@ class Finding:
         self.excused += int(np.count_nonzero(block.excused))
         self.excused_worst = _worst([*self.excused_worst, *_refused(block, step, block.excused)])
 
-    def _measure(self, block: Block, size: Array) -> None:
+    def _measure(self, block: CheckedBlock, size: Array) -> None:
         check = block.checks[0]
         self.largest_error = _larger(self.largest_error, check.error)
         self.largest_ulp = _larger(self.largest_ulp, check.error / ulp(size, self.format))
@@ -182,14 +182,14 @@ class Finding:
             power=self.power(),
         )
 
-    def power(self) -> Power:
+    def power(self) -> DetectionPower:
         """The smallest relative error that would have been caught, over the entries known not to be 0 (W10)."""
         caught = np.concatenate(self.powers)
         if not caught.size:
-            return Power(median=math.inf, percentile_99=math.inf)
+            return DetectionPower(median=math.inf, percentile_99=math.inf)
         caught.sort()
         last = caught.size - 1
-        return Power(median=float(caught[last // 2]), percentile_99=float(caught[math.ceil(0.99 * last)]))
+        return DetectionPower(median=float(caught[last // 2]), percentile_99=float(caught[math.ceil(0.99 * last)]))
 
 
 class Known(Protocol):
@@ -242,7 +242,7 @@ def examine(
             if stage is not None:
                 walked = Check(stage.expected, stage.error, stage.bound, SPREADS * stage.spread, limited, proof=False)
             start = rows.start if isinstance(rows, slice) else 0
-            finding.add(Block(start, got[rows], whole, walked, unsure, terms))
+            finding.add(CheckedBlock(start, got[rows], whole, walked, unsure, terms))
     return finding
 
 
@@ -291,7 +291,7 @@ def ulp(size: Array, format: Format) -> Array:
     return np.maximum(powers, format.normal) * (2 * format.roundoff)
 
 
-def _refused(block: Block, check: Check, refused: Mask) -> Iterator[Entry]:
+def _refused(block: CheckedBlock, check: Check, refused: Mask) -> Iterator[Entry]:
     """The refused entries of a block with the largest errors: these matter, whatever their bounds are."""
     few = min(int(np.count_nonzero(refused)), WORST_SHOWN)
     if not few:

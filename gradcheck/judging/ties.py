@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gradcheck.answers import Answer, Printed, entry
 from gradcheck.judging.evidence import examine
-from gradcheck.oracle import Format, Key, Whole
+from gradcheck.oracle import Format, Key, TiedSum
 from gradcheck.text.wording import in_words, out_of
 
 Array = npt.NDArray[np.floating[Any]]
@@ -29,7 +29,7 @@ class Unshared:
     proved: bool
 
 
-def unshared(answer: Answer, wholes: Iterable[Whole], format: Format, gate: str) -> Iterator[Unshared]:
+def unshared(answer: Answer, wholes: Iterable[TiedSum], format: Format, gate: str) -> Iterator[Unshared]:
     """Where the shares of a tie do not add up to one.
 
     Args:

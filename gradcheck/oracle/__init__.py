@@ -16,7 +16,7 @@ from gradcheck.oracle.operations.shares import CONVENTIONS
 from gradcheck.oracle.operations.words import RecordingError
 from gradcheck.oracle.stages import Answer, Stage, stages
 from gradcheck.oracle.tape import Key, Tape, record
-from gradcheck.oracle.wholes import Whole, wholes
+from gradcheck.oracle.wholes import TiedSum, wholes
 
 __all__ = [
     "BALL_BITS",
@@ -34,7 +34,7 @@ __all__ = [
     "Slopes",
     "Stage",
     "Tape",
-    "Whole",
+    "TiedSum",
     "analyse",
     "record",
     "stages",

@@ -13,7 +13,7 @@ from gradcheck.oracle.operations.wholes import whole_of
 from gradcheck.oracle.tape import ADJOINT, Key, Node, Tape
 
 
-class Whole(NamedTuple):
+class TiedSum(NamedTuple):
     """A sum over outputs, of which is known what it is whatever the shares are.
 
     Attributes:
@@ -45,7 +45,7 @@ class _Sum(NamedTuple):
     parts: Sequence[_Part]
 
 
-def wholes(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Iterator[Whole]:
+def wholes(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Iterator[TiedSum]:
     """The sums of gradients and adjoints that are known although entries tie.
 
     Args:
@@ -65,7 +65,7 @@ def wholes(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Iterator[
         nodes.append(Node(operation, operands, operation.shape(*(nodes[index].shape for index in operands))))
     analysis = analyse(Tape(tuple(nodes), outputs), inputs, format)
     for each, key in zip(sums, outputs, strict=True):
-        yield Whole(each.word, each.keys, each.axes, analysis[key])
+        yield TiedSum(each.word, each.keys, each.axes, analysis[key])
 
 
 def _outputs(tape: Tape) -> Iterator[tuple[Key, list[_Part]]]:

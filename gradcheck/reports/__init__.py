@@ -19,7 +19,7 @@ from gradcheck.text.suggestions import did_you_mean
 
 
 @dataclass(frozen=True)
-class Output:
+class Destination:
     """A format, and the file that it goes to: standard output where there is none."""
 
     format: str
@@ -45,7 +45,7 @@ def formats() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
 
 
-def outputs(format: str, paths: Sequence[str]) -> list[Output]:
+def destinations(format: str, paths: Sequence[str]) -> list[Destination]:
     """Where a report goes: standard output in one format, and files in that of their endings.
 
     Raises:
@@ -54,12 +54,12 @@ def outputs(format: str, paths: Sequence[str]) -> list[Output]:
     if format not in formats():
         meant = did_you_mean(format, formats())
         raise RequestError(f"format {format!r}: unknown: {meant}expected one of {', '.join(formats())}")
-    return [Output(format, None), *(_to_file(Path(path)) for path in paths)]
+    return [Destination(format, None), *(_to_file(Path(path)) for path in paths)]
 
 
-def _to_file(path: Path) -> Output:
+def _to_file(path: Path) -> Destination:
     suffixes = {importlib.import_module(f"gradcheck.reports.{name}").SUFFIX: name for name in formats()}
     if path.suffix not in suffixes:
         raise RequestError(f"report {str(path)!r}: unknown ending: expected one of {', '.join(suffixes)}")
     files.check_writable(path, "report")
-    return Output(suffixes[path.suffix], path)
+    return Destination(suffixes[path.suffix], path)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from gradcheck._version import __version__
 from gradcheck.answers import Answer
 from gradcheck.execution.engines import PROGRAM, Spec
-from gradcheck.execution.environments import Environment as Place
+from gradcheck.execution.environments import Environment
 from gradcheck.execution.pool import StartMessage
 from gradcheck.execution.worker import Failure
 from gradcheck.judging.judge import Judgement, Truth
@@ -23,18 +23,18 @@ from gradcheck.problems.cases import Case
 from gradcheck.results import (
     Backend,
     BackendEnvironment,
+    CaseRecord,
     Enclosed,
-    Environment,
     FirstDivergence,
     Kind,
     Nested,
     Oracle,
     Pair,
     Report,
+    RunEnvironment,
     RunVerdict,
     Seconds,
 )
-from gradcheck.results import Case as CaseRecord
 from gradcheck.text.wording import in_words
 
 LARGEST_LISTED = 16  # k up to which a report holds the gradients themselves
@@ -206,7 +206,7 @@ def in_order(answer: Answer) -> Iterator[tuple[tuple[Kind, str | None], npt.NDAr
     yield from ((("gradient", name), array) for name, array in answer.gradients.items())
 
 
-def ran_in(place: Place, started: StartMessage, device: str) -> BackendEnvironment:
+def ran_in(place: Environment, started: StartMessage, device: str) -> BackendEnvironment:
     """Where a worker ran."""
     return BackendEnvironment(
         python=None if place.where == "program" else str(place.python),
@@ -217,10 +217,10 @@ def ran_in(place: Place, started: StartMessage, device: str) -> BackendEnvironme
     )
 
 
-def environment(backends: Mapping[str, BackendEnvironment]) -> Environment:
+def environment(backends: Mapping[str, BackendEnvironment]) -> RunEnvironment:
     """Where a run took place."""
     system = os.uname()
-    return Environment(
+    return RunEnvironment(
         gradcheck=__version__,
         python=".".join(map(str, sys.version_info[:3])),
         platform=f"{system.sysname} {system.release} {system.machine}",

@@ -16,7 +16,7 @@ from gradcheck import problems, settings
 from gradcheck.errors import RequestError
 from gradcheck.execution.selection import default_backends
 from gradcheck.results import Backend, Cell, RunVerdict, Verdict
-from gradcheck.runs.runner import Listener, Session
+from gradcheck.runs.runner import Listener, Runner
 from gradcheck.text.wording import two_digits
 
 Place = tuple[str, str, str]
@@ -58,12 +58,12 @@ def cells(plan: Plan, listener: Listener) -> Iterator[Cell]:
         raise RequestError(
             f"backend {', '.join(plan.backends)}: no gradient of {', '.join(names)}: expected one that they have"
         )
-    with Session(listener) as session:
+    with Runner(listener) as runner:
         for name, dtype in itertools.product(names, plan.dtypes):
             if not rows[name]:
                 continue
             chosen = settings.of(problem=name, dtype=dtype, backend=rows[name], **common)
-            for backend in session.run(chosen).backends:
+            for backend in runner.run(chosen).backends:
                 yield outcome(name, dtype, backend)
 
 

@@ -66,7 +66,7 @@ class AnswerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RecordFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Gradients that were computed elsewhere: of which problem, at which inputs, and each answer by its name."""
 
     problem: Annotated[str, msgspec.Meta(max_length=LONGEST_PATH)]
@@ -74,7 +74,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answers: Annotated[dict[str, AnswerRecord], msgspec.Meta(min_length=1)]
 
 
-def read_record(path: Path) -> Record:
+def read_record(path: Path) -> RecordFile:
     """Read a record.
 
     In a .npz file the keys are paths: `problem`, `inputs/A`, `answers/torch/dtype`, `answers/torch/gradients/A`, ….
@@ -82,7 +82,7 @@ def read_record(path: Path) -> Record:
     Raises:
         RequestError: the file cannot be read, or holds something else.
     """
-    return _convert(_nested(_read(path), path), Record, path)
+    return _convert(_nested(_read(path), path), RecordFile, path)
 
 
 def read_arrays(path: Path) -> dict[str, Array]:

@@ -16,7 +16,7 @@ import msgspec
 from gradcheck import problems
 from gradcheck.errors import RequestError
 from gradcheck.execution import engines, environments
-from gradcheck.execution.engines import Engine, Spec
+from gradcheck.execution.engines import EngineDeclaration, Spec
 from gradcheck.execution.environments import Builder, Building, Environment, Kept, Missing
 from gradcheck.execution.pool import Pool, Request
 from gradcheck.execution.selection import Selected, Selection, choose, explained, known_engine, known_engines, place
@@ -53,11 +53,11 @@ def run(settings: Settings, listener: Listener) -> Report:
     Raises:
         RequestError: the request is wrong; nothing was run.
     """
-    with Session(listener) as session:
-        return session.run(settings)
+    with Runner(listener) as runner:
+        return runner.run(settings)
 
 
-class Session:
+class Runner:
     """Backends that stay warm from case to case: the first one starts their workers, later ones take milliseconds.
 
     Args:
@@ -73,7 +73,7 @@ class Session:
         self._tape = functools.lru_cache(_tape)
         self._places: dict[tuple[Spec, str], Environment] = {}
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Runner:
         return self
 
     def __exit__(
@@ -247,7 +247,7 @@ def prune(unused_for: int, dry_run: bool) -> list[tuple[Kept, str]]:
     return environments.prune(installable(), unused_for, dry_run)
 
 
-def listing() -> list[tuple[Engine, Environment | Missing]]:
+def listing() -> list[tuple[EngineDeclaration, Environment | Missing]]:
     """Every engine, and where it would run."""
     return [(engine, environments.locate(Spec(engine.name), engine)) for engine in known_engines()]
 
@@ -257,7 +257,7 @@ def kept() -> list[Kept]:
     return environments.survey(installable())
 
 
-def installable() -> list[Engine]:
+def installable() -> list[EngineDeclaration]:
     """Every engine as it is installed for each device that it knows."""
     return [engine.on(device) for engine in known_engines() for device in ("cpu", *engine.devices)]
 

@@ -16,7 +16,7 @@ from gradcheck.problems import Problem, cases
 from gradcheck.problems._guard import TIMEOUT
 from gradcheck.results import Report
 from gradcheck.runs import assemble
-from gradcheck.runs.records import Record, as_arrays, read_record
+from gradcheck.runs.records import RecordFile, as_arrays, read_record
 from gradcheck.runs.tapes import record_tape
 from gradcheck.text.escaping import as_argument, quoted
 from gradcheck.text.suggestions import did_you_mean
@@ -66,7 +66,7 @@ def verify(
     return assemble.report(drawn[first], replay(path, gate, problem, trust), truths[first], backends, answers, {})
 
 
-def _named_by(record: Record, path: Path, trust: bool, running: Callable[[str], None]) -> str:
+def _named_by(record: RecordFile, path: Path, trust: bool, running: Callable[[str], None]) -> str:
     """The problem that a record names: its name, or the path of its file, taken from the record's folder.
 
     A file is code, which runs as the user; a record is data, which may come from anywhere. So a file is run only where
@@ -86,7 +86,7 @@ def _named_by(record: Record, path: Path, trust: bool, running: Callable[[str], 
     return str(file)
 
 
-def check_names(record: Record, problem: Problem, path: Path) -> None:
+def check_names(record: RecordFile, problem: Problem, path: Path) -> None:
     """Refuse a gradient of what is no input of the problem: it is a slip, for which there is no truth.
 
     Raises:

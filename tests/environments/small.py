@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 from gradcheck.execution import engines, environments
-from gradcheck.execution.engines import Engine, Spec
+from gradcheck.execution.engines import EngineDeclaration, Spec
 from gradcheck.execution.environments import Environment, Missing
 
 BACKEND = '''
@@ -30,7 +30,7 @@ def load():
 '''
 
 
-def engine(folder: Path, name: str = "small", distribution: str = "small", release: str = "2.0") -> Engine:
+def engine(folder: Path, name: str = "small", distribution: str = "small", release: str = "2.0") -> EngineDeclaration:
     path = folder / f"{name}.py"
     path.write_text(BACKEND.format(module="no_such_module_here", distribution=distribution, release=release))
     return engines.read_engine(name, path)
@@ -95,7 +95,7 @@ class Telling(Told):
         print(text, file=sys.stderr, flush=True)
 
 
-def build(small: Engine, version: str | None = None) -> tuple[Environment | Missing, list[str]]:
+def build(small: EngineDeclaration, version: str | None = None) -> tuple[Environment | Missing, list[str]]:
     told = Told()
     spec = Spec(small.name, version)
     return environments.Builder(told).build({spec: small})[spec], told.lines

@@ -147,7 +147,7 @@ def test_the_cpu_build_is_preferred_and_the_registrys_is_the_fallback(
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     small = engine(tmp_path, distribution="iniconfig", release="2.0.0")
     options = {sys.platform: ("--index", "http://127.0.0.1:9/nowhere")}  # nothing answers there
-    preferring = engines.Engine(**{**vars(small), "install_options": options})
+    preferring = engines.EngineDeclaration(**{**vars(small), "install_options": options})
     built, told = build(preferring)
     assert isinstance(built, Environment)
     assert any("cannot be had; trying the registry's own build" in line for line in told)
@@ -156,12 +156,12 @@ def test_the_cpu_build_is_preferred_and_the_registrys_is_the_fallback(
 def test_the_range_of_pythons_is_asked_for_where_this_one_does_not_fit(tmp_path: Path) -> None:
     small = engine(tmp_path)
     assert base_python(small) == getattr(sys, "_base_executable", sys.executable)
-    older = engines.Engine(**{**vars(small), "python": ((3, 9), (3, 10))})
+    older = engines.EngineDeclaration(**{**vars(small), "python": ((3, 9), (3, 10))})
     assert base_python(older) == ">=3.9,<3.10"
 
 
 def test_the_current_interpreter_is_taken_where_the_framework_is_installed(tmp_path: Path) -> None:
-    here = engines.Engine(**{**vars(engine(tmp_path, "here", "msgspec", "0")), "module": "msgspec"})
+    here = engines.EngineDeclaration(**{**vars(engine(tmp_path, "here", "msgspec", "0")), "module": "msgspec"})
     found = environments.find(Spec("here"), here)
     assert isinstance(found, Environment)
     assert (found.where, found.python) == ("current", Path(sys.executable))

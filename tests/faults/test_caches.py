@@ -14,7 +14,7 @@ import pytest
 import gradcheck
 from gradcheck.errors import RequestError
 from gradcheck.execution import environments
-from gradcheck.execution.engines import Engine, Spec
+from gradcheck.execution.engines import EngineDeclaration, Spec
 from gradcheck.execution.environments import Environment
 from gradcheck.execution.environments.manifest import Manifest, manifest_path, write_manifest
 from gradcheck.system import caches
@@ -25,12 +25,12 @@ Give = Callable[[Path], None]
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Engine:
+def small(tmp_path: Path) -> EngineDeclaration:
     return engine(tmp_path)
 
 
 @pytest.fixture
-def manifest(cache: Path, small: Engine) -> Path:
+def manifest(cache: Path, small: EngineDeclaration) -> Path:
     """The manifest of an environment that looks complete."""
     path = manifest_path(small, None)
     folder = cache / f"{path.stem}.abcd1234"
@@ -62,7 +62,7 @@ def write(path: Path, folder: str) -> None:
     path.chmod(0o600)
 
 
-def refused(small: Engine, expected: str) -> None:
+def refused(small: EngineDeclaration, expected: str) -> None:
     """Nothing is found, listed, removed or built."""
     calls: list[Callable[[], object]] = [
         lambda: environments.locate(Spec("small"), small),
@@ -85,7 +85,7 @@ PARTS: dict[str, Callable[[Path], Path]] = {
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_what_belongs_to_another_user(manifest: Path, small: Engine, give: Give, part: str) -> None:
+def test_what_belongs_to_another_user(manifest: Path, small: EngineDeclaration, give: Give, part: str) -> None:
     give(PARTS[part](manifest))
     refused(small, r"belongs to user \d+: expected a cache of your own or of root")
     assert manifest.exists()
@@ -93,7 +93,7 @@ def test_what_belongs_to_another_user(manifest: Path, small: Engine, give: Give,
 
 @pytest.mark.parametrize("mode", [stat.S_IWGRP, stat.S_IWOTH])
 @pytest.mark.parametrize("part", PARTS)
-def test_what_others_may_write_to(manifest: Path, small: Engine, part: str, mode: int) -> None:
+def test_what_others_may_write_to(manifest: Path, small: EngineDeclaration, part: str, mode: int) -> None:
     path = PARTS[part](manifest)
     path.chmod(path.stat().st_mode | mode)
     refused(small, f"{path}: others may write to it: expected .* chmod go-w {path}")
@@ -103,7 +103,9 @@ def test_what_others_may_write_to(manifest: Path, small: Engine, part: str, mode
 
 
 @pytest.mark.parametrize("folder", ["..", ".", "", "/", "../../outside", "outside", "STEM.x/../..", "STEM.x/y", "LINK"])
-def test_a_manifest_names_a_folder_of_its_own(manifest: Path, small: Engine, tmp_path: Path, folder: str) -> None:
+def test_a_manifest_names_a_folder_of_its_own(
+    manifest: Path, small: EngineDeclaration, tmp_path: Path, folder: str
+) -> None:
     outside = tmp_path / "outside"
     (outside / "bin").mkdir(parents=True)
     (outside / "bin" / "python").symlink_to(sys.executable)
@@ -114,7 +116,7 @@ def test_a_manifest_names_a_folder_of_its_own(manifest: Path, small: Engine, tmp
     assert (outside / "bin" / "python").exists()
 
 
-def test_a_link_is_looked_at_itself(manifest: Path, small: Engine, give: Give, tmp_path: Path) -> None:
+def test_a_link_is_looked_at_itself(manifest: Path, small: EngineDeclaration, give: Give, tmp_path: Path) -> None:
     manifest.parent.rename(tmp_path / "moved")
     manifest.parent.symlink_to(tmp_path / "moved")
     assert isinstance(environments.locate(Spec("small"), small), Environment), "a cache on another disk"
@@ -122,13 +124,13 @@ def test_a_link_is_looked_at_itself(manifest: Path, small: Engine, give: Give, t
     refused(small, "belongs to user")
 
 
-def test_what_root_owns_is_trusted(manifest: Path, small: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_root_owns_is_trusted(manifest: Path, small: EngineDeclaration, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caches, "ROOT", os.geteuid())
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
     assert isinstance(environments.locate(Spec("small"), small), Environment)
 
 
-def test_a_cache_is_made_for_the_user_alone(cache: Path, small: Engine) -> None:
+def test_a_cache_is_made_for_the_user_alone(cache: Path, small: EngineDeclaration) -> None:
     before = os.umask(0)
     try:
         caches.make(cache)

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from gradcheck.execution.engines import Engine, Spec
+from gradcheck.execution.engines import EngineDeclaration, Spec
 from gradcheck.execution.environments.finding import Environment, Missing, find
 from gradcheck.execution.environments.installer import Failed, Installer
 from gradcheck.execution.environments.manifest import (
@@ -52,7 +52,7 @@ class Order:
     """An environment to build, once, for every backend that shares it."""
 
     path: Path
-    engine: Engine
+    engine: EngineDeclaration
     specs: tuple[Spec, ...]
 
     @property
@@ -71,7 +71,7 @@ class Order:
         return f"gradcheck backends build {' '.join(map(str, self.specs))}"
 
 
-def orders(wanted: Mapping[Spec, Engine]) -> list[Order]:
+def orders(wanted: Mapping[Spec, EngineDeclaration]) -> list[Order]:
     """What to build for some backends."""
     shared: dict[Path, list[Spec]] = {}
     for spec, engine in wanted.items():
@@ -90,7 +90,7 @@ class Builder:
         self._uv = Installer(cache_folder())
         self._listener = listener
 
-    def build(self, wanted: Mapping[Spec, Engine]) -> dict[Spec, Environment | Missing]:
+    def build(self, wanted: Mapping[Spec, EngineDeclaration]) -> dict[Spec, Environment | Missing]:
         """Build an environment for each backend that has none, and say where each is or why there is none."""
         pool = ThreadPoolExecutor(max_workers=max(len(wanted), 1))
         try:
@@ -189,7 +189,7 @@ def interpreter(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-def base_python(engine: Engine) -> str:
+def base_python(engine: EngineDeclaration) -> str:
     """What uv shall build on: this interpreter where the engine installs on it, else any that fits."""
     lowest, below = engine.python
     if lowest <= sys.version_info[:2] and (below is None or sys.version_info[:2] < below):

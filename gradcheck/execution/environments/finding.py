@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from gradcheck.execution.engines import Engine, Spec
+from gradcheck.execution.engines import EngineDeclaration, Spec
 from gradcheck.execution.environments.manifest import manifest_path, note_use, read_manifest
 
 
@@ -31,7 +31,7 @@ class Missing:
     buildable: bool = False
 
 
-def find(spec: Spec, engine: Engine) -> Environment | Missing:
+def find(spec: Spec, engine: EngineDeclaration) -> Environment | Missing:
     """The interpreter for a backend, as `locate` finds it; a managed environment is noted as used."""
     found = locate(spec, engine)
     if isinstance(found, Environment) and found.where == "managed":
@@ -39,7 +39,7 @@ def find(spec: Spec, engine: Engine) -> Environment | Missing:
     return found
 
 
-def locate(spec: Spec, engine: Engine) -> Environment | Missing:
+def locate(spec: Spec, engine: EngineDeclaration) -> Environment | Missing:
     """The interpreter for a backend, in this order: the one named, the current one, a managed environment.
 
     The framework is looked for, never imported: that is the worker's part.
@@ -60,7 +60,7 @@ def locate(spec: Spec, engine: Engine) -> Environment | Missing:
     )
 
 
-def installed_here(engine: Engine) -> str | None:
+def installed_here(engine: EngineDeclaration) -> str | None:
     """The engine's version in the current interpreter ("" where it does not say), or None where it is not installed."""
     # A worker runs isolated: what the current directory, PYTHONPATH or the user's site add here is not there.
     leaked = {"", str(Path.cwd()), site.getusersitepackages(), *os.environ.get("PYTHONPATH", "").split(os.pathsep)}

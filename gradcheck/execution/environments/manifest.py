@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from gradcheck.errors import RequestError
-from gradcheck.execution.engines import Engine
+from gradcheck.execution.engines import EngineDeclaration
 from gradcheck.system import caches
 
 STEM = re.compile(r"(?P<distribution>.+)-(?P<version>[^-]+)-[0-9a-f]{12}")
@@ -60,7 +60,7 @@ def cache_folder() -> Path:
     return caches.folder("environments")
 
 
-def manifest_path(engine: Engine, version: str | None) -> Path:
+def manifest_path(engine: EngineDeclaration, version: str | None) -> Path:
     """The manifest of the managed environment with an engine's requirements, built or not; engines may share one."""
     options = tuple(engine.install_options.get(sys.platform, ()))
     identity = repr((engine.packages(version), options, engine.python, sys.platform, platform.machine()))

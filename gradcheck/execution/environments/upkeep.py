@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gradcheck.errors import RequestError
-from gradcheck.execution.engines import Engine
+from gradcheck.execution.engines import EngineDeclaration
 from gradcheck.execution.environments.manifest import (
     STEM,
     Held,
@@ -61,7 +61,7 @@ class Kept:
         return f"unused for {int(days)} days" if days >= unused_for else None
 
 
-def survey(engines: Iterable[Engine]) -> list[Kept]:
+def survey(engines: Iterable[EngineDeclaration]) -> list[Kept]:
     """Every managed environment, complete or not; `engines` are those that may use them."""
     known = list(engines)
     found: list[Kept] = []
@@ -71,7 +71,7 @@ def survey(engines: Iterable[Engine]) -> list[Kept]:
     return found
 
 
-def prune(engines: Iterable[Engine], unused_for: int, dry_run: bool = False) -> list[tuple[Kept, str]]:
+def prune(engines: Iterable[EngineDeclaration], unused_for: int, dry_run: bool = False) -> list[tuple[Kept, str]]:
     """Remove half-built environments, those that no engine would use, and those that none has used for long.
 
     What another process builds is left alone.
@@ -126,7 +126,7 @@ def is_of(path: Path, distribution: str, version: str | None) -> bool:
     return name == distribution and (version is None or canonicalize_version(release) == canonicalize_version(version))
 
 
-def _at(path: Path, engines: Sequence[Engine], being_built: bool) -> Iterator[Kept]:
+def _at(path: Path, engines: Sequence[EngineDeclaration], being_built: bool) -> Iterator[Kept]:
     """The environment that a manifest names, and what is half built beside it."""
     manifest = read_manifest(path)
     if manifest is not None:
