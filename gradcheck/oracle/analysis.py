@@ -16,9 +16,9 @@ from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Errors, Shape
 from gradcheck.oracle.operations.base import DOUBT, total
 from gradcheck.oracle.operations.shares import FIRST
+from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.running_error import (
     Arithmetic,
-    Quantity,
     Result,
     Walk,
     has_extended_precision,

@@ -9,7 +9,8 @@ import numpy as np
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import Array, Operation
 from gradcheck.oracle.operations.base import TYPICAL
-from gradcheck.oracle.running_error import Arithmetic, Quantity, Walk, whole
+from gradcheck.oracle.quantities import Quantity
+from gradcheck.oracle.running_error import Arithmetic, Walk, whole
 from gradcheck.oracle.tape import Key, Tape
 
 LINEAR = frozenset(

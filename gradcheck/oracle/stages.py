@@ -15,7 +15,8 @@ from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE, ADD
 from gradcheck.oracle.operations.base import ROUNDING_DEVIATION, total
-from gradcheck.oracle.running_error import Arithmetic, Quantity, Result, Walk, row_blocks, whole
+from gradcheck.oracle.quantities import Quantity
+from gradcheck.oracle.running_error import Arithmetic, Result, Walk, row_blocks, whole
 from gradcheck.oracle.tape import ADJOINT, WATCH, Key, Tape
 
 

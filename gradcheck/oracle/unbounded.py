@@ -8,7 +8,8 @@ import numpy as np
 
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import Array
-from gradcheck.oracle.running_error import Arithmetic, Quantity, Walk, may_overflow, whole
+from gradcheck.oracle.quantities import Quantity
+from gradcheck.oracle.running_error import Arithmetic, Walk, may_overflow, whole
 from gradcheck.oracle.tape import Key, Tape
 
 OVERFLOW = "overflow on the way is possible"

@@ -9,7 +9,8 @@ import numpy as np
 
 from gradcheck.oracle import Format, record
 from gradcheck.oracle.operations import Operation
-from gradcheck.oracle.running_error import Arithmetic, Quantity, evaluate
+from gradcheck.oracle.quantities import Quantity
+from gradcheck.oracle.running_error import Arithmetic, evaluate
 
 SINGLE = Format.of("float32")
 U = SINGLE.roundoff

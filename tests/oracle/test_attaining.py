@@ -23,7 +23,7 @@ from gradcheck.oracle.operations.products import SCALE
 from gradcheck.oracle.operations.shares import MAXIMUM_SHARE, Mask
 from gradcheck.oracle.operations.smooth import SIGMOID_DERIVATIVE, SOFTPLUS_DERIVATIVE, TANH_DERIVATIVE
 from gradcheck.oracle.operations.triples import THREE
-from gradcheck.oracle.running_error import Quantity
+from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.tape import WATCH
 from tests.oracle.attaining import LARGEST, NORMAL, SINGLE, U, operation_of, share, step
 
