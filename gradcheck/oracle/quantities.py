@@ -1,15 +1,40 @@
-"""What a walk carries from step to step: values with their errors."""
+"""What a walk carries from step to step: values, with their errors and the factors of which they are products."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gradcheck.oracle.enclosure import Rows
+from gradcheck.oracle.factors import Factors
 from gradcheck.oracle.formats import SMALLEST
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Errors, Shape
+from gradcheck.oracle.operations.base import DOUBT, total
+
+Join = Callable[[Sequence[Factors]], Factors]
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """How a result is made of the factors of its operands (docs/math.md, R22).
+
+    Attributes:
+        operands: of whose factors those of the result are made.
+        join: factors of the operands, arrays -> those of the result.
+        join_largest: the same of the largest of them, floats.
+    """
+
+    operands: Sequence[Quantity]
+    join: Join
+    join_largest: Join
+
+    @lazy
+    def largest(self) -> Factors:
+        """The largest of its factors' bounds over all entries, for errors at their worst; floats."""
+        return self.join_largest([operand.largest for operand in self.operands])
 
 
 @dataclass(eq=False)
@@ -24,6 +49,7 @@ class Quantity:
         coherent: how much further it may be by choices that a backend makes alike in all entries.
         parts: the size of the terms whose sum the values are; None where each is a single one.
         decides: whether it says which branch is taken; then its variance too is how far that is open.
+        chain: of what factors it is a product; None where it is itself one.
     """
 
     middle: Array
@@ -33,6 +59,7 @@ class Quantity:
     coherent: Errors = None
     parts: Errors = None
     decides: bool = False
+    chain: Chain | None = None
 
     @lazy
     def float64(self) -> Array:
@@ -53,8 +80,50 @@ class Quantity:
         """The shape of the values."""
         return self.middle.shape
 
+    @property
+    def doubt(self) -> Errors:
+        """How far a typical backend's values may lie from the middle: ``DOUBT`` deviations, and what is coherent."""
+        spread = None if self.variance is None or self.decides else DOUBT * np.sqrt(self.variance)
+        return total(spread, self.coherent)
+
+    @lazy
+    def largest(self) -> Factors:
+        """The largest of its factors' bounds over all entries."""
+        return Factors.largest_of(self.size, self.worst) if self.chain is None else self.chain.largest
+
+    @lazy
+    def worst_factors(self) -> Factors:
+        """The bounds of its factors where errors are at their worst; arrays of its shape."""
+        return _factors(self, "worst_factors", lambda factor: factor.worst)
+
+    @lazy
+    def typical_factors(self) -> Factors:
+        """The same for typical errors."""
+        return _factors(self, "typical_factors", lambda factor: factor.doubt)
+
     def rows(self, rows: Rows) -> Quantity:
         """Some rows of the quantity."""
         errors = (self.radius, self.worst, self.variance, self.coherent, self.parts)
         radius, worst, variance, coherent, parts = (None if error is None else error[rows] for error in errors)
-        return Quantity(self.middle[rows], radius, worst, variance, coherent, parts, self.decides)
+        chain = self.chain and Chain([self], lambda factors: factors[0].rows(rows), lambda factors: factors[0])
+        return Quantity(self.middle[rows], radius, worst, variance, coherent, parts, self.decides, chain)
+
+
+def _factors(quantity: Quantity, name: str, error: Callable[[Quantity], Errors]) -> Factors:
+    """Evaluate a lazy attribute of a quantity after that of those it is made of, however long the chain is."""
+    waiting = [quantity]
+    while True:
+        last = waiting[-1]
+        operands = () if last.chain is None else last.chain.operands
+        missing = [operand for operand in operands if name not in operand.__dict__]
+        if missing:
+            waiting.extend(missing)
+            continue
+        if last.chain is None:
+            found = Factors.of(last.size, error(last))
+        else:
+            found = last.chain.join([operand.__dict__[name] for operand in operands]).spread_out(last.shape)
+        last.__dict__[name] = found
+        waiting.pop()
+        if not waiting:
+            return found

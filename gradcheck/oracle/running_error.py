@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.oracle.chains import chained, reorder
 from gradcheck.oracle.distribution import distributed
 from gradcheck.oracle.enclosure import SPLITTING, Rows
 from gradcheck.oracle.formats import Format
@@ -112,7 +113,11 @@ def whole(result: Result) -> Quantity:
     if isinstance(result, Quantity):
         return result
     blocks = [result.rows(rows) for rows in row_blocks(result.operands[0].shape)]
-    return blocks[0] if len(blocks) == 1 else _stacked(blocks)
+    if len(blocks) == 1:
+        return blocks[0]
+    stacked = _stacked(blocks)
+    stacked.chain = chained(result.operation, result.operands)
+    return stacked
 
 
 def row_blocks(shape: Shape, rows: int | None = None) -> Iterator[Rows]:
@@ -176,10 +181,12 @@ def evaluate(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Qu
         result.worst = _spread_out(operation.worst(arithmetic.distance, Term(result), *terms), result.shape)
         if arithmetic.radii:
             _distribute(arithmetic, operation, result, operands)
+        result.chain = chained(operation, operands)
         if result.worst is not None and not operation.decides:
             lost = _mark_overflow(arithmetic.backend, operation, result, terms, operands)
             if lost is not None:
                 _mark_spread(arithmetic, operation, result, operands, typical, lost)
+            reorder(arithmetic.backend, operation, result)
     return result
 
 

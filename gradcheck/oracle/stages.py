@@ -172,7 +172,7 @@ def _hand_back(walk: Walk, index: int, got: Array) -> None:
     step = whole(walk.results[function])
     with np.errstate(all="ignore"):
         again = Quantity(got, worst=total(step.worst, step.worst), variance=total(step.variance, step.variance))
-        again.coherent = total(step.coherent, step.coherent)
+        again.coherent, again.chain = total(step.coherent, step.coherent), step.chain
         if not np.isfinite(np.sum(again.float64)):
             unknown = np.where(np.isfinite(got), 0.0, np.inf)
             again.worst, again.variance = total(again.worst, unknown), total(again.variance, unknown)
@@ -187,7 +187,7 @@ def _continued(result: Result, key: Key, got: Array, format: Format) -> Result:
     """
     if key[0] == "loss":
         return result
-    given = Quantity(got)
+    given = Quantity(got, chain=whole(result).chain)
     excess, tiny = (format.roundoff, format.underflow) if format.excess_precision else (0.0, 0.0)
     with np.errstate(all="ignore"):
         finite = np.isfinite(np.sum(given.float64))

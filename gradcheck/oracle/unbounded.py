@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from gradcheck.oracle.chains import overflows_reordered
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import Array
 from gradcheck.oracle.quantities import Quantity
@@ -31,9 +32,12 @@ def why_unbounded(tape: Tape, inputs: Mapping[str, Array], format: Format, key: 
         operation = tape.nodes[index].operation
         if index in behind and operation is not None and not operation.compares:
             operands = [whole(walk.results[operand]) for operand in tape.nodes[index].operands]
-            if may_overflow(format, operation, whole(walk.results[index]), operands).any():
+            result = whole(walk.results[index])
+            if overflows_reordered(format, operation, result):
                 return OVERFLOW
-            if _is_lost(whole(walk.results[index])) and not any(map(_is_lost, operands)):
+            if may_overflow(format, operation, result, operands).any():
+                return OVERFLOW
+            if _is_lost(result) and not any(map(_is_lost, operands)):
                 return f"{WIDE}, in {operation.name}"
     return WIDE
 

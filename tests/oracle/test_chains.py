@@ -1,0 +1,215 @@
+"""Products of many factors, which engines multiply in orders of their own: docs/math.md, R22."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gradcheck.answers import Answer
+from gradcheck.judging.judge import judge, truth
+from gradcheck.oracle import Format, analyse, record, stages
+from gradcheck.oracle.quantities import Quantity
+from gradcheck.oracle.running_error import BLOCK, Arithmetic, evaluate
+from gradcheck.results import Verdict
+from tests.oracle.attaining import operation_of
+
+half = np.float16
+HALF = Format.of("float16")
+
+
+def powers_of_exponentials(ops, a, w):
+    return ops.sum(w * ops.exp(15 * a + 15) ** 2.5)
+
+
+def answer(a, w, constants_first):
+    """The gradient by hand, ((w·2.5)·e^1.5)·e·15 or as tensorflow-graph has it, with all constants in one product."""
+    e = np.exp(half(15) * a + half(15))
+    power = e ** half(2.5)
+    back = half(15) * (half(2.5) * (e ** half(1.5) * e))
+    da = w * back if constants_first else ((w * half(2.5)) * e ** half(1.5)) * e * half(15)
+    return Answer(np.sum(w * power), {"a": da, "w": power}, {}, {})
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+@pytest.mark.parametrize("constants_first", [False, True])
+def test_an_order_of_products_that_alone_overflows_is_no_proof(constants_first):
+    inputs = {"a": np.array([-0.73, -0.8], half), "w": np.array([0.001, 0.5], half)}
+    given = answer(**inputs, constants_first=constants_first)
+    assert np.isinf(given.gradients["a"]).all() == constants_first
+    tape = record(powers_of_exponentials, {"a": (2,), "w": (2,)}, ("a", "w"))
+    judged = judge(given, truth(tape, inputs, HALF), "rounding")
+    assert judged.verdict is Verdict.UNDECIDED, judged.reason
+    assert "dL/da cannot be judged: overflow on the way is possible" in judged.reason
+
+
+def test_a_chain_that_overflows_in_no_order_is_judged():
+    inputs = {"a": np.array([-0.93, -0.9], half), "w": np.array([0.001, 0.5], half)}
+    given = answer(**inputs, constants_first=True)
+    tape = record(powers_of_exponentials, {"a": (2,), "w": (2,)}, ("a", "w"))
+    known = truth(tape, inputs, HALF)
+    assert judge(given, known, "rounding").verdict is Verdict.AGREES
+    given.gradients["a"][0] = np.inf
+    judged = judge(given, known, "rounding")
+    assert (judged.verdict, judged.evidence) == (Verdict.DIFFERS, "proved")
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_a_chain_goes_on_across_a_watched_value():
+    """An engine need not go on from the array that it gives, here a·b before a·(b·c)."""
+    inputs = {"a": np.array([3e-4], half), "b": np.array([300], half), "c": np.array([300], half)}
+    tape = record(
+        lambda ops, a, b, c: ops.sum(ops.watch("z", ops.watch("y", a * b) * c)), dict.fromkeys(inputs, (1,)), ()
+    )
+    a, b, c = inputs.values()
+    z = a * (b * c)
+    assert np.isinf(z)
+    steps = {step.name: step for step in stages(tape, inputs, HALF, Answer(z.sum(), {}, {"y": a * b, "z": z}, {}))}
+    assert np.isfinite([steps["y"].bound, steps["z"].bound]).tolist() == [[True], [False]]
+    assert not steps["z"].fails.any()
+
+
+MULTIPLY, DIVIDE = "*/"
+"""Whether a factor is multiplied by, or divided by."""
+
+
+def known_of(factors, kinds):
+    """What is known of x₀·x₁/x₂ and so on, as the kinds have it, from the left."""
+    inputs = {f"x{number}": np.array([factor], half) for number, factor in enumerate(factors)}
+
+    def loss(ops, **x):
+        result = x["x0"]
+        for name, kind in list(zip(x, kinds))[1:]:
+            result = result * x[name] if kind == MULTIPLY else result / x[name]
+        return ops.sum(ops.watch("y", result))
+
+    return analyse(record(loss, dict.fromkeys(inputs, (1,)), ("x0",)), inputs, HALF)["value", "y"]
+
+
+def in_some_order(generator, factors, kinds):
+    """Products and quotients of some of the factors, put together at random; whether one of them overflowed."""
+    parts = [(half(factor), kind) for factor, kind in zip(factors, kinds)]
+    overflowed = False
+    while len(parts) > 1:
+        (a, first), (b, second) = (parts.pop(generator.integers(len(parts))) for _ in range(2))
+        value = a * b if first == second else a / b if first == MULTIPLY else b / a
+        overflowed |= not np.isfinite(value)
+        parts.append((value, first if first == second else MULTIPLY))
+    return overflowed
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:divide by zero", "ignore:invalid value")
+def test_where_an_order_overflows_nothing_is_known():
+    generator = np.random.default_rng(0)
+    seen = {True: 0, False: 0}
+    for _ in range(150):
+        factors = np.exp2(generator.uniform(-7, 9, 5)) * generator.choice([-1, 1], 5)
+        kinds = [MULTIPLY, *generator.choice([MULTIPLY, DIVIDE], 4)]
+        overflowed = any(in_some_order(generator, factors, kinds) for _ in range(60))
+        open_ = bool(np.isinf(known_of(factors, kinds).worst))
+        seen[open_] += 1
+        assert open_ or not overflowed, (factors, kinds)
+    assert min(seen.values()) > 20
+
+
+@pytest.mark.parametrize(
+    ("factors", "kinds"),
+    [((1e-3, 250, 250), "***"), ((1e-3, 250, 0.004), "**/"), ((250, 250, 250), "*//"), ((1e-3, 0.004, 0.004), "*//")],
+    ids=["product", "quotient", "divisors", "reciprocals"],
+)
+def test_a_chain_is_known_up_to_the_largest_product_of_its_factors(factors, kinds):
+    """250² is finite in float16, and 270² is not."""
+    grown = [factors[0], *(factor * (1.08 if factor > 1 else 1 / 1.08) for factor in factors[1:])]
+    assert np.isfinite(known_of(factors, kinds).worst).all()
+    assert np.isinf(known_of(grown, kinds).worst).all()
+
+
+def test_the_gradients_of_a_matrix_product_are_in_the_chain():
+    """The gradient of W is outer(g·s, x), and g·x alone overflows."""
+    inputs = {
+        "W": np.full((2, 2), 0.001, half),
+        "x": np.full(2, 400, half),
+        "s": np.full(2, 0.001, half),
+        "g": np.full(2, 400, half),
+    }
+    tape = record(
+        lambda ops, W, x, s, g: ops.sum(g * (s * (W @ x))), {"W": (2, 2), "x": (2,), "s": (2,), "g": (2,)}, ("W",)
+    )
+    assert np.isinf(analyse(tape, inputs, HALF)["gradient", "W"].worst).all()
+    inputs["x"] = np.full(2, 100, half)
+    assert np.isfinite(analyse(tape, inputs, HALF)["gradient", "W"].worst).all()
+
+
+def test_moved_entries_keep_their_factors():
+    def loss(ops, a, b):
+        moved = ops.concatenate([ops.transpose(ops.reshape(a * b, (2, 2)))[0], -(a * b)[1:2]])
+        return ops.sum(ops.watch("y", moved * b[0]))
+
+    inputs = {"a": np.array([1e-3, 1e-3, 1e-4, 1], half), "b": np.array([300, 300, 200, 1], half)}
+    known = analyse(record(loss, {"a": (4,), "b": (4,)}, ("a",)), inputs, HALF)["value", "y"]
+    assert np.isinf(known.worst).tolist() == [True, False, True]
+
+
+def test_a_sum_is_a_factor_of_its_own():
+    inputs = {"a": np.full(4, 300, half), "b": np.full(4, 1e-3, half)}
+    tape = record(lambda ops, a, b: ops.sum(ops.watch("y", a * ops.sum(a * b))), {"a": (4,), "b": (4,)}, ("a",))
+    assert np.isfinite(analyse(tape, inputs, HALF)["value", "y"].worst).all()
+
+
+@pytest.mark.parametrize(("number", "known"), [(1.0, True), (1.3, False)])
+def test_a_chain_of_thousands_of_factors_is_analysed(number, known):
+    def loss(ops, a):
+        for _ in range(500):
+            a = -(a * number) / number
+        return ops.sum(a)
+
+    tape = record(loss, {"a": (1,)}, ("a",))
+    output = analyse(tape, {"a": np.ones(1, np.float32)}, Format.of("float32"))["gradient", "a"]
+    assert np.isfinite(output.worst) == np.isfinite(output.spread) == known
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_roundings_may_grow_a_product_beyond_the_largest_number():
+    generator = np.random.default_rng(0)
+    found = 0
+    for _ in range(300):
+        factors = generator.uniform(1.5, 2.9, 13).astype(half)
+        factors[-1] = 0.9999 * HALF.safe_largest / np.prod(factors[:-1], dtype=np.float64)
+        if np.prod(factors, dtype=np.float64) <= HALF.safe_largest and np.isinf(np.multiply.accumulate(factors)[-1]):
+            found += 1
+            assert np.isinf(known_of([1e-3, *factors], "*" * 14).worst)
+    assert found
+
+
+def test_errors_of_factors_count_at_their_worst_for_the_bound_and_as_they_are_typically_for_the_spread():
+    product = operation_of(lambda ops, a, b: a * b, (), ())
+    arithmetic = Arithmetic.float64(HALF, radii=False)
+
+    def last(worst, variance):
+        small, large = Quantity(np.asarray(1e-3)), Quantity(np.asarray(200.0))
+        unsure = Quantity(np.asarray(200.0), worst=np.asarray(worst), variance=np.asarray(variance))
+        return evaluate(arithmetic, product, [evaluate(arithmetic, product, [small, unsure]), large])
+
+    for worst, variance, known, spread_known in (
+        (100.0, 1e-6, True, True),
+        (150.0, 1e-6, False, True),
+        (150.0, 25.0, False, False),
+    ):
+        result = last(worst, variance)
+        assert np.isfinite(result.worst) == known
+        assert np.isfinite(result.variance) == spread_known
+
+
+@pytest.mark.parametrize(("factor", "known"), [(300, False), (2, True)])
+def test_a_matrix_of_products_that_is_made_by_blocks_of_rows_is_a_chain(factor, known):
+    """outer(a, b)·c is a·(b·c) too."""
+    inputs = {"a": np.full(BLOCK + 1, 1e-3, half), "b": np.full(2, 300, half), "c": np.full(2, factor, half)}
+    shapes = {name: array.shape for name, array in inputs.items()}
+    tape = record(lambda ops, a, b, c: ops.sum(ops.watch("y", ops.outer(a, b) * c)), shapes, ())
+    assert (np.isfinite(analyse(tape, inputs, HALF)["value", "y"].worst) == known).all()
+
+
+def test_a_zero_beside_what_is_put_in_place_meets_an_overflow():
+    """The gradient of a has 0·b·c where a piece leaves it out: 0·∞ is not a number."""
+    inputs = {name: np.array(entries, half) for name, entries in {"a": [1, 1], "b": [2, 300], "c": [2, 300]}.items()}
+    tape = record(lambda ops, a, b, c: ops.sum((a * b * c)[:1] * 3.0 * 5.0), dict.fromkeys(inputs, (2,)), ("a",))
+    assert np.isfinite(analyse(tape, inputs, HALF)["gradient", "a"].worst).tolist() == [True, False]
