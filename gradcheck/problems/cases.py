@@ -1,9 +1,4 @@
-"""Cases: concrete inputs from a seed, the same bits on every machine and for ever.
-
-The raw 64-bit stream of `numpy.random.PCG64(seed)` is what NumPy promises to keep (its compatibility policy covers bit
-generators, not `Generator.uniform`); all arithmetic on it is here, and it is +, −, × and powers of two alone, which
-IEEE 754 rounds in one way, so that no mathematics library decides a bit of an input.
-"""
+"""Cases: concrete inputs from a seed, the same bits on every machine; `gradcheck.problems.stream` says how."""
 
 from __future__ import annotations
 
@@ -11,7 +6,6 @@ import hashlib
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +13,7 @@ import numpy.typing as npt
 from gradcheck.errors import ProblemError, RequestError
 from gradcheck.problems import Problem
 from gradcheck.problems._guard import ProblemCode, described_error
+from gradcheck.problems.stream import Stream
 from gradcheck.text.suggestions import did_you_mean
 
 Array = npt.NDArray[np.floating]
@@ -33,30 +28,6 @@ DTYPES: dict[str, tuple[int, int, type[np.floating]]] = {
 }
 
 
-class Stream:
-    """Random numbers from the raw stream of PCG64.
-
-    Args:
-        seed: any non-negative integer.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self._bits = np.random.PCG64(seed)
-
-    def __getattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"rng has no {name!r}: expected rng.uniform(shape) or rng.integers(below, shape)")
-
-    def integers(self, below: int, shape: Shape) -> npt.NDArray[np.int64]:
-        """Integers in [0, below), below ≤ 2³²; their bias is under below/2³²."""
-        raw = self._bits.random_raw(math.prod(shape)) >> np.uint64(32)
-        return ((raw * np.uint64(below)) >> np.uint64(32)).astype(np.int64).reshape(shape)
-
-    def uniform(self, shape: Shape) -> Array:
-        """Floats in (−1, 1): the 2⁵² odd multiples of 2⁻⁵², each equally likely; zero is none of them."""
-        steps = (self._bits.random_raw(math.prod(shape)) >> np.uint64(12)).astype(np.int64)
-        return ((2 * steps + 1 - 2**52) * 2.0**-52).reshape(shape)
-
-
 @dataclass(frozen=True)
 class Setting:
     """What a distribution may look at: the size `k` and the dtype's smallest normal number."""
@@ -67,29 +38,29 @@ class Setting:
 
 def uniform(stream: Stream, shape: Shape, setting: Setting) -> Array:
     """Uniform in (−1, 1)."""
-    return stream.uniform(shape)
+    return stream.symmetric(shape)
 
 
 def normal(stream: Stream, shape: Shape, setting: Setting) -> Array:
-    """Nearly normal, mean 0, variance 1: half the sum of twelve uniform numbers (Irwin-Hall; no logarithm needed)."""
-    return 0.5 * sum_in_order(stream.uniform((12, *shape)))
+    """Nearly normal, mean 0, variance 1."""
+    return stream.standard_normal(shape)
 
 
 def saturated(stream: Stream, shape: Shape, setting: Setting) -> Array:
     """Magnitudes in (32, 64), so that products are far beyond the knee of a sigmoid or tanh."""
-    drawn = stream.uniform(shape)
+    drawn = stream.symmetric(shape)
     return 32 * (drawn + np.copysign(1.0, drawn))
 
 
 def tiny(stream: Stream, shape: Shape, setting: Setting) -> Array:
     """Uniform in ±1e-30."""
-    return 1e-30 * stream.uniform(shape)
+    return 1e-30 * stream.symmetric(shape)
 
 
 def mixed(stream: Stream, shape: Shape, setting: Setting) -> Array:
     """Magnitudes over nine decades: uniform numbers times powers of two from 2⁻²⁰ to 2¹⁰."""
-    drawn = stream.uniform(shape)
-    scaled: Array = np.ldexp(drawn, stream.integers(31, shape) - 20)
+    drawn = stream.symmetric(shape)
+    scaled: Array = np.ldexp(drawn, stream.integers(31, size=shape) - 20)
     return scaled
 
 
@@ -100,7 +71,7 @@ def zeros(stream: Stream, shape: Shape, setting: Setting) -> Array:
 
 def unit_scaled(stream: Stream, shape: Shape, setting: Setting) -> Array:
     """Uniform in (−1, 1), matrices divided by √k (a square root and a quotient are rounded in one way by IEEE 754)."""
-    drawn = stream.uniform(shape)
+    drawn = stream.symmetric(shape)
     if len(shape) > 1:
         drawn /= math.sqrt(setting.k)
     return drawn
@@ -108,27 +79,19 @@ def unit_scaled(stream: Stream, shape: Shape, setting: Setting) -> Array:
 
 def subnormal(stream: Stream, shape: Shape, setting: Setting) -> Array:
     """Uniform below the smallest normal number of the dtype."""
-    return setting.smallest_normal * stream.uniform(shape)
+    return setting.smallest_normal * stream.symmetric(shape)
 
 
 def cancelling(stream: Stream, shape: Shape, setting: Setting) -> Array:
     """Neighbours that cancel in matrix·vector products, in half of all pairs exactly, else to about one part in 2²⁰."""
-    drawn = stream.uniform(shape)
+    drawn = stream.symmetric(shape)
     if not shape:
         return drawn
     pairs = shape[-1] // 2
     sign = -1.0 if len(shape) > 1 else 1.0
-    nearly = 1.0 + 2.0**-20 * stream.integers(2, (*shape[:-1], pairs))
+    nearly = 1.0 + 2.0**-20 * stream.integers(2, size=(*shape[:-1], pairs))
     drawn[..., 1 : 2 * pairs : 2] = sign * drawn[..., 0 : 2 * pairs : 2] * nearly
     return drawn
-
-
-def sum_in_order(terms: Array) -> Array:
-    """The sum over the first axis, first term first: `np.sum` may change its order from release to release."""
-    total: Array = terms[0].copy()
-    for term in terms[1:]:
-        total += term
-    return total
 
 
 DISTRIBUTIONS: dict[str, Callable[[Stream, Shape, Setting], Array]] = {

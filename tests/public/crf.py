@@ -12,7 +12,7 @@ def inputs(k):
 
 
 def sample(rng, k):
-    return {"tags": np.eye(k)[rng.integers(k, (k,))]}
+    return {"tags": np.eye(k)[rng.integers(k, size=(k,))]}
 
 
 wrt = ("emissions", "transitions")

@@ -20,7 +20,7 @@ def inputs(k):
 
 
 def sample(rng, k):
-    return {"Y": np.eye(k + 2)[rng.integers(k + 2, (2 * k,))]}
+    return {"Y": np.eye(k + 2)[rng.integers(k + 2, size=(2 * k,))]}
 
 
 wrt = ("W1", "b1", "W2", "b2")

@@ -13,7 +13,7 @@ def inputs(k):
 
 
 def sample(rng, k):
-    return {"t": rng.integers(2, (k, k)).astype(float)}
+    return {"t": rng.integers(2, size=(k, k)).astype(float)}
 
 
 wrt = ("x",)

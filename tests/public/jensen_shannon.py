@@ -16,7 +16,7 @@ def sample(rng, k):
     def log_softmax(z):
         return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
 
-    return {name: log_softmax(2 * rng.uniform((k, k + 2))) for name in ("student", "teacher")}
+    return {name: log_softmax(2 * rng.uniform(-1, 1, (k, k + 2))) for name in ("student", "teacher")}
 
 
 wrt = ("student",)

@@ -13,7 +13,7 @@ def inputs(k):
 
 
 def sample(rng, k):
-    return {"targets": np.eye(k + 2)[rng.integers(k + 2, (k,))]}
+    return {"targets": np.eye(k + 2)[rng.integers(k + 2, size=(k,))]}
 
 
 wrt = ("logits",)

@@ -11,7 +11,7 @@ def inputs(k):
 
 
 def sample(rng, k):
-    return {"targets": np.eye(2 * k + 1)[rng.integers(2 * k + 1, (k,))]}
+    return {"targets": np.eye(2 * k + 1)[rng.integers(2 * k + 1, size=(k,))]}
 
 
 wrt = ("logits",)

@@ -12,7 +12,7 @@ def inputs(k):
 
 
 def sample(rng, k):
-    text = rng.integers(k + 1, (k + 1,))
+    text = rng.integers(k + 1, size=(k + 1,))
     return {"X": np.eye(k + 1)[text[:-1]], "Y": np.eye(k + 1)[text[1:]]}
 
 

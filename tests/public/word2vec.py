@@ -11,7 +11,7 @@ def inputs(k):
 
 
 def sample(rng, k):
-    words = rng.integers(k + 2, (k + 3,))
+    words = rng.integers(k + 2, size=(k + 3,))
     words[2] = words[1]  # a word may be drawn twice
     return {"picks": np.eye(k + 2)[words], "signs": np.concatenate([[1.0], -np.ones(k + 2)])}
 

@@ -16,7 +16,7 @@ def inputs(k):
 
 
 def sample(rng, k):
-    return {"t": rng.integers(2, (2 * k,))}
+    return {"t": rng.integers(2, size=(2 * k,))}
 
 
 wrt = ("w", "b")

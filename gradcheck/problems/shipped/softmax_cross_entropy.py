@@ -11,7 +11,7 @@ def inputs(k):
 
 
 def sample(rng, k):
-    return {"T": np.eye(k + 1)[rng.integers(k + 1, (k,))]}
+    return {"T": np.eye(k + 1)[rng.integers(k + 1, size=(k,))]}
 
 
 wrt = ("W", "b")
