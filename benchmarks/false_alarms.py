@@ -135,7 +135,7 @@ def replay(case: Case, engine: str) -> str:
     """The command that runs one engine on a case again."""
     given = {"problem": PROBLEM, "k": case.k, "seed": case.seed, "dtype": case.dtype, "backend": (engine,)}
     settings = msgspec.convert(given | {"distribution": case.distribution}, Settings)
-    return runner.replay(settings)
+    return runner.replay(settings, case.k)
 
 
 def summary(tallies: Mapping[tuple[str, str], Tally]) -> Table:

@@ -71,10 +71,13 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class CaseRecord(Record, frozen=True, kw_only=True):
-    """One problem at one size, seed, dtype, distribution and scale; `notes` say what rounding made of its inputs."""
+    """One problem at one size, seed, dtype, distribution and scale; `notes` say what rounding made of its inputs.
+
+    A problem of one size has no `k`: it is left out of JSON.
+    """
 
     problem: str
-    k: int
+    k: int | msgspec.UnsetType = msgspec.UNSET
     seed: int | None
     dtype: str
     distribution: str

@@ -47,7 +47,7 @@ EXPECTED = {
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
-    """A run's settings, checked; `given` are those that somebody gave, `stated` those in files and variables."""
+    """A run's settings, checked; `given` are those of flags, `stated` those of files and variables."""
 
     problem: str = "sigmoid_skip"
     k: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 3
@@ -94,7 +94,7 @@ def load(flags: Mapping[str, Any], config: str | None, environment: Mapping[str,
     stated = {given.name: checked(given) for given in _given_elsewhere(config, environment, folder)}
     flagged = {given.name: checked(given) for given in _given_by_flags(flags)}
     settled = {**stated, **flagged}
-    return msgspec.convert({**settled, "given": frozenset(settled), "stated": frozenset(stated)}, Settings)
+    return msgspec.convert({**settled, "given": frozenset(flagged), "stated": frozenset(stated)}, Settings)
 
 
 def of(**values: Any) -> Settings:

@@ -29,16 +29,17 @@ def command(context: click.Context) -> None:
 
 @command.command("show", short_help="Show one problem: its inputs, gradients and backends.")
 @click.argument("name")
-@click.option("--k", type=click.IntRange(min=1), default=3, show_default=True, help="Size at which to show the shapes.")
-def show(name: str, k: int) -> None:
+@click.option("--k", type=click.IntRange(min=1), help="Size at which to show the shapes.  [default: 3]")
+def show(name: str, k: int | None) -> None:
     """Show one problem: its file, its inputs' shapes at size K, its gradients, and its default backends."""
     from gradcheck import problems
 
     problem = problems.load(name)
+    size = problem.sized(k or 3, given=k is not None)
     click.echo(escaped(problem.title))
     click.echo(escaped(f"file       {problem.path}"))
-    for number, (each, shape) in enumerate(problem.shapes(k).items()):
-        label = f"k = {k}" if number == 0 else ""
+    for number, (each, shape) in enumerate(problem.shapes(size).items()):
+        label = f"k = {size}" if number == 0 and size is not None else ""
         note = "" if each in problem.wrt else "  (no gradient)"
         click.echo(f"{label:10} {each:8} {' × '.join(map(str, shape)) or 'scalar'}{note}")
     click.echo(f"gradients  {', '.join(problem.gradients) or 'none'}")

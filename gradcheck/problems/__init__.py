@@ -19,9 +19,11 @@ from gradcheck.problems._checks import (
     Shape,
     checked_backends,
     checked_gradients,
+    checked_sample,
     checked_shapes,
     checked_wrt,
     stated_shapes,
+    takes_size,
 )
 from gradcheck.problems._guard import TIMEOUT, ProblemCode, described_error
 from gradcheck.text.suggestions import did_you_mean
@@ -41,6 +43,7 @@ class Problem:
         name: what the user called it.
         gradients: the names of its hand-written gradients.
         backends: who is asked where nobody is named: those that the file names, else its gradients.
+        has_size: whether its functions take a size `k`; where not, there is one size, and `k` is None everywhere.
         sample: (stream, k) -> arrays of inputs with a structure, labels for example, by name; see `cases.sample`.
         timeout: seconds that each of its functions has in this process.
     """
@@ -49,14 +52,25 @@ class Problem:
     path: Path
     title: str
     loss: Callable[..., Any]
-    inputs: Callable[[int], Mapping[str, Shape]]
+    inputs: Callable[..., Mapping[str, Shape]]
     wrt: tuple[str, ...]
     gradients: tuple[str, ...]
     backends: tuple[str, ...]
-    sample: Callable[[Any, int], Mapping[str, Any]] | None = None
+    has_size: bool = True
+    sample: Callable[..., Mapping[str, Any]] | None = None
     timeout: float = TIMEOUT
 
-    def shapes(self, k: int) -> dict[str, Shape]:
+    def sized(self, k: int, given: bool = False) -> int | None:
+        """The size for which `k` stands: None where the problem has one size.
+
+        Raises:
+            ProblemError: there is one size, and yet `k` was given.
+        """
+        if given and not self.has_size:
+            raise ProblemError(f"k = {k}: {self.path} has one size, since its inputs() takes no k: expected no k")
+        return k if self.has_size else None
+
+    def shapes(self, k: int | None) -> dict[str, Shape]:
         """The inputs' shapes at size `k`.
 
         Raises:
@@ -64,17 +78,19 @@ class Problem:
         """
         return dict(_shapes(self, k))
 
-    def size_of(self, shapes: Mapping[str, Shape]) -> int:
-        """The size `k` at which the inputs have these shapes.
+    def size_of(self, shapes: Mapping[str, Shape]) -> int | None:
+        """The size `k` at which the inputs have these shapes; None where there is one size, which they have.
 
         Raises:
             ProblemError: there is none.
         """
         with ProblemCode(self.path, "inputs(k)", self.timeout):
-            for k in _possible_sizes(shapes):
+            for k in _possible_sizes(shapes) if self.has_size else [None]:
                 if stated_shapes(self.path, self.inputs, k, self.timeout) == dict(shapes):
                     return k
-        found, example = in_words(shapes), in_words(self.shapes(3))
+        found, example = in_words(shapes), in_words(self.shapes(self.sized(3)))
+        if not self.has_size:
+            raise ProblemError(f"inputs {found}: expected those of {self.name}, {example}")
         raise ProblemError(
             f"inputs {found}: no k gives these shapes: expected those of {self.name}, {example} at k = 3"
         )
@@ -86,7 +102,7 @@ def in_words(shapes: Mapping[str, Shape]) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def _shapes(problem: Problem, k: int) -> dict[str, Shape]:
+def _shapes(problem: Problem, k: int | None) -> dict[str, Shape]:
     """What a problem states at size `k`: it is asked once, since a guard around its code takes a tenth of a check."""
     return checked_shapes(problem.path, problem.inputs, k, problem.timeout)
 
@@ -176,14 +192,13 @@ def _problem(name: str, path: Path, module: ModuleType, timeout: float) -> Probl
     if not isinstance(module.__doc__, str | None):
         raise ProblemError(f"{path}: __doc__ is {module.__doc__!r}: expected a text")
     title = next(iter((module.__doc__ or "").strip().splitlines()), "")
-    shapes = checked_shapes(path, module.inputs, 1, timeout)
+    has_size = takes_size(path, module.inputs)
+    shapes = checked_shapes(path, module.inputs, 1 if has_size else None, timeout)
     wrt = checked_wrt(path, getattr(module, "wrt", tuple(shapes)), shapes)
     gradients = checked_gradients(path, getattr(module, "gradients", {}))
     backends = checked_backends(path, getattr(module, "backends", gradients))
-    sample = getattr(module, "sample", None)
-    if sample is not None and not callable(sample):
-        raise ProblemError(f"{path}: sample is {sample!r}: expected a function sample(rng, k)")
-    return Problem(name, path, title, module.loss, module.inputs, wrt, gradients, backends, sample, timeout)
+    sample = checked_sample(path, getattr(module, "sample", None), has_size)
+    return Problem(name, path, title, module.loss, module.inputs, wrt, gradients, backends, has_size, sample, timeout)
 
 
 def start(path: Path) -> None:

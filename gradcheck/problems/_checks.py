@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +24,7 @@ FEWEST_BYTES = 64
 
 
 def checked_shapes(
-    path: Path, inputs: Callable[[int], Mapping[str, Shape]], k: int, timeout: float = TIMEOUT
+    path: Path, inputs: Callable[..., Mapping[str, Shape]], k: int | None, timeout: float = TIMEOUT
 ) -> dict[str, Shape]:
     """The shapes that `inputs(k)` states, as `stated_shapes` checks them, and whether there is memory for them.
 
@@ -33,7 +34,8 @@ def checked_shapes(
     shapes = stated_shapes(path, inputs, k, timeout)
     entries = sum(map(prod, shapes.values()))
     if entries * FEWEST_BYTES > memory():
-        raise ProblemError(f"{path}: inputs({k}) have {entries} entries: expected a size for which there is memory")
+        call = f"inputs({_written(k)})"
+        raise ProblemError(f"{path}: {call} have {entries} entries: expected a size for which there is memory")
     return shapes
 
 
@@ -51,26 +53,79 @@ def tuples(stated: Any, where: str) -> dict[str, Shape]:
     return {name: tuple(shape) for name, shape in stated.items()}
 
 
-def stated_shapes(path: Path, inputs: Callable[[int], Mapping[str, Shape]], k: int, timeout: float) -> dict[str, Shape]:
-    """Call `inputs(k)` and check that it maps names to tuples of sizes.
+def stated_shapes(
+    path: Path, inputs: Callable[..., Mapping[str, Shape]], k: int | None, timeout: float
+) -> dict[str, Shape]:
+    """Call `inputs(k)`, or `inputs()` where k is None, and check that it maps names to tuples of sizes.
 
     Raises:
         ProblemError: it does not.
     """
-    with ProblemCode(path, f"inputs({k})", timeout):
+    call = f"inputs({_written(k)})"
+    with ProblemCode(path, call, timeout):
         try:
-            shapes = tuples(inputs(k), f"{path}: inputs({k})")
+            shapes = tuples(inputs(*size_arguments(k)), f"{path}: {call}")
         except ProblemError:
             raise
         except Exception as error:
-            raise ProblemError(f"{path}: inputs({k}) raised {described_error(error)}") from error
+            raise ProblemError(f"{path}: {call} raised {described_error(error)}") from error
         for name, shape in shapes.items():
-            check_name(name, f"{path}: inputs({k})")
+            check_name(name, f"{path}: {call}")
             if not all(type(size) is int and size >= 0 for size in shape):
-                raise ProblemError(f"{path}: inputs({k})[{name!r}] is {shape!r}: expected a tuple of sizes")
+                raise ProblemError(f"{path}: {call}[{name!r}] is {shape!r}: expected a tuple of sizes")
     if not shapes:
-        raise ProblemError(f"{path}: inputs({k}) is empty: expected at least one input")
+        raise ProblemError(f"{path}: {call} is empty: expected at least one input")
     return shapes
+
+
+def size_arguments(k: int | None) -> tuple[int, ...]:
+    """What `inputs` and `sample` are called with for their size."""
+    return () if k is None else (k,)
+
+
+def _written(k: int | None) -> str:
+    """The size in a call, as it is shown."""
+    return "" if k is None else str(k)
+
+
+def takes_size(path: Path, inputs: Callable[..., Any]) -> bool:
+    """Whether `inputs` takes a size.
+
+    Raises:
+        ProblemError: it can be called neither with one nor without.
+    """
+    if takes(inputs, 1):
+        return True
+    if takes(inputs):
+        return False
+    signature = inspect.signature(inputs)
+    raise ProblemError(f"{path}: inputs takes {signature}: expected inputs(k), or inputs() for one size")
+
+
+def takes(function: Callable[..., Any], *arguments: Any) -> bool:
+    """Whether a function can be called with arguments, as far as it says."""
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:  # written in C, without a signature
+        return True
+    return True
+
+
+def checked_sample(path: Path, sample: Any, has_size: bool) -> Callable[..., Mapping[str, Any]] | None:
+    """The function that draws inputs with a structure, if there is one.
+
+    Raises:
+        ProblemError: it is no function, or does not take what it is given.
+    """
+    call = "sample(rng, k)" if has_size else "sample(rng)"
+    if sample is not None and not callable(sample):
+        raise ProblemError(f"{path}: sample is {_shown(sample)}: expected a function {call}")
+    if sample is not None and not takes(sample, "rng", *size_arguments(1 if has_size else None)):
+        inputs = "inputs(k)" if has_size else "inputs()"
+        raise ProblemError(f"{path}: sample takes {inspect.signature(sample)}: expected {call}, as there is {inputs}")
+    return sample  # type: ignore[no-any-return]
 
 
 def checked_wrt(path: Path, wrt: Any, shapes: Mapping[str, Shape]) -> tuple[str, ...]:

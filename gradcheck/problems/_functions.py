@@ -30,7 +30,7 @@ def write(
 
     Args:
         loss: a function of `ops` and the inputs, made with `def`.
-        inputs: the inputs' shapes by name, or a function of `k` that gives them.
+        inputs: the inputs' shapes by name, or a function that gives them, of `k` where there are several sizes.
         wrt: the inputs whose gradients are wanted; every one where left out.
         gradients: hand-written gradients by name.
 
@@ -45,7 +45,7 @@ def write(
         lines.append(f"inputs = {sources.add(inputs)}")
     else:
         shapes = {name: tuple(shape) for name, shape in inputs.items()}
-        lines.append(f"\n\ndef inputs(k):\n    return {shapes!r}\n\n")
+        lines.append(f"\n\ndef inputs():\n    return {shapes!r}\n\n")
     if wrt is not None:
         lines.append(f"wrt = {tuple(wrt)!r}")
     named = ", ".join(f"{name!r}: {sources.add(function)}" for name, function in (gradients or {}).items())

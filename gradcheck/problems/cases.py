@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from gradcheck.errors import ProblemError, RequestError
 from gradcheck.problems import Problem
+from gradcheck.problems._checks import size_arguments
 from gradcheck.problems._guard import ProblemCode, described_error
 from gradcheck.problems.stream import Stream
 from gradcheck.text.suggestions import did_you_mean
@@ -30,9 +31,9 @@ DTYPES: dict[str, tuple[int, int, type[np.floating]]] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """What a distribution may look at: the size `k` and the dtype's smallest normal number."""
+    """What a distribution may look at: the size `k`, where there is one, and the dtype's smallest normal number."""
 
-    k: int
+    k: int | None
     smallest_normal: float
 
 
@@ -70,10 +71,13 @@ def zeros(stream: Stream, shape: Shape, setting: Setting) -> Array:
 
 
 def unit_scaled(stream: Stream, shape: Shape, setting: Setting) -> Array:
-    """Uniform in (−1, 1), matrices divided by √k (a square root and a quotient are rounded in one way by IEEE 754)."""
+    """Uniform in (−1, 1), matrices divided by √k (a square root and a quotient are rounded in one way by IEEE 754).
+
+    Where there is no `k`, by the square root of their columns.
+    """
     drawn = stream.symmetric(shape)
     if len(shape) > 1:
-        drawn /= math.sqrt(setting.k)
+        drawn /= math.sqrt(shape[-1] if setting.k is None else setting.k)
     return drawn
 
 
@@ -104,11 +108,12 @@ DISTRIBUTIONS: dict[str, Callable[[Stream, Shape, Setting], Array]] = {
 class Case:
     """Concrete inputs: `inputs` maps each name to an array that is already rounded to `dtype` (bfloat16 in float32).
 
+    `k` is None where the problem has one size, and `seed` where the inputs are from a file.
     `notes` are sentences on what rounding has made of them.
     """
 
     problem: Problem
-    k: int
+    k: int | None
     seed: int | None
     dtype: str
     distribution: str
@@ -126,7 +131,9 @@ class Case:
         return digest.hexdigest()
 
 
-def sample(problem: Problem, k: int, seed: int, dtype: str, distribution: str = "uniform", scale: float = 1.0) -> Case:
+def sample(
+    problem: Problem, k: int | None, seed: int, dtype: str, distribution: str = "uniform", scale: float = 1.0
+) -> Case:
     """Draw a case's inputs, in the order in which the problem names them, multiply by `scale`, and round to `dtype`.
 
     What the problem's own `sample(rng, k)` gives comes first, from the same stream. It keeps its structure, so that a
@@ -161,7 +168,9 @@ def sample(problem: Problem, k: int, seed: int, dtype: str, distribution: str = 
     return Case(problem, k, seed, dtype, distribution, scale, inputs, tuple(notes))
 
 
-def sample_structured(problem: Problem, stream: Stream, k: int, shapes: Mapping[str, Shape]) -> Mapping[str, Array]:
+def sample_structured(
+    problem: Problem, stream: Stream, k: int | None, shapes: Mapping[str, Shape]
+) -> Mapping[str, Array]:
     """The inputs that the problem draws itself, as float64.
 
     Raises:
@@ -169,17 +178,17 @@ def sample_structured(problem: Problem, stream: Stream, k: int, shapes: Mapping[
     """
     if problem.sample is None:
         return {}
-    doing = f"sample(rng, {k})"
+    doing = f"sample({', '.join(['rng', *map(str, size_arguments(k))])})"
     try:
         with ProblemCode(problem.path, doing, problem.timeout):
-            sampled = problem.sample(stream, k)
+            sampled = problem.sample(stream, *size_arguments(k))
             drawn: dict[str, Array] = {name: np.array(array, np.float64) for name, array in sampled.items()}
     except ProblemError:
         raise
     except Exception as error:
         raise ProblemError(f"{problem.path}: {doing} raised {described_error(error)}") from error
     for name, array in drawn.items():
-        what = f"{problem.path}: sample(rng, {k})[{name!r}]"
+        what = f"{problem.path}: {doing}[{name!r}]"
         if name not in shapes:
             raise ProblemError(f"{what} is no input: expected some of {', '.join(shapes)}")
         if array.shape != shapes[name]:
@@ -189,16 +198,20 @@ def sample_structured(problem: Problem, stream: Stream, k: int, shapes: Mapping[
     return drawn
 
 
-def size_of(problem: Problem, arrays: Mapping[str, npt.NDArray[np.floating]], source: str, likely: int = 1) -> int:
+def size_of(
+    problem: Problem, arrays: Mapping[str, npt.NDArray[np.floating]], source: str, likely: int = 1
+) -> int | None:
     """The size `k` at which the inputs have the shapes of arrays; `likely` where several do, if that does.
+
+    Where the problem has one size, it is None.
 
     Raises:
         RequestError: a name is missing or unknown, or there is no such size; `source` is shown.
     """
-    expected, shapes = problem.shapes(likely), {name: array.shape for name, array in arrays.items()}
+    expected, shapes = problem.shapes(problem.sized(likely)), {name: array.shape for name, array in arrays.items()}
     check_names(arrays, expected, source)
     if shapes == expected:
-        return likely
+        return problem.sized(likely)
     try:
         return problem.size_of(shapes)
     except ProblemError as error:
@@ -219,7 +232,9 @@ def check_names(arrays: Collection[str], inputs: Collection[str], source: str) -
         raise RequestError(f"{source}: no input {' and no '.join(map(repr, lacking))}: expected {', '.join(inputs)}")
 
 
-def given(problem: Problem, k: int, dtype: str, arrays: Mapping[str, npt.NDArray[np.floating]], source: str) -> Case:
+def given(
+    problem: Problem, k: int | None, dtype: str, arrays: Mapping[str, npt.NDArray[np.floating]], source: str
+) -> Case:
     """A case with inputs from a file.
 
     Raises:
@@ -230,7 +245,8 @@ def given(problem: Problem, k: int, dtype: str, arrays: Mapping[str, npt.NDArray
     check_names(arrays, shapes, source)
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
-            raise RequestError(f"{source}: {name} has shape {arrays[name].shape}: expected {shape} at k = {k}")
+            at = "" if k is None else f" at k = {k}"
+            raise RequestError(f"{source}: {name} has shape {arrays[name].shape}: expected {shape}{at}")
         if not np.isfinite(arrays[name]).all():
             raise RequestError(f"{source}: {name} holds a value that is not finite: expected finite numbers")
     inputs = {name: round_to(np.asarray(arrays[name], np.float64), dtype) for name in shapes}

@@ -106,7 +106,7 @@ class Stream:
         entries = entries_of("permutation", x)
         order = list(range(len(entries)))
         picked = self.integers(np.arange(len(order), 1, -1)) if len(order) > 1 else np.zeros(0, np.int64)
-        for last, other in zip(range(len(order) - 1, 0, -1), picked.tolist()):
+        for last, other in zip(range(len(order) - 1, 0, -1), picked.tolist(), strict=True):
             order[last], order[other] = order[other], order[last]
         return entries[np.array(order, np.int64)]
 
@@ -139,10 +139,10 @@ def entries_of(name: str, given: Any) -> npt.NDArray[Any]:
     if array.ndim:
         return array
     (count,) = whole(name, given)
-    return np.arange(count, dtype=np.int64)
+    return np.arange(int(count), dtype=np.int64)
 
 
-def finite(name: str, *parameters: Any) -> list[Array]:
+def finite(name: str, *parameters: Any) -> list[npt.NDArray[np.float64]]:
     """Parameters as floats.
 
     Raises:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
 from gradcheck.reports._grid import Grid
-from gradcheck.results import SENTENCES, Backend, Report, RunVerdict, Verdict
+from gradcheck.results import SENTENCES, Backend, CaseRecord, Report, RunVerdict, Verdict
 from gradcheck.text.wording import index_in_code, two_digits
 
 SUFFIX = ".txt"
@@ -38,7 +39,8 @@ def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
     drawn = (
         f"{case.dtype}  given inputs" if case.seed is None else f"seed {case.seed}  {case.dtype}  {case.distribution}"
     )
-    console.print(Text.assemble((case.problem, "bold"), f"  k = {case.k}  {drawn}{factor}"))
+    size = "" if case.k is msgspec.UNSET else f"k = {case.k}  "
+    console.print(Text.assemble((case.problem, "bold"), f"  {size}{drawn}{factor}"))
     for note in case.notes:
         console.print(Text(note))
     for title, table in parts(report, console.width, show_gradients):
@@ -67,8 +69,20 @@ def parts(report: Report, width: int, show_gradients: bool) -> Iterator[tuple[st
     if len(answered) > 1:
         yield "Largest absolute differences between backends", differences(report, answered)
     shown = [backend for backend in answered if backend.gradients]
-    if shown and (report.case.k <= LARGEST_SHOWN or show_gradients):
+    if shown and (show_gradients or is_small(report.case, shown)):
         yield "Gradients", gradients(shown, width - 10)
+
+
+def is_small(case: CaseRecord, shown: Sequence[Backend]) -> bool:
+    """Whether gradients are shown unasked: by the size, or their longest axis where there is none."""
+    if case.k is not msgspec.UNSET:
+        return case.k <= LARGEST_SHOWN
+    return all(longest(nested) <= LARGEST_SHOWN for backend in shown for nested in (backend.gradients or {}).values())
+
+
+def longest(nested: Any) -> int:
+    """The length of the longest axis of nested lists."""
+    return max([len(nested), *map(longest, nested)]) if isinstance(nested, list) else 0
 
 
 def backends(report: Report, width: int) -> Grid:

@@ -64,7 +64,7 @@ def report(
         exit_code=verdict.exit_code,
         case=CaseRecord(
             problem=case.problem.name,
-            k=case.k,
+            k=msgspec.UNSET if case.k is None else case.k,
             seed=case.seed,
             dtype=case.dtype,
             distribution=case.distribution,
@@ -81,6 +81,11 @@ def report(
     )
 
 
+def longest_axis(answer: Answer) -> int:
+    """The length of the longest axis of an answer's gradients."""
+    return max((length for array in answer.gradients.values() for length in array.shape), default=0)
+
+
 def answered(
     spec: Spec,
     case: Case,
@@ -93,7 +98,7 @@ def answered(
     seconds = None
     if started is not None:
         seconds = Seconds(imported=started.seconds, first=answer.seconds, again=answer.again_seconds)
-    listed = case.k <= LARGEST_LISTED
+    listed = (longest_axis(answer) if case.k is None else case.k) <= LARGEST_LISTED
     return Backend(
         name=spec.name,
         spec=str(spec),

@@ -71,7 +71,7 @@ def applicable(name: str, plan: Plan) -> list[str]:
     """The backends that a problem can have: names of hand-written gradients may be those of another problem."""
     problem = problems.load(name, plan.timeout)
     named = plan.backends or default_backends(problem)
-    others = {gradient for each in problems.names() for gradient in hand_written(each, plan.timeout)}
+    others = {gradient for each in (*problems.names(), *plan.problems) for gradient in hand_written(each, plan.timeout)}
     return [spec for spec in named if spec in problem.gradients or spec not in others]
 
 

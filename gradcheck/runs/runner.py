@@ -11,8 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
 from gradcheck import problems
 from gradcheck.errors import RequestError
 from gradcheck.execution import engines, environments
@@ -96,20 +94,21 @@ class Runner:
     def _run(self, settings: Settings) -> Report:
         problem = self._problem(settings.problem, settings.timeout, problems.find(settings.problem).stat().st_mtime_ns)
         backends = choose(settings.backend, problem, settings.device, settings.tf32)
+        size = problem.sized(settings.k, given="k" in settings.given)
         inputs = read_inputs(settings, problem, settings.inputs) if settings.inputs else None
-        settings = msgspec.structs.replace(settings, k=inputs.k) if inputs else settings
+        size = inputs.k if inputs else size
 
         def refuse_what_is_wrong() -> None:
-            self._tape(problem, settings.k)
+            self._tape(problem, size)
             if inputs is None:
-                draw(settings, problem)
+                draw(settings, problem, size)
 
         selection = place(backends, settings, self._listener, self._places, before_building=refuse_what_is_wrong)
         self._pool.start(selection.launches(), settings.timeout)
         self._listener.evaluating(list(selection.places))
         # NumPy and the oracle are imported from here on, while the workers import their frameworks.
-        case = inputs or draw(settings, problem)
-        return self._assess(case, self._tape(problem, settings.k), selection, settings)
+        case = inputs or draw(settings, problem, size)
+        return self._assess(case, self._tape(problem, size), selection, settings)
 
     def _assess(self, case: Case, tape: Tape, selection: Selection, settings: Settings) -> Report:
         """Have a case answered by every backend, and judge the answers as they come."""
@@ -145,7 +144,7 @@ class Runner:
             records[backend.key] = assemble.answered(backend.spec, case, answer, judgement, started, notes)
         return assemble.report(
             case=case,
-            replay=replay(settings),
+            replay=replay(settings, case.k),
             truth=next(iter(truths.values())),
             backends=[records[backend.key] for backend in selection.backends],
             answers={backend.key: answers[backend.key] for backend in selection.backends if backend.key in answers},
@@ -200,7 +199,7 @@ def _problem(name: str, timeout: float, _modified: int) -> Problem:
     return problems.load(name, timeout)
 
 
-def _tape(problem: Problem, k: int) -> Tape:
+def _tape(problem: Problem, k: int | None) -> Tape:
     from gradcheck.runs.tapes import record_tape
 
     return record_tape(problem, k)
@@ -262,11 +261,11 @@ def installable() -> list[EngineDeclaration]:
     return [engine.on(device) for engine in known_engines() for device in ("cpu", *engine.devices)]
 
 
-def draw(settings: Settings, problem: Problem) -> Case:
+def draw(settings: Settings, problem: Problem, k: int | None) -> Case:
     """The case that the settings' seed stands for."""
     from gradcheck.problems import cases
 
-    return cases.sample(problem, settings.k, settings.seed, settings.dtype, settings.distribution, settings.scale)
+    return cases.sample(problem, k, settings.seed, settings.dtype, settings.distribution, settings.scale)
 
 
 def read_inputs(settings: Settings, problem: Problem, path: str) -> Case:
@@ -285,10 +284,12 @@ def read_inputs(settings: Settings, problem: Problem, path: str) -> Case:
     return cases.given(problem, k, settings.dtype, arrays, path)
 
 
-def replay(settings: Settings) -> str:
+def replay(settings: Settings, k: int | None) -> str:
     """The shell command that runs the case again."""
     default = Settings()
-    words = ["gradcheck", "run", as_argument(settings.problem), "--k", str(settings.k), "--seed", str(settings.seed)]
+    words = ["gradcheck", "run", as_argument(settings.problem)]
+    words += [] if k is None else ["--k", str(k)]
+    words += ["--seed", str(settings.seed)]
     for name in ("dtype", "distribution", "scale", "inputs", "gate", "device", "timeout"):
         value = getattr(settings, name)
         if value is not None and (name == "dtype" or name in settings.stated or value != getattr(default, name)):

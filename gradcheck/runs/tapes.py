@@ -15,7 +15,7 @@ from gradcheck.problems._checks import Shape
 from gradcheck.problems._guard import ProblemCode, described_error
 
 
-def record_tape(problem: Problem, k: int) -> Tape:
+def record_tape(problem: Problem, k: int | None) -> Tape:
     """The problem's loss and its reverse pass at size `k`.
 
     Raises:

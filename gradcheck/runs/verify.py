@@ -92,7 +92,7 @@ def check_names(record: RecordFile, problem: Problem, path: Path) -> None:
     Raises:
         RequestError: with the name, and those that were expected.
     """
-    inputs = problem.shapes(1)
+    inputs = problem.shapes(problem.sized(1))
     for answer, told in record.answers.items():
         for name in told.gradients:
             if name not in inputs:
