@@ -60,12 +60,26 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _say("Windows is not supported: expected Linux or macOS (WSL works)")
         sys.exit(WRONG_REQUEST)
     _streams.prepare()
-    _signals.install()
-    code = _run(arguments)
+    code = _until_interrupted(arguments)
     _signals.ignore()
     DESCENDANTS.end()
     _streams.settle()
     sys.exit(code)
+
+
+def _until_interrupted(arguments: list[str] | None) -> int:
+    """Run the command line, and give back its exit code, which says that a signal has arrived also if it went on."""
+    interrupt = _signals.Interrupt()
+    try:
+        interrupt.install()
+        code = _run(arguments)
+    except (Interrupted, click.Abort):
+        code = INTERRUPTED
+    interrupt.is_over = True  # no call comes before it, and Python runs handlers at calls: nothing is raised out here
+    if interrupt.has_arrived or code == INTERRUPTED:
+        _say("interrupted")
+        return INTERRUPTED
+    return code
 
 
 def _run(arguments: list[str] | None) -> int:
@@ -75,9 +89,7 @@ def _run(arguments: list[str] | None) -> int:
         sys.stdout.flush()
         return code
     except (Interrupted, click.Abort):
-        _signals.ignore()
-        _say("interrupted")
-        return INTERRUPTED
+        raise
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         return WRONG_REQUEST

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
+import sys
+import threading
 import time
 from types import FrameType
 
@@ -10,31 +13,59 @@ from gradcheck.errors import Interrupted
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 QUIET = 3.0  # seconds in which a run ends
+AGAIN = 0.1  # seconds after which it is seen whether a signal has to be sent again
 
 
 class Interrupt:
-    """A handler that raises Interrupted. Soon after, another signal does nothing: the run is ending.
+    """The handler of these signals: it raises Interrupted, and knows that a signal has arrived.
 
-    Later it raises once more, since code of a problem's file may have swallowed the first one.
+    Soon after, another signal does nothing: the run is ending. Where it does not end, the signal is sent again: Python
+    drops what a destructor or a callback of its garbage collector raises, and code of a problem's file may swallow it.
+
+    Attributes:
+        has_arrived: whether a signal has, before the command was over.
+        is_over: whether the command is: its owner sets it, and from then on nothing is raised.
     """
 
     def __init__(self) -> None:
+        self.has_arrived = self.is_over = False
         self._raised = -QUIET
+        self._report_others = sys.unraisablehook
+
+    def install(self) -> None:
+        """Handle each signal that ends a command. `nohup` has SIGHUP ignored, and that stays so."""
+        sys.unraisablehook = self._report_dropped
+        for number in ENDING:
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self)
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal."""
+        if self.is_over:
+            return
+        if not self.has_arrived:
+            self.has_arrived = True
+            # A Thread takes a lock to start, which the code that is interrupted here may hold.
+            _thread.start_new_thread(self._send_again, (number,))
         now = time.monotonic()
         if now - self._raised >= QUIET:
             self._raised = now
             raise Interrupted
 
+    def _send_again(self, number: int) -> None:
+        main = threading.main_thread().ident
+        assert main is not None, "it runs"
+        while not self.is_over:
+            time.sleep(AGAIN)
+            if time.monotonic() - self._raised >= QUIET:
+                signal.pthread_kill(main, number)  # to that thread, so that what it waits for ends
 
-def install() -> None:
-    """Let each signal that ends a command raise Interrupted. `nohup` has SIGHUP ignored, and that stays so."""
-    interrupt = Interrupt()
-    for number in ENDING:
-        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, interrupt)
+    def _report_dropped(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Have an interruption that Python has dropped raised anew soon; say what else it has dropped."""
+        if issubclass(unraisable.exc_type, Interrupted):
+            self._raised = -QUIET
+        else:
+            self._report_others(unraisable)
 
 
 def ignore() -> None:

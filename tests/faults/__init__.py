@@ -14,7 +14,8 @@ Isolation: one backend is apart from the others.
 
 Endings: no process and no folder is left, and no report is lost.
 
-- `test_signals`, `test_left_behind`, `test_killed`: signals at many moments, daemons, SIGKILL, folders of dead runs.
+- `test_signals`, `test_dropped_signals`: signals at many moments, and where Python drops what they raise.
+- `test_left_behind`, `test_killed`: daemons, SIGKILL, folders of dead runs.
 - `test_outputs`: closed pipes, full disks, reports that cannot be written.
 
 Inputs: they are data.
