@@ -18,6 +18,7 @@ import msgspec
 from gradcheck.execution.environments import scrubbed
 from gradcheck.execution.standard_error import StandardError
 from gradcheck.results import Verdict
+from gradcheck.system.interruptions import deferred
 from gradcheck.system.lifelines import Lifeline
 
 # How long a worker has to end, in seconds, when it is asked to stop, terminated, and killed.
@@ -181,8 +182,9 @@ class Worker:
         self._input.close()
 
     def end(self) -> None:
-        """End the process and all of its group."""
-        end([self])
+        """End the process and all of its group. Signals wait: one half-way would let a descriptor be closed twice."""
+        with deferred():
+            end([self])
 
     def close(self) -> None:
         """Let go of a process that has ended, and kill whatever it started and left."""

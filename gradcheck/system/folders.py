@@ -132,7 +132,7 @@ def _sweep_one(folder: Path) -> None:
 
 
 def _discard(folder: Path) -> None:
-    """Remove a folder, its lock last: what is left half-way is known as ours."""
+    """Remove a folder, its lock last: what is left half-way is known as ours, and the next run removes it."""
     for _ in range(2):
         with contextlib.suppress(OSError):
             for entry in folder.iterdir():
@@ -140,9 +140,10 @@ def _discard(folder: Path) -> None:
                     shutil.rmtree(entry, ignore_errors=True)
                 elif entry.name != LOCK:
                     entry.unlink()
-            (folder / LOCK).unlink(missing_ok=True)
-            folder.rmdir()
-            return
+            if {entry.name for entry in folder.iterdir()} <= {LOCK}:
+                (folder / LOCK).unlink(missing_ok=True)
+                folder.rmdir()
+                return
         _allow(folder)  # a program has changed what may be done with it
 
 

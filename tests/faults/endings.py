@@ -43,6 +43,7 @@ class Run:
     ) -> None:
         self.mark = uuid.uuid4().hex
         self.folder = folder
+        self._before = set(MEMORY.glob("gradcheck-*"))  # a dead process may have had the number of this one
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(
             [sys.executable, *([str(script)] if script else ["-m", module]), *map(str, words)],
@@ -68,7 +69,8 @@ class Run:
 
     def folders(self) -> list[Path]:
         """What is left in TMPDIR and in memory."""
-        return [*self.folder.iterdir(), *MEMORY.glob(f"gradcheck-{self.process.pid}-*")]
+        in_memory = set(MEMORY.glob(f"gradcheck-{self.process.pid}-*")) - self._before
+        return [*self.folder.iterdir(), *in_memory]
 
     def __enter__(self) -> Run:
         return self

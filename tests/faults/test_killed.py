@@ -79,6 +79,18 @@ def test_a_folder_that_a_program_has_closed_is_removed(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
+def test_a_folder_that_could_not_be_removed_is_removed_by_the_next_run(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = Folders()
+    (mine.make() / "0").mkdir()
+    with monkeypatch.context() as writing:  # as a process does that writes on while files are removed
+        writing.setattr("shutil.rmtree", lambda path, ignore_errors: None)
+        mine.close()
+    sweep()
+    assert list(temporary.iterdir()) == []
+
+
 def test_a_new_folder_that_another_run_takes_for_a_dead_one_is_made_anew(
     temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

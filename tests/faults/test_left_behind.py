@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gradcheck.execution.worker import Worker
 from gradcheck.system.interruptions import deferred
 from tests.faults.endings import RIGHT, Run, program, wait_for
 
@@ -162,6 +163,23 @@ def test_handlers_are_restored_where_the_first_one_raises_at_once(monkeypatch: p
     with pytest.raises(KeyboardInterrupt), deferred():
         monkeypatch.setattr(signal, "signal", interrupted)
     assert {number: signal.getsignal(number) for number in before} == before
+
+
+def test_a_signal_while_a_lost_worker_ends_waits_until_all_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(["cat"], tmp_path)
+    close = os.close
+
+    def close_and_interrupt(descriptor: int) -> None:
+        close(descriptor)
+        monkeypatch.undo()
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(os, "close", close_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        worker.end()
+    worker.end()  # as the end of a run does: what is closed already is not closed again
 
 
 def test_another_thread_has_no_signals_to_hold_back() -> None:
