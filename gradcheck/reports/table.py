@@ -49,10 +49,11 @@ def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
     console.print()
     for backend in report.backends:
         for line in findings(backend):
-            line.print(console) if isinstance(line, Grid) else console.print(line)
+            line.print(console) if isinstance(line, Grid) else console.print(hanging(line, console))
     verdicts = {backend.spec: backend.verdict for backend in report.backends}
     for divergence in report.first_divergences:
-        console.print(Text(str(divergence), "bold" if verdicts[divergence.left] != verdicts[divergence.right] else ""))
+        style = "bold" if verdicts[divergence.left] != verdicts[divergence.right] else ""
+        console.print(hanging(Text(str(divergence), style), console))
     verdict = Text(f"{report.verdict}: {SENTENCES[report.verdict]}", STYLES.get(report.verdict, OTHER_STYLE))
     console.print(verdict)
     console.print(f"again: {case.replay}", soft_wrap=True)  # one line, to be copied
@@ -137,6 +138,17 @@ def powers(answered: list[Backend]) -> Grid:
         medians, percentiles = [check.median for check in checks], [check.percentile_99 for check in checks]
         table.add(f"dL/d{name}", two_digits(max(medians)), two_digits(max(percentiles)))
     return table
+
+
+def hanging(text: Text, console: Console) -> Text:
+    """A text in lines that fit a console: those after the first begin below what follows an indented label."""
+    plain = text.plain
+    if text.cell_len <= console.width:
+        return text
+    indent = plain.index(": ") + 2 if plain.startswith(" ") else 2
+    first = text.wrap(console, console.width)[0]
+    others = text[len(plain) - len(plain[len(first) :].lstrip()) :].wrap(console, console.width - indent)
+    return Text("\n" + " " * indent).join([first, *others])
 
 
 def findings(backend: Backend) -> Iterator[Text | Grid]:

@@ -81,6 +81,16 @@ def test_a_finding_says_where_and_by_how_much(gradcheck: Command) -> None:
     assert re.search(r"dL/db\[0\]\[0\] +-1\.93389\d+ +-1\.93388\d+ +1\.9e-06", printed)
 
 
+def test_a_finding_that_does_not_fit_goes_on_below_its_own_words(gradcheck: Command) -> None:
+    printed = gradcheck("run", FAULTY, "-b", "not_a_number", COLUMNS="60").stdout
+    assert (
+        "\nnot_a_number: differs (proved): dL/da is proved wrong in 1\n"
+        "  of 3 entries\n"
+        "  first wrong: dL/da[0] is not a number, true value\n"
+        "               0.54784675, in 1 of 3\n"
+    ) in re.sub(" +\n", "\n", printed)
+
+
 def test_gradients_are_shown_while_they_fit_or_when_asked_for(gradcheck: Command) -> None:
     assert "b[3][3]" in gradcheck("run", FAULTY, "-b", "right", "--k", "4").stdout
     assert "b[4][4]" not in gradcheck("run", FAULTY, "-b", "right", "--k", "5").stdout
