@@ -102,6 +102,13 @@ def test_what_a_program_does_is_its_verdict(all_ways: subprocess.CompletedProces
     assert all_ways.returncode == 1
 
 
+def test_a_program_that_hands_back_what_it_reads_does_not_speak_the_protocol(gradcheck: Command) -> None:
+    done = gradcheck("run", FAULTY, "-b", "exec:/bin/cat", COLUMNS="400")
+    assert done.returncode == 3
+    assert '/bin/cat: crashed: answered with gradcheck\'s own request \'{"id":1,"method":"start"}\': ' in done.stdout
+    assert "expected a program that speaks the protocol of docs/protocol.md" in done.stdout
+
+
 def test_what_a_failing_program_says_on_standard_error_is_shown(all_ways: subprocess.CompletedProcess[str]) -> None:
     assert "exec:./exits: planted text on standard error" in all_ways.stderr
 

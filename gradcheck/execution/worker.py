@@ -25,6 +25,7 @@ from gradcheck.system.lifelines import Lifeline
 STOP_GRACE = 0.5
 TERMINATE_GRACE = 0.5
 KILL_GRACE = 5.0  # one that hangs in the kernel, for a disk or a device, ends when it may
+NO_SPEAKER = "expected a program that speaks the protocol of docs/protocol.md"
 LONGEST_SHOWN = 100  # bytes of a line
 LONGEST_REASON = 1000  # characters of an error's message
 LONGEST_LINE = 1 << 26  # bytes; a worker that writes more without a line's end answers garbage
@@ -135,6 +136,8 @@ class Worker:
             return self._silence()
         line, _, rest = self._unread.partition(b"\n")
         self._unread, self._has_line = rest, b"\n" in rest
+        if line.startswith(b'{"id":%d,"method":' % (self._replies + 1)):  # as `send` writes it
+            return Failure(Verdict.CRASHED, f"answered with gradcheck's own request {shown(bytes(line))}: {NO_SPEAKER}")
         try:
             reply = msgspec.json.decode(line, type=_Reply)
         except (ValueError, RecursionError) as error:  # msgspec's own, and those of text that is no UTF-8
