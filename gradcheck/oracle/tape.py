@@ -99,10 +99,18 @@ def record(loss: Callable[..., Variable], shapes: Mapping[str, Shape], wrt: Sequ
         raise RecordingError(f"{where}: {found}: expected loss(ops, {', '.join(inputs)}), the inputs' names") from None
     result = loss(Vocabulary(recording), **inputs)
     if not isinstance(result, Variable) or result.shape != () or result.is_condition:
-        found = described(result) if result is not None else "None: is a return missing?"
-        hint = "; write ops.sum of it" if isinstance(result, Variable) and not result.is_condition else ""
-        raise RecordingError(f"{where}: the loss must be a recorded scalar, got {found}{hint}")
+        raise RecordingError(f"{where}: the loss returns {_instead_of_a_loss(result)}")
     return recording.finish(result, {name: inputs[name] for name in wrt})
+
+
+def _instead_of_a_loss(result: object) -> str:
+    """What a loss returns that is none, and what to write."""
+    if result is None:
+        return "None: expected one number, computed from the inputs: is a return missing?"
+    if isinstance(result, Variable) and not result.is_condition:
+        return f"{described(result)}: expected one number; write ops.sum of it"
+    depends = "" if isinstance(result, Variable) else ", which does not depend on the inputs"
+    return f"{described(result)}{depends}: expected one number, computed from the inputs with words of ops"
 
 
 def line_of(function: Callable[..., object]) -> str:

@@ -47,8 +47,11 @@ LOSS = "def inputs(k): return {'a': (k,), 'b': (k, 2)}\n\n\ndef loss(ops, a, b):
             "a NumPy function was given a value of the problem: write words of ops alone",
         ),
         ("ops.sum(ops.matmul(a, a + b))", "problem.py:5: "),
-        ("a + a", "the loss must be a recorded scalar, got a value of shape (3,)"),
-        ("3.0", "the loss must be a recorded scalar, got 3.0"),
+        ("a + a", "the loss returns a value of shape (3,): expected one number; write ops.sum of it"),
+        (
+            "3.0",
+            "the loss returns 3.0, which does not depend on the inputs: expected one number, computed from the inputs",
+        ),
         ("ops.sum(ops.watch('a', a + a))", "problem.py:5: the name 'a' is taken"),
         ("ops.sum(a) if ops.sum(a) > 0 else ops.sum(b)", "write ops.where(condition, a, b) instead of if"),
         ("undefined", "NameError"),

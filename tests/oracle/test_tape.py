@@ -78,8 +78,11 @@ def test_powers(exponent, slope):
         (lambda ops, a, M: ops.sum(a, axis=3), "no axis 3"),
         (lambda ops, a, M: ops.watch("a", a * 2), "'a' is taken"),
         (lambda ops, a, M: ops.watch("b", ops.watch("b", ops.sum(a))), "'b' is taken"),
-        (lambda ops, a, M: a * 2, r"must be a recorded scalar, got a value of shape \(2,\); write ops.sum"),
-        (lambda ops, a, M: 2.0, "must be a recorded scalar, got 2.0"),
+        (lambda ops, a, M: a * 2, r"the loss returns a value of shape \(2,\): expected one number; write ops.sum"),
+        (
+            lambda ops, a, M: 2.0,
+            "the loss returns 2.0, which does not depend on the inputs: expected one number, computed",
+        ),
         (lambda ops, a, M: ops.sum(a ** ops.sum(a)), "number as exponent"),
         (
             lambda ops, a, M: ops.sum(a * np.ones(2)),
@@ -135,7 +138,7 @@ def test_powers(exponent, slope):
         (lambda ops, a, M: np.asarray(a), "NumPy cannot hold a value of the problem"),
         (lambda ops, a, M: np.array([a, a]), "NumPy cannot hold a value of the problem"),
         (lambda ops, a, M: np.ones(2) @ a, r"operator @: a is a NumPy array of shape \(2,\)"),
-        (lambda ops, a, M: None, "got None: is a return missing"),
+        (lambda ops, a, M: None, "the loss returns None: expected one number, .*: is a return missing"),
         (lambda ops, a, N: ops.sum(a), r"expected loss\(ops, a, M\), the inputs' names"),
         (lambda ops, a, M: ops.sum(ops.transpose(ops.reshape(M, (3, 2, 1)))), "a vector or a matrix"),
     ],
