@@ -237,8 +237,11 @@ def put(value: Any, *path: str | int) -> Callable[[dict[str, Any]], None]:
 
 
 MALFORMED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
-    "no dtype": (drop("answers", "torch", "dtype"), "missing required field `dtype`"),
-    "an unknown dtype": (put("float8", "answers", "torch", "dtype"), "float8"),
+    "no dtype": (
+        drop("answers", "torch", "dtype"),
+        'record.json: torch: no dtype: expected one of "float64", "float32"',
+    ),
+    "an unknown dtype": (put("float8", "answers", "torch", "dtype"), "torch: dtype: 'float8': expected one of "),
     "an unknown problem": (put("nope", "problem"), "'nope'"),
     "a problem's file that is not there": (put("nope.py", "problem"), "nope.py"),
     "an input of another shape": (put([1.0, 2.0], "inputs", "x"), "(2,)"),
@@ -248,18 +251,34 @@ MALFORMED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "an input that overflows": (put(1e39, "inputs", "x", 1), "x holds a value that overflows float32"),
     "an integer beyond all floats": (put(10**400, "inputs", "x", 1), "inputs: x"),
     "a word among numbers": (put("one", "inputs", "x", 1), "'one'"),
-    "a ragged input": (put([1.0], "inputs", "A", 1), "inputs: A"),
-    "a ragged gradient": (put([1.0], "answers", "torch", "gradients", "A", 1), "torch: gradients: A"),
+    "a ragged input": (put([1.0], "inputs", "A", 1), "inputs: A: lists side by side differ in length"),
+    "a ragged gradient": (
+        put([1.0], "answers", "torch", "gradients", "A", 1),
+        "torch: gradients: A: lists side by side differ in length",
+    ),
     "printed in two ways": (
         put({"decimals": 4, "significant": 8}, "answers", "torch", "printed"),
-        "one of decimals and significant is given",
+        'printed: an object with decimals, significant: expected one of {"decimals": 4} and {"significant": 8}',
     ),
-    "printed in no way": (put({}, "answers", "torch", "printed"), "one of decimals and significant is given"),
-    "printed to no place": (put({"decimals": 0}, "answers", "torch", "printed"), "printed.decimals"),
-    "no answers": (put({}, "answers"), "answers"),
-    "answers left out": (drop("answers"), "answers"),
+    "printed in no way": (put({}, "answers", "torch", "printed"), "torch: printed: an empty object: expected one of"),
+    "printed to no place": (
+        put({"decimals": 0}, "answers", "torch", "printed"),
+        "torch: printed: decimals: 0: expected a number from 1 to 30",
+    ),
+    "no answers": (put({}, "answers"), "answers: an empty object: expected answers by name"),
+    "answers left out": (drop("answers"), "no answers: expected answers by name"),
     "a number left out": (put([[1.0, None, 2.0]], "answers", "torch", "gradients", "B"), "a number is missing"),
-    "a field that is unknown": (put([], "answers", "torch", "gradient"), "`gradient`"),
+    "a field that is unknown": (
+        put([], "answers", "torch", "gradient"),
+        "torch: unknown field 'gradient': did you mean 'gradients'? expected dtype, loss, gradients",
+    ),
+    "an answer that is a list": (put([], "answers", "torch"), "torch: a list: expected an object with dtype, loss and"),
+    "gradients in a list": (
+        put([1.0], "answers", "torch", "gradients"),
+        "gradients: a list: expected the gradients by",
+    ),
+    "a bare NaN": (put(float("nan"), "answers", "torch", "loss"), 'is no JSON: expected "NaN", "Infinity"'),
+    "a bare infinity": (put([float("-inf")], "inputs", "x"), 'is no JSON: expected "NaN", "Infinity"'),
     "a value and a folder of one name": (put([1.0], "inputs/x/1"), "inputs/x"),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -13,6 +15,7 @@ import numpy.typing as npt
 from gradcheck.answers import Answer, Printed
 from gradcheck.errors import RequestError
 from gradcheck.runs import archives
+from gradcheck.text.suggestions import did_you_mean
 
 T = TypeVar("T")
 Array = npt.NDArray[np.floating[Any]]
@@ -26,6 +29,22 @@ DEEPEST = 32
 LONGEST_NAME = 100
 LONGEST_MESSAGE = 300
 LONGEST_PATH = 4096
+EXPECTED = {
+    "problem": "a problem's name, or the path of its file",
+    "inputs": """the inputs by name, such as {"x": [1.0, 2.0]}""",
+    "answers": """answers by name, one at least, such as {"mine": {"dtype": …, "loss": …, "gradients": …}}""",
+    "dtype": """one of "float64", "float32", "float16", "bfloat16\"""",
+    "loss": "a number",
+    "gradients": """the gradients by name, such as {"x": [1.0, 2.0]}""",
+    "values": """watched values by name, such as {"h": [1.0, 2.0]}""",
+    "adjoints": """their adjoints by name, such as {"h": [1.0, 2.0]}""",
+    "printed": """one of {"decimals": 4} and {"significant": 8}""",
+    "decimals": "a number from 1 to 30",
+    "significant": "a number from 1 to 30",
+}
+"""What each field of a record holds."""
+BARE = re.compile(rb"NaN|Infinity")
+"""What Python's `json.dump` writes though JSON has no such numbers."""
 Places = Annotated[int, msgspec.Meta(ge=1, le=30)]
 
 
@@ -74,6 +93,13 @@ class RecordFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answers: Annotated[dict[str, AnswerRecord], msgspec.Meta(min_length=1)]
 
 
+EXPECTED_WHOLE: Mapping[type, str] = {
+    RecordFile: "an object with problem, inputs and answers",
+    AnswerRecord: "an object with dtype, loss and gradients",
+    dict: EXPECTED["inputs"],
+}
+
+
 def read_record(path: Path) -> RecordFile:
     """Read a record.
 
@@ -82,7 +108,11 @@ def read_record(path: Path) -> RecordFile:
     Raises:
         RequestError: the file cannot be read, or holds something else.
     """
-    return _convert(_nested(_read(path), path), RecordFile, path)
+    record = _nested(_read(path), path)
+    answers = record.get("answers") if isinstance(record, dict) else None
+    for name, answer in answers.items() if isinstance(answers, dict) else ():
+        _convert(answer, AnswerRecord, f"{path}: {_short(name)}")
+    return _convert(record, RecordFile, str(path))
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
@@ -91,7 +121,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
     Raises:
         RequestError: the file cannot be read, or holds something else.
     """
-    return as_arrays(_convert(_read(path), dict[str, Any], path), str(path))
+    return as_arrays(_convert(_read(path), dict, str(path)), str(path))
 
 
 def as_arrays(values: Mapping[str, Any], where: str) -> dict[str, Array]:
@@ -110,9 +140,17 @@ def as_array(value: Any, where: str) -> Array:
             if value.dtype.kind == "c":
                 raise TypeError("complex numbers")
             value = value.tolist() if value.dtype.kind in archives.TEXTS else value
-        return np.asarray(value if isinstance(value, np.ndarray) else _numbers(value), np.float64)
+        return np.asarray(value, np.float64) if isinstance(value, np.ndarray) else _array(_numbers(value))
     except (ValueError, TypeError, OverflowError) as error:
         raise RequestError(f"{where}: {_short(error)}: expected an array of real numbers") from None
+
+
+def _array(numbers: Any) -> Array:
+    """Nested lists of floats as an array."""
+    try:
+        return np.asarray(numbers, np.float64)
+    except ValueError:
+        raise ValueError("lists side by side differ in length or depth") from None
 
 
 def _numbers(value: Any, depth: int = 0) -> Any:
@@ -135,7 +173,7 @@ def _read(path: Path) -> Any:
     try:
         if path.suffix == ".npz":
             return {name: array.item() if array.shape == () else array for name, array in archives.read(path).items()}
-        return msgspec.json.decode(_content(path))
+        return _decoded(_content(path))
     except OSError as error:
         raise RequestError(f"{str(path)!r}: {error.strerror or error}: expected a .json or .npz file") from None
     except archives.Refused as error:
@@ -154,6 +192,17 @@ def _content(path: Path) -> bytes:
     if content.count(b"[") + content.count(b"{") > MOST_LISTS:
         raise archives.Refused(f"more than {MOST_LISTS} lists: expected a .npz file for so many")
     return content
+
+
+def _decoded(content: bytes) -> Any:
+    try:
+        return msgspec.json.decode(content)
+    except msgspec.DecodeError as error:
+        place = re.search(r"\(byte (\d+)\)", str(error))
+        if place and (bare := BARE.match(content, int(place[1]))):
+            quoted = 'expected "NaN", "Infinity" or "-Infinity", in quotes'
+            raise archives.Refused(f"{bare[0].decode()} at byte {place[1]} is no JSON: {quoted}") from None
+        raise
 
 
 def _nested(flat: Any, source: Path) -> Any:
@@ -178,15 +227,50 @@ def _nested(flat: Any, source: Path) -> Any:
     return nested
 
 
-def _convert(value: Any, kind: type[T], path: Path) -> T:
+def _convert(value: Any, kind: type[T], where: str) -> T:
     try:
         converted = msgspec.convert(value, kind)
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise RequestError(f"{path}: {_short(error)}") from None
+    except msgspec.ValidationError as error:
+        raise RequestError(f"{where}: {_in_words(str(error), value, kind)}") from None
     for name in _names(value):
         if not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
-            raise RequestError(f"{path}: {_short(repr(name))}: expected a name, such as 'A'")
+            raise RequestError(f"{where}: {_short(repr(name))}: expected a name, such as 'A'")
     return converted
+
+
+def _in_words(error: str, value: Any, kind: type) -> str:
+    """What msgspec says of a record, or of an answer, as its writer would: the field, what it holds, what it should.
+
+    Names in the file may be long, and look like anything: nothing is read from the error but what stands at its end.
+    """
+    if missing := re.fullmatch("Object missing required field `([a-z]+)`", error[:LONGEST_MESSAGE]):
+        return f"no {missing[1]}: expected {EXPECTED[missing[1]]}"
+    if error.startswith("Object contains unknown field"):
+        return _unknown(value, RecordFile if kind is RecordFile else AnswerRecord)
+    place = re.search(r" - at `\$\.([a-z.]+)`$", error[-LONGEST_NAME:])
+    path = place[1].split(".") if place else []
+    for name in path:
+        value = value[name]
+    expected = EXPECTED[path[-1]] if path else EXPECTED_WHOLE[kind]
+    return ": ".join([*path, _found(value), f"expected {expected}"])
+
+
+def _unknown(value: Mapping[str, Any], kind: type[msgspec.Struct]) -> str:
+    """The first field that is unknown, of a record, of an answer, or of how that was printed."""
+    unknown = [name for name in value if name not in kind.__struct_fields__]
+    if not unknown:
+        return f"printed: {_unknown(value['printed'], PrintedRecord)}"
+    name, fields = unknown[0][:LONGEST_NAME], kind.__struct_fields__
+    return f"unknown field {name!r}: {did_you_mean(name, fields)}expected {', '.join(fields)}"
+
+
+def _found(value: Any) -> str:
+    if isinstance(value, dict):
+        names = (name[:LONGEST_NAME] for name in itertools.islice(value, 3))
+        return f"an object with {', '.join(names)}" if value else "an empty object"
+    if isinstance(value, str):
+        return repr(value[:LONGEST_NAME])
+    return "a list" if isinstance(value, list) else _short(repr(value))
 
 
 def _names(value: Any, depth: int = 0) -> Iterator[str]:
