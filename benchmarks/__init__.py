@@ -1,4 +1,4 @@
-"""Side-by-side measurements: `python -m benchmarks.detection`, `.false_alarms`, `.problems`, `.cost`.
+"""Side-by-side measurements: `python -m benchmarks.detection`, `.false_alarms`, `.problems`, `.cost`, `.lengths`.
 
 Each knows `--help`.
 """

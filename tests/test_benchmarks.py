@@ -153,6 +153,13 @@ def test_costs_are_measured(cost: dict[str, Rows]) -> None:
     assert 0 < small[0]["milliseconds"] < 1000
 
 
+def test_the_costs_of_long_losses_are_measured(tmp_path: Path) -> None:
+    recurrent, chain = measured("lengths", tmp_path).values()
+    assert [row["steps"] for row in recurrent] == [50, 100]
+    assert recurrent[1]["KiB for each step"] < 1.2 * recurrent[0]["KiB for each step"]
+    assert all(row["recording"] > 0 and row["analysis"] > 0 and row["nodes"] > row["values"] for row in chain)
+
+
 def test_whole_commands_and_warm_checks_are_timed(tmp_path: Path) -> None:
     whole, (warm,) = measured("commands", tmp_path).values()
     assert [row["command"] for row in whole] == ["gradcheck run --k 3 --seed 0", "gradcheck --help"]

@@ -28,9 +28,12 @@ ROUNDINGS: Mapping[str, Callable[[Format, Sizes, Array], float]] = {
     "div": lambda format, _sizes, _result: format.sum_error(2),
     "whole": lambda format, sizes, _result: format.sum_error(len(sizes) + max(operand.ndim for operand in sizes)),
 }
-"""Linear operations -> (format, operands, result) -> the relative error of each of their terms."""
+"""Linear operations -> (format, operands, result) -> the relative error of each of their terms.
 
-SUMS = frozenset({"add", "sub", "accumulate", "sum", "matmul", "whole"})
+That of a scatter-add hangs on the entry: ``Places.sum_error``.
+"""
+
+SUMS = frozenset({"add", "sub", "accumulate", "scatter add", "sum", "matmul", "whole"})
 
 
 class Distributed(NamedTuple):
@@ -52,13 +55,14 @@ def distributed(operation: Operation, format: Format, sizes: Sizes, parts: Seque
     has_parts = any(part is not None for part in parts)
     if operation.moves:
         return Distributed(_applied(operation, sizes, parts) if has_parts else None, None)
-    if operation.name not in ROUNDINGS or not (has_parts or operation.name in SUMS):
+    if not (operation.name in SUMS or (has_parts and operation.name in ROUNDINGS)):
         return Distributed(None, None)
     terms = _applied(operation, sizes, parts)
     if not has_parts:
         return Distributed(terms, None)
     exact: list[Errors] = [None] * len(parts)
-    relative = ROUNDINGS[operation.name](format, sizes, terms)
+    places = operation.places
+    relative = ROUNDINGS[operation.name](format, sizes, terms) if places is None else places.sum_error(format)
     return Distributed(terms, relative * (terms - _applied(operation, sizes, exact)))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,9 +12,10 @@ from gradcheck.oracle.enclosure import Rows, bound_of, spread_of
 from gradcheck.oracle.flushing import require_subnormal_numbers
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.lazy import lazy
-from gradcheck.oracle.operations import Array
+from gradcheck.oracle.operations import Array, Shape
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE, ADD
 from gradcheck.oracle.operations.base import ROUNDING_DEVIATION, total
+from gradcheck.oracle.operations.places import WHOLE, Index, Places
 from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.running_error import Arithmetic, Result, Walk, row_blocks, whole
 from gradcheck.oracle.tape import ADJOINT, WATCH, Key, Tape
@@ -44,6 +45,25 @@ class Answer(Protocol):
         ...
 
 
+Summand = tuple[Index, Result]
+"""A result that is added up with others, and where it lies in the sum."""
+
+
+@dataclass(frozen=True, eq=False)
+class Terms(Sequence[Array]):
+    """What a step adds up, float64 arrays of its shape, each made when it is asked for: most of a piece is zeros."""
+
+    shape: Shape
+    summands: Sequence[Summand]
+
+    def __len__(self) -> int:
+        return len(self.summands)
+
+    def __getitem__(self, number: Any) -> Any:
+        index, result = self.summands[number]
+        return Places((index,), self.shape).total([whole(result).float64])
+
+
 @dataclass(frozen=True, eq=False)
 class Stage:
     """One step of a backend, beside what the true operation makes of the backend's own earlier steps.
@@ -59,12 +79,12 @@ class Stage:
     name: str | None
     got: Array
     result: Result
-    summands: tuple[Result, ...] = ()
+    summands: Sequence[Summand] = ()
 
     @property
-    def terms(self) -> list[Array]:
+    def terms(self) -> Terms:
         """What the step should have added up, float64."""
-        return [whole(summand).float64 for summand in self.summands]
+        return Terms(self.got.shape, self.summands)
 
     @property
     def expected(self) -> Array:
@@ -151,13 +171,16 @@ def _stage(key: Key, got: Array, walk: Walk, index: int) -> Stage:
     return Stage(*key, got, result, _summands(walk, index))
 
 
-def _summands(walk: Walk, index: int) -> tuple[Result, ...]:
+def _summands(walk: Walk, index: int) -> Sequence[Summand]:
     node = walk.tape.nodes[index]
     while node.operation in (WATCH, ADJOINT):
         node = walk.tape.nodes[node.operands[0]]
+    summed = [walk.results[operand] for operand in node.operands]
+    if node.operation is not None and node.operation.places is not None:
+        return list(zip(node.operation.places.indices, summed, strict=True))
     if node.operation not in (ADD, ACCUMULATE):
         return ()
-    return tuple(walk.results[each] for each in node.operands if walk.tape.nodes[each].shape == node.shape)
+    return [(WHOLE, result) for result in summed if result.shape == node.shape]
 
 
 def _hand_back(walk: Walk, index: int, got: Array) -> None:

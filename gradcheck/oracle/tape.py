@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,9 +13,10 @@ import numpy as np
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import VOCABULARY, Errors, Operation, Recorder, Shape, Term, Variable
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
-from gradcheck.oracle.operations.base import apply, constant, total
+from gradcheck.oracle.operations.base import Contribution, Placed, apply, constant, total
 from gradcheck.oracle.operations.instead import described, unknown_word
 from gradcheck.oracle.operations.reductions import broadcast_to, sum_to
+from gradcheck.oracle.operations.scattering import scatter_add
 from gradcheck.oracle.operations.words import RecordingError, UnknownAttributeError, user_line
 
 Key = tuple[str, str | None]
@@ -170,9 +171,11 @@ class Recording(Recorder):
         self._nodes: list[Node] = []
         self._variables: list[Variable] = []
         self._watched: dict[str, Variable] = {}
+        self._inputs: set[str] = set()
 
     def input(self, name: str, shape: Shape) -> Variable:
         """Add an input."""
+        self._inputs.add(name)
         return self._add(Node(None, (), shape, name))
 
     def append(self, operation: Operation, operands: Sequence[Variable]) -> Variable:
@@ -185,7 +188,7 @@ class Recording(Recorder):
         if not isinstance(name, str) or not isinstance(value, Variable) or value.is_condition:
             found = f"{described(name)} and {described(value)}"
             raise RecordingError(f"{user_line()}: ops.watch: got {found}: expected ops.watch('name', a)")
-        if name in self._watched or any(node.name == name for node in self._nodes):
+        if name in self._watched or name in self._inputs:
             raise RecordingError(f"{user_line()}: the name {name!r} is taken: a watched value needs one of its own")
         self._watched[name] = apply(WATCH, value)
         return self._watched[name]
@@ -210,32 +213,41 @@ class Recording(Recorder):
 
     def _reverse(self, loss: Variable, targets: set[int]) -> dict[int, Variable]:
         """The adjoints of the target nodes."""
-        contributions: dict[int, list[Variable]] = {loss.index: [self.append(constant(1.0), ())]}
+        contributions: dict[int, list[Contribution]] = {loss.index: [self.append(constant(1.0), ())]}
         adjoints: dict[int, Variable] = {}
         for index in range(loss.index, -1, -1):
             parts = contributions.pop(index, [])
             if not parts:
                 continue
-            adjoint = self._accumulated(parts, self._nodes[index].operation is WATCH)
+            adjoint = _accumulated(parts, self._nodes[index])
             if index in targets:
                 adjoints[index] = adjoint
             for operand, part in self._contributions(index, adjoint):
-                contributions.setdefault(operand.index, []).append(sum_to(part, operand.shape))
+                contributions.setdefault(operand.index, []).append(part)
         for index in targets - adjoints.keys():
             adjoints[index] = broadcast_to(self.append(constant(0.0), ()), self._variables[index].shape)
         return adjoints
 
-    def _accumulated(self, parts: list[Variable], watched: bool) -> Variable:
-        total = parts[0] if len(parts) == 1 else parts[0] + parts[1] if len(parts) == 2 else apply(ACCUMULATE, *parts)
-        return apply(ADJOINT, total) if watched else total
-
-    def _contributions(self, index: int, adjoint: Variable) -> list[tuple[Variable, Variable]]:
+    def _contributions(self, index: int, adjoint: Variable) -> Iterator[tuple[Variable, Contribution]]:
+        """What an adjoint hands on: to each operand its contribution, of its shape or placed in it."""
         node = self._nodes[index]
         if node.operation is None:
-            return []
+            return
         operands = [self._variables[operand] for operand in node.operands]
         parts = node.operation.gradients(adjoint, self._variables[index], *operands)
-        return [(operand, part) for operand, part in zip(operands, parts, strict=True) if part is not None]
+        for operand, part in zip(operands, parts, strict=True):
+            if part is not None:
+                yield operand, part if isinstance(part, Placed) else sum_to(part, operand.shape)
+
+
+def _accumulated(parts: Sequence[Contribution], node: Node) -> Variable:
+    """The adjoint of a node: the sum of the contributions to it."""
+    whole = [part for part in parts if not isinstance(part, Placed)]
+    if len(whole) < len(parts):
+        total = scatter_add(parts, node.shape)
+    else:
+        total = whole[0] if len(whole) == 1 else whole[0] + whole[1] if len(whole) == 2 else apply(ACCUMULATE, *whole)
+    return apply(ADJOINT, total) if node.operation is WATCH else total
 
 
 def _pruned(nodes: Sequence[Node], outputs: Mapping[Key, int]) -> Tape:

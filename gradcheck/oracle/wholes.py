@@ -8,6 +8,7 @@ from typing import NamedTuple
 from gradcheck.oracle.analysis import Output, analyse
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import Array
+from gradcheck.oracle.operations.places import WHOLE, Index
 from gradcheck.oracle.operations.shares import OTHER_SHARE, OWN_SHARE
 from gradcheck.oracle.operations.wholes import whole_of
 from gradcheck.oracle.tape import ADJOINT, Key, Node, Tape
@@ -30,10 +31,11 @@ class TiedSum(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """A contribution to an output: its sign and its node."""
+    """A contribution to an output: its sign, its node, and where it lies in the output."""
 
     sign: int
     node: int
+    place: Index = WHOLE
 
 
 class _Sum(NamedTuple):
@@ -59,7 +61,8 @@ def wholes(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Iterator[
     nodes, outputs = list(tape.nodes), dict[Key, int]()
     for number, each in enumerate(sums):
         shape = tape.nodes[tape.outputs[each.keys[0]]].shape
-        operation = whole_of([part.sign for part in each.parts], each.axes, shape, len(each.keys))
+        signs, indices = [part.sign for part in each.parts], [part.place for part in each.parts]
+        operation = whole_of(signs, each.axes, shape, len(each.keys), indices)
         operands = tuple(part.node for part in each.parts)
         outputs["whole", str(number)] = len(nodes)
         nodes.append(Node(operation, operands, operation.shape(*(nodes[index].shape for index in operands))))
@@ -69,11 +72,12 @@ def wholes(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Iterator[
 
 
 def _outputs(tape: Tape) -> Iterator[tuple[Key, list[_Part]]]:
-    """Gradients and adjoints with their contributions, all of one shape."""
+    """Gradients and adjoints with their contributions, all of one shape or pieces of it."""
     for key, index in tape.outputs.items():
         if key[0] in ("gradient", "adjoint"):
             parts = list(_parts(tape, index))
-            if all(tape.nodes[part.node].shape == tape.nodes[index].shape for part in parts):
+            whole = [part for part in parts if part.place is WHOLE]
+            if all(tape.nodes[part.node].shape == tape.nodes[index].shape for part in whole):
                 yield key, parts
 
 
@@ -81,7 +85,11 @@ def _parts(tape: Tape, index: int, sign: int = 1) -> Iterator[_Part]:
     """The terms of a node that is a sum, or one negated."""
     node = tape.nodes[index]
     name = "" if node.operation is None else node.operation.name
-    if node.operation is ADJOINT or name in ("add", "accumulate", "neg"):
+    places = None if node.operation is None else node.operation.places
+    if places is not None:
+        for operand, where in zip(node.operands, places.indices, strict=True):
+            yield from _parts(tape, operand, sign) if where is WHOLE else [_Part(sign, operand, where)]
+    elif node.operation is ADJOINT or name in ("add", "accumulate", "neg"):
         for operand in node.operands:
             yield from _parts(tape, operand, -sign if name == "neg" else sign)
     else:
@@ -91,18 +99,17 @@ def _parts(tape: Tape, index: int, sign: int = 1) -> Iterator[_Part]:
 def _along_axes(tape: Tape) -> Iterator[_Sum]:
     """Sums over the axes of a max, which hand on the gradient as a whole: max(a + t) = max(a) + t."""
     for key, parts in _outputs(tape):
-        for axes in sorted({axes for part in parts if (axes := _axes(tape, part.node))}):
-            ours = [part for part in parts if _axes(tape, part.node) == axes]
+        for axes in sorted({axes for part in parts if (axes := _axes(tape, part))}):
+            ours = [part for part in parts if _axes(tape, part) == axes]
             shared = [_Part(part.sign, _handed(tape, part.node)) for part in ours]
             yield _Sum("max", (key,), axes, [*shared, *(part for part in parts if part not in ours)])
 
 
-def _axes(tape: Tape, index: int) -> tuple[int, ...]:
-    """The axes along which a node shares out what was copied along them; none where it does not."""
-    node = tape.nodes[index]
-    if node.operation is not OWN_SHARE or not _decides(tape, index, "max"):
+def _axes(tape: Tape, part: _Part) -> tuple[int, ...]:
+    """The axes along which a contribution shares out what was copied along them; none where it does not."""
+    if not _is_share(tape, part, "max"):
         return ()
-    spread = tape.nodes[node.operands[1]]
+    spread = tape.nodes[tape.nodes[part.node].operands[1]]
     if spread.operation is None or spread.operation.name != "broadcast_to":
         return ()
     source = tape.nodes[spread.operands[0]].shape
@@ -114,9 +121,12 @@ def _handed(tape: Tape, index: int) -> int:
     return tape.nodes[tape.nodes[index].operands[1]].operands[0]
 
 
-def _decides(tape: Tape, index: int, word: str) -> bool:
-    """Whether a share is one of a word's."""
-    decision = tape.nodes[tape.nodes[index].operands[0]].operation
+def _is_share(tape: Tape, part: _Part, word: str) -> bool:
+    """Whether a whole contribution is the own share of a word."""
+    node = tape.nodes[part.node]
+    if node.operation is not OWN_SHARE or part.place is not WHOLE:
+        return False
+    decision = tape.nodes[node.operands[0]].operation
     return decision is not None and decision.decides and decision.name == word
 
 
@@ -139,9 +149,11 @@ def _of_pairs(tape: Tape) -> Iterator[_Sum]:
 
 def _counterpart(tape: Tape, first: _Part, parts: Sequence[_Part]) -> _Part | None:
     """The share of the other operand of maximum, of the same sign, or None."""
-    node = tape.nodes[first.node]
-    if node.operation is not OWN_SHARE or not _decides(tape, first.node, "maximum"):
+    if not _is_share(tape, first, "maximum"):
         return None
-    same = (tape.nodes[part.node] for part in parts)
-    matches = [each.operation is OTHER_SHARE and each.operands == node.operands for each in same]
-    return next((part for part, fits in zip(parts, matches, strict=True) if fits and part.sign == first.sign), None)
+    for part in parts:
+        node = tape.nodes[part.node]
+        is_other = node.operation is OTHER_SHARE and node.operands == tape.nodes[first.node].operands
+        if is_other and (part.sign, part.place) == (first.sign, WHOLE):
+            return part
+    return None

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gradcheck.oracle.formats import WIDENING, Format
 from gradcheck.oracle.operations.instead import REFUSED, described, instead, unknown_attribute
+from gradcheck.oracle.operations.places import Index, Places
 from gradcheck.oracle.operations.words import OPERATORS, VOCABULARY, RecordingError, UnknownAttributeError, user_line
 
 Shape = tuple[int, ...]
@@ -27,7 +28,6 @@ rounding error analysis").
 
 DOUBT = 32.0
 """The multiple of s beyond which an error counts as evidence: a branch decided by less than that is open."""
-
 
 TYPICAL = 8.0
 """The multiple of s within which correct backends commonly are: a normal error is larger once in 10¹⁵ entries."""
@@ -98,7 +98,7 @@ class Operation:
         name: as the vocabulary spells it.
         value: operands -> result, in float64, longdouble, or objects with operators.
         gradients: (gradient, result, *operands), all variables -> one contribution for each operand, None where none
-            flows; it may have the result's shape where an operand was broadcast.
+            flows; it may have the result's shape where an operand was broadcast, and be placed in zeros.
         worst: (format, result, *terms), the result without errors yet -> its largest error.
         variance: the same for variances, in the terms and in the result.
         shape: shapes of the operands -> shape; raises ValueError where they do not fit.
@@ -113,11 +113,12 @@ class Operation:
         decides: the result says which branch is taken, and its error how far that is open; ``variance`` is not used.
         compares: the result is a condition for ``where``.
         conventions: name -> the same operation, in which a tie is no doubt, but what that convention says.
+        places: where each operand is added into zeros; None where operands are whole.
     """
 
     name: str
     value: Callable[..., Array]
-    gradients: Callable[..., tuple[Variable | None, ...]]
+    gradients: Callable[..., tuple[Contribution | None, ...]]
     worst: Callable[..., Errors]
     variance: Callable[..., Errors]
     shape: Callable[..., Shape] = np.broadcast_shapes
@@ -130,6 +131,7 @@ class Operation:
     decides: bool = False
     compares: bool = False
     conventions: Mapping[str, Operation] | None = None
+    places: Places | None = None
 
 
 class Recorder:
@@ -238,6 +240,16 @@ class Variable:
         return _operated("@", other, self)
 
 
+class Placed(NamedTuple):
+    """A contribution to the gradient of an array: zeros, but for the entries at an index."""
+
+    place: Index
+    entries: Variable
+
+
+Contribution = Variable | Placed
+
+
 def _operated(symbol: str, *operands: Any) -> Variable:
     result: Variable = OPERATORS[symbol](*operands)
     return result
@@ -303,9 +315,8 @@ def constant(number: float) -> Operation:
 def structural(
     name: str,
     move: Callable[..., Array],
-    back: Callable[..., tuple[Variable | None, ...]],
+    back: Callable[..., tuple[Contribution | None, ...]],
     shape: Callable[..., Shape],
-    ball: Callable[..., Array] | None = None,
 ) -> Operation:
     """An operation that moves or copies entries, errors like values (docs/math.md, R19).
 
@@ -314,7 +325,6 @@ def structural(
         move: arrays -> array.
         back: (gradient, *operands) -> the operands' gradients.
         shape: shapes -> shape.
-        ball: arrays of Arb balls -> array, where ``move`` does not serve.
     """
 
     def errors(_format: Format, _result: Term, *terms: Term) -> Errors:
@@ -329,7 +339,6 @@ def structural(
         worst=errors,
         variance=errors,
         shape=shape,
-        ball=ball,
         moves=True,
     )
 

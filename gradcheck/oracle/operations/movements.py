@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import operator as operators
 from collections.abc import Sequence
-from types import EllipsisType
 from typing import Any
 
 import numpy as np
 
-from gradcheck.oracle.operations.base import Array, Operation, Shape, Variable, apply, structural
+from gradcheck.oracle.operations.base import Operation, Placed, Shape, Variable, apply, structural
 from gradcheck.oracle.operations.instead import RESHAPE, described
+from gradcheck.oracle.operations.places import Index, Part
 from gradcheck.oracle.operations.reductions import one_axis
 from gradcheck.oracle.operations.words import operator, word
-
-Piece = int | slice | EllipsisType
-Index = Piece | tuple[Piece, ...]
 
 STOP_GRADIENT = structural("stop_gradient", lambda a: a, lambda _g, _a: (None,), lambda shape: shape)
 
@@ -28,27 +25,9 @@ def _picking(index: Index) -> Operation:
     return structural(
         "index",
         lambda a: np.asarray(a[index]),
-        lambda g, a: (apply(_placing(index, a.shape), g),),
+        lambda g, _a: (Placed(index, g),),
         lambda shape: _indexed(shape, index),
     )
-
-
-def _placing(index: Index, target: Shape) -> Operation:
-    """Zeros, but for what is put at an index."""
-
-    def place(a: Array) -> Array:
-        result = np.zeros(target, a.dtype)
-        result[index] = a
-        return result
-
-    def ball(a: Array) -> Array:
-        from flint import arb
-
-        result = np.full(target, arb(0), dtype=object)
-        result[index] = a[()] if a.shape == () else a
-        return result
-
-    return structural("place", place, lambda g, _a: (_pick(g, index),), lambda _shape: target, ball)
 
 
 def _concatenation(axis: int) -> Operation:
@@ -57,7 +36,7 @@ def _concatenation(axis: int) -> Operation:
 
     def back(g: Variable, *operands: Variable) -> tuple[Variable, ...]:
         ends = np.cumsum([operand.shape[axis] for operand in operands]).tolist()
-        before: tuple[Piece, ...] = (slice(None),) * axis
+        before: tuple[Part, ...] = (slice(None),) * axis
         return tuple(_pick(g, (*before, slice(start, end))) for start, end in zip([0, *ends], ends, strict=False))
 
     return structural("concatenate", lambda *arrays: np.concatenate(arrays, axis), back, shape)
@@ -70,7 +49,7 @@ def _checked(index: Any) -> Index:
     return _checked_piece(index)
 
 
-def _checked_piece(piece: Any) -> Piece:
+def _checked_piece(piece: Any) -> Part:
     if isinstance(piece, slice):
         if piece.step is not None and operators.index(piece.step) < 1:
             raise ValueError(f"a step of {piece.step}: engines have positive ones")

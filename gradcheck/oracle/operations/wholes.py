@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations.base import ROUNDING_DEVIATION, Array, Errors, Operation, Shape, Term, square
 from gradcheck.oracle.operations.coherence import of_shared_errors
+from gradcheck.oracle.operations.places import WHOLE, Index, Places
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,22 @@ class Whole:
 
     Attributes:
         signs: of the operands; gradients that were shared out have unit axes already.
+        indices: where each operand lies in the backend's array, of which it may be a piece.
         axes: the axes along which, which stay as unit axes.
-        entries: how many entries of the backend's arrays each sum has.
+        shape: of the backend's arrays.
+        arrays: how many of these are added up.
     """
 
     signs: tuple[int, ...]
+    indices: tuple[Index, ...]
     axes: tuple[int, ...]
-    entries: int
+    shape: Shape
+    arrays: int
+
+    @property
+    def entries(self) -> int:
+        """How many entries of the backend's arrays each sum has."""
+        return self.arrays * math.prod(self.shape[axis] for axis in self.axes)
 
     @property
     def roundings(self) -> int:
@@ -37,22 +47,27 @@ class Whole:
         """How many additions may round where an engine counts the ties in its own dtype: none up to 2ᵖ of them."""
         return self.entries if self.entries > 2**format.bits else 0
 
-    def summed(self, operand: Array) -> Array:
-        """The sum of an operand along the axes."""
-        return np.asarray(np.sum(operand, axis=self.axes, keepdims=True))
+    def summed(self, operand: Array, index: Index) -> Array:
+        """The sum along the axes of an operand that lies at an index."""
+        placed = operand if index is WHOLE else Places((index,), self.shape).total([operand])
+        return np.asarray(np.sum(placed, axis=self.axes, keepdims=True))
+
+    def _total(self, operands: Iterable[Array]) -> Array:
+        """The sum of what is summed of each operand; one at a time, since placed pieces take the memory of wholes."""
+        return np.asarray(reduce(np.add, map(self.summed, operands, self.indices)))
 
     def value(self, *operands: Array) -> Array:
         """The whole."""
-        return np.asarray(reduce(np.add, [s * self.summed(each) for s, each in zip(self.signs, operands, strict=True)]))
+        return self._total(sign * operand for sign, operand in zip(self.signs, operands, strict=True))
 
     def sizes(self, _format: Format, *terms: Term) -> Array:
         """The sum of all magnitudes that a backend may have."""
-        return np.asarray(reduce(np.add, [self.summed(term.reach) for term in terms]))
+        return self._total(term.reach for term in terms)
 
     def worst(self, format: Format, _result: Term, *terms: Term) -> Errors:
         """ΣE + θ(r + c, u)·Σ(|v| + E), c for counting, and what underflows in a share, an addition, an adjoint."""
         relative = format.sum_error(self.roundings + self.counting(format))
-        errors = reduce(np.add, [self.summed(term.errors + np.zeros(term.size.shape)) for term in terms])
+        errors = self._total(term.errors + np.zeros(term.size.shape) for term in terms)
         return np.asarray(errors + relative * self.sizes(format, *terms) + self._floor(format) * (1 + relative))
 
     def _floor(self, format: Format) -> float:
@@ -64,21 +79,27 @@ class Whole:
         roundings = self.roundings + self.counting(format) ** 2  # a count is wrong in all shares alike
         local = roundings * square(ROUNDING_DEVIATION * format.roundoff * self.sizes(format, *map(_exact, terms)))
         local = local + self.entries * (self.roundings + 1) * format.variance_floor
-        for term in terms:
+        for term, index in zip(terms, self.indices, strict=True):
             if term.error is not None:
                 variance = term._replace(error=term.error + np.zeros(term.size.shape))
-                alone, together = self.summed(variance.errors), of_shared_errors(variance, self.summed)
-                local = local + np.maximum(alone, together)
+                summed = partial(self.summed, index=index)
+                local = local + np.maximum(summed(variance.errors), of_shared_errors(variance, summed))
         return np.asarray(local)
 
-    def shape(self, *shapes: Shape) -> Shape:
-        """The shape of an operand with unit axes."""
-        return tuple(1 if axis in self.axes else size for axis, size in enumerate(shapes[0]))
+    def result_shape(self, *_: Shape) -> Shape:
+        """The shape of a backend's array, with unit axes."""
+        return tuple(1 if axis in self.axes else size for axis, size in enumerate(self.shape))
 
     def operation(self) -> Operation:
         """The row of the table."""
         return Operation(
-            "whole", self.value, lambda *_: (), self.worst, self.variance, shape=self.shape, partial_sums=self.sizes
+            "whole",
+            self.value,
+            lambda *_: (),
+            self.worst,
+            self.variance,
+            shape=self.result_shape,
+            partial_sums=self.sizes,
         )
 
 
@@ -86,7 +107,8 @@ def _exact(term: Term) -> Term:
     return term._replace(error=None)
 
 
-def whole_of(signs: Sequence[int], axes: tuple[int, ...], shape: Shape, arrays: int) -> Operation:
-    """The operation for arrays of a shape, ``arrays`` of which are summed."""
-    entries = arrays * math.prod(shape[axis] for axis in axes)
-    return Whole(tuple(signs), axes, entries).operation()
+def whole_of(
+    signs: Sequence[int], axes: tuple[int, ...], shape: Shape, arrays: int, indices: Sequence[Index] = ()
+) -> Operation:
+    """The operation for arrays of a shape, ``arrays`` of which are summed; operands are whole, or lie at indices."""
+    return Whole(tuple(signs), tuple(indices) or (WHOLE,) * len(signs), axes, shape, arrays).operation()

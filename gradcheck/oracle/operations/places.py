@@ -1,0 +1,73 @@
+"""Where pieces of an array lie in it, and sums of such pieces in which each takes its own memory alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import EllipsisType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.oracle.formats import Format
+from gradcheck.oracle.lazy import lazy
+
+Part = int | slice | EllipsisType
+Index = Part | tuple[Part, ...]
+"""Integers, slices and an ellipsis, as NumPy reads them: no entry comes twice in a piece."""
+
+WHOLE: Index = ...
+"""The piece that is the whole array."""
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """The places of n pieces in one array, which may overlap.
+
+    Attributes:
+        indices: of the pieces.
+        shape: of the array.
+    """
+
+    indices: tuple[Index, ...]
+    shape: tuple[int, ...]
+
+    @lazy
+    def counts(self) -> NDArray[np.intp]:
+        """How many pieces have each entry of the array."""
+        counts = np.zeros(self.shape, np.intp)
+        for index in self.indices:
+            counts[index] += 1
+        return counts
+
+    @lazy
+    def overlap(self) -> int:
+        """The largest of the counts."""
+        return int(self.counts.max(initial=0))
+
+    def by_count(self, value: Callable[[int], float]) -> NDArray[np.float64]:
+        """A function of the count, at each entry."""
+        return np.array([value(count) for count in range(self.overlap + 1)])[self.counts]
+
+    def sum_error(self, format: Format) -> NDArray[np.float64]:
+        """The relative error θ(c − 1, u) of sums in any order, c the count of their terms (docs/math.md, R10)."""
+        return self.by_count(lambda count: format.sum_error(max(count - 1, 0)))
+
+    def total(self, pieces: Sequence[NDArray[Any] | None]) -> NDArray[Any]:
+        """The sum of the pieces, each with zeros around it; None is a piece of zeros."""
+        dtype = np.result_type(*(piece for piece in pieces if piece is not None))
+        result = _zeros(self.shape, dtype)
+        for index, piece in zip(self.indices, pieces, strict=True):
+            if piece is not None:
+                result[index] += piece
+        return result
+
+
+def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Zeros; of objects, as Arb balls."""
+    if dtype.kind != "O":
+        return np.zeros(shape, dtype)
+    from flint import arb
+
+    return np.full(shape, arb(0), dtype=object)
