@@ -456,6 +456,14 @@ def test_a_sum_that_may_be_moved_beyond_the_largest_number_is_no_proof() -> None
     assert step(ADD, [0.9 * LARGEST, 0.0], errors=[0.2 * LARGEST, None]).worst == np.inf
 
 
+def test_contributions_may_overflow_in_one_order_of_their_sum() -> None:
+    far = single(0.9 * LARGEST)
+    with np.errstate(over="ignore"):
+        assert np.isinf((far + far) - far)
+    assert step(ACCUMULATE, [far, far, -far]).worst == np.inf
+    assert np.isfinite(step(ACCUMULATE, [far / 4, far / 4, -far / 4]).worst)
+
+
 def test_a_reciprocal_may_overflow_on_the_way() -> None:
     small = single(2.0**-130)
     with np.errstate(over="ignore"):

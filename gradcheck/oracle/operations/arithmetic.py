@@ -43,7 +43,14 @@ ADD = Operation("add", np.add, lambda g, _v, _a, _b: (g, g), _sum_worst, _sum_va
 SUBTRACT = Operation(
     "sub", np.subtract, lambda g, _v, _a, _b: (g, -g), _sum_worst, _sum_variance, keeps_infinities=True
 )
-ACCUMULATE = Operation("accumulate", lambda *terms: reduce(np.add, terms), lambda *_: (), _sum_worst, _sum_variance)
+ACCUMULATE = Operation(
+    "accumulate",
+    lambda *terms: reduce(np.add, terms),
+    lambda *_: (),
+    _sum_worst,
+    _sum_variance,
+    partial_sums=lambda _format, *terms: reduce(np.add, [term.reach for term in terms]),
+)
 """Three and more contributions to one gradient, which engines add in orders of their own."""
 
 
