@@ -14,8 +14,10 @@ from gradcheck.oracle.operations import Array, Operation
 from gradcheck.oracle.quantities import Chain, Quantity
 
 PRODUCTS = frozenset({"mul", "scale", "outer", "product of three", "share", "div"})
-HANDED_ON = frozenset({"signed", "softplus product"})
+UNCHANGED = frozenset({"signed", "softplus product"})
 """Operations that make of the first operand what it is itself, on a way that their own rules cover."""
+CHAINED = PRODUCTS | UNCHANGED | {"any"}
+"""Operations whose result may be a product of several factors, beside those that move entries."""
 
 FEW = 0.25
 """So many factors, in units of 1/u, have a rounding error of less than twice their product: (1 + u)^(2n) < 2."""
@@ -23,17 +25,19 @@ FEW = 0.25
 
 def chained(operation: Operation, operands: Sequence[Quantity]) -> Chain | None:
     """The chain of a result; None where it is a factor of its own: a sum, a function, a choice, or what moves one."""
-    is_product = operation.name in PRODUCTS
-    has_chains = any(operand.chain for operand in operands)
-    if operation.name in HANDED_ON:
-        return operands[0].chain
-    if not is_product and not (has_chains and (operation.moves or operation.name == "any")):
+    if not operation.moves and operation.name not in CHAINED:
         return None
-    if is_product:
-        chain = Chain(operands, partial(_multiplied, operation), partial(_multiplied, operation, multiply=operator.mul))
+    long = any(operand.chain for operand in operands)
+    if operation.name in PRODUCTS:
+        multiplied = partial(_multiplied, operation)
+        chain = Chain(operands, long, multiplied, partial(multiplied, multiply=operator.mul))
+    elif not long:
+        return None
+    elif operation.name in UNCHANGED:
+        return operands[0].chain
     else:
-        chain = Chain(operands, partial(_handed_on, operation), _largest)
-    if has_chains:
+        chain = Chain(operands, long, partial(_handed_on, operation), _largest)
+    if long:
         chain.largest  # noqa: B018 (now, so that no long row of them is evaluated at once)
     return chain
 
@@ -77,7 +81,7 @@ def overflows_reordered(format: Format, operation: Operation, result: Quantity) 
 def _is_open(format: Format, operation: Operation, result: Quantity) -> bool:
     """Whether some order may overflow, by the largest bounds; a product of single factors has orders of its own."""
     chain = result.chain
-    if chain is None or operation.name not in PRODUCTS or not any(operand.chain for operand in chain.operands):
+    if chain is None or not chain.long or operation.name not in PRODUCTS:
         return False
     known = chain.largest
     peak = max(known.high * known.divisor_low, known.divisor_high if known.divisors > 1 else 1.0)

@@ -23,11 +23,13 @@ class Chain:
 
     Attributes:
         operands: of whose factors those of the result are made.
+        long: whether an operand is made of several factors itself.
         join: factors of the operands, arrays -> those of the result.
         join_largest: the same of the largest of them, floats.
     """
 
     operands: Sequence[Quantity]
+    long: bool
     join: Join
     join_largest: Join
 
@@ -105,7 +107,7 @@ class Quantity:
         """Some rows of the quantity."""
         errors = (self.radius, self.worst, self.variance, self.coherent, self.parts)
         radius, worst, variance, coherent, parts = (None if error is None else error[rows] for error in errors)
-        chain = self.chain and Chain([self], lambda factors: factors[0].rows(rows), lambda factors: factors[0])
+        chain = self.chain and Chain([self], True, lambda factors: factors[0].rows(rows), lambda factors: factors[0])
         return Quantity(self.middle[rows], radius, worst, variance, coherent, parts, self.decides, chain)
 
 
