@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import click
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -133,9 +132,8 @@ def add(tally: Tally, way: str, error: Array, spread: Array, bound: Array, where
 
 def replay(case: Case, engine: str) -> str:
     """The command that runs one engine on a case again."""
-    given = {"problem": PROBLEM, "k": case.k, "seed": case.seed, "dtype": case.dtype, "backend": (engine,)}
-    settings = msgspec.convert(given | {"distribution": case.distribution}, Settings)
-    return runner.replay(settings, case.k)
+    drawn = {name: getattr(case, name) for name in ("k", "seed", "dtype", "distribution")}
+    return runner.replay(Settings(problem=PROBLEM, backend=(engine,), **drawn), case.k)
 
 
 def summary(tallies: Mapping[tuple[str, str], Tally]) -> Table:

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from gradcheck import settings
 from gradcheck.errors import RequestError
 from gradcheck.problems import _functions
 from gradcheck.results import Report
 from gradcheck.runs import runner
+from gradcheck.settings.places import KEYWORDS
 
 LOG = logging.getLogger("gradcheck")
+FUNCTIONS = ("inputs", "wrt", "gradients")
+"""Arguments of `check` for a problem that is a function."""
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def lists_options(function: Function) -> Function:
+    """Show the options that a function takes by keyword in its signature and its docstring."""
+    signature = inspect.signature(function)
+    *own, _ = signature.parameters.values()
+    options = {name: option for name, option in KEYWORDS.items() if name not in signature.parameters}
+    shown = [Parameter(name, Parameter.KEYWORD_ONLY, default=each.default) for name, each in options.items()]
+    lines = [f"    {name}: {each.help}{each.default_note}" for name, each in options.items()]
+    function.__signature__ = signature.replace(parameters=[*own, *shown])  # type: ignore[attr-defined]
+    function.__doc__ = "\n".join([inspect.getdoc(function) or "", "", "Options:", *lines])
+    return function
 
 
 class Logged:
@@ -60,66 +78,30 @@ class Session:
         """End the workers."""
         self._runner.close()
 
+    @lists_options
     def check(
         self,
         problem: str | os.PathLike[str] | Callable[..., Any],
         *,
-        k: int = 3,
-        seed: int = 0,
-        dtype: str = "float64",
-        backends: Sequence[str] = (),
-        distribution: str = "uniform",
-        scale: float = 1.0,
-        gate: str = "rounding",
-        device: str = "cpu",
-        tf32: bool = False,
-        timeout: float = 120.0,
-        build: bool = True,
         inputs: _functions.Shapes | None = None,
         wrt: Sequence[str] | None = None,
         gradients: Mapping[str, Callable[..., Any]] | None = None,
+        **options: Any,
     ) -> Report:
         """Evaluate one case of a problem in several backends, and judge the answers.
 
         Args:
             problem: a problem's name, the path of its file, or its loss as a function `loss(ops, **inputs)`.
-            k: size of the problem.
-            seed: of the random inputs.
-            dtype: "float64", "float32", "float16" or "bfloat16".
-            backends: NAME, NAME==VERSION, NAME@/path/to/python or exec:/path/to/program each; left out, those
-                that the problem's file names, which are its hand-written gradients where it names none.
-            distribution: of the inputs, see `gradcheck run --help`.
-            scale: factor on all inputs.
-            gate: "rounding" refuses what rounding cannot explain, "formula" wrong formulas alone and not lost digits,
-                "proved" proofs alone.
-            device: where engines compute: "cpu", "cuda" or "cuda:N".
-            tf32: whether float32 matrix products on the device may round their operands to TF32.
-            timeout: seconds that a backend has to start, and again to answer.
-            build: whether environments may be built.
             inputs: where `problem` is a function: the inputs' shapes by name, or a function of `k` that gives them.
             wrt: likewise: the inputs whose gradients are wanted; every one where left out.
             gradients: likewise: hand-written gradients by name, each a function of the inputs.
+            **options: as for `gradcheck run`, which has the same defaults; no file and no variable counts here.
 
         Raises:
             RequestError: the request is wrong; nothing was run.
         """
-        if isinstance(backends, str):
-            raise RequestError(f"backends={backends!r}: expected a list of names, such as [{backends!r}]")
-        chosen = settings.of(
-            problem=named(problem, inputs=inputs, wrt=wrt, gradients=gradients),
-            k=k,
-            seed=seed,
-            dtype=dtype,
-            backend=list(backends),
-            distribution=distribution,
-            scale=scale,
-            gate=gate,
-            device=device,
-            tf32=tf32,
-            timeout=timeout,
-            no_build=not build,
-        )
-        return self._runner.run(chosen)
+        problem = named(problem, inputs=inputs, wrt=wrt, gradients=gradients)
+        return self._runner.run(settings.of({"problem": problem, **options}, others=FUNCTIONS))
 
 
 def named(problem: str | os.PathLike[str] | Callable[..., Any], **parts: Any) -> str:

@@ -36,13 +36,16 @@ def gradcheck(gradcheck_session: Session, request: pytest.FixtureRequest) -> Cal
     taken from the test's folder where it is there. The reports are given back.
     """
 
-    def check(problem: Any, seeds: Iterable[int] | None = None, seed: int = 0, **options: Any) -> list[Report]:
+    def check(problem: Any, seeds: Iterable[int] | None = None, **options: Any) -> list[Report]:
         __tracebackhide__ = True
         beside = request.path.parent / problem if isinstance(problem, (str, Path)) else None
         found = str(beside) if beside is not None and beside.is_file() else problem
+        if seeds is not None and "seed" in options:
+            pytest.fail(f"seed={options['seed']!r}: expected none where seeds are given", pytrace=False)
         reports = []
-        for each in (seed,) if seeds is None else seeds:
-            report = gradcheck_session.check(found, seed=each, **options)
+        cases: list[dict[str, Any]] = [{}] if seeds is None else [{"seed": seed} for seed in seeds]
+        for case in cases:
+            report = gradcheck_session.check(found, **options, **case)
             if report.exit_code:
                 pytest.fail(report.finding(), pytrace=False)
             reports.append(report)

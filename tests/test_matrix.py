@@ -9,11 +9,12 @@ import pytest
 from gradcheck.errors import RequestError
 from gradcheck.results import Cell, Verdict
 from gradcheck.runs import matrix
+from gradcheck.settings import Settings
 from tests.conftest import FAKES, Command
 
 EXPECTED = Path(__file__).parents[1] / "docs" / "matrix.txt"
 SLOW = "torch-compile"  # it compiles C++ for minutes where its cache is empty
-PLAN = matrix.Plan((), (), ("float64", "float32"), k=3, seed=0, timeout=300.0, build=True)
+PLAN = matrix.Plan((), ("float64", "float32"), Settings(timeout=300.0))
 FAULTY = FAKES / "faulty.py"
 
 
@@ -119,10 +120,12 @@ def test_what_an_engine_lacks_is_no_fault_beside_an_answer(gradcheck: Command) -
     [
         (("--problem", "nope"), "problem 'nope': unknown"),
         (("-b", "nope"), "backend 'nope': unknown"),
-        (("--dtype", "float63"), "dtype='float63': did you mean 'float64'? expected float64"),
+        (("--dtype", "float63"), "--dtype float63: did you mean 'float64'? expected float64"),
+        (("--k", "0"), "--k 0: expected a whole number from 1 to 2^31 - 1"),
+        (("--seed", "x"), "--seed x: expected a whole number from 0 to 2^63 - 1"),
         (("--expect", "none.txt"), "'none.txt': "),
         (("--expect", "/dev/zero"), "'/dev/zero': more than 16777216 bytes: expected a file of outcomes"),
-        (("--timeout", "nan"), "timeout=nan: expected a number of seconds above 0, at most 1000000"),
+        (("--timeout", "nan"), "--timeout nan: expected a number of seconds above 0, at most 1000000"),
         (("--write", "no/m.txt"), "--write 'no/m.txt': no folder 'no': expected a path that can be written"),
     ],
 )

@@ -68,6 +68,15 @@ def test_workers_are_reused_over_the_session(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess().assert_outcomes(passed=11)
 
 
+def test_a_seed_beside_seeds_is_refused(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        'def test_layer(gradcheck):\n    gradcheck("layer.py", seed=7, seeds=[1], backends=["right"])\n'
+    )
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*seed=7: expected none where seeds are given*"])
+
+
 def test_no_seeds_is_no_check(pytester: pytest.Pytester) -> None:
     pytester.makepyfile('def test_layer(gradcheck):\n    gradcheck("layer.py", seeds=[], backends=["right"])\n')
     result = pytester.runpytest_subprocess()

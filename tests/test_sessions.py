@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 import statistics
 import time
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import gradcheck
+from gradcheck.settings import OPTIONS
 from tests.conftest import FAKES, Command
 
 FAULTY = FAKES / "faulty.py"
@@ -96,13 +98,23 @@ def test_a_function_whose_surroundings_cannot_be_written_down_is_refused() -> No
         ({"k": 2.5}, "k=2.5: expected a whole number from 1"),
         ({"dtype": "float"}, r"dtype='float': did you mean 'float64'\? expected float64"),
         ({"backends": ["nope"]}, "backend 'nope': unknown"),
-        ({"backends": "numpy"}, "backends='numpy': expected a list of names"),
+        ({"backends": "numpy"}, r"backends='numpy': did you mean \['numpy'\]\? expected a list of backends, each NAME"),
+        ({"kk": 3}, r"kk=3: unknown option: did you mean 'k'\? expected one of problem, k, seed, .*, gradients$"),
+        ({"backend": ["numpy"]}, r"unknown option: did you mean 'backends'\?"),
+        ({"input": {"x": (2,)}}, r"unknown option: did you mean 'inputs'\?"),
         ({"scale": float("nan")}, "scale=nan: expected a finite number"),
     ],
 )
 def test_a_wrong_argument_is_refused_with_its_value(options: dict[str, object], message: str) -> None:
     with pytest.raises(gradcheck.RequestError, match=message):
         gradcheck.check("sigmoid_skip", **options)
+
+
+def test_help_of_a_check_shows_every_option_and_its_default() -> None:
+    shown = inspect.signature(gradcheck.Session.check).parameters
+    options = {option.keyword: option for option in OPTIONS.values() if option.keyword not in (None, "problem")}
+    assert {name: shown[name].default for name in options} == {name: each.default for name, each in options.items()}
+    assert all(f"\n    {name}: {each.help}" in gradcheck.Session.check.__doc__ for name, each in options.items())
 
 
 def test_a_problem_can_be_looked_at() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from gradcheck import settings
 from gradcheck.errors import RequestError
 from gradcheck.problems import cases
+from gradcheck.settings import OPTIONS
+from gradcheck.settings.option import Option
 
 
 def test_each_place_overrides_the_one_before(tmp_path: Path) -> None:
@@ -24,7 +25,7 @@ def test_each_place_overrides_the_one_before(tmp_path: Path) -> None:
     assert load(config=str(config)).k == 5
     environment = {"GRADCHECK_K": "6", "GRADCHECK_SEED": "6"}
     assert load(config=str(config), environment=environment).k == 6
-    every = load(config=str(config), environment=environment, flags={"k": "7"})
+    every = load(config=str(config), environment=environment, flags={"k": 7})
     assert (every.k, every.seed, every.dtype, every.scale) == (7, 6, "float32", 4.0)
 
 
@@ -55,8 +56,15 @@ def test_lists_and_booleans_from_the_environment(tmp_path: Path) -> None:
         ("scale = 0.0", r"scale = 0.0: expected a finite number other than 0"),
         ("scale = nan", r"scale = nan: expected a finite number"),
         ("timeout = 0", r"timeout = 0: expected a number of seconds above 0"),
-        ("backend = 'numpy'", r"backend = 'numpy': expected a list of backends"),
+        (
+            "backend = 'numpy'",
+            r"backend = 'numpy': did you mean \['numpy'\]. expected a list of backends, each NAME, NAME==VERSION",
+        ),
         ("distribution = 'x'", r"distribution = 'x': expected uniform, normal"),
+        ("backend = [3]", r"backend = \[3\]: expected a list of backends"),
+        ("device = 'gpu'", r"device = 'gpu': expected cpu, cuda or cuda:N"),
+        ("gate = 'proven'", r"gate = 'proven': did you mean 'proved'. expected rounding, formula or proved"),
+        ("no_build = true", r"no_build = true: unknown setting: did you mean 'no-build'. expected one of problem, k"),
         ("no-build = 1", r"no-build = 1: expected true or false"),
         ("k = ", r"expected TOML"),
     ],
@@ -70,16 +78,58 @@ def test_a_wrong_config_is_refused(tmp_path: Path, toml: str, message: str) -> N
     assert "\n" not in str(refusal.value)
 
 
-def test_wrong_flags_and_variables_are_shown_as_they_were_written(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="--k x: expected a whole number from 1"):
-        settings.load({"k": "x"}, None, {}, tmp_path)
+def test_wrong_variables_are_shown_as_they_were_written(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="GRADCHECK_SEED=x: expected a whole number from 0"):
         settings.load({}, None, {"GRADCHECK_SEED": "x"}, tmp_path)
+    with pytest.raises(
+        RequestError, match=r"GRADCHECK_NOBUILD=1: unknown setting: did you mean 'GRADCHECK_NO_BUILD'\?"
+    ):
+        settings.load({}, None, {"GRADCHECK_NOBUILD": "1"}, tmp_path)
     with pytest.raises(RequestError, match=r"config 'none.toml': No such file"):
         settings.load({}, "none.toml", {}, tmp_path)
 
 
+def test_a_keyword_is_read_and_an_unknown_one_is_refused_with_the_near_one() -> None:
+    chosen = settings.of({"k": 5, "backends": ["numpy", "torch"], "no_build": True})
+    assert (chosen.k, chosen.backend, chosen.no_build) == (5, ("numpy", "torch"), True)
+    assert chosen.given == {"k", "backend", "no_build"}
+    with pytest.raises(RequestError, match=r"backend=\['numpy'\]: unknown option: did you mean 'backends'\? expected"):
+        settings.of({"backend": ["numpy"]})
+    with pytest.raises(
+        RequestError, match=r"report=\['r.json'\]: unknown option: expected one of problem, k, .*, shapes"
+    ):
+        settings.of({"report": ["r.json"]}, others=["shapes"])
+
+
 def test_the_lists_of_names_are_those_of_the_cases() -> None:
-    assert set(get_args(settings.Distribution)) == set(cases.DISTRIBUTIONS)
-    assert set(get_args(settings.Dtype)) == set(cases.DTYPES)
-    assert set(settings.EXPECTED) == set(settings.FIELDS)
+    assert set(OPTIONS["distribution"].validator.choices) == set(cases.DISTRIBUTIONS)
+    assert set(OPTIONS["dtype"].validator.choices) == set(cases.DTYPES)
+
+
+@pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
+def test_a_default_is_a_value_that_may_be_given(option: Option) -> None:
+    if option.default is not None:
+        assert option.read(option.default, option.name) == option.default
+
+
+@pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
+def test_an_option_comes_from_each_place_in_its_own_type(option: Option, tmp_path: Path) -> None:
+    value, text = EXAMPLES[option.name]
+    (tmp_path / "c.toml").write_text(f"{option.key} = {text}\n")
+    in_file = settings.load({}, str(tmp_path / "c.toml"), {}, tmp_path)
+    in_variable = settings.load({}, None, {option.variable: text.strip("[']").replace("', '", ", ")}, tmp_path)
+    assert getattr(in_file, option.name) == getattr(in_variable, option.name) == value
+    assert (in_file.stated, in_file.given) == ({option.name}, set())
+    if option.keyword is not None:
+        assert getattr(settings.of({option.keyword: value}), option.name) == value
+
+
+EXAMPLES = {
+    "problem": ("mlp", "'mlp'"), "k": (7, "7"), "seed": (8, "8"), "dtype": ("float16", "'float16'"),
+    "backend": (("torch", "jax==0.4.30"), "['torch', 'jax==0.4.30']"), "distribution": ("tiny", "'tiny'"),
+    "scale": (-0.5, "-0.5"), "inputs": ("/a/b.npz", "'/a/b.npz'"), "device": ("cuda:1", "'cuda:1'"),
+    "tf32": (True, "true"), "timeout": (2.5, "2.5"), "gate": ("proved", "'proved'"),
+    "no_build": (True, "true"), "show_gradients": (True, "true"), "format": ("json", "'json'"),
+    "report": (("/a/r.json", "/a/r.txt"), "['/a/r.json', '/a/r.txt']"),
+}  # fmt: skip
+"""Of each option a value, and how it is written in a file."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gradcheck.cli._descendants import DESCENDANTS
 from gradcheck.cli._listener import TerminalListener
+from gradcheck.cli._options import option
+from gradcheck.settings import Settings
 from gradcheck.text.escaping import escaped
 
 if TYPE_CHECKING:
@@ -20,14 +23,14 @@ DIFFERS = 1
 
 
 @click.command("matrix", short_help="Run many backends on many problems, and say what was not expected.")
-@click.option("-b", "--backend", multiple=True, metavar="SPEC", help="As for `run`; may be repeated.")
+@option("backend")
 @click.option("--every-engine", is_flag=True, help="Every engine that is known, besides hand-written gradients.")
-@click.option("--problem", multiple=True, metavar="NAME", help="May be repeated.  [default: every shipped problem]")
-@click.option("--dtype", multiple=True, default=("float64", "float32"), show_default=True, help="May be repeated.")
-@click.option("--k", type=click.IntRange(min=1), default=3, show_default=True, help="Size of the problems.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random inputs.")
-@click.option("--timeout", type=float, default=300.0, show_default=True, help="As for `run`, in seconds.")
-@click.option("--no-build", is_flag=True, help="Never build an environment.")
+@option("problem", repeated=True, default=(), unset="every shipped problem")
+@option("dtype", repeated=True, default=("float64", "float32"))
+@option("k")
+@option("seed")
+@option("timeout", default=300.0)
+@option("no_build")
 @click.option(
     "--write", type=click.Path(path_type=Path), metavar="FILE", help="Write the outcome of each cell, as text."
 )
@@ -35,16 +38,12 @@ DIFFERS = 1
     "--expect", type=click.Path(path_type=Path), metavar="FILE", help="Say which verdicts are not as in such a file."
 )
 def command(
-    backend: tuple[str, ...],
     every_engine: bool,
     problem: tuple[str, ...],
     dtype: tuple[str, ...],
-    k: int,
-    seed: int,
-    timeout: float,
-    no_build: bool,
     write: Path | None,
     expect: Path | None,
+    **common: Any,
 ) -> int:
     """Run backends × problems × dtypes, and print the outcome of each cell.
 
@@ -57,8 +56,9 @@ def command(
     from gradcheck.runs import matrix
     from gradcheck.system import files
 
-    chosen = (*backend, *(["manual", "numpy", *engines.paths()] if every_engine else []))
-    plan = matrix.Plan(chosen, problem, dtype, k, seed, timeout, not no_build)
+    settings = Settings(**common)
+    every = ("manual", "numpy", *engines.paths()) if every_engine else ()
+    plan = matrix.Plan(problem, dtype, replace(settings, backend=(*settings.backend, *every)))
     expected = None if expect is None else matrix.read(expect, plan)
     if write is not None:
         files.check_writable(write, "--write")

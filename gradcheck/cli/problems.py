@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from gradcheck.cli._commands import Commands
+from gradcheck.cli._options import given, option
 from gradcheck.text.escaping import as_argument, escaped, quoted
 
 
@@ -29,13 +30,14 @@ def command(context: click.Context) -> None:
 
 @command.command("show", short_help="Show one problem: its inputs, gradients and backends.")
 @click.argument("name")
-@click.option("--k", type=click.IntRange(min=1), help="Size at which to show the shapes.  [default: 3]")
-def show(name: str, k: int | None) -> None:
+@option("k", help="Size at which to show the shapes.")
+@click.pass_context
+def show(context: click.Context, /, name: str, k: int) -> None:
     """Show one problem: its file, its inputs' shapes at size K, its gradients, and its default backends."""
     from gradcheck import problems
 
     problem = problems.load(name)
-    size = problem.sized(k or 3, given=k is not None)
+    size = problem.sized(k, given="k" in given(context))
     click.echo(escaped(problem.title))
     click.echo(escaped(f"file       {problem.path}"))
     for number, (each, shape) in enumerate(problem.shapes(size).items()):

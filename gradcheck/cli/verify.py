@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import click
 
+from gradcheck.cli._options import option
 from gradcheck.text.escaping import escaped
 
 
 @click.command("verify", short_help="Judge gradients that were computed elsewhere.")
 @click.argument("record", nargs=-1, required=True, metavar="RECORD...")
-@click.option(
-    "--gate", metavar="NAME", default="rounding", show_default=True, help="rounding, formula or proved, as for `run`."
-)
-@click.option("--format", metavar="NAME", default="table", show_default=True, help="table or json.")
-@click.option("--report", multiple=True, metavar="PATH", help="Write a report to a file too (one RECORD only).")
-@click.option("--show-gradients", is_flag=True, help="Print the gradients also above k = 4, up to k = 16.")
-@click.option("--problem", metavar="PROBLEM", help="The problem, whatever the record names: a name or a file.")
-@click.option("--timeout", metavar="SECONDS", default="120", show_default=True, help="For code of the problem's file.")
+@option("gate")
+@option("format")
+@option("report", help="Write a report to a file too (one RECORD only).")
+@option("show_gradients")
+@option("problem", default=None, help="The problem, whatever the record names: a name or a file.")
+@option("timeout", help="For code of the problem's file.")
 @click.option("--trust", is_flag=True, help="Run the file that a record names also where it is not beside the record.")
 def command(
     record: tuple[str, ...],
@@ -25,8 +24,8 @@ def command(
     report: tuple[str, ...],
     show_gradients: bool,
     problem: str | None,
+    timeout: float,
     trust: bool,
-    timeout: str,
 ) -> int:
     """Judge gradients that were computed elsewhere: each RECORD is a .json or .npz file.
 
@@ -41,7 +40,7 @@ def command(
     """
     from pathlib import Path
 
-    from gradcheck import reports, settings
+    from gradcheck import reports
     from gradcheck.errors import RequestError
     from gradcheck.results import RunVerdict
     from gradcheck.runs import verify
@@ -51,11 +50,9 @@ def command(
 
     if report and len(record) > 1:
         raise RequestError(f"--report {report[0]}: {len(record)} records: expected one with --report")
-    settings.checked(settings.Given("gate", gate, f"--gate {gate}", is_text=True))
-    seconds = settings.checked(settings.Given("timeout", timeout, f"--timeout {timeout}", is_text=True))
     destinations = reports.destinations(format, report)
     found = [
-        verify.verify(Path(path), gate, problem=problem, trust=trust, timeout=seconds, running=notice)
+        verify.verify(Path(path), gate, problem=problem, trust=trust, timeout=timeout, running=notice)
         for path in record
     ]
     for each in found:

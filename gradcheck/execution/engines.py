@@ -14,12 +14,11 @@ from gradcheck import entry_points
 from gradcheck.backends._worker import handwritten
 from gradcheck.backends._worker.source import execute
 from gradcheck.errors import RequestError
+from gradcheck.settings.declared import BACKEND_FORMS, PROGRAM
 
 ENTRY_POINTS = "gradcheck.backends"
 FOLDER = Path(handwritten.__file__).parents[1]
 Release = tuple[int, int]
-PROGRAM = "exec:"
-FORMS = "NAME, NAME==VERSION, NAME@/path/to/python or exec:/path/to/program"
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def parse(text: str) -> Spec:
     match = re.fullmatch(r"(?P<name>[A-Za-z][\w.-]*)(==(?P<version>[\w.+!-]+)|@(?P<python>.+))?", text)
     if match is None:
         several = " for each -b" if "," in text or " " in text else ""
-        raise RequestError(f"backend {text!r}: expected {FORMS}{several}")
+        raise RequestError(f"backend {text!r}: expected {BACKEND_FORMS}{several}")
     if match["version"] and not _is_release(match["version"]):
         raise RequestError(f"backend {text!r}: {match['version']!r} is no release: expected one such as 2.4.1")
     python = match["python"]

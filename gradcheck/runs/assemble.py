@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from gradcheck._version import __version__
 from gradcheck.answers import Answer
-from gradcheck.execution.engines import PROGRAM, Spec
+from gradcheck.execution.engines import Spec
 from gradcheck.execution.environments import Environment
 from gradcheck.execution.pool import StartMessage
 from gradcheck.execution.worker import Failure
@@ -35,6 +35,7 @@ from gradcheck.results import (
     RunVerdict,
     Seconds,
 )
+from gradcheck.settings.declared import PROGRAM
 from gradcheck.text.wording import in_words
 
 LARGEST_LISTED = 16  # k up to which a report holds the gradients themselves

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gradcheck import problems, settings
+from gradcheck import problems
 from gradcheck.errors import RequestError
 from gradcheck.execution.selection import default_backends
 from gradcheck.results import Backend, Cell, RunVerdict, Verdict
 from gradcheck.runs.runner import Listener, Runner
+from gradcheck.settings import Settings
 from gradcheck.text.wording import two_digits
 
 Place = tuple[str, str, str]
@@ -32,47 +33,44 @@ class Plan:
     """What to run; empty sequences stand for all shipped problems, and the backends that each names itself.
 
     Attributes:
-        backends: specs; a hand-written gradient has cells only where a problem has it.
+        problems: their names or files.
+        dtypes: their names.
+        settings: those of every cell but its problem and its dtype. Of the backends a hand-written gradient has cells
+            only where a problem has it.
     """
 
-    backends: Sequence[str]
     problems: Sequence[str]
     dtypes: Sequence[str]
-    k: int
-    seed: int
-    timeout: float
-    build: bool
+    settings: Settings
 
 
 def cells(plan: Plan, listener: Listener) -> Iterator[Cell]:
     """Run every cell, the backends of one problem and dtype side by side.
 
     Raises:
-        RequestError: a name stands for nothing, or a value is not what is expected.
+        RequestError: a name stands for nothing.
     """
-    common = {"k": plan.k, "seed": plan.seed, "timeout": plan.timeout, "no_build": not plan.build}
-    settings.of(**common)  # refuses what is wrong before a problem's file is run
     names = plan.problems or [name for name, path in problems.names().items() if path.parent == problems.FOLDER]
     rows = {name: applicable(name, plan) for name in names}
     if not any(rows.values()):
-        raise RequestError(
-            f"backend {', '.join(plan.backends)}: no gradient of {', '.join(names)}: expected one that they have"
-        )
+        asked = ", ".join(plan.settings.backend)
+        raise RequestError(f"backend {asked}: no gradient of {', '.join(names)}: expected one that they have")
     with Runner(listener) as runner:
         for name, dtype in itertools.product(names, plan.dtypes):
             if not rows[name]:
                 continue
-            chosen = settings.of(problem=name, dtype=dtype, backend=rows[name], **common)
+            chosen = replace(plan.settings, problem=name, dtype=dtype, backend=rows[name])
             for backend in runner.run(chosen).backends:
                 yield outcome(name, dtype, backend)
 
 
-def applicable(name: str, plan: Plan) -> list[str]:
+def applicable(name: str, plan: Plan) -> tuple[str, ...]:
     """The backends that a problem can have: names of hand-written gradients may be those of another problem."""
-    problem = problems.load(name, plan.timeout)
-    named = plan.backends or default_backends(problem)
-    others = {gradient for each in (*problems.names(), *plan.problems) for gradient in hand_written(each, plan.timeout)}
-    return [spec for spec in named if spec in problem.gradients or spec not in others]
+    timeout = plan.settings.timeout
+    problem = problems.load(name, timeout)
+    named = plan.settings.backend or default_backends(problem)
+    others = {gradient for each in (*problems.names(), *plan.problems) for gradient in hand_written(each, timeout)}
+    return tuple(spec for spec in named if spec in problem.gradients or spec not in others)
 
 
 def hand_written(name: str, timeout: float) -> Sequence[str]:
@@ -112,7 +110,7 @@ def lines(found: Iterable[Cell], plan: Plan) -> Iterator[str]:
 
 def header(plan: Plan) -> str:
     """The line that says for which size and seed a file of outcomes holds."""
-    return f"# k = {plan.k}, seed {plan.seed}"
+    return f"# k = {plan.settings.k}, seed {plan.settings.seed}"
 
 
 def place(cell: Cell) -> Place:

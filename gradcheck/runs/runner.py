@@ -21,7 +21,7 @@ from gradcheck.execution.selection import Selected, Selection, choose, explained
 from gradcheck.execution.worker import Failure
 from gradcheck.problems import Problem
 from gradcheck.results import Backend, BackendEnvironment, Report, Verdict
-from gradcheck.settings import Settings
+from gradcheck.settings import OPTIONS, Settings
 from gradcheck.text.escaping import as_argument, quoted
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from gradcheck.judging.judge import Judgement, Truth
     from gradcheck.oracle import Tape
     from gradcheck.problems.cases import Case
+
+ALWAYS_REPLAYED = ("k", "seed", "dtype")
 
 
 class Listener(Building, Protocol):
@@ -279,22 +281,17 @@ def read_inputs(settings: Settings, problem: Problem, path: str) -> Case:
 
     arrays = records.read_arrays(Path(path))
     k = cases.size_of(problem, arrays, path, settings.k)
-    if "k" in settings.given and settings.k != k:
+    if "k" in settings.given | settings.stated and k not in (None, settings.k):
         raise RequestError(f"--k {settings.k}: {path} holds inputs of size {k}: expected --k {k}, or none")
     return cases.given(problem, k, settings.dtype, arrays, path)
 
 
 def replay(settings: Settings, k: int | None) -> str:
     """The shell command that runs the case again."""
-    default = Settings()
     words = ["gradcheck", "run", as_argument(settings.problem)]
-    words += [] if k is None else ["--k", str(k)]
-    words += ["--seed", str(settings.seed)]
-    for name in ("dtype", "distribution", "scale", "inputs", "gate", "device", "timeout"):
-        value = getattr(settings, name)
-        if value is not None and (name == "dtype" or name in settings.stated or value != getattr(default, name)):
-            words += [f"--{name}", str(value)]
-    words += ["--tf32"] if settings.tf32 else []
-    for spec in settings.backend:
-        words += ["--backend", spec]
+    for name, option in OPTIONS.items():
+        value = k if name == "k" else getattr(settings, name)
+        needed = name in ALWAYS_REPLAYED or name in settings.stated or value != option.default
+        if name != "problem" and option.replayed and needed:
+            words += option.words(value)
     return quoted(words)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gradcheck.api import Session
+from gradcheck.settings import OPTIONS
 from tests.conftest import FAKES, Command
 
 FAULTY = FAKES / "faulty.py"
@@ -66,6 +67,20 @@ def test_the_replay_command_runs_the_same_case(gradcheck: Command) -> None:
     assert second["case"] == first["case"]
 
 
+def test_the_replay_command_has_what_is_not_the_default(gradcheck: Command) -> None:
+    done = gradcheck("run", "-b", "numpy", "--no-build", GRADCHECK_GATE="rounding")
+    assert done.stdout.splitlines()[-1] == (
+        "again: gradcheck run sigmoid_skip --k 3 --seed 0 --dtype float64 --backend numpy --gate rounding"
+    ), "a file or a variable may give another gate later"
+
+
+def test_help_lists_every_option_as_it_is_declared(gradcheck: Command) -> None:
+    printed = "".join(gradcheck("run", "--help").stdout.split())
+    for option in OPTIONS.values():
+        flag = "PROBLEM:" if option.name == "problem" else f"{option.flag}{option.metavar}"
+        assert f"{flag}{option.command_help}".replace(" ", "") in printed
+
+
 def test_a_report_file_has_the_format_of_its_ending(gradcheck: Command, tmp_path: Path) -> None:
     done = gradcheck("run", "-b", "numpy", "--report", tmp_path / "r.json", "--report", tmp_path / "r.txt")
     assert json.loads((tmp_path / "r.json").read_text())["verdict"] == "agree"
@@ -111,6 +126,10 @@ def test_exit_codes(gradcheck: Command, words: tuple[str, ...], code: int) -> No
     ("words", "message"),
     [
         (("run", "--k", "x"), "--k x: expected a whole number from 1"),
+        (("run", "--seed", "-1"), "--seed -1: expected a whole number from 0"),
+        (("run", "--dtype", "float"), "--dtype float: did you mean 'float64'? expected float64, float32, float16 or"),
+        (("run", "--gate", "proven"), "--gate proven: did you mean 'proved'? expected rounding, formula or proved"),
+        (("run", "--timeout", "0"), "--timeout 0: expected a number of seconds above 0, at most 1000000"),
         (("run", "--kk", "3"), "No such option '--kk'"),
         (("run", "nope"), "problem 'nope': unknown: expected attention, batch_norm"),
         (("run", "-b", "nope"), "backend 'nope': unknown: expected one of manual, numpy, autograd"),

@@ -145,4 +145,4 @@ def test_again_states_what_a_file_or_a_variable_would_change(ran: Path) -> None:
 def test_again_holds_the_last_of_options_that_are_repeated(ran: Path) -> None:
     words = ("--k", "1", "--k", "2", "--scale", "3", "--scale", "-0.5", "--timeout", "30")
     _, replay = again(ran.parent, "run", "elsewhere/layer.py", "-b", "right", *words)
-    assert replay.endswith("--k 2 --seed 0 --dtype float64 --scale -0.5 --timeout 30.0 --backend right")
+    assert replay.endswith("--k 2 --seed 0 --dtype float64 --backend right --scale -0.5 --timeout 30.0")

@@ -1,0 +1,129 @@
+"""The options of a run: a field of `Settings` declares one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from gradcheck.settings.option import Option
+from gradcheck.settings.validators import (
+    Validator,
+    number,
+    one_of,
+    pattern,
+    switch,
+    text,
+    text_in_reports,
+    whole_number,
+)
+
+PROGRAM = "exec:"
+"""What comes before the path of a backend that is a program."""
+BACKEND_FORMS = f"NAME, NAME==VERSION, NAME@/path/to/python or {PROGRAM}/path/to/program"
+DTYPE = one_of("float64", "float32", "float16", "bfloat16")
+DISTRIBUTION = one_of(
+    "uniform", "normal", "saturated", "tiny", "mixed", "zeros", "unit-scaled", "subnormal", "cancelling"
+)
+FACTOR = number("a finite number other than 0", lambda value: value != 0)
+SECONDS = number("a number of seconds above 0, at most 1000000", lambda value: 0 < value <= 1e6)
+DEVICE = pattern(r"cpu|cuda(:\d{1,3})?", "cpu, cuda or cuda:N")
+
+
+def _path_from(folder: Path, value: str) -> str:
+    """A path in a file, from the file's folder; a name stays as it is."""
+    return _absolute(folder, value) if "/" in value or "." in value else value
+
+
+def _program_from(folder: Path, value: str) -> str:
+    """A backend in a file; a path of a program is from the file's folder."""
+    return PROGRAM + _absolute(folder, value.removeprefix(PROGRAM)) if value.startswith(PROGRAM) else value
+
+
+def _absolute(folder: Path, path: str) -> str:
+    return os.path.normpath(folder / os.path.expanduser(path)) if path else path  # noqa: PTH111 (as in engines)
+
+
+def option(default: Any, validator: Validator, help: str, metavar: str = "", **others: Any) -> Any:
+    """A field that declares an option; the arguments are attributes of `Option`."""
+    return field(default=default, metadata={"validator": validator, "help": help, "metavar": metavar, **others})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A run's settings, checked; `given` are those of flags and keywords, `stated` those of files and variables."""
+
+    problem: str = option(
+        "sigmoid_skip",
+        text_in_reports("a problem's name or the path of a .py file"),
+        "A name from `gradcheck problems`, or the path of a problem's file.",
+        "PROBLEM",
+        rebased=_path_from,
+    )
+    k: int = option(3, whole_number(1, bits=31), "Size of the problem.", "K")
+    seed: int = option(0, whole_number(0, bits=63), "Seed of the random inputs.", "N")
+    dtype: str = option("float64", DTYPE, f"Of the inputs and of what is computed: {DTYPE.expected}.", "DTYPE")
+    backend: tuple[str, ...] = option(
+        (),
+        text_in_reports(BACKEND_FORMS),
+        f"What to judge: {BACKEND_FORMS}.",
+        "SPEC",
+        keyword="backends",
+        letter="-b",
+        repeated=True,
+        unset="what the problem's file names, else its own gradients",
+        rebased=_program_from,
+    )
+    distribution: str = option("uniform", DISTRIBUTION, f"Of the random inputs: {DISTRIBUTION.expected}.", "NAME")
+    scale: float = option(1.0, FACTOR, "Factor on all inputs.", "FACTOR")
+    inputs: str | None = option(
+        None,
+        text("the path of a .json or .npz file"),
+        "Inputs from a .json or .npz file instead of a seed; they say K.",
+        "FILE",
+        keyword=None,
+        rebased=_path_from,
+    )
+    device: str = option("cpu", DEVICE, f"Where engines compute: {DEVICE.expected}.", "NAME")
+    tf32: bool = option(False, switch(), "Let float32 matrix products on the device round their operands to TF32.")
+    timeout: float = option(120.0, SECONDS, "For a backend to start, and again to answer.", "SECONDS")
+    gate: str = option(
+        "rounding",
+        one_of("rounding", "formula", "proved"),
+        "rounding: refuse what rounding cannot explain; formula: refuse wrong formulas, and not lost digits; proved: "
+        "refuse proofs alone.",
+        "NAME",
+    )
+    no_build: bool = option(False, switch(), "Never build an environment.", replayed=False)
+    show_gradients: bool = option(
+        False, switch(), "Print the gradients also above k = 4, up to k = 16.", keyword=None, replayed=False
+    )
+    format: str = option(
+        "table",
+        text("the name of a report format"),
+        "What goes to standard output: table or json.",
+        "NAME",
+        keyword=None,
+        replayed=False,
+    )
+    report: tuple[str, ...] = option(
+        (),
+        text("the path of a file"),
+        "Write a report to a file too, in the format of its ending.",
+        "PATH",
+        keyword=None,
+        repeated=True,
+        replayed=False,
+        rebased=_path_from,
+    )
+    given: frozenset[str] = frozenset()
+    stated: frozenset[str] = frozenset()
+
+
+OPTIONS = {
+    each.name: Option(each.name, each.default, **{"keyword": each.name, **each.metadata})
+    for each in fields(Settings)
+    if each.metadata
+}
+"""By name, in the order in which help lists them."""

@@ -1,0 +1,132 @@
+"""What is declared of one option, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gradcheck.errors import RequestError
+from gradcheck.settings.validators import Validator
+from gradcheck.text.suggestions import did_you_mean
+
+PREFIX = "GRADCHECK_"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a run.
+
+    Attributes:
+        name: of its field in `Settings`.
+        default: its value where nothing is given.
+        validator: which values it takes; where it is repeated, which each of them may be.
+        help: a sentence or two for `--help`.
+        metavar: what stands there for a value.
+        keyword: its name in Python; None for an option of the command alone.
+        letter: its short flag.
+        repeated: whether it takes several values: its flag several times, a list in a file or in Python, or words with
+            blanks or commas between them in a variable.
+        unset: its default in words, where that is no value.
+        replayed: whether the command that runs a case again has it.
+        rebased: what a value in a file stands for, by the file's folder and the value.
+    """
+
+    name: str
+    default: Any
+    validator: Validator
+    help: str
+    metavar: str
+    keyword: str | None
+    letter: str = ""
+    repeated: bool = False
+    unset: str = ""
+    replayed: bool = True
+    rebased: Callable[[Path, str], str] = lambda folder, value: value
+
+    @property
+    def key(self) -> str:
+        """Its name in a file."""
+        return self.name.replace("_", "-")
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line."""
+        return f"--{self.key}"
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return PREFIX + self.name.upper()
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether its flag takes no value."""
+        return self.validator.type is bool
+
+    @property
+    def expected(self) -> str:
+        """Its values in words."""
+        return f"a list of {self.key}s, each {self.validator.expected}" if self.repeated else self.validator.expected
+
+    @property
+    def default_in_words(self) -> str:
+        """Its default as it is written; nothing where there is none, and for a switch that is off."""
+        values = self.default if self.repeated else (self.default,)
+        return self.unset or ", ".join(plain(each) for each in values if each is not None and each is not False)
+
+    @property
+    def default_note(self) -> str:
+        """What help adds to say its default."""
+        return f"  [default: {self.default_in_words}]" if self.default_in_words else ""
+
+    @property
+    def command_help(self) -> str:
+        """Its help on the command line."""
+        return f"{self.help}{' May be repeated.' if self.repeated else ''}{self.default_note}"
+
+    def read(self, value: Any, written: str, is_text: bool = False) -> Any:
+        """Its value in its own type.
+
+        Args:
+            value: what was given.
+            written: the place and the value as the user wrote them.
+            is_text: whether numbers and switches come as text.
+
+        Raises:
+            RequestError: with `written` and what was expected.
+        """
+        try:
+            if not self.repeated:
+                return self.validator.read(value, is_text)
+            return tuple(self.validator.read(each, is_text) for each in msgspec.convert(value, list))
+        except UnicodeEncodeError:
+            raise RequestError(f"{written}: bytes that are no UTF-8: expected {self.expected}, in UTF-8") from None
+        except ValueError:
+            raise RequestError(f"{written}: {self._meant(value)}expected {self.expected}") from None
+
+    def words(self, value: Any) -> list[str]:
+        """The words of a command line that give a value; none where it is that of a flag that is absent."""
+        if self.is_switch:
+            return [self.flag] if value else []
+        given = value if self.repeated else () if value is None else (value,)
+        return [word for each in given for word in (self.flag, str(each))]
+
+    def from_folder(self, folder: Path, value: Any) -> Any:
+        """What a value in a file stands for: its relative paths are from the file's folder."""
+        if isinstance(value, list):
+            return [self.from_folder(folder, each) for each in value]
+        return self.rebased(folder, value) if isinstance(value, str) else value
+
+    def _meant(self, value: Any) -> str:
+        if self.repeated and isinstance(value, str):
+            return f"did you mean {[value]!r}? "
+        return did_you_mean(str(value), self.validator.choices)
+
+
+def plain(value: Any) -> str:
+    """A default as a user would write it."""
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,108 @@
+"""The places that give settings: files, variables, flags and Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gradcheck.errors import RequestError
+from gradcheck.settings.declared import OPTIONS, Settings
+from gradcheck.settings.option import PREFIX, Option
+from gradcheck.text.suggestions import did_you_mean
+
+MOST_BYTES = 1 << 20
+"""Of a TOML file."""
+KEYS = {option.key: option for option in OPTIONS.values()}
+VARIABLES = {option.variable: option for option in OPTIONS.values()}
+KEYWORDS = {option.keyword: option for option in OPTIONS.values() if option.keyword is not None}
+
+Stated = tuple[str, Any]
+"""The name of an option and its value, checked."""
+
+
+def load(flags: Mapping[str, Any], config: str | None, environment: Mapping[str, str], folder: Path) -> Settings:
+    """Settle every setting.
+
+    Args:
+        flags: what the command line gives, by the option's name, checked; what it does not give is absent.
+        config: the path of a TOML file, if one is named.
+        environment: environment variables.
+        folder: where pyproject.toml is looked for, upwards.
+
+    Raises:
+        RequestError: a key is unknown, or a value is not what is expected.
+    """
+    stated = {**dict(_in_files(config, folder)), **dict(_in_variables(environment))}
+    return Settings(**{**stated, **flags}, given=frozenset(flags), stated=frozenset(stated))
+
+
+def of(keywords: Mapping[str, Any], others: Iterable[str] = ()) -> Settings:
+    """Settings from Python.
+
+    Args:
+        keywords: values by keyword.
+        others: keywords that the caller takes besides, which an unknown one may have meant.
+
+    Raises:
+        RequestError: a keyword is unknown, or a value is not what is expected.
+    """
+    given = {}
+    for keyword, value in keywords.items():
+        written = f"{keyword}={value!r}"
+        option = _known(keyword, KEYWORDS, f"{written}: unknown option", others)
+        given[option.name] = option.read(value, written)
+    return Settings(**given, given=frozenset(given))
+
+
+def _known(name: str, options: Mapping[str, Option], unknown: str, others: Iterable[str] = ()) -> Option:
+    """The option that a name stands for."""
+    if name not in options:
+        names = [*options, *others]
+        raise RequestError(f"{unknown}: {did_you_mean(name, names)}expected one of {', '.join(names)}")
+    return options[name]
+
+
+def _in_files(config: str | None, folder: Path) -> Iterator[Stated]:
+    """What files state: pyproject.toml, then the one that is named."""
+    for parent in (folder, *folder.parents):
+        if (parent / "pyproject.toml").is_file():
+            path = parent / "pyproject.toml"
+            yield from _in_table(_read(path).get("tool", {}).get("gradcheck", {}), path)
+            break
+    if config is not None:
+        yield from _in_table(_read(Path(config)), Path(config))
+
+
+def _in_table(table: Any, path: Path) -> Iterator[Stated]:
+    """A file's settings; relative paths are taken from the file's folder."""
+    if not isinstance(table, dict):
+        raise RequestError(f"{path}: gradcheck = {table!r}: expected a table")
+    for key, value in table.items():
+        written = f"{path}: {key} = {str(value).lower() if isinstance(value, bool) else repr(value)}"
+        option = _known(key, KEYS, f"{written}: unknown setting")
+        yield option.name, option.read(option.from_folder(path.parent, value), written)
+
+
+def _in_variables(environment: Mapping[str, str]) -> Iterator[Stated]:
+    for variable, value in environment.items():
+        if variable.startswith(PREFIX):
+            written = f"{variable}={value}"
+            option = _known(variable, VARIABLES, f"{written}: unknown setting")
+            given: str | Sequence[str] = value.replace(",", " ").split() if option.repeated else value
+            yield option.name, option.read(given, written, is_text=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import tomllib  # costs 3 ms, and `--help` reads no file
+
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise RequestError(f"{path}: more than {MOST_BYTES} bytes: expected TOML")
+        return tomllib.loads(content.decode())
+    except OSError as error:
+        raise RequestError(f"config {str(path)!r}: {error.strerror}: expected a readable TOML file") from None
+    except (ValueError, RecursionError) as error:  # also of a number or of lists beyond what Python reads
+        raise RequestError(f"{path}: {error}: expected TOML") from None

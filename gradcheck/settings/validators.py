@@ -1,0 +1,74 @@
+"""What values an option takes, and in which words another one is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+
+@dataclass(frozen=True)
+class Validator:
+    """What values an option takes.
+
+    Attributes:
+        type: their type, as msgspec reads it.
+        expected: the same in words.
+        choices: all of them, where they are names.
+        allows: what else must hold of a value of the type.
+    """
+
+    type: Any
+    expected: str
+    choices: tuple[str, ...] = ()
+    allows: Callable[[Any], bool] = lambda value: True
+
+    def read(self, value: Any, is_text: bool) -> Any:
+        """A value in its own type, read from text where `is_text`.
+
+        Raises:
+            ValueError: it is not what is expected; UnicodeEncodeError where it has to be in UTF-8 and is not.
+        """
+        converted = msgspec.convert(value, self.type, strict=not is_text)
+        if (self.choices and converted not in self.choices) or not self.allows(converted):
+            raise ValueError(self.expected)
+        return converted
+
+
+def whole_number(least: int, bits: int) -> Validator:
+    """Whole numbers from `least` to 2^bits − 1."""
+    return Validator(Annotated[int, Meta(ge=least, le=2**bits - 1)], f"a whole number from {least} to 2^{bits} - 1")
+
+
+def number(expected: str, allows: Callable[[float], bool]) -> Validator:
+    """Some finite numbers."""
+    return Validator(float, expected, allows=lambda value: math.isfinite(value) and allows(value))
+
+
+def one_of(*names: str) -> Validator:
+    """Some names."""
+    return Validator(str, f"{', '.join(names[:-1])} or {names[-1]}", choices=names)
+
+
+def pattern(regex: str, expected: str) -> Validator:
+    """Texts of a form."""
+    return Validator(Annotated[str, Meta(pattern=rf"^({regex})$")], expected)
+
+
+def text(expected: str) -> Validator:
+    """Any text."""
+    return Validator(str, expected)
+
+
+def text_in_reports(expected: str) -> Validator:
+    """Text that reports show, which are in UTF-8."""
+    return Validator(str, expected, allows=lambda value: b"\0" not in value.encode())
+
+
+def switch() -> Validator:
+    """True or false."""
+    return Validator(bool, "true or false")
