@@ -10,7 +10,10 @@ from gradcheck import settings
 from gradcheck.errors import RequestError
 from gradcheck.problems import cases
 from gradcheck.settings import OPTIONS
+from gradcheck.settings.documentation import page
 from gradcheck.settings.option import Option
+
+PAGE = Path(__file__).parents[1] / "docs" / "options.md"
 
 
 def test_each_place_overrides_the_one_before(tmp_path: Path) -> None:
@@ -133,3 +136,10 @@ EXAMPLES = {
     "report": (("/a/r.json", "/a/r.txt"), "['/a/r.json', '/a/r.txt']"),
 }  # fmt: skip
 """Of each option a value, and how it is written in a file."""
+
+
+def test_the_page_on_the_options_is_made_from_their_declarations() -> None:
+    assert PAGE.read_text() == page(), "run: python -m gradcheck.settings.documentation > docs/options.md"
+    rows = [line for line in page().splitlines() if line.startswith("| `")]
+    assert len(rows) == len(OPTIONS)
+    assert all(line.count("|") - line.count("\\|") == 5 for line in rows)

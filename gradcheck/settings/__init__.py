@@ -1,8 +1,8 @@
 """What a run shall do: each option is declared once, in `declared.py`, and has its value from one of five places.
 
 Defaults < pyproject.toml [tool.gradcheck] < --config < variables < flags. A declaration gives the option's flag, its
-key in a file, its variable, its keyword in Python, the check of its value, its default and its help:
-`no_build` is `--no-build`, `no-build`, GRADCHECK_NO_BUILD and `no_build=`.
+key in a file, its variable, its keyword in Python, the check of its value, its default, its help and its row in
+docs/options.md: `no_build` is `--no-build`, `no-build`, GRADCHECK_NO_BUILD and `no_build=`.
 """
 
 from gradcheck.settings.declared import OPTIONS as OPTIONS

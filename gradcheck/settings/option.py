@@ -24,7 +24,7 @@ class Option:
         name: of its field in `Settings`.
         default: its value where nothing is given.
         validator: which values it takes; where it is repeated, which each of them may be.
-        help: a sentence or two for `--help`.
+        help: a sentence or two for `--help` and docs/options.md.
         metavar: what stands there for a value.
         keyword: its name in Python; None for an option of the command alone.
         letter: its short flag.

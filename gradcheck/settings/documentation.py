@@ -1,0 +1,46 @@
+"""The page on the options, made from their declarations: `python -m gradcheck.settings.documentation`."""
+
+from __future__ import annotations
+
+import sys
+
+from gradcheck.settings.declared import OPTIONS
+from gradcheck.settings.option import Option
+
+INTRODUCTION = """\
+# Options
+
+Each option of `gradcheck run` is also a key in a TOML file (`--config`, see `configs/`), a key in `[tool.gradcheck]` of
+the nearest pyproject.toml, and an environment variable. Flags count most, then variables, `--config`, pyproject.toml.
+`--no-build` is the key `no-build` and the variable `GRADCHECK_NO_BUILD`. A switch is `true` or `false` there. An option
+that may be repeated is a list in a file; in a variable blanks or commas stand between its values. A relative path in a
+file is taken from the file's folder.
+
+`gradcheck.check`, `Session.check` and the pytest fixture take the keywords of the last column; they read no file and no
+variable. This page is made from the declarations by `python -m gradcheck.settings.documentation`.
+
+| option | what it is | default | keyword in Python |
+| --- | --- | --- | --- |
+"""
+
+
+def page() -> str:
+    """The page."""
+    return INTRODUCTION + "".join(f"{row(option)}\n" for option in OPTIONS.values())
+
+
+def row(option: Option) -> str:
+    """One option."""
+    flags = f"{option.flag} {option.metavar}".strip()
+    flag = option.metavar if option.name == "problem" else flags
+    cells = (code(flag), option.help, option.default_in_words, code(option.keyword or ""))
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def code(text: str) -> str:
+    """Text as code; nothing stays nothing."""
+    return f"`{text}`" if text else ""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
