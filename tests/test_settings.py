@@ -64,6 +64,7 @@ def test_lists_and_booleans_from_the_environment(tmp_path: Path) -> None:
             r"backend = 'numpy': did you mean \['numpy'\]. expected a list of backends, each NAME, NAME==VERSION",
         ),
         ("distribution = 'x'", r"distribution = 'x': expected uniform, normal"),
+        ("watch = 'name'", r"watch = 'name': did you mean 'named'. expected named or all"),
         ("backend = [3]", r"backend = \[3\]: expected a list of backends"),
         ("device = 'gpu'", r"device = 'gpu': expected cpu, cuda or cuda:N"),
         ("gate = 'proven'", r"gate = 'proven': did you mean 'proved'. expected rounding, formula or proved"),
@@ -131,7 +132,7 @@ EXAMPLES = {
     "problem": ("mlp", "'mlp'"), "k": (7, "7"), "seed": (8, "8"), "dtype": ("float16", "'float16'"),
     "backend": (("torch", "jax==0.4.30"), "['torch', 'jax==0.4.30']"), "distribution": ("tiny", "'tiny'"),
     "scale": (-0.5, "-0.5"), "inputs": ("/a/b.npz", "'/a/b.npz'"), "device": ("cuda:1", "'cuda:1'"),
-    "tf32": (True, "true"), "timeout": (2.5, "2.5"), "gate": ("proved", "'proved'"),
+    "tf32": (True, "true"), "timeout": (2.5, "2.5"), "gate": ("proved", "'proved'"), "watch": ("all", "'all'"),
     "no_build": (True, "true"), "show_gradients": (True, "true"), "format": ("json", "'json'"),
     "report": (("/a/r.json", "/a/r.txt"), "['/a/r.json', '/a/r.txt']"),
 }  # fmt: skip

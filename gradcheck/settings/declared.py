@@ -95,6 +95,12 @@ class Settings:
         "refuse proofs alone.",
         "NAME",
     )
+    watch: str = option(
+        "named",
+        one_of("named", "all"),
+        "Which intermediate values engines are asked for: those with a name, or all.",
+        "named|all",
+    )
     no_build: bool = option(False, switch(), "Never build an environment.", replayed=False)
     show_gradients: bool = option(
         False, switch(), "Print the gradients also above k = 4, up to k = 16.", keyword=None, replayed=False

@@ -68,9 +68,9 @@ def test_the_replay_command_runs_the_same_case(gradcheck: Command) -> None:
 
 
 def test_the_replay_command_has_what_is_not_the_default(gradcheck: Command) -> None:
-    done = gradcheck("run", "-b", "numpy", "--no-build", GRADCHECK_GATE="rounding")
+    done = gradcheck("run", "-b", "numpy", "--watch", "all", "--no-build", GRADCHECK_GATE="rounding")
     assert done.stdout.splitlines()[-1] == (
-        "again: gradcheck run sigmoid_skip --k 3 --seed 0 --dtype float64 --backend numpy --gate rounding"
+        "again: gradcheck run sigmoid_skip --k 3 --seed 0 --dtype float64 --backend numpy --gate rounding --watch all"
     ), "a file or a variable may give another gate later"
 
 
@@ -129,6 +129,7 @@ def test_exit_codes(gradcheck: Command, words: tuple[str, ...], code: int) -> No
         (("run", "--seed", "-1"), "--seed -1: expected a whole number from 0"),
         (("run", "--dtype", "float"), "--dtype float: did you mean 'float64'? expected float64, float32, float16 or"),
         (("run", "--gate", "proven"), "--gate proven: did you mean 'proved'? expected rounding, formula or proved"),
+        (("run", "--watch", "al"), "--watch al: did you mean 'all'? expected named or all"),
         (("run", "--timeout", "0"), "--timeout 0: expected a number of seconds above 0, at most 1000000"),
         (("run", "--kk", "3"), "No such option '--kk'"),
         (("run", "nope"), "problem 'nope': unknown: expected attention, batch_norm"),
