@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from gradcheck import problems
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 from gradcheck.backends._worker.source import execute
 from gradcheck.execution import selection
 from gradcheck.execution.selection import Selection
@@ -88,11 +88,11 @@ def problem() -> Problem:
     return problems.load(PROBLEM)
 
 
-def answer(case: Case) -> Answer:
+def answer(case: Case) -> BackendAnswer:
     """The answer of the problem's hand-written NumPy gradient, in this process."""
     module = execute(str(case.problem.path))
     loss, derivatives, values = module.vectorised(**case.inputs)
-    return Answer(
+    return BackendAnswer(
         loss=np.asarray(loss),
         gradients={name: array for name, array in derivatives.items() if name in case.inputs},
         values=values,

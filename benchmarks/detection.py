@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from benchmarks.common import Cell, Table, command, draw, problem, selection_of
 from benchmarks.peers import NAMES, Peers
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 from gradcheck.judging.judge import Judgement, judge, truth
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
@@ -90,7 +90,7 @@ def shares(planted: Bug, section: Section, cases: int, peers: Peers) -> Shares:
     return {checker: share([each[checker] for each in seen]) for checker in (OURS, PROVED, UNWATCHED, STEP, *NAMES)}
 
 
-def ours(planted: Bug, got: Answer, inputs: Mapping[str, Array], section: Section) -> dict[str, bool | None]:
+def ours(planted: Bug, got: BackendAnswer, inputs: Mapping[str, Array], section: Section) -> dict[str, bool | None]:
     """What this tool says: of the answer, by proofs alone, and of the loss and the gradients alone."""
     known = truth(record_tape(problem(), section.k), inputs, Format.of(section.dtype))
     judged = judge(got, known, "rounding")
@@ -108,7 +108,7 @@ def named(judged: Judgement) -> tuple[str, str | None] | None:
     return (judged.first_wrong.kind, judged.first_wrong.name) if judged.first_wrong else None
 
 
-def visible(got: Answer, clean: Answer) -> bool:
+def visible(got: BackendAnswer, clean: BackendAnswer) -> bool:
     """Whether an entry of anything that was answered is off by more than `VISIBLE` units in the last place, or NaN."""
     with np.errstate(invalid="ignore"):
         return any(
@@ -117,7 +117,7 @@ def visible(got: Answer, clean: Answer) -> bool:
         )
 
 
-def arrays(given: Answer) -> list[Array]:
+def arrays(given: BackendAnswer) -> list[Array]:
     """All arrays of an answer."""
     return [given.loss, *given.values.values(), *given.adjoints.values(), *given.gradients.values()]
 

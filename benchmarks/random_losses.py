@@ -25,7 +25,7 @@ from flint import arb, ctx
 from benchmarks.common import Cell, Table, command, selection_of
 from benchmarks.random_programs import Array, Fault, Key, Program, Tie, balls, draw, evaluate
 from gradcheck import problems
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 from gradcheck.errors import RequestError
 from gradcheck.execution.pool import Pool, Request
 from gradcheck.execution.selection import Selected
@@ -289,16 +289,16 @@ def shown_by(program: Program, fault: Fault) -> set[Key]:
     return found
 
 
-def as_answer(arrays: Mapping[Key, Array]) -> Answer:
+def as_answer(arrays: Mapping[Key, Array]) -> BackendAnswer:
     """Arrays as a backend's answer."""
     groups: dict[str, dict[str, Array]] = {"value": {}, "adjoint": {}, "gradient": {}}
     for (kind, name), array in arrays.items():
         if name is not None:
             groups[kind][name] = array
-    return Answer(arrays["loss", None], groups["gradient"], groups["value"], groups["adjoint"])
+    return BackendAnswer(arrays["loss", None], groups["gradient"], groups["value"], groups["adjoint"])
 
 
-def count(examined: Examined, name: str, answer: Answer, seen: Seen) -> Judgement:
+def count(examined: Examined, name: str, answer: BackendAnswer, seen: Seen) -> Judgement:
     """Judge a correct answer, as it is and without its watched values; what is said of it as it is."""
     alone = replace(answer, values={}, adjoints={})
     judgements = [judge(given, examined.known, "rounding") for given in (answer, alone)]
@@ -317,7 +317,7 @@ def count(examined: Examined, name: str, answer: Answer, seen: Seen) -> Judgemen
     return judgements[0]
 
 
-def why(judgement: Judgement, answer: Answer) -> str:
+def why(judgement: Judgement, answer: BackendAnswer) -> str:
     """Why a correct answer is undecided, and whether it has in fact overflowed."""
     arrays = (answer.loss, *answer.gradients.values(), *answer.values.values(), *answer.adjoints.values())
     reason = str(judgement.reason)

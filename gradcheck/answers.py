@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.backends import Answer
+
 if TYPE_CHECKING:  # NumPy takes 60 ms: workers are started before it is loaded
     import numpy as np
     import numpy.typing as npt
@@ -37,42 +39,25 @@ class Printed:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The loss (shape ()), the gradients by input, and what is known of watched values and their adjoints, by name.
+class BackendAnswer(Answer):
+    """An answer, and what is known of how it came about.
 
-    `seconds` is what computing it took, and `again_seconds` computing it a second time; `varies` tells by how much
-    arrays differed between the two, by kind and name, and `mutated` which inputs were changed. `printed` says how the
-    numbers were rounded, where they were.
-
-    A numerical witness gives `estimates` of its own errors, by input, shaped like the gradients; infinite where it
-    knows nothing. Instead of gradients it may give `slopes`, the derivatives along n `directions` (by input, n × its
-    shape, of −1, 0 and 1), with estimates["slopes"]. `notes` are sentences of its own.
+    Attributes:
+        seconds: what computing it took.
+        again_seconds: what computing it a second time took.
+        varies: by how much arrays differed between the two at the most, by kind and name.
+        mutated: the inputs that were changed.
+        printed: how the numbers were rounded, where they were.
     """
 
-    loss: Array
-    gradients: Arrays
-    values: Arrays = field(default_factory=dict)
-    adjoints: Arrays = field(default_factory=dict)
     seconds: float | None = None
     again_seconds: float | None = None
     varies: Mapping[tuple[str, str | None], float] = field(default_factory=dict)
     mutated: Sequence[str] = ()
     printed: Printed | None = None
-    estimates: Arrays = field(default_factory=dict)
-    directions: Arrays = field(default_factory=dict)
-    slopes: Array | None = None
-    notes: Sequence[str] = ()
 
 
-def entry(answer: Answer, key: tuple[str, str | None]) -> Array | None:
-    """The array of an answer that a key of the tape stands for, None where it has none."""
-    kind, name = key
-    if name is None:
-        return answer.loss
-    return {"value": answer.values, "adjoint": answer.adjoints, "gradient": answer.gradients}[kind].get(name)
-
-
-def meaningless(answer: Answer) -> str | None:
+def meaningless(answer: BackendAnswer) -> str | None:
     """What of a numerical witness's estimates, slopes and directions means nothing, in one line, or None.
 
     Shapes are judged elsewhere; what does not fit is passed over here.
@@ -84,7 +69,7 @@ def meaningless(answer: Answer) -> str | None:
     return None if answer.slopes is None else _meaningless_slopes(answer.slopes, answer)
 
 
-def _meaningless_slopes(slopes: Array, answer: Answer) -> str | None:
+def _meaningless_slopes(slopes: Array, answer: BackendAnswer) -> str | None:
     """What of slopes means nothing: none of them, a number that is none, a direction that leads nowhere."""
     import numpy as np
 

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 
 Step = Callable[[SimpleNamespace], np.ndarray]
 Steps = Mapping[str, Step]
@@ -47,13 +47,13 @@ CLEAN: Steps = {
 }
 
 
-def answer(inputs: Mapping[str, np.ndarray], steps: Steps = CLEAN) -> Answer:
+def answer(inputs: Mapping[str, np.ndarray], steps: Steps = CLEAN) -> BackendAnswer:
     """What the backend answers in which `steps` stand in the place of the clean ones; in the dtype of the inputs."""
     state = SimpleNamespace(**inputs)
     with np.errstate(all="ignore"):
         for name, step in (CLEAN | steps).items():
             setattr(state, name, np.asarray(step(state), state.x.dtype))
-    return Answer(
+    return BackendAnswer(
         loss=state.loss,
         gradients={name: getattr(state, f"d{name}") for name in WRT},
         values={name: getattr(state, name) for name in WATCHED},
@@ -92,7 +92,7 @@ class Bug:
     def __str__(self) -> str:
         return f"{self.wrong[0]}: {self.name}"
 
-    def answer(self, inputs: Mapping[str, np.ndarray]) -> Answer:
+    def answer(self, inputs: Mapping[str, np.ndarray]) -> BackendAnswer:
         """What a backend with this bug answers."""
         return answer({name: array.copy() for name, array in inputs.items()}, self.steps)
 

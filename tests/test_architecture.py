@@ -19,12 +19,12 @@ FLOORS = {
     "_version": set(),
     "errors": set(),
     "text": set(),
-    "answers": set(),
     "entry_points": set(),
     "system": {"errors", "text"},
     "results": {"text"},
     "settings": {"errors", "text"},
     "backends": set(),
+    "answers": {"backends"},
     "oracle": {"errors", "text"},
     "problems": {"backends", "entry_points", "errors", "system", "text"},
     "execution": {
@@ -133,6 +133,15 @@ def test_backends_are_read_without_their_frameworks() -> None:
 @pytest.mark.parametrize("path", sorted((PACKAGE / "backends").rglob("*.py")), ids=lambda path: path.name)
 def test_backends_are_written_in_the_syntax_of_python_3_9(path: Path) -> None:
     ast.parse(path.read_text(), feature_version=(3, 9))
+
+
+def test_no_two_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(module)
+    assert {name: modules for name, modules in places.items() if len(modules) > 1} == {}
 
 
 def test_functions_and_files_stay_short() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradcheck import problems
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 from gradcheck.execution.engines import Spec
 from gradcheck.judging import judge
 from gradcheck.judging.judge import Judgement
@@ -23,7 +23,7 @@ LARGEST = assemble.LARGEST_LISTED
 @pytest.mark.parametrize(("k", "listed"), [(LARGEST, True), (LARGEST + 1, False)])
 def test_small_gradients_are_listed_and_large_ones_are_not(k: int, listed: bool) -> None:
     case = cases.sample(PROBLEM, k, 0, "float64")
-    answer = Answer(np.array(1.0), {"A": np.ones((k, k))})
+    answer = BackendAnswer(np.array(1.0), {"A": np.ones((k, k))})
     backend = assemble.answered(Spec("numpy"), case, answer, Judgement(Verdict.AGREES), None)
     assert (backend.gradients is not None) == listed
 
@@ -37,8 +37,8 @@ def test_the_enclosure_of_the_loss_holds_what_float64_does_not() -> None:
 
 def test_pairs_differ_by_their_largest_difference_and_shapes_that_do_not_fit_by_no_number() -> None:
     answers = {
-        "one": Answer(np.array(1.0), {"A": np.zeros(3), "B": np.zeros(2)}),
-        "other": Answer(np.array(1.5), {"A": np.array([0.0, 0.25, -2.0]), "B": np.zeros(3)}),
+        "one": BackendAnswer(np.array(1.0), {"A": np.zeros(3), "B": np.zeros(2)}),
+        "other": BackendAnswer(np.array(1.5), {"A": np.array([0.0, 0.25, -2.0]), "B": np.zeros(3)}),
     }
     (pair,) = assemble.pairs(answers)
     assert (pair.left, pair.right, pair.loss_abs_diff, pair.max_abs_diff["A"]) == ("one", "other", 0.5, 2.0)
@@ -47,13 +47,13 @@ def test_pairs_differ_by_their_largest_difference_and_shapes_that_do_not_fit_by_
 
 def test_adjoints_are_compared_from_the_last_to_the_first() -> None:
     left, right = (
-        Answer(np.array(1.0), {}, {}, {"u": np.array([value]), "v": np.array([value])}) for value in (1.0, 2.0)
+        BackendAnswer(np.array(1.0), {}, {}, {"u": np.array([value]), "v": np.array([value])}) for value in (1.0, 2.0)
     )
     assert assemble.first_divergence("a==1", "a==2", left, right).name == "v"
 
 
 def test_no_number_is_the_same_as_another_that_is_none() -> None:
-    left, right = (Answer(np.array(1.0), {"A": np.array([np.nan, value])}) for value in (1.0, 2.0))
+    left, right = (BackendAnswer(np.array(1.0), {"A": np.array([np.nan, value])}) for value in (1.0, 2.0))
     found = assemble.first_divergence("a==1", "a==2", left, right)
     assert (found.index, found.differing) == ((1,), 1)
 
@@ -65,7 +65,7 @@ def test_releases_of_an_engine_are_compared_and_programs_of_one_name_are_not(
     backends = [
         Backend(name="torch", spec=spec, version=None, dtype="float64", verdict=Verdict.AGREES) for spec in specs
     ]
-    answers = {spec: Answer(np.array(1.0), {"A": np.ones(1)}) for spec in specs}
+    answers = {spec: BackendAnswer(np.array(1.0), {"A": np.ones(1)}) for spec in specs}
     places = {
         spec: BackendEnvironment(python=None, python_version=None, packages={}, threads=None, device="cpu")
         for spec in specs

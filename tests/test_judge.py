@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradcheck import problems
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 from gradcheck.judging import judge
 from gradcheck.judging.judge import Judgement, Truth
 from gradcheck.oracle import Format
@@ -25,17 +25,17 @@ def known(k: int = 8, dtype: str = "float64", distribution: str = "uniform", sca
     return judge.truth(record_tape(PROBLEM, k), case.inputs, Format.of(dtype))
 
 
-def gradients_alone(truth: Truth) -> Answer:
+def gradients_alone(truth: Truth) -> BackendAnswer:
     return replace(backpropagated(truth.inputs), values={}, adjoints={})
 
 
-def changed(answer: Answer, name: str, index: tuple[int, ...], factor: float) -> Answer:
+def changed(answer: BackendAnswer, name: str, index: tuple[int, ...], factor: float) -> BackendAnswer:
     array = np.array(answer.gradients[name])
     array[index] *= 1 + factor
     return replace(answer, gradients={**answer.gradients, name: array})
 
 
-def judged(answer: Answer, truth: Truth, gate: str = "rounding") -> Judgement:
+def judged(answer: BackendAnswer, truth: Truth, gate: str = "rounding") -> Judgement:
     return judge.judge(answer, truth, gate)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gradcheck import problems
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 from gradcheck.judging import judge
 from gradcheck.oracle import Format
 from gradcheck.problems import cases
@@ -34,22 +34,22 @@ def truth(k: int, seed: int, dtype: str, distribution: str = "uniform") -> judge
 
 
 @cache
-def correct(k: int, seed: int, dtype: str, distribution: str) -> Answer:
+def correct(k: int, seed: int, dtype: str, distribution: str) -> BackendAnswer:
     return answer(truth(k, seed, dtype, distribution).inputs)
 
 
-def arrays(given: Answer) -> list[np.ndarray]:
+def arrays(given: BackendAnswer) -> list[np.ndarray]:
     return [given.loss, *given.values.values(), *given.adjoints.values(), *given.gradients.values()]
 
 
-def visible(got: Answer, expected: Answer) -> bool:
+def visible(got: BackendAnswer, expected: BackendAnswer) -> bool:
     """Whether an entry is off by more than `VISIBLE` units in the last place, or is NaN."""
     with np.errstate(invalid="ignore"):
         pairs = zip(arrays(got), arrays(expected))
         return any(np.any(~(np.abs(one - other) <= VISIBLE * np.spacing(np.abs(other)))) for one, other in pairs)
 
 
-def unwatched(given: Answer) -> Answer:
+def unwatched(given: BackendAnswer) -> BackendAnswer:
     return replace(given, values={}, adjoints={})
 
 

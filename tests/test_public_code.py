@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gradcheck import problems
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 from gradcheck.backends._worker.source import execute
 from gradcheck.judging import diagnosis, judge
 from gradcheck.oracle import Format
@@ -51,11 +51,11 @@ def mistaken(name: str, mistake: str) -> Callable[..., Any]:
     return namespace["published"]
 
 
-def answer(backward: Callable[..., Any], inputs: Mapping[str, np.ndarray]) -> Answer:
+def answer(backward: Callable[..., Any], inputs: Mapping[str, np.ndarray]) -> BackendAnswer:
     with np.errstate(all="ignore"):
         loss, derivatives, values = backward(**{name: array.copy() for name, array in inputs.items()})
     arrays = {name: np.asarray(array) for name, array in derivatives.items()}
-    return Answer(
+    return BackendAnswer(
         loss=np.asarray(loss),
         gradients={name: array for name, array in arrays.items() if name in inputs},
         values={name: np.asarray(array) for name, array in values.items()},
@@ -63,11 +63,11 @@ def answer(backward: Callable[..., Any], inputs: Mapping[str, np.ndarray]) -> An
     )
 
 
-def diagnosed(name: str, k: int, dtype: str, distribution: str, given: Answer) -> judge.Judgement:
+def diagnosed(name: str, k: int, dtype: str, distribution: str, given: BackendAnswer) -> judge.Judgement:
     """What is said of an answer, with its cause: the backward pass is asked once more, as a worker is."""
     known = truth(name, k, dtype, distribution)
 
-    def asked(other: str) -> tuple[Answer, judge.Truth]:
+    def asked(other: str) -> tuple[BackendAnswer, judge.Truth]:
         inputs = {name: array.astype(other) for name, array in known.inputs.items()}
         again = answer(module(name).published, inputs)
         if other == diagnosis.LONGDOUBLE:
@@ -78,7 +78,7 @@ def diagnosed(name: str, k: int, dtype: str, distribution: str, given: Answer) -
     return diagnosis.diagnose(given, known, judge.judge(given, known, "rounding"), finer, asked)
 
 
-def in_float64(given: Answer) -> Answer:
+def in_float64(given: BackendAnswer) -> BackendAnswer:
     """An answer in longdouble as it comes from a worker."""
     narrow = {
         group: {name: np.asarray(array, np.float64) for name, array in getattr(given, group).items()}
@@ -87,7 +87,7 @@ def in_float64(given: Answer) -> Answer:
     return replace(given, loss=np.asarray(given.loss, np.float64), **narrow)
 
 
-def without_watched_values(given: Answer) -> Answer:
+def without_watched_values(given: BackendAnswer) -> BackendAnswer:
     return replace(given, values={}, adjoints={})
 
 

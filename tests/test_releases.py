@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 from gradcheck.execution import engines
 from gradcheck.runs import assemble
 from tests.conftest import Command
@@ -35,9 +35,9 @@ def test_an_older_release_runs_beside_the_current_one(gradcheck: Command, older:
     assert f"{name} {release} and {current.release}" in printed
 
 
-def answer(**gradients: float) -> Answer:
+def answer(**gradients: float) -> BackendAnswer:
     values = {"u": np.array([0.5, np.nan])}
-    return Answer(np.array(1.0), {name: np.array([[value]]) for name, value in gradients.items()}, values)
+    return BackendAnswer(np.array(1.0), {name: np.array([[value]]) for name, value in gradients.items()}, values)
 
 
 def test_releases_are_compared_in_the_order_of_computation() -> None:

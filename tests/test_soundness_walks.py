@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from gradcheck import problems
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 from gradcheck.judging import judge
 from gradcheck.oracle import Format, Key, Tape, record
 from gradcheck.problems import cases
@@ -49,7 +49,7 @@ def test_a_watched_value_may_be_computed_anew_in_another_order(dtype: str) -> No
         h, again = z @ x, left_to_right(z * x)
         dh = 2 * C * again
         gradients = {"C": again * again, "z": np.outer(dh, x), "x": z.T @ dh}
-        answer = Answer(np.sum(C * h * h), gradients, {"h": h}, {"h": dh})
+        answer = BackendAnswer(np.sum(C * h * h), gradients, {"h": h}, {"h": dh})
         truth = known(weighted_squares, inputs, tuple(inputs), Format.of(dtype))
         for gate in ("rounding", "proved"):
             judged = judge.judge(answer, truth, gate)
@@ -73,7 +73,7 @@ def test_a_product_may_be_distributed_over_the_sum_in_an_adjoint(dtype: str) -> 
         inputs = {"D": D.astype(dtype), "v": generator.uniform(-1, 1, 8).astype(dtype), "w": np.ones(8, dtype)}
         D, v, w = inputs.values()
         dw = left_to_right((D * v).T)
-        answer = Answer(np.sum(D * (w * v)), {"w": dw}, {"h": w * v}, {"h": D.sum(axis=0)})
+        answer = BackendAnswer(np.sum(D * (w * v)), {"w": dw}, {"h": w * v}, {"h": D.sum(axis=0)})
         assert judge.judge(answer, known(loss, inputs, ("w",), Format.of(dtype)), "rounding").verdict is Verdict.AGREES
 
 
@@ -106,7 +106,7 @@ def test_a_step_that_fails_is_evidence_and_no_proof() -> None:
     output = truth.analysis["gradient", "C"]
     off = (h * h + np.sqrt(40 * output.spread * output.worst)).astype("float32")
     assert np.all(abs(output.enclosure.distance(off)) < output.worst)
-    answer = Answer(np.sum(h * h), {"C": off}, {"h": h}, {"h": 2 * h})
+    answer = BackendAnswer(np.sum(h * h), {"C": off}, {"h": h}, {"h": 2 * h})
     judged = judge.judge(answer, truth, "rounding")
     assert (judged.verdict, judged.evidence) == (Verdict.DIFFERS, judge.BEYOND_ROUNDING)
     assert [(step.kind, step.name) for step in judged.wrong_steps] == [("gradient", "C")]
@@ -127,7 +127,7 @@ def test_what_varies_within_its_bound_is_no_proof() -> None:
     output = truth.analysis["gradient", "a"]
     right = output.enclosure.high.astype("float32")
     for varies, evidence in ((70 * output.spread, judge.BEYOND_ROUNDING), (2.1 * output.worst, judge.PROVED)):
-        answer = Answer(loss=right, gradients={"a": right}, varies={("gradient", "a"): float(varies)})
+        answer = BackendAnswer(loss=right, gradients={"a": right}, varies={("gradient", "a"): float(varies)})
         judged = judge.judge(answer, truth, "rounding")
         assert (judged.verdict, judged.evidence) == (Verdict.DIFFERS, evidence)
         assert "varies from call to call" in judged.reason
@@ -201,7 +201,7 @@ def test_a_loss_that_cancels_keeps_no_verdict_of_a_gradient_from_being_reached()
     inputs["b"] = cases.round_to(generator.normal(size=4096), "bfloat16")
     truth = known(lambda ops, a, b: ops.sum(a * b), inputs, ("a",), Format.of("bfloat16", accumulator="float32"))
     loss = cases.round_to(np.asarray(truth.analysis["loss", None].enclosure.high), "bfloat16")
-    judged = judge.judge(Answer(loss=loss, gradients={"a": inputs["b"]}), truth, "rounding")
+    judged = judge.judge(BackendAnswer(loss=loss, gradients={"a": inputs["b"]}), truth, "rounding")
     assert judged.verdict is Verdict.AGREES
 
 
@@ -252,7 +252,9 @@ def test_a_root_near_zero_is_no_overflow() -> None:
 # The stated power.
 
 
-def evaluate(tape: Tape, inputs: Arrays, dtype: np.dtype, planted: Key | None = None, factor: float = 1.0) -> Answer:
+def evaluate(
+    tape: Tape, inputs: Arrays, dtype: np.dtype, planted: Key | None = None, factor: float = 1.0
+) -> BackendAnswer:
     """The tape's own operations in a dtype: a correct answer, or one with a factor at one step, which is handed on."""
     results: list[np.ndarray] = []
     at = None if planted is None else tape.outputs[planted]
@@ -266,7 +268,7 @@ def evaluate(tape: Tape, inputs: Arrays, dtype: np.dtype, planted: Key | None = 
         results.append((result * dtype.type(factor)).astype(dtype) if index == at else result)
     arrays = {key: results[index] for key, index in tape.outputs.items()}
     groups = {kind: {n: a for (of, n), a in arrays.items() if of == kind} for kind in ("gradient", "value", "adjoint")}
-    return Answer(arrays["loss", None], groups["gradient"], groups["value"], groups["adjoint"])
+    return BackendAnswer(arrays["loss", None], groups["gradient"], groups["value"], groups["adjoint"])
 
 
 @cache

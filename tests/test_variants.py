@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gradcheck import problems
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 from gradcheck.errors import RequestError
 from gradcheck.judging import judge
 from gradcheck.oracle import Format
@@ -33,11 +33,11 @@ def truth(k: int, dtype: str, distribution: str) -> judge.Truth | None:
     return judge.truth(record_tape(PROBLEM, k), case.inputs, Format.of(dtype))
 
 
-def is_finite(given: Answer) -> bool:
+def is_finite(given: BackendAnswer) -> bool:
     return all(np.isfinite(array).all() for array in (given.loss, *given.values.values(), *given.gradients.values()))
 
 
-def assert_accepted(got: Answer, known: judge.Truth) -> None:
+def assert_accepted(got: BackendAnswer, known: judge.Truth) -> None:
     """Step by step and from end to end. Where the answer is not finite, overflow must have been possible."""
     judged = judge.judge(got, known, "rounding")
     assert judged.verdict != Verdict.DIFFERS, (judged.reason, judged.first_wrong)

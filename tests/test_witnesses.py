@@ -13,7 +13,7 @@ import pytest
 
 import gradcheck
 from gradcheck import problems
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 from gradcheck.judging import judge
 from gradcheck.oracle import Format
 from gradcheck.problems import cases
@@ -116,13 +116,13 @@ def test_a_loss_that_misleads_differences_is_not_refused(
         assert backend.verdict in ("agrees", "undecided"), backend.reason
 
 
-def known(name: str = "sigmoid_skip") -> tuple[judge.Truth, Answer]:
+def known(name: str = "sigmoid_skip") -> tuple[judge.Truth, BackendAnswer]:
     problem = problems.load(name)
     inputs = cases.sample(problem, 3, 0, "float64").inputs
     truth = judge.truth(record_tape(problem, 3), inputs, Format.of("float64"))
     gradients = {each: truth.analysis["gradient", each].enclosure.high.copy() for each in problem.wrt}
     estimates = {each: np.full(array.shape, 1e-18) for each, array in gradients.items()}
-    return truth, Answer(truth.analysis["loss", None].enclosure.high, gradients, estimates=estimates)
+    return truth, BackendAnswer(truth.analysis["loss", None].enclosure.high, gradients, estimates=estimates)
 
 
 def test_what_a_witness_is_sure_of_may_differ_but_proves_nothing() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     Arrays = Mapping[str, np.ndarray]
+    Key = tuple[str, str | None]
 
 
 class Unsupported(Exception):
@@ -45,6 +46,29 @@ class Answer:
     directions: Arrays = dataclasses.field(default_factory=dict)
     slopes: np.ndarray | None = None
     notes: Sequence[str] = ()
+
+    def arrays(self) -> Iterator[tuple[Key, np.ndarray]]:
+        """Each array with its key, (kind, name), in the order of computation; the loss and slopes have no name.
+
+        Values come first, then the loss, adjoints backwards, gradients, slopes, estimates and directions.
+        """
+        yield from ((("value", name), array) for name, array in self.values.items())
+        yield ("loss", None), self.loss
+        yield from ((("adjoint", name), self.adjoints[name]) for name in reversed(list(self.adjoints)))
+        yield from ((("gradient", name), array) for name, array in self.gradients.items())
+        if self.slopes is not None:
+            yield ("slopes", None), self.slopes
+        yield from ((("estimate", name), array) for name, array in self.estimates.items())
+        yield from ((("direction", name), array) for name, array in self.directions.items())
+
+    def converted(self, function: Callable[[Key, np.ndarray], Any]) -> dict[str, Any]:
+        """The fields of arrays, in which a function of its key and itself takes the place of each array."""
+        found = {key: function(key, array) for key, array in self.arrays()}
+        named = {f"{kind}s": kind for kind in ("value", "adjoint", "gradient", "estimate", "direction")}
+        fields = {kind: each for (kind, name), each in found.items() if name is None}
+        return fields | {
+            field: {name: found[kind, name] for name in getattr(self, field)} for field, kind in named.items()
+        }
 
 
 class Operations:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from gradcheck.answers import Answer, meaningless
+from gradcheck.answers import BackendAnswer, meaningless
 from gradcheck.backends._worker import comparison, protocol
 from gradcheck.execution import array_files
 from gradcheck.execution.worker import LONGEST_LINE, Failure, Worker, end, exchange
@@ -133,7 +133,7 @@ class Pending:
     inputs: array_files.Inputs
     folder: Path
     spare: Path
-    first: Answer | None = None
+    first: BackendAnswer | None = None
 
     def message(self) -> dict[str, Any]:
         """What is sent. A program may have removed what it was given: only its own folders are made anew.
@@ -156,7 +156,7 @@ class Pending:
     def _answers(self) -> Path:
         return self.folder / ("again" if self.first else "first")
 
-    def decoded(self, wire: AnswerMessage) -> Answer:
+    def decoded(self, wire: AnswerMessage) -> BackendAnswer:
         """An answer, whose arrays are copied: they stay as they are now. Its files are removed.
 
         Raises:
@@ -168,7 +168,7 @@ class Pending:
             return {name: files.decoded(name, array) for name, array in wired.items()}
 
         try:
-            return Answer(
+            return BackendAnswer(
                 loss=files.decoded("loss", wire.loss),
                 gradients=arrays(wire.gradients),
                 values=arrays(wire.values),
@@ -270,7 +270,7 @@ class Pool:
             self._folder = self._folders.make()
         return self._folder
 
-    def evaluate(self, request: Request, keys: Sequence[str]) -> Iterator[tuple[str, Answer | Failure]]:
+    def evaluate(self, request: Request, keys: Sequence[str]) -> Iterator[tuple[str, BackendAnswer | Failure]]:
         """Ask several workers now, and give each one's answer to a case, or why it gave none, as they come."""
         inputs = array_files.Inputs(request.inputs)
         base = self._base(request)
@@ -285,7 +285,9 @@ class Pool:
         self._listened = time.monotonic()
         return self._answers(keys, inputs)
 
-    def _answers(self, keys: Sequence[str], inputs: array_files.Inputs) -> Iterator[tuple[str, Answer | Failure]]:
+    def _answers(
+        self, keys: Sequence[str], inputs: array_files.Inputs
+    ) -> Iterator[tuple[str, BackendAnswer | Failure]]:
         with contextlib.closing(inputs):
             yield from ((key, self._dropped[key]) for key in keys if key in self._dropped)
             yield from self._as_they_come([key for key in keys if key not in self._dropped])
@@ -308,7 +310,7 @@ class Pool:
         else:
             self._workers[key].send("evaluate", **message)
 
-    def _as_they_come(self, waiting: list[str]) -> Iterator[tuple[str, Answer | Failure]]:
+    def _as_they_come(self, waiting: list[str]) -> Iterator[tuple[str, BackendAnswer | Failure]]:
         while waiting:
             key = self._next(waiting)
             outcome = self._answer(key) if key in self.started else self._await_start(key)
@@ -342,7 +344,7 @@ class Pool:
         self._deadlines[key] = time.monotonic() + self._timeout
         return None
 
-    def _answer(self, key: str) -> Answer | Failure | None:
+    def _answer(self, key: str) -> BackendAnswer | Failure | None:
         """A worker's answer, once it has answered twice."""
         answer = self._received_answer(key)
         if isinstance(answer, Failure):
@@ -357,7 +359,7 @@ class Pool:
         self._send_request(key)
         return self._dropped.get(key)
 
-    def _received_answer(self, key: str) -> Answer | Failure:
+    def _received_answer(self, key: str) -> BackendAnswer | Failure:
         wire = self._receive(key, AnswerMessage)
         if isinstance(wire, Failure):
             return wire

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck.answers import Answer, entry
+from gradcheck.answers import BackendAnswer
 from gradcheck.judging.judge import Judgement, Truth, judge, truth
 from gradcheck.judging.patterns import Wrong, pattern
 from gradcheck.oracle import Format, Key, stages
@@ -38,7 +38,7 @@ TYPICAL = 1 / 8
 SHARE = 0.5
 """Of the entries that are refused where a narrower precision is suspected: a single wrong entry has another cause."""
 
-Asked = Callable[[str], "tuple[Answer, Truth] | str"]
+Asked = Callable[[str], "tuple[BackendAnswer, Truth] | str"]
 """Ask the backend once more, in another dtype: its answer and the truth of that case, or why there is none."""
 
 
@@ -61,7 +61,7 @@ class Measured:
     size: float
 
 
-def diagnose(answer: Answer, known: Truth, judgement: Judgement, other: str | None, asked: Asked) -> Judgement:
+def diagnose(answer: BackendAnswer, known: Truth, judgement: Judgement, other: str | None, asked: Asked) -> Judgement:
     """Add the cause and the pattern to the judgement of an answer that differs.
 
     Args:
@@ -109,7 +109,9 @@ def other_dtype(dtype: str, by_hand: bool, lacks: Callable[[str], bool]) -> str 
     return None if lacks(wider) else wider
 
 
-def cause_of(answer: Answer, known: Truth, key: Key, judgement: Judgement, other: str | None, asked: Asked) -> Cause:
+def cause_of(
+    answer: BackendAnswer, known: Truth, key: Key, judgement: Judgement, other: str | None, asked: Asked
+) -> Cause:
     """The cause of an error in one array."""
     cause = by_asking(answer, known, key, other, asked)
     if cause.kind != "lost digits" and (resembled := narrower(answer, judgement, known)):
@@ -117,7 +119,7 @@ def cause_of(answer: Answer, known: Truth, key: Key, judgement: Judgement, other
     return cause
 
 
-def by_asking(answer: Answer, known: Truth, key: Key, other: str | None, asked: Asked) -> Cause:
+def by_asking(answer: BackendAnswer, known: Truth, key: Key, other: str | None, asked: Asked) -> Cause:
     """The cause as answers in other precisions show it."""
     if other is None:
         return Cause(kind="unknown", reason=f"it computes in {known.format.name} alone")
@@ -140,7 +142,7 @@ def remeasured(key: Key, entries: npt.NDArray[np.bool_], dtype: str, asked: Aske
     if isinstance(given, str):
         return given
     again, there = given
-    got = entry(again, key)
+    got = dict(again.arrays()).get(key)
     if got is None or got.shape != entries.shape:
         return f"its answer in {dtype} lacks the array"
     if dtype != LONGDOUBLE and got.dtype != DTYPES[dtype][2]:
@@ -148,7 +150,7 @@ def remeasured(key: Key, entries: npt.NDArray[np.bool_], dtype: str, asked: Aske
     return measured(again, there, key, entries, dtype)
 
 
-def measured(answer: Answer, known: Truth, key: Key, entries: npt.NDArray[np.bool_], dtype: str) -> Measured:
+def measured(answer: BackendAnswer, known: Truth, key: Key, entries: npt.NDArray[np.bool_], dtype: str) -> Measured:
     """The error of some entries of an array."""
     error, allowed, true = held_against(answer, known, key)
     roundoff = known.format.roundoff
@@ -164,10 +166,9 @@ def measured(answer: Answer, known: Truth, key: Key, entries: npt.NDArray[np.boo
     )
 
 
-def held_against(answer: Answer, known: Truth, key: Key) -> tuple[Array, Array, Array]:
+def held_against(answer: BackendAnswer, known: Truth, key: Key) -> tuple[Array, Array, Array]:
     """Errors from end to end, what rounding explains of them, and the true values."""
-    got, output = entry(answer, key), known.analysis[key]
-    assert got is not None, "it is wrong"
+    got, output = dict(answer.arrays())[key], known.analysis[key]
     with np.errstate(all="ignore"):
         enclosure = output.enclosure
         error = np.maximum(np.abs(enclosure.distance(got)) - enclosure.radius, 0.0)
@@ -175,7 +176,7 @@ def held_against(answer: Answer, known: Truth, key: Key) -> tuple[Array, Array, 
     return error, allowed, enclosure.high
 
 
-def wrong_entries(answer: Answer, known: Truth, key: Key) -> npt.NDArray[np.bool_]:
+def wrong_entries(answer: BackendAnswer, known: Truth, key: Key) -> npt.NDArray[np.bool_]:
     """The entries that are wrong from end to end; where only the step is, the one that is nearest to it."""
     error, allowed, _ = held_against(answer, known, key)
     refused = ~(error <= allowed)
@@ -234,7 +235,7 @@ def lost(measured: Measured, said: str) -> Cause:
     return Cause(kind="lost digits", reason=said, bits=bits, of_bits=of_bits)
 
 
-def narrower(answer: Answer, judgement: Judgement, known: Truth) -> str | None:
+def narrower(answer: BackendAnswer, judgement: Judgement, known: Truth) -> str | None:
     """The narrower dtype whose rounding makes errors like those of an answer that differs, or None."""
     errors = judgement.errors.values()
     bad, entries = sum(error.bad_entries for error in errors), sum(error.entries for error in errors)
@@ -256,13 +257,13 @@ def narrower_dtypes(format: Format) -> Iterator[str]:
             yield dtype
 
 
-def wrong(answer: Answer, known: Truth, key: Key) -> Wrong:
+def wrong(answer: BackendAnswer, known: Truth, key: Key) -> Wrong:
     """A wrong array beside what is right: by its own step where the answer gave earlier ones, else from end to end."""
-    got = entry(answer, key)
-    assert got is not None, "it is wrong"
+    arrays = dict(answer.arrays())
+    got = arrays[key]
     sizes = {size for array in known.inputs.values() for size in (*array.shape, array.size)}
     if answer.printed is None:
-        for stage in stages(known.tape, known.inputs, known.format, answer):
+        for stage in stages(known.tape, known.inputs, known.format, arrays):
             if (stage.kind, stage.name) == key:
                 allowed = np.minimum(stage.bound, LUCK * stage.spread)
                 return Wrong(

@@ -19,7 +19,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck.answers import Answer, entry
+from gradcheck.answers import BackendAnswer
 from gradcheck.judging.evidence import Finding, examine
 from gradcheck.judging.ties import Unshared, unshared
 from gradcheck.oracle import BALL_BITS, CONVENTIONS, Analysis, Format, Key, Slopes, Stage, Tape, analyse, stages, wholes
@@ -84,7 +84,7 @@ class Judgement:
     remarks: tuple[str, ...] = ()
 
 
-def judge(answer: Answer, truth: Truth, gate: str) -> Judgement:
+def judge(answer: BackendAnswer, truth: Truth, gate: str) -> Judgement:
     """Judge one answer.
 
     Where entries tie, it agrees if it follows a convention, and differs if shares do not add up to one (R8, R21).
@@ -109,13 +109,13 @@ def judge(answer: Answer, truth: Truth, gate: str) -> Judgement:
     return replace(judged, verdict=Verdict.UNDECIDED, reason=reason)
 
 
-def at_ties(answer: Answer, truth: Truth, gate: str) -> Iterator[Unshared]:
+def at_ties(answer: BackendAnswer, truth: Truth, gate: str) -> Iterator[Unshared]:
     """Where the shares of a tie do not add up to one; a witness, whose errors are its own, is not asked."""
     known = iter(()) if answer.estimates else wholes(truth.tape, truth.inputs, truth.format)
     return unshared(answer, known, truth.format, gate)
 
 
-def judge_once(answer: Answer, truth: Truth, gate: str) -> Judgement:
+def judge_once(answer: BackendAnswer, truth: Truth, gate: str) -> Judgement:
     """Judge one answer by the bounds of one tape."""
     lacking = missing(answer, truth.tape)
     if lacking is not None:
@@ -187,12 +187,12 @@ def first_wrong(findings: Mapping[Key, Finding], wrong: Mapping[Key, Finding]) -
     return next(iter([*by_step, *excused, *wrong]))
 
 
-def missing(answer: Answer, tape: Tape) -> str | None:
+def missing(answer: BackendAnswer, tape: Tape) -> str | None:
     """What an answer lacks or has too much of before its numbers can be looked at, or None."""
     shapes = {key: tape.nodes[index].shape for key, index in tape.outputs.items()}
-    compared = 0
+    arrays, compared = dict(answer.arrays()), 0
     for (kind, name), shape in shapes.items():
-        array = entry(answer, (kind, name))
+        array = arrays.get((kind, name))
         if array is None and (kind in ("value", "adjoint") or (kind == "gradient" and answer.slopes is not None)):
             continue
         what = in_words(kind, name)
@@ -202,10 +202,9 @@ def missing(answer: Answer, tape: Tape) -> str | None:
         if array.shape != shape:
             return f"{what} has shape {array.shape}: expected {shape or 'a scalar'}"
         compared += array.size if kind == "gradient" else 0
-    for kind, names in (("gradient", answer.gradients), ("value", answer.values), ("adjoint", answer.adjoints)):
-        for name in names:
-            if (kind, name) not in shapes:
-                return surplus(kind, name, shapes)
+    for kind, name in arrays:
+        if name is not None and kind in ("gradient", "value", "adjoint") and (kind, name) not in shapes:
+            return surplus(kind, name, shapes)
     compared += answer.slopes.size if answer.slopes is not None else 0
     if unfit := unfit_estimate(answer) or unfit_slopes(answer, shapes):
         return unfit
@@ -229,7 +228,7 @@ def surplus(kind: str, name: str, shapes: Mapping[Key, tuple[int, ...]]) -> str:
     )
 
 
-def unfit_estimate(answer: Answer) -> str | None:
+def unfit_estimate(answer: BackendAnswer) -> str | None:
     """Which estimate of a numerical witness is of nothing that it gave, or None."""
     subjects = dict(answer.gradients) if answer.slopes is None else {**answer.gradients, "slopes": answer.slopes}
     for name, estimate in answer.estimates.items():
@@ -240,7 +239,7 @@ def unfit_estimate(answer: Answer) -> str | None:
     return None
 
 
-def unfit_slopes(answer: Answer, shapes: Mapping[Key, tuple[int, ...]]) -> str | None:
+def unfit_slopes(answer: BackendAnswer, shapes: Mapping[Key, tuple[int, ...]]) -> str | None:
     """What slopes lack, or None."""
     if answer.slopes is None:
         return None
@@ -253,18 +252,19 @@ def unfit_slopes(answer: Answer, shapes: Mapping[Key, tuple[int, ...]]) -> str |
     return None
 
 
-def examined(answer: Answer, truth: Truth, gate: str) -> Iterator[tuple[Key, Finding]]:
+def examined(answer: BackendAnswer, truth: Truth, gate: str) -> Iterator[tuple[Key, Finding]]:
     """Look at every array of an answer, in the order of computation: values, the loss, adjoints backwards, gradients.
 
     Every array is judged from end to end, and by its own step as well; of the loss and the gradients the errors are
     measured. Numbers that were rounded for print are no step's real operands: then there are no steps.
     """
+    arrays = dict(answer.arrays())
     steps: Mapping[Key, Stage] = {}
     if answer.printed is None:
-        walk = stages(truth.tape, truth.inputs, truth.format, answer)
+        walk = stages(truth.tape, truth.inputs, truth.format, arrays)
         steps = {(stage.kind, stage.name): stage for stage in walk}
     for key in truth.tape.outputs:
-        got = entry(answer, key)
+        got = arrays.get(key)
         if got is not None:
             step = steps.get(key)
             measured = key[0] in ("loss", "gradient")
@@ -288,7 +288,7 @@ def examined(answer: Answer, truth: Truth, gate: str) -> Iterator[tuple[Key, Fin
         yield SLOPES, examine(answer.slopes, slopes, None, truth.format, estimate=estimate, limited=True, measured=True)
 
 
-def varying(answer: Answer, findings: Mapping[Key, Finding]) -> tuple[str, bool] | None:
+def varying(answer: BackendAnswer, findings: Mapping[Key, Finding]) -> tuple[str, bool] | None:
     """Which array varies from call to call by more than two correct answers commonly do, or None.
 
     Also whether that is more than any two can: what varies within its bound proves nothing (docs/math.md, W13).

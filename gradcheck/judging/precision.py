@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 from gradcheck.problems.cases import DTYPES, Case
 
 
-def remarks(answer: Answer, case: Case) -> Iterator[str]:
+def remarks(answer: BackendAnswer, case: Case) -> Iterator[str]:
     """Remarks on the dtype in which an answer came."""
     if answer.estimates:  # a witness takes the precision that it needs
         return
@@ -16,7 +16,7 @@ def remarks(answer: Answer, case: Case) -> Iterator[str]:
         yield f"answers in {came} where {case.dtype} was asked for"
 
 
-def another_dtype(answer: Answer, asked: str) -> str | None:
+def another_dtype(answer: BackendAnswer, asked: str) -> str | None:
     """The dtype of the gradients where one is narrower than asked for, or all are wider (bfloat16 comes as float32)."""
     sizes = {array.dtype.itemsize: array.dtype.name for array in answer.gradients.values()}
     size = DTYPES[asked][2](0).dtype.itemsize

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck.answers import Answer, Printed, entry
+from gradcheck.answers import BackendAnswer, Printed
 from gradcheck.judging.evidence import examine
 from gradcheck.oracle import Format, Key, TiedSum
 from gradcheck.text.wording import in_words, out_of
@@ -29,7 +29,7 @@ class Unshared:
     proved: bool
 
 
-def unshared(answer: Answer, wholes: Iterable[TiedSum], format: Format, gate: str) -> Iterator[Unshared]:
+def unshared(answer: BackendAnswer, wholes: Iterable[TiedSum], format: Format, gate: str) -> Iterator[Unshared]:
     """Where the shares of a tie do not add up to one.
 
     Args:
@@ -38,8 +38,9 @@ def unshared(answer: Answer, wholes: Iterable[TiedSum], format: Format, gate: st
         format: of the backend.
         gate: "proved" refuses on proofs alone.
     """
+    given = dict(answer.arrays())
     for whole in wholes:
-        arrays = [array for key in whole.keys if (array := entry(answer, key)) is not None]
+        arrays = [given[key] for key in whole.keys if key in given]
         if len(arrays) < len(whole.keys):
             continue
         with np.errstate(all="ignore"):  # what is not finite is judged as that

@@ -2,7 +2,7 @@
 
     tape = record(loss, {"A": (3, 3), "x": (3,)}, wrt=("A",))
     analysis = analyse(tape, inputs, Format.of("float32"))          # end to end
-    for stage in stages(tape, inputs, Format.of("float32"), answer): ...  # step by step
+    for stage in stages(tape, inputs, Format.of("float32"), arrays): ...  # step by step
 
 Formulas and constants carry their sources where they stand.
 """
@@ -14,7 +14,7 @@ from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations.base import TYPICAL
 from gradcheck.oracle.operations.shares import CONVENTIONS
 from gradcheck.oracle.operations.words import RecordingError
-from gradcheck.oracle.stages import Answer, Stage, stages
+from gradcheck.oracle.stages import Stage, stages
 from gradcheck.oracle.tape import Key, Tape, record
 from gradcheck.oracle.wholes import TiedSum, wholes
 
@@ -23,7 +23,6 @@ __all__ = [
     "CONVENTIONS",
     "TYPICAL",
     "Analysis",
-    "Answer",
     "Block",
     "Enclosure",
     "Format",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -19,31 +19,6 @@ from gradcheck.oracle.operations.places import WHOLE, Index, Places
 from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.running_error import Arithmetic, Result, Walk, row_blocks, whole
 from gradcheck.oracle.tape import ADJOINT, WATCH, Key, Tape
-
-
-class Answer(Protocol):
-    """What a backend answered; watched values and adjoints as far as it gives them."""
-
-    @property
-    def loss(self) -> Array | float | None:
-        """The loss."""
-        ...
-
-    @property
-    def gradients(self) -> Mapping[str, Array]:
-        """Input -> gradient."""
-        ...
-
-    @property
-    def values(self) -> Mapping[str, Array]:
-        """Name -> watched value."""
-        ...
-
-    @property
-    def adjoints(self) -> Mapping[str, Array]:
-        """Name -> adjoint of the watched value."""
-        ...
-
 
 Summand = tuple[Index, Result]
 """A result that is added up with others, and where it lies in the sum."""
@@ -123,14 +98,14 @@ class Stage:
         return whole(self.result)
 
 
-def stages(tape: Tape, inputs: Mapping[str, Array], format: Format, answer: Answer) -> Iterator[Stage]:
+def stages(tape: Tape, inputs: Mapping[str, Array], format: Format, given: Mapping[Key, Array]) -> Iterator[Stage]:
     """Judge a backend step by step; by induction an answer that passes every stage lies within the worst bound.
 
     Args:
         tape: of the problem.
         inputs: name -> array of float64, float32 or float16, exact.
         format: of the backend.
-        answer: what it gave; steps that it did not give are carried on with their own errors.
+        given: the arrays that it gave, by key; steps that it did not give are carried on with their own errors.
 
     Yields:
         The stages: values in order of computation, the loss, adjoints backwards, gradients.
@@ -140,7 +115,6 @@ def stages(tape: Tape, inputs: Mapping[str, Array], format: Format, answer: Answ
         RequestError: this process flushes subnormal numbers to zero.
     """
     require_subnormal_numbers()
-    given = _given(answer)
     walk = Walk(tape, inputs, Arithmetic.float64(format, radii=False))
     for index in walk.steps():
         for key in tape.outputs_of.get(index, ()):
@@ -152,16 +126,6 @@ def stages(tape: Tape, inputs: Mapping[str, Array], format: Format, answer: Answ
     for key, index in tape.outputs.items():
         if key in given and key[0] == "gradient":
             yield _stage(key, given[key], walk, index)
-
-
-def _given(answer: Answer) -> dict[Key, Array]:
-    groups = {"value": answer.values, "adjoint": answer.adjoints, "gradient": answer.gradients}
-    given: dict[Key, Array] = {
-        (kind, name): np.asarray(array) for kind, group in groups.items() for name, array in group.items()
-    }
-    if answer.loss is not None:
-        given["loss", None] = np.asarray(answer.loss)
-    return given
 
 
 def _stage(key: Key, got: Array, walk: Walk, index: int) -> Stage:

@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import cast, get_args
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from gradcheck._version import __version__
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 from gradcheck.execution.engines import Spec
 from gradcheck.execution.environments import Environment
 from gradcheck.execution.pool import StartMessage
@@ -46,7 +47,7 @@ def report(
     replay: str,
     truth: Truth | None,
     backends: Sequence[Backend],
-    answers: Mapping[str, Answer],
+    answers: Mapping[str, BackendAnswer],
     environments: Mapping[str, BackendEnvironment],
 ) -> Report:
     """The report on one case.
@@ -82,7 +83,7 @@ def report(
     )
 
 
-def longest_axis(answer: Answer) -> int:
+def longest_axis(answer: BackendAnswer) -> int:
     """The length of the longest axis of an answer's gradients."""
     return max((length for array in answer.gradients.values() for length in array.shape), default=0)
 
@@ -90,7 +91,7 @@ def longest_axis(answer: Answer) -> int:
 def answered(
     spec: Spec,
     case: Case,
-    answer: Answer,
+    answer: BackendAnswer,
     judgement: Judgement,
     started: StartMessage | None,
     notes: Sequence[str] = (),
@@ -141,7 +142,7 @@ def oracle(truth: Truth) -> Oracle:
     )
 
 
-def pairs(answers: Mapping[str, Answer]) -> tuple[Pair, ...]:
+def pairs(answers: Mapping[str, BackendAnswer]) -> tuple[Pair, ...]:
     """The largest absolute differences between every two answers; NaN where shapes differ or a number is not finite."""
     return tuple(
         Pair(
@@ -166,7 +167,7 @@ def _largest_difference(left: npt.NDArray[np.floating], right: npt.NDArray[np.fl
 
 
 def first_divergences(
-    backends: Sequence[Backend], answers: Mapping[str, Answer], environments: Mapping[str, BackendEnvironment]
+    backends: Sequence[Backend], answers: Mapping[str, BackendAnswer], environments: Mapping[str, BackendEnvironment]
 ) -> Iterator[FirstDivergence]:
     """Where each two rows of one backend, two releases of an engine for example, first diverge."""
     for left, right in itertools.combinations([each for each in backends if each.spec in answers], 2):
@@ -179,11 +180,11 @@ def first_divergences(
             yield msgspec.structs.replace(found, packages=packages)
 
 
-def first_divergence(left: str, right: str, mine: Answer, other: Answer) -> FirstDivergence:
+def first_divergence(left: str, right: str, mine: BackendAnswer, other: BackendAnswer) -> FirstDivergence:
     """Where two answers first diverge: the first array, in the order of computation, whose bits are not the same."""
-    theirs = dict(in_order(other))
-    for (kind, name), array in in_order(mine):
-        another = theirs.get((kind, name))
+    theirs = dict(other.arrays())
+    for (kind, name), array in mine.arrays():
+        another = theirs.get((kind, name)) if kind in get_args(Kind) else None
         if another is None or another.shape != array.shape or another.tobytes() == array.tobytes():
             continue
         differing = np.argwhere(~((array == another) | (np.isnan(array) & np.isnan(another))))
@@ -193,7 +194,7 @@ def first_divergence(left: str, right: str, mine: Answer, other: Answer) -> Firs
         return FirstDivergence(
             left=left,
             right=right,
-            kind=kind,
+            kind=cast(Kind, kind),
             name=name,
             index=index,
             left_value=float(array[index]),
@@ -202,14 +203,6 @@ def first_divergence(left: str, right: str, mine: Answer, other: Answer) -> Firs
             entries=array.size,
         )
     return FirstDivergence(left=left, right=right)
-
-
-def in_order(answer: Answer) -> Iterator[tuple[tuple[Kind, str | None], npt.NDArray[np.floating]]]:
-    """The arrays of an answer in the order of computation."""
-    yield from ((("value", name), array) for name, array in answer.values.items())
-    yield ("loss", None), answer.loss
-    yield from ((("adjoint", name), answer.adjoints[name]) for name in reversed(list(answer.adjoints)))
-    yield from ((("gradient", name), array) for name, array in answer.gradients.items())
 
 
 def ran_in(place: Environment, started: StartMessage, device: str) -> BackendEnvironment:

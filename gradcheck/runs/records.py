@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck.answers import Answer, Printed
+from gradcheck.answers import BackendAnswer, Printed
 from gradcheck.errors import RequestError
 from gradcheck.runs import archives
 from gradcheck.text.suggestions import did_you_mean
@@ -70,13 +70,13 @@ class AnswerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     adjoints: dict[str, Any] = {}
     printed: PrintedRecord | None = None
 
-    def answer(self, where: str) -> Answer:
+    def answer(self, where: str) -> BackendAnswer:
         """The answer, its arrays in float64.
 
         Raises:
             RequestError: something in it is no array of numbers; `where` is shown.
         """
-        return Answer(
+        return BackendAnswer(
             loss=as_array(self.loss, f"{where}: loss"),
             gradients=as_arrays(self.gradients, f"{where}: gradients"),
             values=as_arrays(self.values, f"{where}: values"),

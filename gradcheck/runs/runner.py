@@ -25,7 +25,7 @@ from gradcheck.settings import OPTIONS, Settings
 from gradcheck.text.escaping import as_argument, quoted
 
 if TYPE_CHECKING:
-    from gradcheck.answers import Answer
+    from gradcheck.answers import BackendAnswer
     from gradcheck.judging.judge import Judgement, Truth
     from gradcheck.oracle import Tape
     from gradcheck.problems.cases import Case
@@ -175,13 +175,13 @@ class Runner:
         return assemble.unanswered(selection.specs[key], case.dtype, failure, version)
 
     def _diagnosed(
-        self, backend: Selected, case: Case, answer: Answer, known: Truth, judgement: Judgement, gate: str
+        self, backend: Selected, case: Case, answer: BackendAnswer, known: Truth, judgement: Judgement, gate: str
     ) -> Judgement:
         """A judgement with the cause of what differs, for which the backend is asked once more."""
         from gradcheck.judging import diagnosis, judge
         from gradcheck.problems import cases
 
-        def asked(dtype: str) -> tuple[Answer, Truth] | str:
+        def asked(dtype: str) -> tuple[BackendAnswer, Truth] | str:
             try:
                 other = case if dtype == diagnosis.LONGDOUBLE else cases.in_dtype(case, dtype)
             except RequestError as error:

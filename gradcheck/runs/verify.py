@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gradcheck import problems
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 from gradcheck.errors import RequestError
 from gradcheck.execution.engines import Spec
 from gradcheck.judging import diagnosis, judge
@@ -110,7 +110,7 @@ def replay(path: Path, gate: str, problem: str | None, trust: bool) -> str:
     return quoted(words)
 
 
-def judged(answer: Answer, known: judge.Truth, gate: str) -> judge.Judgement:
+def judged(answer: BackendAnswer, known: judge.Truth, gate: str) -> judge.Judgement:
     """The judgement of one answer. Its cause rests on its pattern alone: nobody can be asked once more."""
     judgement = judge.judge(answer, known, gate)
     judgement = diagnosis.diagnose(answer, known, judgement, None, lambda _: "")

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from gradcheck import problems
-from gradcheck.answers import Answer, entry
+from gradcheck.answers import BackendAnswer
 from gradcheck.api import Logged
 from gradcheck.errors import RequestError
 from gradcheck.execution import engines, environments
@@ -241,7 +241,7 @@ def number_of(name: str) -> int:
     return int(tail) if tail.isdigit() else next(n for n, each in enumerate(SAMPLES) if f"'{name}'" in each.expression)
 
 
-def complaints(answer: Answer, truth: judge.Truth, ordinary: bool) -> Iterator[tuple[Key, str]]:
+def complaints(answer: BackendAnswer, truth: judge.Truth, ordinary: bool) -> Iterator[tuple[Key, str]]:
     """What is wrong with an answer, array by array: from end to end, as without watched values, and step by step."""
     assert judge.missing(answer, truth.tape) is None
     if answer.estimates:  # a witness is judged by what it is sure of
@@ -249,9 +249,10 @@ def complaints(answer: Answer, truth: judge.Truth, ordinary: bool) -> Iterator[t
         if judged.verdict is Verdict.DIFFERS:
             yield ("gradient", None), f"{judged.reason} {judged.first_wrong}"
         return
-    steps = {(step.kind, step.name): step for step in stages(truth.tape, truth.inputs, truth.format, answer)}
+    arrays = dict(answer.arrays())
+    steps = {(step.kind, step.name): step for step in stages(truth.tape, truth.inputs, truth.format, arrays)}
     for key, output in truth.analysis.items():
-        got = entry(answer, key)
+        got = arrays.get(key)
         if got is None:
             continue
         for whole, step in ((output, None), (None, steps[key])):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gradcheck import problems
-from gradcheck.answers import Answer, meaningless
+from gradcheck.answers import BackendAnswer, meaningless
 from gradcheck.judging import judge
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
@@ -71,7 +71,7 @@ def test_slopes_of_a_witness_are_compared_with_those_of_the_second_call(
     signs = {name: np.ones((1, *array.shape)) for name, array in inputs.items()}
     slope = np.array([sum(2 * array.sum() for array in inputs.values())])
     loss = np.array(sum((array**2).sum() for array in inputs.values()))
-    answer = Answer(loss, {}, slopes=slope, directions=signs, estimates={"slopes": np.array([1e-16])})
+    answer = BackendAnswer(loss, {}, slopes=slope, directions=signs, estimates={"slopes": np.array([1e-16])})
     assert judge.judge(answer, truth, "rounding").verdict is Verdict.AGREES
     judged = judge.judge(replace(answer, varies={key: largest}), truth, "rounding")
     assert judged.verdict is (Verdict.DIFFERS if said else Verdict.AGREES)
@@ -85,7 +85,7 @@ def test_slopes_of_a_witness_are_compared_with_those_of_the_second_call(
 def test_slopes_that_mean_something_pass_and_shapes_are_judged_elsewhere(
     slopes: list[float], direction: object, estimate: list[float]
 ) -> None:
-    told = Answer(
+    told = BackendAnswer(
         np.zeros(()), {}, slopes=np.array(slopes), directions={"a": np.array(direction)},
         estimates={"slopes": np.array(estimate)},
     )  # fmt: skip

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import gradcheck as package
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 from gradcheck.execution import array_files
 from gradcheck.execution.pool import Launch, Pool, Request
 from gradcheck.execution.standard_error import KEPT, StandardError
@@ -169,7 +169,7 @@ def test_time_in_which_nobody_listens_does_not_count(tmp_path: Path) -> None:
         assert next(outcomes)[0] == "short"
         time.sleep(2.5)
         name, outcome = next(outcomes)
-        assert (name, isinstance(outcome, Answer)) == ("long", True), outcome
+        assert (name, isinstance(outcome, BackendAnswer)) == ("long", True), outcome
     finally:
         pool.close()
 

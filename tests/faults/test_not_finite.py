@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gradcheck import problems
-from gradcheck.answers import Answer, Printed
+from gradcheck.answers import BackendAnswer, Printed
 from gradcheck.judging import judge
 from gradcheck.judging.evidence import Check
 from gradcheck.judging.judge import Truth
@@ -55,17 +55,17 @@ ONE = {"a": [1.0], "b": [[0.25]]}
 RIGHT = {"loss": 1.0625, "gradients": {"a": [2.0], "b": [[0.5]]}}
 
 
-def true_answer(truth: Truth) -> Answer:
+def true_answer(truth: Truth) -> BackendAnswer:
     """The middles of the oracle's enclosures."""
     arrays: dict[str, dict[str, Any]] = {"value": {}, "adjoint": {}, "gradient": {}}
     for (kind, name), output in truth.analysis.items():
         if name is not None:
             arrays[kind][name] = output.enclosure.high
     loss = truth.analysis["loss", None].enclosure.high
-    return Answer(loss, arrays["gradient"], arrays["value"], arrays["adjoint"])
+    return BackendAnswer(loss, arrays["gradient"], arrays["value"], arrays["adjoint"])
 
 
-def spoilt(answer: Answer, number: float) -> Iterator[tuple[str, Answer]]:
+def spoilt(answer: BackendAnswer, number: float) -> Iterator[tuple[str, BackendAnswer]]:
     """The answer with the number in the last entry of each array, and in every entry of all of them."""
     everywhere = replace(answer, loss=np.full((), number))
     yield "loss", everywhere
@@ -79,7 +79,7 @@ def spoilt(answer: Answer, number: float) -> Iterator[tuple[str, Answer]]:
     yield "everywhere", everywhere
 
 
-def ways(answer: Answer) -> Iterator[Answer]:
+def ways(answer: BackendAnswer) -> Iterator[BackendAnswer]:
     """The answer with and without watched values, printed in several ways, and as a witness gives it."""
     bare = replace(answer, values={}, adjoints={})
     for each in (answer, bare):
@@ -192,7 +192,7 @@ def test_where_the_truth_is_undefined_the_reason_names_the_step(tmp_path: Path, 
     truth = judge.truth(record_tape(problem, 3), inputs, Format.of("float64"))
     known = {key: output.enclosure for key, output in truth.analysis.items()}
     true = {key: np.where(np.isfinite(each.radius), each.high, np.nan) for key, each in known.items()}
-    told = Answer(true["loss", None], {name: true["gradient", name] for name in "ab"})
+    told = BackendAnswer(true["loss", None], {name: true["gradient", name] for name in "ab"})
     judged = judge.judge(told, truth, "rounding")
     assert judged.reason == reason
     assert judged.verdict is (Verdict.AGREES if reason is None else Verdict.UNDECIDED)
@@ -206,6 +206,6 @@ def test_a_gradient_of_an_undefined_loss_is_neither_right_nor_wrong(tmp_path: Pa
     truth = judge.truth(record_tape(problem, 2), {"a": np.array([1.0, -0.5])}, Format.of("float64"))
     for gradient in ([1.0, -2.0], [1.0, np.nan], [np.nan, np.nan], [3.0, 7.0]):
         for loss in (np.nan, 0.0):
-            judged = judge.judge(Answer(np.array(loss), {"a": np.array(gradient)}), truth, "rounding")
+            judged = judge.judge(BackendAnswer(np.array(loss), {"a": np.array(gradient)}), truth, "rounding")
             assert judged.verdict is Verdict.UNDECIDED
             assert judged.reason == "the loss has no true value: log is undefined at a[1] = -0.5"

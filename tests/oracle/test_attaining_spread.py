@@ -18,7 +18,6 @@ from gradcheck.oracle.operations.arithmetic import ACCUMULATE
 from gradcheck.oracle.operations.base import ROUNDING_DEVIATION
 from gradcheck.oracle.operations.smooth import SIGMOID_DERIVATIVE, SOFTPLUS_DERIVATIVE, TANH_DERIVATIVE
 from gradcheck.oracle.operations.triples import THREE
-from tests.oracle.answers import Answer
 from tests.oracle.attaining import NORMAL, SINGLE, U, operation_of, ratio, step
 
 single = np.float32
@@ -317,8 +316,8 @@ def derivative_by_hand(answers: Mapping[str, np.ndarray], inputs: Mapping[str, n
         {name: array.shape for name, array in inputs.items()},
         ("a",),
     )
-    answer = Answer(None, {"a": answers["gradient"]}, {"s": answers["value"]}, {"s": inputs["c"]})
-    return list(stages(tape, inputs, SINGLE, answer))
+    given = {("value", "s"): answers["value"], ("adjoint", "s"): inputs["c"], ("gradient", "a"): answers["gradient"]}
+    return list(stages(tape, inputs, SINGLE, given))
 
 
 def test_a_derivative_may_be_taken_from_a_value_computed_anew() -> None:

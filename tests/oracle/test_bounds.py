@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradcheck.oracle import Format, analyse, record, stages
-from tests.oracle.answers import ANSWERS, DOTS, sigmoid_skip
+from tests.oracle.answers import ANSWERS, DOTS, Answer, sigmoid_skip
 from tests.oracle.problems import PROBLEMS, SIGMOID_SKIP
 from tests.oracle.samples import DISTRIBUTIONS, sample
 
@@ -43,7 +43,7 @@ def bad_entries(tape, inputs, format, answer):
 
 def failing_stages(tape, inputs, format, answer):
     found = []
-    for stage in stages(tape, inputs, format, answer):
+    for stage in stages(tape, inputs, format, dict(answer.arrays())):
         beyond = np.isfinite(stage.spread) & (stage.error > SPREADS * stage.spread)
         found.append((stage.kind, stage.name, int(stage.fails.sum()), int(beyond.sum())))
     return [(kind, name) for kind, name, fails, beyond in found if fails or beyond], found
@@ -97,14 +97,12 @@ def planted(kind, name, inputs, factor):
     dv = change(("adjoint", "v"), dz)
     du = change(("adjoint", "u"), dz)
     dy = change(("adjoint", "y"), du * u * (1 - u))
-    answer = sigmoid_skip(np.matmul, A, B, C, x)
-    answer.loss = change(("loss", None), np.asarray((w * w).sum()))
-    answer.values = {"y": y, "u": u, "v": v, "z": z, "w": w}
-    answer.adjoints = {"w": dw, "z": dz, "v": dv, "u": du, "y": dy}
+    loss = change(("loss", None), np.asarray((w * w).sum()))
     gradients = {"A": np.outer(dy, x), "B": np.outer(dv, x), "C": np.outer(dw, z)}
-    answer.gradients = {name: change(("gradient", name), array) for name, array in gradients.items()}
+    gradients = {name: change(("gradient", name), array) for name, array in gradients.items()}
     assert flipped
-    return answer
+    values = {"y": y, "u": u, "v": v, "z": z, "w": w}
+    return Answer(loss, gradients, values, {"y": dy, "u": du, "v": dv, "z": dz, "w": dw})
 
 
 STEPS = list(tape_of("sigmoid_skip", 3).outputs)
@@ -154,11 +152,10 @@ def test_stages_come_in_order_and_carry_on_over_what_is_missing():
     inputs = sample("uniform", SIGMOID_SKIP.inputs(8), "float32")
     tape = tape_of("sigmoid_skip", 8)
     answer = sigmoid_skip(np.matmul, **inputs)
-    assert [(stage.kind, stage.name) for stage in stages(tape, inputs, Format.of("float32"), answer)] == list(
-        tape.outputs
-    )
-    answer.values, answer.adjoints = {"z": answer.values["z"]}, {}
-    some = list(stages(tape, inputs, Format.of("float32"), answer))
+    steps = stages(tape, inputs, Format.of("float32"), dict(answer.arrays()))
+    assert [(stage.kind, stage.name) for stage in steps] == list(tape.outputs)
+    answer = Answer(answer.loss, answer.gradients, {"z": answer.values["z"]})
+    some = list(stages(tape, inputs, Format.of("float32"), dict(answer.arrays())))
     assert [stage.name for stage in some] == ["z", None, "A", "B", "C"]
     assert not any(stage.fails.any() for stage in some)
 
@@ -173,7 +170,7 @@ def test_blocks_of_rows_are_the_whole():
             assert np.array_equal(output.worst[block.rows], block.worst)
             assert np.array_equal(output.spread[block.rows], block.spread)
             assert np.array_equal(output.enclosure.high[block.rows], block.enclosure.high)
-    for stage in stages(tape, inputs, Format.of("float32"), sigmoid_skip(np.matmul, **inputs)):
+    for stage in stages(tape, inputs, Format.of("float32"), dict(sigmoid_skip(np.matmul, **inputs).arrays())):
         for rows, block in stage.blocks(7):
             assert np.array_equal(stage.bound[rows], block.bound)
             assert np.array_equal(stage.error[rows], block.error)

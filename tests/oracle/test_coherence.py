@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 from gradcheck.judging import judge
 from gradcheck.oracle import Format, Output, analyse, record
 from gradcheck.results import Verdict
@@ -102,7 +102,7 @@ def test_a_bias_under_a_mean_is_judged_by_a_sum_that_has_no_error_of_its_own(dty
     loss = truth.analysis["loss", None].enclosure.high.astype(dtype)
     looped = in_order(np.full((terms, 3), np.ones((), dtype) / np.asarray(3 * terms, dtype)))
     for gradient in (np.full(3, 1 / 3, dtype), looped):
-        judged = judge.judge(Answer(loss=loss, gradients={"b": gradient}), truth, "rounding")
+        judged = judge.judge(BackendAnswer(loss=loss, gradients={"b": gradient}), truth, "rounding")
         assert judged.verdict is Verdict.AGREES
         assert judged.errors["b"].max_spread_ratio < 3
 

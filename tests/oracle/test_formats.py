@@ -124,15 +124,14 @@ def test_bfloat16_with_a_float32_accumulator_is_accepted(k):
     dw = _bfloat16(2 * w)
     dz = _bfloat16(C.T @ dw)
     dy = _bfloat16(_bfloat16(dz * _bfloat16(1 - u)) * u)
-    answer = sigmoid_skip(np.matmul, **inputs)
-    answer.loss = _bfloat16(np.sum(_bfloat16(w * w)))
-    answer.gradients = {
+    gradients = {
         "A": _bfloat16(np.outer(dy, x)),
         "B": _bfloat16(np.outer(dz, x)),
         "C": _bfloat16(np.outer(dw, z)),
     }
-    answer.values = {"y": y, "u": u, "v": v, "z": z, "w": w}
-    answer.adjoints = {"w": dw, "z": dz, "v": dz, "u": dz, "y": dy}
+    values = {"y": y, "u": u, "v": v, "z": z, "w": w}
+    adjoints = {"y": dy, "u": dz, "v": dz, "z": dz, "w": dw}
+    answer = Answer(_bfloat16(np.sum(_bfloat16(w * w))), gradients, values, adjoints)
     format = Format.of("bfloat16", accumulator="float32")
     assert not any(
         sum(counts[:2]) for counts in bad_entries(tape_of("sigmoid_skip", k), inputs, format, answer).values()
@@ -151,13 +150,12 @@ PRODUCTS = {
 }
 
 
-def _truncating_answer(a, b, c):
+def _truncating_answer(names, a, b, c):
     """Σ c(ab), and its gradients, with the upper halves of products in float32."""
-    answer = sigmoid_skip(np.matmul, np.ones((1, 1)), np.ones((1, 1)), np.ones((1, 1)), np.ones(1))
-    answer.values, answer.adjoints = {"p": _upper_half(a @ b)}, {"p": c}
-    answer.loss = _bfloat16(np.sum(_bfloat16(answer.values["p"] * c)))
+    product = _upper_half(a @ b)
     gradients = (np.outer(c, b) if a.ndim == 2 else c * b, a.T @ c if a.ndim == 2 else c * a)
-    return answer, tuple(map(_upper_half, gradients))
+    named = dict(zip(names, map(_upper_half, gradients), strict=True))
+    return Answer(_bfloat16(np.sum(_bfloat16(product * c))), named, {"p": product}, {"p": c})
 
 
 @pytest.mark.parametrize("which", PRODUCTS)
@@ -166,8 +164,7 @@ def test_truncated_products_are_accepted_where_that_is_stated_and_refused_where_
     first, second, _ = shapes
     tape = record(lambda ops, c, **given: ops.sum(ops.watch("p", product(**given)) * c), shapes, (first, second))
     inputs = {name: _bfloat16(array) for name, array in sample("uniform", shapes, "float32", seed=1).items()}
-    answer, gradients = _truncating_answer(*inputs.values())
-    answer.gradients = dict(zip((first, second), gradients))
+    answer = _truncating_answer((first, second), *inputs.values())
     for stated in (True, False):
         format = Format.of("bfloat16", accumulator="float32", truncates_products=stated)
         assert (failing_stages(tape, inputs, format, answer)[0] == []) == stated
@@ -189,15 +186,10 @@ def test_excess_precision_is_accepted_where_it_is_stated():
     tape = record(lambda ops, a: ops.sum(ops.watch("p", a * a) * 1024.0), {"a": ()}, ("a",))
     inputs = {"a": np.float16(1.2998)}
     exact = np.float32(inputs["a"]) ** 2
-    answer = sigmoid_skip(np.matmul, np.ones((1, 1)), np.ones((1, 1)), np.ones((1, 1)), np.ones(1))
-    answer.loss, answer.gradients, answer.values, answer.adjoints = (
-        np.float16(exact * 1024),
-        {},
-        {"p": np.float16(exact)},
-        {},
-    )
+    answer = Answer(np.float16(exact * 1024), {}, {"p": np.float16(exact)})
     plain, fused = (
-        list(stages(tape, inputs, Format.of("float16", excess_precision=flag), answer)) for flag in (False, True)
+        list(stages(tape, inputs, Format.of("float16", excess_precision=flag), dict(answer.arrays())))
+        for flag in (False, True)
     )
     assert fused[1].bound > plain[1].bound
     assert not fused[1].fails
@@ -209,7 +201,7 @@ def test_excess_precision_of_a_subnormal_value_is_accepted_too():
     inputs = {"a": np.float16(0.0013)}
     exact = np.float32(inputs["a"]) ** 2
     answer = Answer(np.float16(exact * 1024), {}, {"p": np.float16(exact)})
-    loss = list(stages(tape, inputs, Format.of("float16", excess_precision=True), answer))[1]
+    loss = list(stages(tape, inputs, Format.of("float16", excess_precision=True), dict(answer.arrays())))[1]
     assert loss.error > 8 * 2.0**-11 * loss.expected
     assert loss.error <= min(loss.bound, 32 * loss.spread)
 

@@ -62,11 +62,11 @@ def test_watched_infinities_are_a_step_like_any_other(flushes):
         ("a",),
     )
     answer, format = masked_attention(**inputs), Format.of("float32", flushes=flushes)
-    steps = list(stages(tape, inputs, format, answer))
+    steps = list(stages(tape, inputs, format, dict(answer.arrays())))
     assert not any(stage.fails.any() for stage in steps)
     assert all(np.all(stage.bound <= 1e-4) for stage in steps)
     answer.values["scores"] = np.where(np.isinf(answer.values["scores"]), np.float32(-1e30), answer.values["scores"])
-    first = next(stages(tape, inputs, format, answer))
+    first = next(stages(tape, inputs, format, dict(answer.arrays())))
     assert first.fails.tolist() == np.isinf(masked_attention(**inputs).values["scores"]).tolist()
 
 

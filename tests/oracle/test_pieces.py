@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 from gradcheck.judging.judge import judge, truth
 from gradcheck.oracle import Format, Tape, analyse, record, stages
 from gradcheck.oracle.balls import walk
@@ -216,7 +216,7 @@ def test_shares_at_a_tie_add_up_beside_pieces() -> None:
         ([0, 0, 0, 0], Verdict.DIFFERS),
         ([2.0, 2.0, 0, 0], Verdict.DIFFERS),
     ):
-        found = judge(Answer(loss, {"a": others + shares}), known, "rounding")
+        found = judge(BackendAnswer(loss, {"a": others + shares}), known, "rounding")
         assert found.verdict is verdict, (shares, found.reason)
 
 
@@ -228,10 +228,12 @@ def test_the_terms_of_a_step_are_the_pieces_in_their_places() -> None:
     assert all(node.operation is not ADJOINT for node in tape.nodes)
     inputs = {"a": np.array([1.0, 2.0, 3.0])}
     right = np.array([4.0, 5.0, 7.0])
-    [_, gradient] = stages(tape, inputs, Format.of("float64"), Answer(np.asarray(21.0), {"a": right}))
+    [_, gradient] = stages(
+        tape, inputs, Format.of("float64"), {("loss", None): np.asarray(21.0), ("gradient", "a"): right}
+    )
     terms = sorted(term.tolist() for term in gradient.terms)
     assert terms == [[0, 1, 1], [1, 2, 3], [1, 2, 3], [2, 0, 0]]
     found = judge(
-        Answer(np.asarray(21.0), {"a": right - [2, 0, 0]}), truth(tape, inputs, Format.of("float64")), "rounding"
+        BackendAnswer(np.asarray(21.0), {"a": right - [2, 0, 0]}), truth(tape, inputs, Format.of("float64")), "rounding"
     )
     assert found.verdict is Verdict.DIFFERS

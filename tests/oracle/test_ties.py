@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 from gradcheck.judging.judge import judge, truth
 from gradcheck.oracle import CONVENTIONS, Format, analyse, record
 from gradcheck.oracle.balls import walk
@@ -20,7 +20,9 @@ N = 8192
 def judged(loss, inputs, dtype, value, **gradients):
     inputs = {name: np.asarray(array, dtype) for name, array in inputs.items()}
     tape = record(loss, {name: array.shape for name, array in inputs.items()}, tuple(gradients))
-    answer = Answer(np.asarray(value, dtype), {name: np.asarray(array, dtype) for name, array in gradients.items()})
+    answer = BackendAnswer(
+        np.asarray(value, dtype), {name: np.asarray(array, dtype) for name, array in gradients.items()}
+    )
     return judge(answer, truth(tape, inputs, Format.of(dtype)), "rounding")
 
 
@@ -234,7 +236,7 @@ def test_the_adjoint_of_a_watched_value_that_ties_is_held_to_the_sum():
     for shares, verdict in (([0.25] * 4, Verdict.AGREES), ([1.0] * 4, Verdict.DIFFERS), ([0.0] * 4, Verdict.DIFFERS)):
         adjoint = 3 * np.array(shares)
         values = {"y": inputs["a"] ** 2}
-        answer = Answer(np.asarray(3 * 1.1**2), {"a": 2.2 * adjoint}, values, {"y": adjoint})
+        answer = BackendAnswer(np.asarray(3 * 1.1**2), {"a": 2.2 * adjoint}, values, {"y": adjoint})
         assert judge(answer, known, "rounding").verdict is verdict
 
 
@@ -255,7 +257,7 @@ def test_correct_engines_with_shares_of_their_own_keep_the_sum():
         gradient = shares * inputs["b"][:, None] + inputs["c"]
         largest = inputs["a"].max(axis=1)
         value = (largest * inputs["b"]).sum() + (inputs["a"] * inputs["c"]).sum()
-        answer = Answer(value, {"a": gradient})
+        answer = BackendAnswer(value, {"a": gradient})
         assert judge(answer, truth(tape, inputs, Format.of("float32")), "rounding").verdict is not Verdict.DIFFERS
 
 
@@ -291,5 +293,5 @@ def test_a_count_of_ties_may_round_in_a_dtype_that_does_not_hold_it(dtype, refus
     shares = np.full((33, 34), 1 / 1024, np.float32 if dtype == "bfloat16" else dtype)
     inputs = {"a": np.zeros_like(shares)}
     known = truth(record(loss, {"a": shares.shape}, ("a",)), inputs, Format.of(dtype))
-    verdict = judge(Answer(np.zeros((), shares.dtype), {"a": shares}), known, "rounding").verdict
+    verdict = judge(BackendAnswer(np.zeros((), shares.dtype), {"a": shares}), known, "rounding").verdict
     assert (verdict is Verdict.DIFFERS) is refused

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gradcheck.backends._engine import Answer, Engine, Malformed, Unavailable, Unsupported
 from gradcheck.backends._worker import protocol
-from gradcheck.backends._worker.comparison import arrays_of, differences, same_bits, with_arrays
+from gradcheck.backends._worker.comparison import differences, same_bits
 from gradcheck.backends._worker.handwritten import HandWritten
 from gradcheck.backends._worker.source import execute
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from gradcheck.backends._engine import Arrays
+    from gradcheck.backends._engine import Arrays, Key
 
 
 def main() -> None:
@@ -143,8 +143,10 @@ class Host:
         first = self.ask(problem, given, request)
         again = self.ask(problem, given, request)
         varies = differences(first.answer, again.answer)
+        files = Files([request["folder"], request["spare"]])
         return {
-            **encoded(first.answer, Files([request["folder"], request["spare"]])),
+            **first.answer.converted(lambda key, array: protocol.encode(array, files.save)),
+            "notes": list(first.answer.notes),
             "seconds": first.seconds,
             "again_seconds": again.seconds,
             "mutated": [name for name in given if name in first.mutated or name in again.mutated],
@@ -161,7 +163,7 @@ class Host:
         answer = self.engine.evaluate(problem, inputs, request["wrt"], request["dtype"])
         seconds = time.perf_counter() - began
         # A backend may use the memory of its answer, or of its inputs, again.
-        kept = with_arrays(answer, lambda kind, name, array: protocol.real(array, f"{kind}-{name}" if name else kind))
+        kept = dataclasses.replace(answer, **answer.converted(lambda key, array: protocol.real(array, in_words(key))))
         return Evaluation(kept, seconds, {name for name, array in inputs.items() if not same_bits(array, given[name])})
 
     def problem(self, path: str) -> ModuleType:
@@ -172,15 +174,9 @@ class Host:
         return self.problems[version]
 
 
-def encoded(answer: Answer, files: Files) -> dict[str, Any]:
-    """An answer as a part of a message."""
-    result: dict[str, Any] = {"gradients": {}, "values": {}, "adjoints": {}, "notes": list(answer.notes)}
-    for kind, name, array in arrays_of(answer):
-        if name is None:
-            result[kind] = protocol.encode(array, files.save)
-        else:
-            result.setdefault(f"{kind}s", {})[name] = protocol.encode(array, files.save)
-    return result
+def in_words(key: Key) -> str:
+    """An array's kind and its name, if it has one."""
+    return "-".join(each for each in key if each)
 
 
 def failure(kind: str, error: BaseException, problem: str = "") -> dict[str, Any]:
