@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradcheck import problems
+from gradcheck.dtypes import DTYPES
 from gradcheck.errors import ProblemError, RequestError
 from gradcheck.problems import cases
 
@@ -66,7 +67,7 @@ ALL_ZERO = ("tiny", "float16")
 
 @pytest.mark.parametrize(
     ("distribution", "dtype"),
-    [each for each in itertools.product(cases.DISTRIBUTIONS, cases.DTYPES) if each != ALL_ZERO],
+    [each for each in itertools.product(cases.DISTRIBUTIONS, DTYPES) if each != ALL_ZERO],
 )
 def test_every_distribution_gives_finite_inputs_of_the_right_shape_and_dtype(distribution: str, dtype: str) -> None:
     case = cases.sample(SKIP, 5, 1, dtype, distribution)

@@ -107,7 +107,6 @@ def test_a_keyword_is_read_and_an_unknown_one_is_refused_with_the_near_one() -> 
 
 def test_the_lists_of_names_are_those_of_the_cases() -> None:
     assert set(OPTIONS["distribution"].validator.choices) == set(cases.DISTRIBUTIONS)
-    assert set(OPTIONS["dtype"].validator.choices) == set(cases.DTYPES)
 
 
 @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)

@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gradcheck.oracle import DOUBT
+from gradcheck.oracle.formats import SMALLEST  # added to what is divided by: no error is 0 units of a bound of 0
 from gradcheck.oracle.lazy import lazy
 from gradcheck.results import Entry
 
 Array = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.bool_]
-
-# No correct entry came near it in millions (benchmarks/false_alarms.py); what a worst bound must allow is far above it.
-SPREADS = 32
-SMALLEST = 5e-324  # added to what is divided by, so that no error is 0 units of a bound of 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,5 +124,5 @@ class CheckedBlock:
             error=float(error[position]),
             bound=float(bound[position]),
             bound_ratio=float(error[position] / (bound[position] + SMALLEST)),
-            deviations=float(error[position] / (limit[position] / SPREADS + SMALLEST)),
+            deviations=float(error[position] / (limit[position] / DOUBT + SMALLEST)),
         )

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck.answers import BackendAnswer
+from gradcheck.dtypes import DTYPES, LAYOUTS
 from gradcheck.judging.judge import Judgement, Truth, judge, truth
 from gradcheck.judging.patterns import Wrong, pattern
-from gradcheck.oracle import Format, Key, stages
-from gradcheck.problems.cases import DTYPES
+from gradcheck.oracle import DOUBT, Format, Key, stages
 from gradcheck.results import Cause, Verdict
 from gradcheck.text.wording import two_digits
 
@@ -145,7 +145,7 @@ def remeasured(key: Key, entries: npt.NDArray[np.bool_], dtype: str, asked: Aske
     got = dict(again.arrays()).get(key)
     if got is None or got.shape != entries.shape:
         return f"its answer in {dtype} lacks the array"
-    if dtype != LONGDOUBLE and got.dtype != DTYPES[dtype][2]:
+    if dtype != LONGDOUBLE and got.dtype != LAYOUTS[dtype].container:
         return f"it answers in {got.dtype} where {dtype} is asked for"
     return measured(again, there, key, entries, dtype)
 
@@ -172,7 +172,7 @@ def held_against(answer: BackendAnswer, known: Truth, key: Key) -> tuple[Array, 
     with np.errstate(all="ignore"):
         enclosure = output.enclosure
         error = np.maximum(np.abs(enclosure.distance(got)) - enclosure.radius, 0.0)
-        allowed = np.minimum(output.worst, output.spread * LUCK)
+        allowed = np.minimum(output.worst, output.spread * DOUBT)
     return error, allowed, enclosure.high
 
 
@@ -252,9 +252,7 @@ def narrower(answer: BackendAnswer, judgement: Judgement, known: Truth) -> str |
 
 def narrower_dtypes(format: Format) -> Iterator[str]:
     """The dtypes with fewer bits, the widest first."""
-    for dtype in ("float32", "float16", "bfloat16"):
-        if Format.of(dtype).bits < format.bits:
-            yield dtype
+    yield from (dtype for dtype in DTYPES if LAYOUTS[dtype].bits < format.bits)
 
 
 def wrong(answer: BackendAnswer, known: Truth, key: Key) -> Wrong:
@@ -265,7 +263,7 @@ def wrong(answer: BackendAnswer, known: Truth, key: Key) -> Wrong:
     if answer.printed is None:
         for stage in stages(known.tape, known.inputs, known.format, arrays):
             if (stage.kind, stage.name) == key:
-                allowed = np.minimum(stage.bound, LUCK * stage.spread)
+                allowed = np.minimum(stage.bound, DOUBT * stage.spread)
                 return Wrong(
                     np.asarray(got, np.float64), stage.expected, allowed, known.format.roundoff, stage.terms, sizes
                 )

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck import oracle
-from gradcheck.judging.checks import SMALLEST, SPREADS, Check, CheckedBlock, Mask
-from gradcheck.oracle import TYPICAL, Format, Rows, Stage
+from gradcheck.judging.checks import Check, CheckedBlock, Mask
+from gradcheck.oracle import DOUBT, TYPICAL, Format, Rows, Stage
+from gradcheck.oracle.formats import SMALLEST
 from gradcheck.results import ArrayError, DetectionPower, Entry
 
 Array = npt.NDArray[np.floating[Any]]
@@ -157,7 +158,7 @@ class Finding:
             return False
         if threshold <= self.reach:
             return True
-        return threshold <= SPREADS / TYPICAL * math.sqrt(self.format.roundoff) * self.terms()
+        return threshold <= DOUBT / TYPICAL * math.sqrt(self.format.roundoff) * self.terms()
 
     @property
     def overflow(self) -> bool:
@@ -240,7 +241,7 @@ def examine(
                 whole = _whole(got[rows], known, 0.0 if slack is None else slack[rows], limited)
             walked = None
             if stage is not None:
-                walked = Check(stage.expected, stage.error, stage.bound, SPREADS * stage.spread, limited, proof=False)
+                walked = Check(stage.expected, stage.error, stage.bound, DOUBT * stage.spread, limited, proof=False)
             start = rows.start if isinstance(rows, slice) else 0
             finding.add(CheckedBlock(start, got[rows], whole, walked, unsure, terms))
     return finding
@@ -263,7 +264,7 @@ def _whole(got: Array, known: oracle.Block, slack: Array | float, limited: bool)
     enclosure = known.enclosure
     allowed = enclosure.radius + slack
     error = np.abs(enclosure.distance(got))
-    limit, typical = (spreads * known.spread + allowed for spreads in (SPREADS, TYPICAL))
+    limit, typical = (spreads * known.spread + allowed for spreads in (DOUBT, TYPICAL))
     return Check(enclosure.high, error, known.worst + allowed, limit, limited, typical=typical, radius=enclosure.radius)
 
 
@@ -308,7 +309,7 @@ def _worst(entries: list[Entry]) -> list[Entry]:
 
 def _spread_ratio(check: Check) -> float:
     """The largest error in standard deviations, counting the reference's own radius as a part of these."""
-    ratio = float((check.error / (check.limit + SMALLEST)).max(initial=0.0)) * SPREADS
+    ratio = float((check.error / (check.limit + SMALLEST)).max(initial=0.0)) * DOUBT
     return 0.0 if math.isnan(ratio) else ratio
 
 

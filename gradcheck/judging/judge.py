@@ -2,7 +2,7 @@
 
 An answer differs where an entry is proved wrong: from end to end beyond the worst error of a correct backend, or not
 finite where it must be. That holds however a backend sums, distributes or factors out products, and computes anew what
-it had. It differs too where an entry is off by more than rounding explains: by more than `evidence.SPREADS` standard
+it had. It differs too where an entry is off by more than rounding explains: by more than `oracle.DOUBT` standard
 deviations of a correct backend's error, or in one step from the answer's own earlier values. A step proves nothing, and
 is no more than remarked on where the entry is as near to the truth as correct backends commonly are (docs/math.md, W6
 to W9).

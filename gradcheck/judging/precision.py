@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from gradcheck.answers import BackendAnswer
-from gradcheck.problems.cases import DTYPES, Case
+from gradcheck.dtypes import LAYOUTS
+from gradcheck.problems.cases import Case
 
 
 def remarks(answer: BackendAnswer, case: Case) -> Iterator[str]:
@@ -19,7 +22,7 @@ def remarks(answer: BackendAnswer, case: Case) -> Iterator[str]:
 def another_dtype(answer: BackendAnswer, asked: str) -> str | None:
     """The dtype of the gradients where one is narrower than asked for, or all are wider (bfloat16 comes as float32)."""
     sizes = {array.dtype.itemsize: array.dtype.name for array in answer.gradients.values()}
-    size = DTYPES[asked][2](0).dtype.itemsize
+    size = np.dtype(LAYOUTS[asked].container).itemsize
     if not sizes or min(sizes) == size:
         return None
     return sizes[min(sizes)]

@@ -11,7 +11,7 @@ from gradcheck.oracle.analysis import BALL_BITS, Analysis, Block, Output, analys
 from gradcheck.oracle.directions import Slopes
 from gradcheck.oracle.enclosure import Enclosure, Rows
 from gradcheck.oracle.formats import Format
-from gradcheck.oracle.operations.base import TYPICAL
+from gradcheck.oracle.operations.base import DOUBT, TYPICAL
 from gradcheck.oracle.operations.shares import CONVENTIONS
 from gradcheck.oracle.operations.words import RecordingError
 from gradcheck.oracle.stages import Stage, stages
@@ -21,6 +21,7 @@ from gradcheck.oracle.wholes import TiedSum, wholes
 __all__ = [
     "BALL_BITS",
     "CONVENTIONS",
+    "DOUBT",
     "TYPICAL",
     "Analysis",
     "Block",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import dataclass, replace
 from fractions import Fraction
+
+from gradcheck.dtypes import LAYOUTS, Layout
 
 SMALLEST = 5e-324
 """The smallest positive float64, 2⁻¹⁰⁷⁴: the floor of every bound, since bounds are themselves computed in float64."""
@@ -15,14 +16,6 @@ WIDENING = 1 + 1e-9
 
 LARGEST_EXPONENT = 700.0
 """e to it is still far from float64's largest number."""
-
-# name -> (bits of the significand, smallest exponent of a normal number, largest finite number)
-_LAYOUTS = {
-    "float64": (53, -1022, sys.float_info.max),
-    "float32": (24, -126, (2 - 2**-23) * 2.0**127),
-    "float16": (11, -14, 65504.0),
-    "bfloat16": (8, -126, (2 - 2**-7) * 2.0**127),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +68,7 @@ class Format:
         """Return the format of a dtype with the traits of one engine.
 
         Args:
-            dtype: "float64", "float32", "float16" or "bfloat16".
+            dtype: one of `gradcheck.dtypes.DTYPES`.
             accumulator: the dtype in which matrix products are summed, ``dtype`` unless said otherwise.
             operand_rounding: see the class.
             flushes: short for ``flushes_results`` and ``flushes_inputs``.
@@ -87,13 +80,13 @@ class Format:
         Raises:
             ValueError: the dtype or the accumulator is none of the four.
         """
-        bits, exponent, largest = _layout(dtype)
+        bits, exponent, largest, _ = _layout(dtype)
         roundoff = 2.0**-bits
         return cls(
             name=dtype,
             bits=bits,
             roundoff=roundoff,
-            accumulator_roundoff=2.0 ** -_layout(accumulator or dtype)[0],
+            accumulator_roundoff=2.0 ** -_layout(accumulator or dtype).bits,
             function_roundoff=roundoff,
             operand_rounding=operand_rounding,
             smallest=math.ldexp(1.0, exponent - bits + 1),
@@ -188,7 +181,7 @@ def combine(*errors: float) -> float:
     return total
 
 
-def _layout(dtype: str) -> tuple[int, int, float]:
-    if dtype not in _LAYOUTS:
-        raise ValueError(f"no format for dtype {dtype!r}: expected one of {', '.join(_LAYOUTS)}")
-    return _LAYOUTS[dtype]
+def _layout(dtype: str) -> Layout:
+    if dtype not in LAYOUTS:
+        raise ValueError(f"no format for dtype {dtype!r}: expected one of {', '.join(LAYOUTS)}")
+    return LAYOUTS[dtype]

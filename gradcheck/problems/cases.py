@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from gradcheck.dtypes import LAYOUTS
 from gradcheck.errors import ProblemError, RequestError
 from gradcheck.problems import Problem
 from gradcheck.problems._checks import size_arguments
@@ -19,14 +20,6 @@ from gradcheck.text.suggestions import did_you_mean
 
 Array = npt.NDArray[np.floating]
 Shape = tuple[int, ...]
-
-# dtype -> (bits of the significand, smallest normal exponent, container): NumPy has no bfloat16, float32 holds it.
-DTYPES: dict[str, tuple[int, int, type[np.floating]]] = {
-    "float64": (53, -1022, np.float64),
-    "float32": (24, -126, np.float32),
-    "float16": (11, -14, np.float16),
-    "bfloat16": (8, -126, np.float32),
-}
 
 
 @dataclass(frozen=True)
@@ -144,7 +137,7 @@ def sample(
         ProblemError: the problem's `sample` fails, or gives what does not fit its `inputs`.
     """
     stream, draw = Stream(seed), DISTRIBUTIONS[distribution]
-    setting = Setting(k, 2.0 ** DTYPES[dtype][1])
+    setting = Setting(k, 2.0 ** LAYOUTS[dtype].lowest_exponent)
     shapes = problem.shapes(k)
     structured = sample_structured(problem, stream, k, shapes)
     inputs, notes = {}, []
@@ -285,9 +278,9 @@ def in_dtype(case: Case, dtype: str) -> Case:
 
 def round_to(values: Array, dtype: str) -> npt.NDArray[np.floating]:
     """Round float64 to `dtype`, to nearest, ties to even, in one rounding; subnormal numbers included."""
-    precision, minimum, container = DTYPES[dtype]
+    layout = LAYOUTS[dtype]
     with np.errstate(over="ignore"):
         if dtype == "bfloat16":
-            exponent = np.maximum(np.frexp(values)[1] - 1, minimum) - (precision - 1)
+            exponent = np.maximum(np.frexp(values)[1] - 1, layout.lowest_exponent) - (layout.bits - 1)
             values = np.ldexp(np.rint(np.ldexp(values, -exponent)), exponent)
-        return np.asarray(values).astype(container)
+        return np.asarray(values).astype(layout.container)

@@ -6,13 +6,14 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from gradcheck.answers import BackendAnswer, Printed
+from gradcheck.dtypes import Dtype
 from gradcheck.errors import RequestError
 from gradcheck.runs import archives
 from gradcheck.text.suggestions import did_you_mean
@@ -63,7 +64,7 @@ class PrintedRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class AnswerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An answer as a file has it: arrays as nested lists, or as they come from a .npz file."""
 
-    dtype: Literal["float64", "float32", "float16", "bfloat16"]
+    dtype: Dtype
     loss: Any
     gradients: dict[str, Any]
     values: dict[str, Any] = {}

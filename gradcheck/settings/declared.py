@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from gradcheck.dtypes import DTYPES
 from gradcheck.settings.option import Option
 from gradcheck.settings.validators import (
     Validator,
@@ -22,7 +23,7 @@ from gradcheck.settings.validators import (
 PROGRAM = "exec:"
 """What comes before the path of a backend that is a program."""
 BACKEND_FORMS = f"NAME, NAME==VERSION, NAME@/path/to/python or {PROGRAM}/path/to/program"
-DTYPE = one_of("float64", "float32", "float16", "bfloat16")
+DTYPE = one_of(*DTYPES)
 DISTRIBUTION = one_of(
     "uniform", "normal", "saturated", "tiny", "mixed", "zeros", "unit-scaled", "subnormal", "cancelling"
 )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gradcheck import problems
+from gradcheck.dtypes import DTYPES
 from gradcheck.errors import ProblemError, RequestError
 from gradcheck.execution import engines
 from gradcheck.problems import cases
@@ -94,7 +95,7 @@ def test_inputs_of_which_some_underflow_are_counted_in_the_report(gradcheck: Com
     assert note in gradcheck(*words).stdout.splitlines()
 
 
-@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_zeros_that_were_drawn_are_no_underflow(dtype: str) -> None:
     assert cases.sample(SKIP, 5, 1, dtype, "zeros").notes == ()
     assert cases.sample(SKIP, 5, 1, dtype, "uniform").notes == ()

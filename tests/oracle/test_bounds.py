@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcheck.oracle import Format, analyse, record, stages
+from gradcheck.oracle import DOUBT, Format, analyse, record, stages
 from tests.oracle.answers import ANSWERS, DOTS, Answer, sigmoid_skip
 from tests.oracle.problems import PROBLEMS, SIGMOID_SKIP
 from tests.oracle.samples import DISTRIBUTIONS, sample
 
 TAPES = {}
-SPREADS = 32
 
 
 def tape_of(name, k):
@@ -36,7 +35,7 @@ def bad_entries(tape, inputs, format, answer):
         got = answer[key]
         error = np.abs(output.enclosure.distance(got))
         proved = np.isfinite(output.worst) & ~(error <= output.worst + output.enclosure.radius)
-        beyond = np.isfinite(output.spread) & ~(error <= SPREADS * output.spread + output.enclosure.radius)
+        beyond = np.isfinite(output.spread) & ~(error <= DOUBT * output.spread + output.enclosure.radius)
         result[key] = int(proved.sum()), int(beyond.sum()), got.size
     return result
 
@@ -44,7 +43,7 @@ def bad_entries(tape, inputs, format, answer):
 def failing_stages(tape, inputs, format, answer):
     found = []
     for stage in stages(tape, inputs, format, dict(answer.arrays())):
-        beyond = np.isfinite(stage.spread) & (stage.error > SPREADS * stage.spread)
+        beyond = np.isfinite(stage.spread) & (stage.error > DOUBT * stage.spread)
         found.append((stage.kind, stage.name, int(stage.fails.sum()), int(beyond.sum())))
     return [(kind, name) for kind, name, fails, beyond in found if fails or beyond], found
 

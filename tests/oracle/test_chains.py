@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcheck.answers import Answer
+from gradcheck.answers import BackendAnswer
 from gradcheck.judging.judge import judge, truth
 from gradcheck.oracle import Format, analyse, record, stages
 from gradcheck.oracle.quantities import Quantity
@@ -27,7 +27,7 @@ def answer(a, w, constants_first):
     power = e ** half(2.5)
     back = half(15) * (half(2.5) * (e ** half(1.5) * e))
     da = w * back if constants_first else ((w * half(2.5)) * e ** half(1.5)) * e * half(15)
-    return Answer(np.sum(w * power), {"a": da, "w": power}, {}, {})
+    return BackendAnswer(np.sum(w * power), {"a": da, "w": power}, {}, {})
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered")
@@ -63,7 +63,8 @@ def test_a_chain_goes_on_across_a_watched_value():
     a, b, c = inputs.values()
     z = a * (b * c)
     assert np.isinf(z)
-    steps = {step.name: step for step in stages(tape, inputs, HALF, Answer(z.sum(), {}, {"y": a * b, "z": z}, {}))}
+    given = {("value", "y"): a * b, ("value", "z"): z, ("loss", None): z.sum()}
+    steps = {step.name: step for step in stages(tape, inputs, HALF, given)}
     assert np.isfinite([steps["y"].bound, steps["z"].bound]).tolist() == [[True], [False]]
     assert not steps["z"].fails.any()
 

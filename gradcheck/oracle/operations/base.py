@@ -27,7 +27,7 @@ rounding error analysis").
 """
 
 DOUBT = 32.0
-"""The multiple of s beyond which an error counts as evidence: a branch decided by less than that is open."""
+"""The multiple of s beyond which an error is evidence, far beyond correct entries: a branch within it is open."""
 
 TYPICAL = 8.0
 """The multiple of s within which correct backends commonly are: a normal error is larger once in 10¹⁵ entries."""
