@@ -30,7 +30,7 @@ from gradcheck.errors import RequestError
 from gradcheck.execution.pool import Pool, Request
 from gradcheck.execution.selection import Selected
 from gradcheck.execution.worker import Failure
-from gradcheck.judging.judge import NO_TRUE_VALUE, Judgement, Truth, judge, truth
+from gradcheck.judging.judge import Judgement, Truth, judge, truth
 from gradcheck.oracle import Enclosure, Format
 from gradcheck.problems import cases
 from gradcheck.problems.cases import Case
@@ -251,8 +251,7 @@ def plant(
             seen.complain("planted error missed", examined, f"{fault}: {judgement.verdict}: {judgement.reason}")
     if judgement.first_wrong:
         tally.named += 1
-        name, kind = judgement.first_wrong.name, judgement.first_wrong.kind
-        right = (kind, name if kind != "loss" else None) in shown_by(examined.loss.program, fault)
+        right = (judgement.first_wrong.kind, judgement.first_wrong.name) in shown_by(examined.loss.program, fault)
         tally.step_right += right
         if not right:
             seen.complain("another step named", examined, f"{fault}: {judgement.reason}")
@@ -309,7 +308,7 @@ def count(examined: Examined, name: str, answer: BackendAnswer, seen: Seen) -> J
         if judgement.verdict is Verdict.DIFFERS:
             tally.false_alarms += 1
             seen.complain(f"false alarm: {name}", examined, f"{judgement.evidence}: {judgement.reason}")
-        elif NO_TRUE_VALUE in str(judgement.reason):
+        elif judgement.undefined:
             tally.undefined += 1
         elif judgement.verdict is Verdict.UNDECIDED:
             tally.undecided += 1

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from gradcheck.text.escaping import escaped
+from gradcheck.text.escaping import all_escaped
 from gradcheck.text.wording import change, deviation, in_words, index_in_code, two_digits
 
 SCHEMA = "gradcheck-report/1"
@@ -19,6 +19,8 @@ Number = Annotated[
     float, msgspec.Meta(extra_json_schema={"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]})
 ]
 Kind = Literal["value", "loss", "adjoint", "gradient"]
+ArrayKind = Literal["value", "loss", "adjoint", "gradient", "slopes", "estimate", "direction"]
+"""The kinds of arrays of an answer. The loss and slopes have no name."""
 Index = tuple[int, ...]
 Nested = Any  # nested lists of Number, as deep as the array has dimensions
 
@@ -165,7 +167,7 @@ class WrongStep(Record, frozen=True, kw_only=True):
     """
 
     kind: Kind
-    name: str
+    name: str | None
     index: Index
     got: Number
     true: Number
@@ -200,6 +202,18 @@ class Oracle(Record, frozen=True, kw_only=True):
     precision_bits: int
 
 
+class Variation(Record, frozen=True, kw_only=True):
+    """An array that was not the same when its backend was asked again, and the largest difference."""
+
+    kind: ArrayKind
+    name: str | None
+    largest: Number
+
+    def __str__(self) -> str:
+        """What varies, in one line."""
+        return f"{in_words(self.kind, self.name)} varies from call to call {change(self.largest)}"
+
+
 class Seconds(Record, frozen=True, kw_only=True):
     """Wall-clock times: importing the framework (`imported`, written `import`), the first answer, and the second.
 
@@ -216,8 +230,8 @@ class Backend(Record, frozen=True, kw_only=True):
 
     `first_wrong` is the first array that is wrong in the order of computation: values, the loss, adjoints backwards,
     gradients; `wrong_steps` are all that are wrong by themselves, whatever came before. Every backend is asked twice:
-    `varies` has the largest difference of what was not the same. `notes` are sentences of the backend's own, and one
-    on the dtype of its answer where it is not the one asked for.
+    `varies` says what was not the same then. `notes` are sentences of the backend's own, and one on the dtype of its
+    answer where it is not the one asked for.
     """
 
     name: str
@@ -234,14 +248,14 @@ class Backend(Record, frozen=True, kw_only=True):
     errors: dict[str, ArrayError] = {}
     first_wrong: WrongStep | None = None
     wrong_steps: tuple[WrongStep, ...] = ()
-    varies: dict[str, Number] = {}
+    varies: tuple[Variation, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: Seconds | None = None
 
     def finding(self) -> list[str]:
         """What is to be said of it in words, line by line: where it agrees, nothing but its notes."""
         aside = [f"{self.spec}: {note}" for note in self.notes]
-        aside += [f"{self.spec}: {what} varies from call to call {change(by)}" for what, by in self.varies.items()]
+        aside += [f"{self.spec}: {variation}" for variation in self.varies]
         if self.verdict is Verdict.AGREES:
             passed = [f"{self.spec}: {self.cause}", f"  first wrong: {self.first_wrong}"] if self.cause else []
             return passed + aside
@@ -344,7 +358,7 @@ class Report(Record, frozen=True, kw_only=True):
 
     def printable(self) -> Report:
         """The same, its texts and names escaped: many come from elsewhere, and a terminal must not obey them."""
-        return msgspec.convert(_escaped(msgspec.to_builtins(self)), Report)
+        return msgspec.convert(all_escaped(msgspec.to_builtins(self)), Report)
 
     def finding(self) -> str:
         """What is to be said of the run in words, and the command that runs it again."""
@@ -379,12 +393,3 @@ class Report(Record, frozen=True, kw_only=True):
         rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in cells)
         heads = "".join(f"<th>{name}</th>" for name in ("backend", "version", "verdict", "loss"))
         return f"<table><tr>{heads}</tr>{rows}</table><pre>{html.escape(self.finding())}</pre>"
-
-
-def _escaped(value: Any) -> Any:
-    """Nested lists and mappings with every text, and every name, escaped."""
-    if isinstance(value, str):
-        return escaped(value)
-    if isinstance(value, dict):
-        return {_escaped(name): _escaped(each) for name, each in value.items()}
-    return [_escaped(each) for each in value] if isinstance(value, (list, tuple)) else value

@@ -61,10 +61,10 @@ def answer(inputs: Mapping[str, np.ndarray], steps: Steps = CLEAN) -> BackendAns
     )
 
 
-def place(step: str) -> tuple[str, str]:
+def place(step: str) -> tuple[str, str | None]:
     """The kind and the name by which a report calls what a step makes."""
     if not step.startswith("d"):
-        return ("loss" if step == "loss" else "value", step)
+        return ("loss", None) if step == "loss" else ("value", step)
     return ("gradient" if step[1:] in WRT else "adjoint", step[1:])
 
 

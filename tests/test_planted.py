@@ -101,7 +101,7 @@ def test_there_are_enough_bugs_and_each_has_a_name_of_its_own() -> None:
     assert len({str(bug) for bug in BUGS}) == len(BUGS)
     assert {place(bug.wrong[0]) for bug in BUGS} == {
         *(("value", name) for name in "yuvzw"),
-        ("loss", "loss"),
+        ("loss", None),
         *(("adjoint", name) for name in "wzvuy"),
         *(("gradient", name) for name in "ABC"),
     }

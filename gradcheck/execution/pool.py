@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
@@ -20,7 +20,7 @@ from gradcheck.answers import BackendAnswer, meaningless
 from gradcheck.backends._worker import comparison, protocol
 from gradcheck.execution import array_files
 from gradcheck.execution.worker import LONGEST_LINE, Failure, Worker, end, exchange
-from gradcheck.results import Verdict
+from gradcheck.results import ArrayKind, Verdict
 from gradcheck.system.folders import MEMORY, Folders, sweep
 from gradcheck.system.interruptions import deferred
 
@@ -47,9 +47,6 @@ class StartMessage(msgspec.Struct, frozen=True):
     seconds: float | None = None
 
 
-_Kind = Literal["loss", "gradient", "value", "adjoint", "estimate", "direction", "slopes"]
-
-
 class AnswerMessage(msgspec.Struct, frozen=True):
     """A worker's answer to `evaluate`."""
 
@@ -59,7 +56,7 @@ class AnswerMessage(msgspec.Struct, frozen=True):
     adjoints: dict[str, dict[str, Any]] = {}
     seconds: float | None = None
     again_seconds: float | None = None
-    varies: list[tuple[_Kind, str | None, float | str]] = []
+    varies: list[tuple[ArrayKind, str | None, float | str]] = []
     mutated: list[str] = []
     estimates: dict[str, dict[str, Any]] = {}
     directions: dict[str, dict[str, Any]] = {}

@@ -74,7 +74,7 @@ def diagnose(answer: BackendAnswer, known: Truth, judgement: Judgement, other: s
     step = judgement.first_wrong
     if judgement.verdict is not Verdict.DIFFERS or step is None or answer.estimates:
         return judgement
-    key: Key = (step.kind, None if step.kind == "loss" else step.name)
+    key: Key = (step.kind, step.name)
     seen = pattern(wrong(answer, known, key))
     step = msgspec.structs.replace(step, pattern=seen.text if seen else None)
     if not math.isfinite(step.got) or not math.isfinite(step.true):

@@ -35,7 +35,6 @@ NEXT_TO_NOTHING = 2.0**-20
 """A wrong step whose relative error is this share of a later one's is not named first."""
 PROVED = "proved"
 BEYOND_ROUNDING = "beyond rounding"
-NO_TRUE_VALUE = "has no true value"
 LOSS: Key = ("loss", None)
 SLOPES: Key = ("gradient", "(step)")
 """The derivatives along directions, which a witness may give in the place of gradients. No input is called so."""
@@ -71,7 +70,7 @@ def truth(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Truth:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict on one answer, and why."""
+    """The verdict on one answer, and why; `undefined` says that the loss or a gradient has no true value."""
 
     verdict: Verdict
     evidence: str | None = None
@@ -82,6 +81,7 @@ class Judgement:
     wrong_steps: tuple[WrongStep, ...] = ()
     cause: Cause | None = None
     remarks: tuple[str, ...] = ()
+    undefined: bool = False
 
 
 def judge(answer: BackendAnswer, truth: Truth, gate: str) -> Judgement:
@@ -95,7 +95,7 @@ def judge(answer: BackendAnswer, truth: Truth, gate: str) -> Judgement:
         gate: "proved" refuses on proofs alone, "rounding" and "formula" also what is beyond rounding.
     """
     judged = judge_once(answer, truth, gate)
-    if judged.verdict is Verdict.DIFFERS or not truth.analysis.ties or NO_TRUE_VALUE in str(judged.reason):
+    if judged.verdict is Verdict.DIFFERS or not truth.analysis.ties or judged.undefined:
         return judged
     for resolved in truth.resolved():
         again = judge_once(answer, resolved, gate)
@@ -132,8 +132,8 @@ def judge_once(answer: BackendAnswer, truth: Truth, gate: str) -> Judgement:
             if kind == "gradient" and name and finding.entries
         },
     )
-    if undefined_loss := without_truth({LOSS: findings[LOSS]}, truth):
-        return Judgement(Verdict.UNDECIDED, reason=undefined_loss)  # there is no truth to measure errors by
+    if why := without_truth({LOSS: findings[LOSS]}, truth):
+        return Judgement(Verdict.UNDECIDED, reason=why, undefined=True)  # there is no truth to measure errors by
     wrong = {key: finding for key, finding in findings.items() if finding.bad}
     if wrong:
         return refused(judged, findings, wrong, gate)
@@ -141,7 +141,8 @@ def judge_once(answer: BackendAnswer, truth: Truth, gate: str) -> Judgement:
         return differs(judged, *unsteady)
     judged = replace(judged, remarks=tuple(remarks(findings)))
     if open_question := unsure(findings) or undecided(findings, truth):
-        return replace(judged, verdict=Verdict.UNDECIDED, reason=without_truth(findings, truth) or open_question)
+        why = without_truth(findings, truth)
+        return replace(judged, verdict=Verdict.UNDECIDED, reason=why or open_question, undefined=why is not None)
     return judged
 
 
@@ -349,7 +350,7 @@ def without_truth(findings: Mapping[Key, Finding], truth: Truth) -> str | None:
         if key[0] not in ("loss", "gradient") or key not in truth.analysis or not finding.overflow:
             continue
         if not np.isfinite(truth.analysis[key].enclosure.radius).all() and (why := truth.undefined):
-            return f"{in_words(*key)} {NO_TRUE_VALUE}: {why}"
+            return f"{in_words(*key)} has no true value: {why}"
     return None
 
 
@@ -372,7 +373,7 @@ def wrong_step(key: Key, finding: Finding) -> WrongStep:
     entry = worst[0]
     return WrongStep(
         kind=cast(Kind, key[0]),
-        name=key[1] or "loss",
+        name=key[1],
         index=entry.index,
         got=entry.got,
         true=entry.true,

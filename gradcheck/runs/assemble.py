@@ -22,6 +22,7 @@ from gradcheck.execution.worker import Failure
 from gradcheck.judging.judge import Judgement, Truth
 from gradcheck.problems.cases import Case
 from gradcheck.results import (
+    ArrayKind,
     Backend,
     BackendEnvironment,
     CaseRecord,
@@ -35,9 +36,9 @@ from gradcheck.results import (
     RunEnvironment,
     RunVerdict,
     Seconds,
+    Variation,
 )
 from gradcheck.settings.declared import PROGRAM
-from gradcheck.text.wording import in_words
 
 LARGEST_LISTED = 16  # k up to which a report holds the gradients themselves
 
@@ -116,7 +117,10 @@ def answered(
         errors=dict(judgement.errors),
         first_wrong=judgement.first_wrong,
         wrong_steps=judgement.wrong_steps,
-        varies={in_words(*key): largest for key, largest in answer.varies.items()},
+        varies=tuple(
+            Variation(kind=cast(ArrayKind, kind), name=name, largest=largest)
+            for (kind, name), largest in answer.varies.items()
+        ),
         notes=(*notes, *judgement.remarks),
         seconds=seconds,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from typing import Any
 
 
 def escaped(text: str) -> str:
@@ -37,3 +38,12 @@ def _for_shell(character: str) -> str:
     if character.isprintable():
         return character
     return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogateescape"))
+
+
+def all_escaped(value: Any) -> Any:
+    """Nested lists and mappings with every text, and every name, escaped."""
+    if isinstance(value, str):
+        return escaped(value)
+    if isinstance(value, dict):
+        return {all_escaped(name): all_escaped(each) for name, each in value.items()}
+    return [all_escaped(each) for each in value] if isinstance(value, (list, tuple)) else value
