@@ -133,7 +133,7 @@ def add(tally: Tally, way: str, error: Array, spread: Array, bound: Array, where
 def replay(case: Case, engine: str) -> str:
     """The command that runs one engine on a case again."""
     drawn = {name: getattr(case, name) for name in ("k", "seed", "dtype", "distribution")}
-    return runner.replay(Settings(problem=PROBLEM, backend=(engine,), **drawn), case.k)
+    return runner.replay(Settings(problem=PROBLEM, backend=(engine,), **drawn), case)
 
 
 def summary(tallies: Mapping[tuple[str, str], Tally]) -> Table:

@@ -100,6 +100,7 @@ class Request:
         wrt: the inputs whose gradients are wanted.
         inputs: name -> array of that dtype (float32 for bfloat16).
         entries: how many the arrays of a whole answer have, watched values and adjoints included.
+        folders: where our own workers find what the problem's file imports.
     """
 
     problem: Path
@@ -107,6 +108,7 @@ class Request:
     wrt: Sequence[str]
     inputs: Arrays
     entries: int = 0
+    folders: Sequence[str] = ()
 
     @property
     def largest_answer(self) -> int:
@@ -305,7 +307,8 @@ class Pool:
             reason = f"its folder is of no use: {error.strerror}: {error.filename}"
             self._drop(key, Failure(Verdict.CRASHED, reason, self._workers[key].printed()))
         else:
-            self._workers[key].send("evaluate", **message)
+            own = {"folders": self._pending[key].request.folders} if self._launches[key].repeats else {}
+            self._workers[key].send("evaluate", **message, **own)
 
     def _as_they_come(self, waiting: list[str]) -> Iterator[tuple[str, BackendAnswer | Failure]]:
         while waiting:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib
 import os
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from gradcheck import entry_points
-from gradcheck.backends._worker.source import execute
+from gradcheck.backends._worker.imports import Imports
 from gradcheck.errors import ProblemError
 from gradcheck.problems._checks import (
     Shape,
@@ -26,6 +27,7 @@ from gradcheck.problems._checks import (
     takes_size,
 )
 from gradcheck.problems._guard import TIMEOUT, ProblemCode, described_error
+from gradcheck.problems._paths import folders
 from gradcheck.text.suggestions import did_you_mean
 
 ENTRY_POINTS = "gradcheck.problems"
@@ -46,11 +48,15 @@ class Problem:
         has_size: whether its functions take a size `k`; where not, there is one size, and `k` is None everywhere.
         sample: (stream, k) -> arrays of inputs with a structure, labels for example, by name; see `cases.sample`.
         timeout: seconds that each of its functions has in this process.
+        folders: where the modules that its file imports are looked for, before what is installed.
+        imports: the context in which its functions run in this process, and enter by themselves.
     """
 
     name: str
     path: Path
     title: str
+    folders: tuple[str, ...]
+    imports: Imports
     loss: Callable[..., Any]
     inputs: Callable[..., Mapping[str, Shape]]
     wrt: tuple[str, ...]
@@ -132,10 +138,12 @@ def load(name: str, timeout: float = TIMEOUT) -> Problem:
     """
     path = find(name)
     with contextlib.suppress(OSError):
-        if b"numpy" in path.read_bytes():
+        if b"import" in path.read_bytes():
             importlib.import_module("numpy")  # before its code is run: so it is known what the code changes of it
     with ProblemCode(path, "loading", timeout):
-        return _problem(name, path, _execute(path), timeout)
+        found = folders(path)
+        imports = Imports(found)
+        return _problem(name, path, _execute(path, imports), timeout, found, imports)
 
 
 def find(name: str) -> Path:
@@ -176,29 +184,63 @@ def _named(name: str) -> Path:
     return known[name]
 
 
-def _execute(path: Path) -> ModuleType:
+def _execute(path: Path, imports: Imports) -> ModuleType:
     try:
-        return execute(str(path))
+        return imports.execute(str(path))
     except SyntaxError as error:
-        raise ProblemError(f"{path}:{error.lineno}: {error.msg}: expected Python source") from error
+        raise ProblemError(f"{error.filename}:{error.lineno}: {error.msg}: expected Python source") from error
+    except ImportError as error:
+        raise ProblemError(_not_imported(path, error)) from error
     except Exception as error:
         raise ProblemError(f"{path}: loading raised {described_error(error)}") from error
 
 
-def _problem(name: str, path: Path, module: ModuleType, timeout: float) -> Problem:
+def _not_imported(path: Path, error: ImportError) -> str:
+    """Why an import of a problem's file failed, and what to write."""
+    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    where = f"{path}:{lines[-1].lineno}" if lines else str(path)
+    if lines and error.name is None and "relative import" in str(error):
+        said = (lines[-1].line or "").strip()
+        expected = "expected the module's full name, such as `import layers`, as a file that is run by itself has it"
+        return f"{where}: {said}: {expected}"
+    said = f"{where}: loading raised {described_error(error)}"
+    if not isinstance(error, ModuleNotFoundError):
+        return said
+    expected = "expected a module in the file's folder, the current one, on PYTHONPATH, or installed with gradcheck"
+    return f"{said}: {expected}; what a gradient alone needs can be imported in its function"
+
+
+def _problem(
+    name: str, path: Path, module: ModuleType, timeout: float, folders: tuple[str, ...], imports: Imports
+) -> Problem:
     for function in ("inputs", "loss"):
         if not callable(getattr(module, function, None)):
             raise ProblemError(f"{path}: no function {function!r}: expected inputs(k) and loss(ops, ...)")
     if not isinstance(module.__doc__, str | None):
         raise ProblemError(f"{path}: __doc__ is {module.__doc__!r}: expected a text")
     title = next(iter((module.__doc__ or "").strip().splitlines()), "")
-    has_size = takes_size(path, module.inputs)
-    shapes = checked_shapes(path, module.inputs, 1 if has_size else None, timeout)
+    inputs = imports.bound(module.inputs)
+    has_size = takes_size(path, inputs)
+    shapes = checked_shapes(path, inputs, 1 if has_size else None, timeout)
     wrt = checked_wrt(path, getattr(module, "wrt", tuple(shapes)), shapes)
     gradients = checked_gradients(path, getattr(module, "gradients", {}))
     backends = checked_backends(path, getattr(module, "backends", gradients))
     sample = checked_sample(path, getattr(module, "sample", None), has_size)
-    return Problem(name, path, title, module.loss, module.inputs, wrt, gradients, backends, has_size, sample, timeout)
+    return Problem(
+        name,
+        path,
+        title,
+        folders,
+        imports,
+        imports.bound(module.loss),
+        inputs,
+        wrt,
+        gradients,
+        backends,
+        has_size,
+        imports.bound(sample) if sample else None,
+        timeout,
+    )
 
 
 def start(path: Path) -> None:

@@ -20,6 +20,7 @@ from gradcheck.execution.pool import Pool, Request
 from gradcheck.execution.selection import Selected, Selection, choose, explained, known_engine, known_engines, place
 from gradcheck.execution.worker import Failure
 from gradcheck.problems import Problem
+from gradcheck.problems._paths import plain_folders
 from gradcheck.results import Backend, BackendEnvironment, Report, Verdict
 from gradcheck.settings import OPTIONS, Settings
 from gradcheck.text.escaping import as_argument, quoted
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from gradcheck.problems.cases import Case
 
 ALWAYS_REPLAYED = ("k", "seed", "dtype")
+MOST_PROBLEMS = 128
+"""That a session keeps loaded."""
 
 
 class Listener(Building, Protocol):
@@ -69,7 +72,7 @@ class Runner:
         self._pool = Pool()
         self._owner = os.getpid()
         self._lock = threading.Lock()  # its workers answer one request at a time
-        self._problem = functools.lru_cache(_problem)
+        self._problems: dict[tuple[str, Path, float], Problem] = {}
         self._tape = functools.lru_cache(_tape)
         self._places: dict[tuple[Spec, str], Environment] = {}
 
@@ -94,7 +97,7 @@ class Runner:
             return self._run(settings)
 
     def _run(self, settings: Settings) -> Report:
-        problem = self._problem(settings.problem, settings.timeout, problems.find(settings.problem).stat().st_mtime_ns)
+        problem = self._problem(settings.problem, settings.timeout)
         backends = choose(settings.backend, problem, settings.device, settings.tf32)
         size = problem.sized(settings.k, given="k" in settings.given)
         inputs = read_inputs(settings, problem, settings.inputs) if settings.inputs else None
@@ -112,13 +115,23 @@ class Runner:
         case = inputs or draw(settings, problem, size)
         return self._assess(case, self._tape(problem, size), selection, settings)
 
+    def _problem(self, name: str, timeout: float) -> Problem:
+        """A problem, loaded anew where its file, or a module of its user's that it imported, is no longer as it was."""
+        key = name, problems.find(name), timeout
+        known = self._problems.pop(key, None)
+        self._problems[key] = problems.load(name, timeout) if known is None or known.imports.have_changed() else known
+        if len(self._problems) > MOST_PROBLEMS:
+            del self._problems[next(iter(self._problems))]
+        return self._problems[key]
+
     def _assess(self, case: Case, tape: Tape, selection: Selection, settings: Settings) -> Report:
         """Have a case answered by every backend, and judge the answers as they come."""
         from gradcheck.judging import judge, precision
         from gradcheck.runs import assemble
 
         entries = sum(math.prod(tape.nodes[index].shape) for index in tape.outputs.values())
-        request = Request(case.problem.path, case.dtype, case.problem.wrt, case.inputs, entries)
+        problem = case.problem
+        request = Request(problem.path, case.dtype, problem.wrt, case.inputs, entries, problem.folders)
         outcomes = self._pool.evaluate(request, list(selection.places))
         formats = {backend.key: backend.format(case.dtype) for backend in selection.backends}
         truths = {format: judge.truth(tape, case.inputs, format) for format in dict.fromkeys(formats.values())}
@@ -146,7 +159,7 @@ class Runner:
             records[backend.key] = assemble.answered(backend.spec, case, answer, judgement, started, notes)
         return assemble.report(
             case=case,
-            replay=replay(settings, case.k),
+            replay=replay(settings, case),
             truth=next(iter(truths.values())),
             backends=[records[backend.key] for backend in selection.backends],
             answers={backend.key: answers[backend.key] for backend in selection.backends if backend.key in answers},
@@ -187,7 +200,8 @@ class Runner:
             except RequestError as error:
                 return str(error)
             there = known if other is case else judge.truth(known.tape, other.inputs, backend.format(dtype))
-            request = Request(case.problem.path, dtype, case.problem.wrt, other.inputs)
+            problem = case.problem
+            request = Request(problem.path, dtype, problem.wrt, other.inputs, folders=problem.folders)
             [(_, outcome)] = self._pool.evaluate(request, [backend.key])
             return (outcome, there) if not isinstance(outcome, Failure) else f"asked in {dtype}: {outcome.reason}"
 
@@ -195,10 +209,6 @@ class Runner:
         dtype = diagnosis.other_dtype(case.dtype, by_hand, backend.lacks.__contains__)
         diagnosed = diagnosis.diagnose(answer, known, judgement, dtype, asked)
         return diagnosis.passed(diagnosed) if gate == "formula" else diagnosed
-
-
-def _problem(name: str, timeout: float, _modified: int) -> Problem:
-    return problems.load(name, timeout)
 
 
 def _tape(problem: Problem, k: int | None) -> Tape:
@@ -286,12 +296,19 @@ def read_inputs(settings: Settings, problem: Problem, path: str) -> Case:
     return cases.given(problem, k, settings.dtype, arrays, path)
 
 
-def replay(settings: Settings, k: int | None) -> str:
+def replay(settings: Settings, case: Case) -> str:
     """The shell command that runs the case again."""
-    words = ["gradcheck", "run", as_argument(settings.problem)]
+    words = [*_with_folders(case.problem), "gradcheck", "run", as_argument(settings.problem)]
     for name, option in OPTIONS.items():
-        value = k if name == "k" else getattr(settings, name)
+        value = case.k if name == "k" else getattr(settings, name)
         needed = name in ALWAYS_REPLAYED or name in settings.stated or value != option.default
         if name != "problem" and option.replayed and needed:
             words += option.words(value)
     return quoted(words)
+
+
+def _with_folders(problem: Problem) -> list[str]:
+    """The beginning of a command that finds the modules which this process alone has on its path."""
+    used = problem.imports.folders_used - set(plain_folders(problem.path))
+    searched = [*filter(None, [os.environ.get("PYTHONPATH")]), *(each for each in problem.folders if each in used)]
+    return ["env", f"PYTHONPATH={os.pathsep.join(searched)}"] if used else []

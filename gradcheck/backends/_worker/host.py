@@ -18,6 +18,7 @@ from gradcheck.backends._engine import Answer, Engine, Malformed, Unavailable, U
 from gradcheck.backends._worker import protocol
 from gradcheck.backends._worker.comparison import differences, same_bits
 from gradcheck.backends._worker.handwritten import HandWritten
+from gradcheck.backends._worker.imports import Imports
 from gradcheck.backends._worker.source import execute
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Host:
 
     def __init__(self) -> None:
         self.engine: Engine | None = None
-        self.problems: dict[tuple[str, int], ModuleType] = {}
+        self.problems: dict[tuple[str, ...], tuple[Imports, ModuleType]] = {}
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """A request's result or error."""
@@ -138,10 +139,11 @@ class Host:
 
     def evaluate(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer a case, and ask the backend a second time: one that keeps state, or races, does not repeat itself."""
-        problem = self.problem(request["problem"])
+        imports, problem = self.problem(request["problem"], request["folders"])
         given = {name: protocol.decode(array, protocol.mapped) for name, array in request["inputs"].items()}
-        first = self.ask(problem, given, request)
-        again = self.ask(problem, given, request)
+        with imports:
+            first = self.ask(problem, given, request)
+            again = self.ask(problem, given, request)
         varies = differences(first.answer, again.answer)
         files = Files([request["folder"], request["spare"]])
         return {
@@ -166,12 +168,18 @@ class Host:
         kept = dataclasses.replace(answer, **answer.converted(lambda key, array: protocol.real(array, in_words(key))))
         return Evaluation(kept, seconds, {name for name, array in inputs.items() if not same_bits(array, given[name])})
 
-    def problem(self, path: str) -> ModuleType:
-        """The problem's module, loaded once for each version of its file."""
-        version = (path, os.stat(path).st_mtime_ns)
-        if version not in self.problems:
-            self.problems[version] = execute(path)
-        return self.problems[version]
+    def problem(self, path: str, folders: Sequence[str]) -> tuple[Imports, ModuleType]:
+        """The problem's module, and the context of its code: loaded anew once a file has changed.
+
+        Args:
+            path: its file.
+            folders: where its user's modules are looked for.
+        """
+        key = (path, *folders)
+        if key not in self.problems or self.problems[key][0].have_changed():
+            imports = Imports(folders)
+            self.problems[key] = imports, imports.execute(path)
+        return self.problems[key]
 
 
 def in_words(key: Key) -> str:

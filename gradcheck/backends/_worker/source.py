@@ -19,6 +19,7 @@ def execute(path: str) -> ModuleType:
     stem = os.path.splitext(os.path.basename(path))[0]
     module = ModuleType(f"gradcheck_{stem}_{hashlib.sha256(path.encode()).hexdigest()[:8]}")
     module.__file__ = path
+    module.__package__ = ""  # it is none of a package's: a relative import says so
     sys.modules[module.__name__] = module  # dataclasses and pickle look a class's module up there
     exec(compile(source, path, "exec"), module.__dict__)
     return module
