@@ -105,11 +105,13 @@ def takes_size(path: Path, inputs: Callable[..., Any]) -> bool:
 def takes(function: Callable[..., Any], *arguments: Any) -> bool:
     """Whether a function can be called with arguments, as far as it says."""
     try:
-        inspect.signature(function).bind(*arguments)
+        signature = inspect.signature(function)
+    except Exception:  # written in C, without a signature; or an object whose own code fails
+        return True
+    try:
+        signature.bind(*arguments)
     except TypeError:
         return False
-    except ValueError:  # written in C, without a signature
-        return True
     return True
 
 
