@@ -65,6 +65,12 @@ def test_a_size_is_refused_where_it_is_asked_for(gradcheck: Command, layer: Path
         assert (done.returncode, done.stdout, done.stderr) == (2, "", REFUSED.format(tmp_path))
 
 
+def test_python_is_refused_a_size_too(layer: Path) -> None:
+    with pytest.raises(ProblemError, match=r"k = 3: .*layer.py has one size, since its inputs\(\) takes no k"):
+        api.check(layer, k=3)
+    api.check(layer).assert_agrees()
+
+
 def test_a_size_in_a_file_or_a_variable_holds_for_problems_that_have_one(gradcheck: Command, layer: Path) -> None:
     (layer.parent / "pyproject.toml").write_text("[tool.gradcheck]\nk = 4\n")
     assert gradcheck("run", "layer.py", GRADCHECK_K="5").returncode == 0
