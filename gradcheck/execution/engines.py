@@ -19,6 +19,8 @@ from gradcheck.settings.declared import BACKEND_FORMS, PROGRAM
 ENTRY_POINTS = "gradcheck.backends"
 FOLDER = Path(handwritten.__file__).parents[1]
 Release = tuple[int, int]
+ENGINE_FORM = r"[A-Za-z][\w.-]*(==[\w.+!-]+)?"
+"""Behind an `@`: an engine's name. A path has a `/`, or begins with a `~` or a `.`."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,15 @@ def kind_of(device: str) -> str:
 class Spec:
     """A backend as the user names it: `NAME`, `NAME==VERSION`, `NAME@/path/to/python` or `exec:/path/to/program`.
 
-    `program` is the path as it is written, since it is the backend's name in reports.
+    `program` is the path as it is written, since it is the backend's name in reports. A hand-written gradient may be
+    named `NAME@ENGINE` or `NAME@ENGINE==VERSION`: it runs in the environment of that engine, its `home`.
     """
 
     name: str
     version: str | None = None
     python: Path | None = None
     program: str | None = None
+    home: Spec | None = None
 
     @property
     def program_path(self) -> Path | None:
@@ -85,7 +89,8 @@ class Spec:
             return f"{PROGRAM}{self.program}"
         if self.version:
             return f"{self.name}=={self.version}"
-        return f"{self.name}@{self.python}" if self.python else self.name
+        where = self.home or self.python
+        return f"{self.name}@{where}" if where else self.name
 
 
 def parse(text: str) -> Spec:
@@ -102,8 +107,10 @@ def parse(text: str) -> Spec:
         raise RequestError(f"backend {text!r}: expected {BACKEND_FORMS}{several}")
     if match["version"] and not _is_release(match["version"]):
         raise RequestError(f"backend {text!r}: {match['version']!r} is no release: expected one such as 2.4.1")
-    python = match["python"]
-    return Spec(match["name"], match["version"], absolute(python) if python else None)
+    where = match["python"]
+    if where and re.fullmatch(ENGINE_FORM, where):
+        return Spec(match["name"], home=parse(where))
+    return Spec(match["name"], match["version"], absolute(where) if where else None)
 
 
 def parse_program(text: str) -> Spec:

@@ -33,17 +33,28 @@ TF32_ROUNDING = 2.0**-11
 
 @dataclass(frozen=True)
 class Selected:
-    """A backend that was asked for: where `engine` is None, a program or a hand-written gradient of the problem."""
+    """A backend that was asked for: where `engine` is None, a program or a hand-written gradient of the problem.
+
+    `home` is the engine in whose environment a hand-written gradient runs, where one is named.
+    """
 
     spec: Spec
     engine: EngineDeclaration | None
     device: str = CPU
     tf32: bool = False
+    home: EngineDeclaration | None = None
 
     @property
     def key(self) -> str:
         """What it is called in reports."""
         return str(self.spec)
+
+    @property
+    def environment(self) -> tuple[Spec, EngineDeclaration] | None:
+        """The engine in whose environment it runs, and how that is named; None where it runs in no engine's."""
+        if self.home and self.spec.home:
+            return self.spec.home, self.home
+        return (self.spec, self.engine) if self.engine else None
 
     @property
     def lacks(self) -> Mapping[str, str]:
@@ -118,8 +129,28 @@ def selected(specs: Sequence[str], problem: Problem, device: str, tf32: bool) ->
         if spec.version and not is_engine:
             raise RequestError(f"backend {text!r}: a hand-written gradient has no releases: expected {spec.name}")
         engine = known_engine(spec, problem.gradients).on(device) if is_engine else None
-        backends.append(Selected(spec, engine, device, tf32))
+        backends.append(Selected(spec, engine, device, tf32, home_of(spec, device, is_engine)))
     return backends
+
+
+def home_of(spec: Spec, device: str, is_engine: bool) -> EngineDeclaration | None:
+    """The engine in whose environment a hand-written gradient shall run, as it is installed for a device.
+
+    Raises:
+        RequestError: it is none, or it is not a hand-written gradient that shall run there.
+    """
+    if spec.home is None:
+        return None
+    if is_engine:
+        forms = f"{spec.name}, {spec.name}==VERSION or {spec.name}@/path/to/python"
+        said = f"{spec.name} is an engine with an environment of its own"
+        raise RequestError(f"backend {str(spec)!r}: {said}: expected {forms}")
+    engine = engines.find(spec.home.name)
+    if engine is None:
+        meant = did_you_mean(spec.home.name, engines.paths())
+        forms = f"an engine, such as {spec.name}@torch, or a path, such as {spec.name}@./{spec.home}"
+        raise RequestError(f"backend {str(spec)!r}: no engine {spec.home.name!r}: {meant}expected {forms}")
+    return engine.on(device)
 
 
 def default_backends(problem: Problem, device: str = CPU) -> Sequence[str]:
@@ -197,12 +228,15 @@ def place(
     """
     found = {backend.spec: located(backend, settings.dtype, known) for backend in backends}
     if not settings.no_build:
-        wanted = {
-            backend.spec: backend.engine for backend in backends if backend.engine and is_buildable(found[backend.spec])
+        lacking = {
+            backend.spec: backend.environment
+            for backend in backends
+            if backend.environment and is_buildable(found[backend.spec])
         }
-        if wanted:
+        if lacking:
             before_building()
-            found |= Builder(building).build(wanted)
+            built = Builder(building).build(dict(lacking.values()))
+            found |= {spec: built[named] for spec, (named, _) in lacking.items()}
     places: dict[str, Environment] = {}
     failures: dict[str, Failure] = {}
     for backend in backends:
@@ -231,6 +265,9 @@ def located(
         return known[backend.spec, backend.device]
     if backend.spec.program_path:
         return located_program(backend.spec.program_path)
+    if backend.home and backend.spec.home:
+        where = environments.find(backend.spec.home, backend.home)
+        return replace(where, version=None) if isinstance(where, Environment) else where  # it is the engine's
     if backend.engine is None:
         return Environment(backend.spec.python or Path(sys.executable), "current")
     return environments.find(backend.spec, backend.engine)
@@ -242,7 +279,8 @@ def explained(failure: Failure, spec: Spec, place: Environment, started: bool) -
     broken = failure.verdict is Verdict.CRASHED or last.startswith(("ImportError", "ModuleNotFoundError"))
     if place.where != "managed" or started or not broken:
         return failure
-    remedy = f"gradcheck backends remove {spec} && gradcheck backends build {spec}"
+    named = spec.home or spec
+    remedy = f"gradcheck backends remove {named} && gradcheck backends build {named}"
     return replace(failure, reason=f"{failure.reason}: its environment is damaged: build it again with: {remedy}")
 
 

@@ -225,7 +225,7 @@ def build(names: Sequence[str], building: Building) -> dict[str, Environment | M
     """
     asked = {spec: known_engine(spec) for spec in map(engines.parse, names)}
     for spec in asked:
-        if spec.python is not None:
+        if spec.python or spec.home:
             raise RequestError(f"backend {str(spec)!r}: has an interpreter of its own: expected NAME or NAME==VERSION")
     found = {spec: environments.locate(spec, engine) for spec, engine in asked.items()}
     wanted = {spec: asked[spec] for spec, where in found.items() if isinstance(where, Missing)}
@@ -244,7 +244,7 @@ def remove(names: Sequence[str]) -> dict[str, int]:
     """
     specs = [engines.parse(name) for name in names]
     for spec in specs:
-        if spec.python or spec.program:
+        if spec.python or spec.home or spec.program:
             raise RequestError(f"backend {str(spec)!r}: has no environment of ours: expected NAME or NAME==VERSION")
     wanted = dict.fromkeys((known_engine(spec).distribution, spec.version) for spec in specs)
     return {

@@ -22,7 +22,7 @@ from gradcheck.settings.validators import (
 
 PROGRAM = "exec:"
 """What comes before the path of a backend that is a program."""
-BACKEND_FORMS = f"NAME, NAME==VERSION, NAME@/path/to/python or {PROGRAM}/path/to/program"
+BACKEND_FORMS = f"NAME, NAME==VERSION, NAME@/path/to/python, GRADIENT@ENGINE or {PROGRAM}/path/to/program"
 DTYPE = one_of(*DTYPES)
 DISTRIBUTION = one_of(
     "uniform", "normal", "saturated", "tiny", "mixed", "zeros", "unit-scaled", "subnormal", "cancelling"

@@ -134,7 +134,10 @@ def test_exit_codes(gradcheck: Command, words: tuple[str, ...], code: int) -> No
         (("run", "--kk", "3"), "No such option '--kk'"),
         (("run", "nope"), "problem 'nope': unknown: expected attention, batch_norm"),
         (("run", "-b", "nope"), "backend 'nope': unknown: expected one of manual, numpy, autograd"),
-        (("run", "-b", "torch=2"), "backend 'torch=2': expected NAME, NAME==VERSION, NAME@/path/to/python or exec:"),
+        (
+            ("run", "-b", "torch=2"),
+            "backend 'torch=2': expected NAME, NAME==VERSION, NAME@/path/to/python, GRADIENT@ENGINE",
+        ),
         (("run", "-b", "numpy", "-b", "numpy"), "backend 'numpy': named twice"),
         (
             ("run", "-b", "numpy==1.26"),

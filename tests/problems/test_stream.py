@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
+import re
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gradcheck.problems.stream import Stream
+from gradcheck.problems.stream import NAMES, Stream
 
 GOLDEN: dict[str, tuple[Callable[[Stream], Any], str]] = {
     "uniform": (lambda rng: rng.uniform(size=(100, 3)), "2ea32227bcddf815"),
@@ -24,6 +27,18 @@ GOLDEN: dict[str, tuple[Callable[[Stream], Any], str]] = {
     "permutation": (lambda rng: rng.permutation(100), "f19fd288f6b7b9c0"),
     "permutation of rows": (lambda rng: rng.permutation(np.eye(9)), "6136b575d6271688"),
 }
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "problems.md"
+
+
+def test_the_page_on_problems_has_every_word_as_it_is_called() -> None:
+    documented = re.findall(r"^\| `rng\.(\w+)\((.*?)\)`", PAGE.read_text(), re.MULTILINE)
+    assert {name for name, _ in documented} == set(NAMES.split(", "))
+    for name, written in documented:
+        parameters = list(inspect.signature(getattr(Stream, name)).parameters.values())[1:]
+        names = [each.name if each.default is each.empty else f"{each.name}={each.default}" for each in parameters]
+        assert written == ", ".join(names)
 
 
 def digest(drawn: np.ndarray) -> str:
