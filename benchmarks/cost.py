@@ -14,7 +14,7 @@ from benchmarks.peers import Peers
 from gradcheck.judging.judge import judge, truth
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
-from gradcheck.runs.tapes import record_tape
+from tests.recorded import record_tape
 
 REPEATS = 5
 BACKENDS_OF_A_RUN = 4

@@ -16,8 +16,8 @@ from gradcheck.answers import BackendAnswer
 from gradcheck.judging.judge import Judgement, judge, truth
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
-from gradcheck.runs.tapes import record_tape
 from tests.planted import BUGS, Bug, answer, place
+from tests.recorded import record_tape
 from tests.variants import VARIANTS
 
 Array = npt.NDArray[np.floating[Any]]

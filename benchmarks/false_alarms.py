@@ -26,8 +26,8 @@ from gradcheck.oracle import stages
 from gradcheck.problems.cases import DISTRIBUTIONS, Case
 from gradcheck.results import Verdict
 from gradcheck.runs import runner
-from gradcheck.runs.tapes import record_tape
 from gradcheck.settings import Settings
+from tests.recorded import record_tape
 
 Array = npt.NDArray[np.floating[Any]]
 

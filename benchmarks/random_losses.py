@@ -35,7 +35,7 @@ from gradcheck.oracle import Enclosure, Format
 from gradcheck.problems import cases
 from gradcheck.problems.cases import Case
 from gradcheck.results import DetectionPower, Verdict
-from gradcheck.runs.tapes import record_tape
+from tests.recorded import record_tape
 
 BITS = 400
 BY_HAND = "by hand"

@@ -14,7 +14,7 @@ from gradcheck.oracle import Format
 from gradcheck.problems import cases
 from gradcheck.results import Backend, BackendEnvironment, Verdict
 from gradcheck.runs import assemble
-from gradcheck.runs.tapes import record_tape
+from tests.recorded import record_tape
 
 PROBLEM = problems.load("sigmoid_skip")
 LARGEST = assemble.LARGEST_LISTED

@@ -14,8 +14,8 @@ from gradcheck.judging.judge import Judgement, Truth
 from gradcheck.oracle import Format
 from gradcheck.problems import cases
 from gradcheck.results import Verdict
-from gradcheck.runs.tapes import record_tape
 from tests.planted import answer as backpropagated
+from tests.recorded import record_tape
 
 PROBLEM = problems.load("sigmoid_skip")
 

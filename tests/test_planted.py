@@ -14,8 +14,8 @@ from gradcheck.judging import judge
 from gradcheck.oracle import Format
 from gradcheck.problems import cases
 from gradcheck.results import Verdict, in_words
-from gradcheck.runs.tapes import record_tape
 from tests.planted import BUGS, CLEAN, Bug, answer, place
+from tests.recorded import record_tape
 from tests.variants import left_to_right
 
 PROBLEM = problems.load("sigmoid_skip")

@@ -19,7 +19,7 @@ from gradcheck.judging import diagnosis, judge
 from gradcheck.oracle import Format
 from gradcheck.problems import cases
 from gradcheck.results import Verdict
-from gradcheck.runs.tapes import record_tape
+from tests.recorded import record_tape
 
 FILES = {path.stem: path for path in sorted((Path(__file__).parent / "public").glob("[!_]*.py"))}
 DTYPES = ("float64", "float32")

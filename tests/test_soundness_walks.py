@@ -19,7 +19,7 @@ from gradcheck.judging import judge
 from gradcheck.oracle import Format, Key, Tape, record
 from gradcheck.problems import cases
 from gradcheck.results import Verdict
-from gradcheck.runs.tapes import record_tape
+from tests.recorded import record_tape
 from tests.variants import left_to_right
 
 DTYPES = ["float64", "float32"]

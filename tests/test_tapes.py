@@ -8,7 +8,7 @@ import pytest
 
 from gradcheck import problems
 from gradcheck.errors import ProblemError
-from gradcheck.runs.tapes import record_tape
+from tests.recorded import record_tape
 
 INTERNAL = ("Variable", "<locals>", "Recorder", "_lift", "__array")
 

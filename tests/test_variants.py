@@ -15,8 +15,8 @@ from gradcheck.judging import judge
 from gradcheck.oracle import Format
 from gradcheck.problems import cases
 from gradcheck.results import Verdict
-from gradcheck.runs.tapes import record_tape
 from tests.planted import Steps, answer, place
+from tests.recorded import record_tape
 from tests.variants import VARIANTS, left_to_right
 
 PROBLEM = problems.load("sigmoid_skip")

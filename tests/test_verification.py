@@ -12,7 +12,7 @@ import pytest
 
 from gradcheck import oracle, problems
 from gradcheck.oracle import Format, analyse
-from gradcheck.runs import tapes
+from tests import recorded as tapes
 from tests.conftest import Command
 from tests.planted import BUGS
 

@@ -18,7 +18,7 @@ from gradcheck.judging import judge
 from gradcheck.oracle import Format
 from gradcheck.problems import cases
 from gradcheck.results import Verdict
-from gradcheck.runs.tapes import record_tape
+from tests.recorded import record_tape
 
 DIFFERENCES = ("central-difference", "taylor")
 WITNESSES = (*DIFFERENCES, "complex-step")

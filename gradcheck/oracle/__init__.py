@@ -13,9 +13,8 @@ from gradcheck.oracle.enclosure import Enclosure, Rows
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations.base import DOUBT, TYPICAL
 from gradcheck.oracle.operations.shares import CONVENTIONS
-from gradcheck.oracle.operations.words import RecordingError
 from gradcheck.oracle.stages import Stage, stages
-from gradcheck.oracle.tape import Key, Tape, record
+from gradcheck.oracle.tape import Key, Tape, record, tape_of
 from gradcheck.oracle.wholes import TiedSum, wholes
 
 __all__ = [
@@ -29,7 +28,6 @@ __all__ = [
     "Format",
     "Key",
     "Output",
-    "RecordingError",
     "Rows",
     "Slopes",
     "Stage",
@@ -38,5 +36,6 @@ __all__ = [
     "analyse",
     "record",
     "stages",
+    "tape_of",
     "wholes",
 ]

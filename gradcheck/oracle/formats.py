@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gradcheck.dtypes import LAYOUTS, Layout
 
 SMALLEST = 5e-324
@@ -136,6 +139,13 @@ class Format:
             return True
         scaled = math.ldexp(math.frexp(value)[0], self.bits)
         return scaled == int(scaled) and (value == 0 or self.normal <= abs(value) <= self.largest)
+
+    def represents_each(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """The same of each entry of an array, in its shape."""
+        significands = np.ldexp(np.frexp(values)[0], self.bits)
+        sizes = np.abs(values)
+        inside = (values == 0) | ((self.normal <= sizes) & (sizes <= self.largest))
+        return np.asarray(np.isinf(values) | ((significands == np.trunc(significands)) & inside))
 
     def holds(self, value: Fraction) -> bool:
         """The same of a rational number."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,17 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck import graphs
+from gradcheck.graphs import Graph, RecordingError
+from gradcheck.graphs.graph import python_index
 from gradcheck.oracle.formats import Format
-from gradcheck.oracle.operations import VOCABULARY, Errors, Operation, Recorder, Shape, Term, Variable
+from gradcheck.oracle.operations import RULES, Errors, Operation, Recorder, Shape, Term, Variable
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
 from gradcheck.oracle.operations.base import Contribution, Placed, apply, constant, total
-from gradcheck.oracle.operations.instead import described, unknown_word
 from gradcheck.oracle.operations.reductions import broadcast_to, sum_to
 from gradcheck.oracle.operations.scattering import scatter_add
-from gradcheck.oracle.operations.words import RecordingError, UnknownAttributeError, user_line
 
 Key = tuple[str, str | None]
 """What an output is: ("loss", None), or "value", "adjoint" or "gradient" with its name."""
+OF_LISTS = ("concatenate",)
+"""Words that take their operands as one list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,65 +77,31 @@ class Tape:
         return outputs
 
 
-def record(loss: Callable[..., Variable], shapes: Mapping[str, Shape], wrt: Sequence[str]) -> Tape:
-    """Record a loss and its reverse pass.
+def tape_of(graph: Graph, wrt: Sequence[str]) -> Tape:
+    """The tape of a loss and its reverse pass.
 
     Args:
-        loss: ``loss(ops, **inputs)``, a scalar.
-        shapes: of the inputs, by name.
+        graph: the loss.
         wrt: the inputs whose gradients are asked for; zero for those that the loss does not use.
 
     Raises:
-        RecordingError: an unknown operation, shapes that do not fit, a name watched twice, a loss that is no scalar.
+        RecordingError: a gradient is asked for of what is no input.
     """
-    recording = Recording()
-    inputs = {name: recording.input(name, tuple(shape)) for name, shape in shapes.items()}
-    if unknown := [name for name in wrt if name not in inputs]:
+    if unknown := [name for name in wrt if name not in graph.inputs]:
         raise RecordingError(
-            f"gradients are asked for of {unknown[0]!r}, which is none of the inputs {', '.join(inputs)}"
+            f"gradients are asked for of {unknown[0]!r}, which is none of the inputs {', '.join(graph.inputs)}"
         )
-    where = line_of(loss)
-    try:
-        inspect.signature(loss).bind(None, **inputs)
-    except TypeError:
-        found = f"loss{inspect.signature(loss)}"
-        raise RecordingError(f"{where}: {found}: expected loss(ops, {', '.join(inputs)}), the inputs' names") from None
-    result = loss(Vocabulary(recording), **inputs)
-    if not isinstance(result, Variable) or result.shape != () or result.is_condition:
-        raise RecordingError(f"{where}: the loss returns {_instead_of_a_loss(result)}")
-    return recording.finish(result, {name: inputs[name] for name in wrt})
+    recording = Recording()
+    variables: list[Variable] = []
+    for node in graph.nodes:
+        variables.append(recording.step(node, [variables[operand] for operand in node.operands], graph.constants))
+    inputs = {str(node.name): variables[place] for place, node in enumerate(graph.nodes) if node.word == "input"}
+    return recording.finish(variables[graph.outputs["loss"]], {name: inputs[name] for name in wrt})
 
 
-def _instead_of_a_loss(result: object) -> str:
-    """What a loss returns that is none, and what to write."""
-    if result is None:
-        return "None: expected one number, computed from the inputs: is a return missing?"
-    if isinstance(result, Variable) and not result.is_condition:
-        return f"{described(result)}: expected one number; write ops.sum of it"
-    depends = "" if isinstance(result, Variable) else ", which does not depend on the inputs"
-    return f"{described(result)}{depends}: expected one number, computed from the inputs with words of ops"
-
-
-def line_of(function: Callable[..., object]) -> str:
-    """``file:line`` of a function's first line, or its name where there is none."""
-    code = getattr(function, "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code else str(getattr(function, "__name__", function))
-
-
-class Vocabulary:
-    """``ops`` as the loss sees it."""
-
-    def __init__(self, recording: Recording) -> None:
-        self._recording = recording
-
-    def __getattr__(self, name: str) -> Callable[..., Variable]:
-        if name not in VOCABULARY:
-            raise UnknownAttributeError(f"{user_line()}: {unknown_word(name, ['watch', *VOCABULARY])}")
-        return VOCABULARY[name]
-
-    def watch(self, *arguments: Any) -> Variable:
-        """Name an intermediate value, so that it and its adjoint are compared: ``watch(name, value)``."""
-        return self._recording.watch(*arguments)
+def record(loss: Callable[..., Any], shapes: Mapping[str, Shape], wrt: Sequence[str]) -> Tape:
+    """The tape of a loss that is a function; see `gradcheck.graphs.record` and `tape_of`."""
+    return tape_of(graphs.record(loss, shapes), wrt)
 
 
 def _identity_worst(format: Format, result: Term, a: Term) -> Errors:
@@ -173,10 +141,19 @@ class Recording(Recorder):
         self._watched: dict[str, Variable] = {}
         self._inputs: set[str] = set()
 
-    def input(self, name: str, shape: Shape) -> Variable:
-        """Add an input."""
-        self._inputs.add(name)
-        return self._add(Node(None, (), shape, name))
+    def step(self, node: graphs.Node, operands: list[Variable], constants: Mapping[str, Any]) -> Variable:
+        """Add what a node of the graph says."""
+        if node.word == "input":
+            return self._add(Node(None, (), node.shape, node.name))
+        if node.word == "constant":
+            value = constants[node.name] if node.name else float(node.attributes["value"])  # type: ignore[arg-type]
+            return self.append(constant(value), ())
+        if node.word == "watch":
+            return self.watch(str(node.name), operands[0])
+        function, attributes = RULES[node.word].function, dict(node.attributes)
+        if node.word == "index":
+            return function(*operands, python_index(attributes["index"]))  # type: ignore[no-any-return, arg-type]
+        return function(*([operands] if node.word in OF_LISTS else operands), **attributes)  # type: ignore[no-any-return]
 
     def append(self, operation: Operation, operands: Sequence[Variable]) -> Variable:
         """Add a step."""
@@ -184,12 +161,7 @@ class Recording(Recorder):
         return self._add(Node(operation, tuple(operand.index for operand in operands), shape))
 
     def watch(self, name: str, value: Variable) -> Variable:
-        """Name a value; raises RecordingError where the name is taken."""
-        if not isinstance(name, str) or not isinstance(value, Variable) or value.is_condition:
-            found = f"{described(name)} and {described(value)}"
-            raise RecordingError(f"{user_line()}: ops.watch: got {found}: expected ops.watch('name', a)")
-        if name in self._watched or name in self._inputs:
-            raise RecordingError(f"{user_line()}: the name {name!r} is taken: a watched value needs one of its own")
+        """Name a value."""
         self._watched[name] = apply(WATCH, value)
         return self._watched[name]
 

@@ -31,10 +31,10 @@ from gradcheck.oracle import Format, Key, Tape, record, stages
 from gradcheck.oracle.operations import OPERATORS, VOCABULARY
 from gradcheck.problems import cases
 from gradcheck.results import Verdict
-from gradcheck.runs.tapes import record_tape
 from gradcheck.text.wording import in_words
 from tests.conformance.findings import FINDINGS
 from tests.conformance.words import DOMAINS, WORDS, Sample
+from tests.recorded import record_tape
 
 SAMPLES = [sample for several in WORDS.values() for sample in several]
 WORD_OF = [word for word, several in WORDS.items() for _ in several]

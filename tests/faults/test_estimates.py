@@ -15,8 +15,8 @@ from gradcheck.answers import BackendAnswer, meaningless
 from gradcheck.judging import judge
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
-from gradcheck.runs.tapes import record_tape
 from tests.conftest import FAKES, Command
+from tests.recorded import record_tape
 
 EXPECTED = "expected numbers ≥ 0, infinite where nothing is known"
 # What a witness with a wrong gradient claims -> its verdict and the reason.

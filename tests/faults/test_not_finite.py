@@ -20,8 +20,8 @@ from gradcheck.judging.judge import Truth
 from gradcheck.oracle import Format
 from gradcheck.problems import cases
 from gradcheck.results import Verdict
-from gradcheck.runs.tapes import record_tape
 from tests.conftest import Command
+from tests.recorded import record_tape
 
 NOT_FINITE = (np.nan, np.inf, -np.inf)
 PRINTED = (None, Printed(decimals=1), Printed(decimals=12), Printed(significant=1), Printed(significant=8))

@@ -19,8 +19,8 @@ import pytest
 from gradcheck import problems
 from gradcheck.errors import ProblemError
 from gradcheck.problems import cases
-from gradcheck.runs.tapes import record_tape
 from tests.conftest import Command
+from tests.recorded import record_tape
 
 Write = Callable[..., Path]
 PROBLEM = """

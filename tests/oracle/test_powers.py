@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from flint import arb, ctx, fmpq
 
-from gradcheck.oracle import Format, RecordingError, analyse, record
+from gradcheck.graphs import RecordingError
+from gradcheck.oracle import Format, analyse, record
 from gradcheck.oracle.balls import walk
 from tests.oracle.answers import Answer
 from tests.oracle.test_bounds import bad_entries

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradcheck.oracle import Format, RecordingError, analyse, record
+from gradcheck.graphs import RecordingError
+from gradcheck.oracle import Format, analyse, record
 from tests.oracle.problems import PROBLEMS, SIGMOID_SKIP
 
 

@@ -17,8 +17,8 @@ from gradcheck.judging import judge
 from gradcheck.oracle import Format
 from gradcheck.problems import cases
 from gradcheck.results import Verdict
-from gradcheck.runs.tapes import record_tape
 from tests.problems.bugs import BUGS, Bug
+from tests.recorded import record_tape
 from tests.test_planted import visible
 
 NAMES = (

@@ -14,19 +14,18 @@ from gradcheck.oracle.operations import (
     smooth,
 )
 from gradcheck.oracle.operations.base import Array, Errors, Operation, Recorder, Shape, Term, Variable
-from gradcheck.oracle.operations.words import OPERATORS, VOCABULARY, Word
+from gradcheck.oracle.operations.rules import RULES, Rule
 
 __all__ = [
-    "OPERATORS",
-    "VOCABULARY",
+    "RULES",
     "Array",
     "Errors",
     "Operation",
     "Recorder",
+    "Rule",
     "Shape",
     "Term",
     "Variable",
-    "Word",
     "arithmetic",
     "branches",
     "exponentials",

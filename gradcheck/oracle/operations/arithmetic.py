@@ -20,8 +20,8 @@ from gradcheck.oracle.operations.base import (
     square,
     total,
 )
+from gradcheck.oracle.operations.rules import rule
 from gradcheck.oracle.operations.triples import product_of_three
-from gradcheck.oracle.operations.words import operator
 
 
 def _sum_size(result: Term, terms: tuple[Term, ...]) -> Array:
@@ -132,25 +132,25 @@ NEGATE = Operation(
 )
 
 
-@operator("+", worst="u", typical="1")
+@rule(worst="u", typical="1", name="add")
 def add(a: Operand, b: Operand) -> Variable:
     """The sum a + b, entry by entry."""
     return apply(ADD, a, b)
 
 
-@operator("-", worst="u", typical="1")
+@rule(worst="u", typical="1", name="sub")
 def sub(a: Operand, b: Operand) -> Variable:
     """The difference a − b, entry by entry."""
     return apply(SUBTRACT, a, b)
 
 
-@operator("/", worst="θ(2, u)", typical="√2")
+@rule(worst="θ(2, u)", typical="√2", name="truediv")
 def div(a: Operand, b: Operand) -> Variable:
     """a/b."""
     return apply(DIVIDE, a, b)
 
 
-@operator("unary -", worst="exact", typical="0")
+@rule(worst="exact", typical="0", name="neg")
 def neg(a: Operand) -> Variable:
     """The negative −a."""
     return apply(NEGATE, a)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.oracle.formats import WIDENING, Format
-from gradcheck.oracle.operations.instead import REFUSED, described, instead, unknown_attribute
 from gradcheck.oracle.operations.places import Index, Places
-from gradcheck.oracle.operations.words import OPERATORS, VOCABULARY, RecordingError, UnknownAttributeError, user_line
+from gradcheck.oracle.operations.rules import RULES
 
 Shape = tuple[int, ...]
 Array = NDArray[Any]
@@ -166,78 +165,53 @@ class Variable:
         """The number of axes."""
         return len(self.shape)
 
-    @property
-    def T(self) -> Variable:  # noqa: N802
-        """The transpose, as arrays spell it."""
-        transposed: Variable = VOCABULARY["transpose"](self)
-        return transposed
-
-    def __repr__(self) -> str:
-        return f"<{described(self)[2:]}>"
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("__"):  # how Python and NumPy ask what an object can do
-            raise AttributeError(name)
-        raise UnknownAttributeError(f"{user_line()}: {unknown_attribute(name, VOCABULARY)}")
-
-    def __array__(self, *_: Any, **__: Any) -> NoReturn:
-        raise RecordingError(f"{user_line()}: NumPy cannot hold a value of the problem: write words of ops alone")
-
-    def __array_function__(self, function: Any, *_: Any) -> NoReturn:
-        name = function.__name__
-        hint = instead(name, VOCABULARY) or "write words of ops alone"
-        raise RecordingError(f"{user_line()}: NumPy's {name} was given a value of the problem: {hint}")
-
-    def __getitem__(self, index: Any) -> Variable:
-        return _operated("[]", self, index)
-
     def __neg__(self) -> Variable:
-        return _operated("unary -", self)
+        return operated("neg", self)
 
     def __add__(self, other: Operand) -> Variable:
-        return _operated("+", self, other)
+        return operated("add", self, other)
 
     def __radd__(self, other: Operand) -> Variable:
-        return _operated("+", other, self)
+        return operated("add", other, self)
 
     def __sub__(self, other: Operand) -> Variable:
-        return _operated("-", self, other)
+        return operated("sub", self, other)
 
     def __rsub__(self, other: Operand) -> Variable:
-        return _operated("-", other, self)
+        return operated("sub", other, self)
 
     def __mul__(self, other: Operand) -> Variable:
-        return _operated("*", self, other)
+        return operated("mul", self, other)
 
     def __rmul__(self, other: Operand) -> Variable:
-        return _operated("*", other, self)
+        return operated("mul", other, self)
 
     def __truediv__(self, other: Operand) -> Variable:
-        return _operated("/", self, other)
+        return operated("truediv", self, other)
 
     def __rtruediv__(self, other: Operand) -> Variable:
-        return _operated("/", other, self)
+        return operated("truediv", other, self)
 
     def __pow__(self, exponent: float) -> Variable:
-        return _operated("**", self, exponent)
+        return operated("pow", self, exponent)
 
     def __matmul__(self, other: Variable) -> Variable:
-        return _operated("@", self, other)
+        return operated("matmul", self, other)
 
     def __gt__(self, other: Operand) -> Variable:
-        return _operated(">", self, other)
+        return operated("gt", self, other)
 
     def __lt__(self, other: Operand) -> Variable:
-        return _operated(">", other, self)
+        return operated("gt", other, self)
 
     def __ge__(self, other: Operand) -> Variable:
-        return _operated(">=", self, other)
+        return operated("ge", self, other)
 
     def __le__(self, other: Operand) -> Variable:
-        return _operated(">=", other, self)
+        return operated("ge", other, self)
 
     def __rmatmul__(self, other: Variable) -> Variable:
-        return _operated("@", other, self)
+        return operated("matmul", other, self)
 
 
 class Placed(NamedTuple):
@@ -250,21 +224,10 @@ class Placed(NamedTuple):
 Contribution = Variable | Placed
 
 
-def _operated(symbol: str, *operands: Any) -> Variable:
-    result: Variable = OPERATORS[symbol](*operands)
+def operated(name: str, *operands: Any) -> Variable:
+    """Record a word or an operator by its name in the graph."""
+    result: Variable = RULES[name].function(*operands)
     return result
-
-
-def _refusal(what: str, hint: str) -> Callable[..., NoReturn]:
-    def refuse(*_: Any) -> NoReturn:
-        raise RecordingError(f"{user_line()}: {what}: {hint}")
-
-    return refuse
-
-
-for _names, (_what, _hint) in REFUSED.items():
-    for _name in _names.split():
-        setattr(Variable, _name, _refusal(_what, _hint))
 
 
 Operand = Variable | float
@@ -274,40 +237,30 @@ def apply(operation: Operation, *operands: Operand) -> Variable:
     """Record one operation on variables of one recording and real numbers.
 
     Raises:
-        TypeError: no operand is a variable, one is neither variable nor number, or a condition stands for a value.
         ValueError: the shapes do not fit.
     """
-    recorder = next((operand.recorder for operand in operands if isinstance(operand, Variable)), None)
-    if recorder is None:
-        raise TypeError(f"got {', '.join(map(described, operands))}: expected a value of the problem")
-    variables = [_lift(recorder, operand) for operand in operands]
-    for position, variable in enumerate(variables):
-        if variable.is_condition != (operation.name == "where" and position == 0):
-            expected = "the condition of where must be a comparison, such as a > 0, and nothing else may be one"
-            raise TypeError(f"got {described(variable)}: {expected}")
+    recorder = next(operand.recorder for operand in operands if isinstance(operand, Variable))
+    variables = [
+        operand if isinstance(operand, Variable) else recorder.append(constant(float(operand)), ())
+        for operand in operands
+    ]
     return recorder.append(operation, variables)
 
 
-def _lift(recorder: Recorder, operand: Operand) -> Variable:
-    if isinstance(operand, Variable):
-        return operand
-    if not isinstance(operand, (int, float, np.integer, np.floating)):
-        hint = "; write it as an input" if isinstance(operand, (np.ndarray, list)) else ""
-        raise TypeError(f"got {described(operand)}: expected values of the problem and real numbers{hint}")
-    if operand != operand or (isinstance(operand, int) and abs(operand) >= 2**1024):
-        raise ValueError(f"got {described(operand)}: expected a real number that float64 holds, or float('inf')")
-    return recorder.append(constant(float(operand)), ())
+def constant(value: Array | float) -> Operation:
+    """Numbers of the loss itself, exact where the backend's format has them and rounded once where not."""
 
+    def inexact(format: Format, errors: Array) -> Errors:
+        exact = format.represents(float(value)) if np.ndim(value) == 0 else format.represents_each(np.asarray(value))
+        return None if np.all(exact) else np.where(exact, 0.0, errors)
 
-def constant(number: float) -> Operation:
-    """A Python number in the loss, exact where the backend's format has it and rounded once where not."""
     return Operation(
         "constant",
-        value=lambda: np.asarray(number),
+        value=lambda: np.asarray(value),
         gradients=lambda _g, _v: (),
-        worst=lambda format, result: None if format.represents(number) else rounded(format, result.size, None),
-        variance=lambda format, result: None if format.represents(number) else rounding_variance(format, result.size),
-        shape=lambda: (),
+        worst=lambda format, result: inexact(format, rounded(format, result.size, None)),
+        variance=lambda format, result: inexact(format, rounding_variance(format, result.size)),
+        shape=lambda: np.shape(value),
         moves=True,
     )
 

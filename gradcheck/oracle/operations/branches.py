@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.graphs.shapes import Axes, normalise_axes, reduced_shape
 from gradcheck.oracle.formats import WIDENING, Format
 from gradcheck.oracle.operations.base import (
     DOUBT,
@@ -27,7 +28,8 @@ from gradcheck.oracle.operations.base import (
     square,
     total,
 )
-from gradcheck.oracle.operations.reductions import Axes, normalise_axes, reduced_shape, spread_over
+from gradcheck.oracle.operations.reductions import spread_over
+from gradcheck.oracle.operations.rules import rule
 from gradcheck.oracle.operations.shares import (
     MAXIMUM_SHARE,
     RELU_SHARE,
@@ -38,7 +40,6 @@ from gradcheck.oracle.operations.shares import (
     masked,
     peak,
 )
-from gradcheck.oracle.operations.words import operator, word
 
 Rule = Callable[..., Errors]
 
@@ -204,43 +205,43 @@ def _largest(axes: tuple[int, ...], keepdims: bool) -> Operation:
     )
 
 
-@operator(">", worst="in doubt where errors leave it open", typical="0")
+@rule(worst="in doubt where errors leave it open", typical="0", name="gt")
 def greater(a: Operand, b: Operand) -> Variable:
     """The comparison a > b, as a condition for ``where``."""
     return apply(GREATER, a, b)
 
 
-@operator(">=", worst="in doubt where errors leave it open", typical="0")
+@rule(worst="in doubt where errors leave it open", typical="0", name="ge")
 def greater_equal(a: Operand, b: Operand) -> Variable:
     """The comparison a ≥ b, as a condition for ``where``."""
     return apply(GREATER_EQUAL, a, b)
 
 
-@word(worst="exact", typical="0")
+@rule(worst="exact", typical="0")
 def where(condition: Variable, a: Operand, b: Operand) -> Variable:
     """``a`` where the condition holds, else ``b``."""
     return apply(WHERE, condition, a, b)
 
 
-@word(worst="exact", typical="0")
+@rule(worst="exact", typical="0")
 def maximum(a: Operand, b: Operand) -> Variable:
     """The larger of both, entry by entry."""
     return apply(MAXIMUM, a, b)
 
 
-@word(worst="exact", typical="0")
+@rule(worst="exact", typical="0")
 def relu(a: Operand) -> Variable:
     """max(a, 0)."""
     return apply(RELU, a, 0.0)
 
 
-@word(worst="exact", typical="0")
+@rule(worst="exact", typical="0")
 def abs_(a: Operand) -> Variable:
     """The magnitude |a|."""
     return apply(ABS, a)
 
 
-@word(worst="exact", typical="0")
+@rule(worst="exact", typical="0")
 def max_(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
     """The largest entry along an axis, several, or all."""
     return apply(_largest(normalise_axes(axis, a.ndim), keepdims), a)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import sys
 
-from gradcheck.oracle.operations import OPERATORS, VOCABULARY, Word, words
+from gradcheck.graphs import OPERATORS, VOCABULARY
+from gradcheck.graphs.vocabulary import Word
+from gradcheck.oracle.operations import RULES
 
 INTRODUCTION = """\
 # The vocabulary
@@ -30,36 +32,27 @@ differ: an answer that follows one of the usual conventions agrees, and another 
 answer is wrong where the shares of a `max`, or of both sides of a `maximum`, do not add up to one, as MXNet's `max`.
 """
 
-WATCH = Word("watch", lambda: NotImplemented, "exact", "0")
 FIRST = "| | meaning | worst | typical |\n| --- | --- | --- | --- |"
 
 
 def page() -> str:
     """The page in Markdown."""
-    named = {**VOCABULARY, "watch": WATCH}
-    rows = [row(f"ops.{signature(named[name])}", named[name]) for name in sorted(named)]
-    operators = [row(spelling(symbol), OPERATORS[symbol]) for symbol in OPERATORS]
-    return "\n".join([INTRODUCTION, "## Words", "", FIRST, *rows, "", "## Operators", "", FIRST, *operators, ""])
+    watch = ("ops.watch(name, a)", "The value itself, under a name: it and its adjoint are compared.", "exact", "0")
+    named = {"watch": watch} | {name: described(word.signature, word) for name, word in VOCABULARY.items()}
+    words = [row(*named[name]) for name in sorted(named)]
+    operators = [row(*described(spelling(word.symbol), word)) for word in OPERATORS.values()]
+    return "\n".join([INTRODUCTION, "## Words", "", FIRST, *words, "", "## Operators", "", FIRST, *operators, ""])
 
 
-def row(spelled: str, word: Word) -> str:
+def described(spelled: str, word: Word) -> tuple[str, str, str, str]:
+    """A word as it is written, the first line of its documentation, and its error rules."""
+    rule = RULES[word.name]
+    return spelled, str(inspect.getdoc(word.rule)).splitlines()[0].replace("``", "`"), rule.worst, rule.typical
+
+
+def row(spelled: str, *cells: str) -> str:
     """One row of a table."""
-    cells = (f"`{spelled}`", meaning(word), word.worst, word.typical)
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def meaning(word: Word) -> str:
-    """The first line of its docstring."""
-    if word is WATCH:
-        return "The value itself, under a name: it and its adjoint are compared."
-    return str(inspect.getdoc(word.function)).splitlines()[0].replace("``", "`")
-
-
-def signature(word: Word) -> str:
-    """Its name and parameters, without their types."""
-    if word is WATCH:
-        return "watch(name, a)"
-    return words.signature(word.name, word.function)
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in (f'`{spelled}`', *cells))} |"
 
 
 def spelling(symbol: str) -> str:

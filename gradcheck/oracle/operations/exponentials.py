@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradcheck.graphs.shapes import Axes, normalise_axes, one_axis, reduced_shape
 from gradcheck.oracle.formats import SMALLEST, WIDENING, Format
 from gradcheck.oracle.operations.arithmetic import ANY
 from gradcheck.oracle.operations.base import (
@@ -26,20 +27,14 @@ from gradcheck.oracle.operations.base import (
     Term,
     Variable,
     apply,
+    operated,
     rounded,
     square,
     summing_variance,
 )
-from gradcheck.oracle.operations.reductions import (
-    Axes,
-    normalise_axes,
-    one_axis,
-    reduced_shape,
-    spread_over,
-    sum_,
-)
+from gradcheck.oracle.operations.reductions import spread_over, sum_
+from gradcheck.oracle.operations.rules import rule
 from gradcheck.oracle.operations.smooth import ACCURACY, DEVIATION
-from gradcheck.oracle.operations.words import VOCABULARY, word
 
 LARGEST_EXPONENT = 700.0
 """e to it, squared, is still far from float64's largest number times its smallest: bounds stay finite below it."""
@@ -166,7 +161,7 @@ class LogSumExp:
 
     def gradients(self, g: Variable, v: Variable, a: Variable) -> tuple[Variable]:
         """The share p as exp(a − v), PyTorch's form; v's error covers the other, e^d/S."""
-        share = VOCABULARY["exp"](a - spread_over(v, a.shape, self.axes))
+        share = operated("exp", a - spread_over(v, a.shape, self.axes))
         return (spread_over(g, a.shape, self.axes) * share,)
 
     def operation(self) -> Operation:
@@ -272,14 +267,14 @@ def _lognormal(variance: Array) -> Array:
     return np.asarray(np.exp(capped) * np.expm1(capped))
 
 
-@word(worst="(θ(n, u) + (6 + 10 log n) u) + u·|v|", typical="√(v² + (1.5 log n)² + n/2)")
+@rule(worst="(θ(n, u) + (6 + 10 log n) u) + u·|v|", typical="√(v² + (1.5 log n)² + n/2)")
 def logsumexp(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
     """The logarithm of the sum of eᵃ over an axis, several, or all."""
     axes = normalise_axes(axis, a.ndim)
     return apply(LogSumExp(axes, keepdims).operation(), a)
 
 
-@word(worst="θ(n, u) + (14 + 11 log n + |a − max a|) u, + 2 λ", typical="√((a − max a)² + n/2 + 7)")
+@rule(worst="θ(n, u) + (14 + 11 log n + |a − max a|) u, + 2 λ", typical="√((a − max a)² + n/2 + 7)")
 def softmax(a: Variable, axis: int = -1) -> Variable:
     """The shares of eᵃ in their sum over an axis."""
     along = one_axis(axis, a.ndim)

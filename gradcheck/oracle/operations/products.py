@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.graphs.shapes import matrix_shape, outer_shape, transposed_shape
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations.arithmetic import ANY
 from gradcheck.oracle.operations.base import (
@@ -15,7 +16,6 @@ from gradcheck.oracle.operations.base import (
     Array,
     Operand,
     Operation,
-    Shape,
     Term,
     Variable,
     apply,
@@ -25,7 +25,7 @@ from gradcheck.oracle.operations.base import (
 )
 from gradcheck.oracle.operations.coherence import of_equal_products, of_shared_errors
 from gradcheck.oracle.operations.reductions import sum_
-from gradcheck.oracle.operations.words import operator, word
+from gradcheck.oracle.operations.rules import rule
 
 Pairs = list[tuple[Array, Array]]
 """Non-negative factors (left, right) of products that are to be summed."""
@@ -144,27 +144,7 @@ def _matrix_ball(a: Array, b: Array) -> Array:
 
     rows, columns = np.atleast_2d(a), b.reshape(b.shape[0], -1)
     product = arb_mat(rows.tolist()) * arb_mat(columns.tolist())
-    return np.array(product.entries(), dtype=object).reshape(_matrix_shape(a.shape, b.shape))
-
-
-def _matrix_shape(a: Shape, b: Shape) -> Shape:
-    if not (1 <= len(a) <= 2 and 1 <= len(b) <= 2 and a[-1] == b[0]):
-        vectors = max(len(a), len(b)) > 2 or not (a and b)
-        expected = "vectors and matrices" if vectors else f"{a[-1]} rows on the right"
-        raise ValueError(f"shapes {a} and {b} do not fit: expected {expected}")
-    return a[:-1] + b[1:]
-
-
-def _outer_shape(a: Shape, b: Shape) -> Shape:
-    if len(a) != 1 or len(b) != 1:
-        raise ValueError(f"two vectors are needed, got shapes {a} and {b}")
-    return a + b
-
-
-def _transposed_shape(shape: Shape) -> Shape:
-    if len(shape) > 2:
-        raise ValueError(f"a vector or a matrix is needed, got shape {shape}")
-    return shape[::-1]
+    return np.array(product.entries(), dtype=object).reshape(matrix_shape(a.shape, b.shape))
 
 
 def _matrix_gradients(g: Variable, _v: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
@@ -197,7 +177,7 @@ OUTER = Operation(
     "outer",
     np.multiply.outer,
     _outer_gradients,
-    shape=_outer_shape,
+    shape=outer_shape,
     by_rows=True,
     **_rule(_OUTER),
 )
@@ -205,35 +185,34 @@ MATMUL = Operation(
     "matmul",
     _matrix_value,
     _matrix_gradients,
-    shape=_matrix_shape,
+    shape=matrix_shape,
     ball=_matrix_ball,
     partial_sums=_MATRIX.partial_sums,
     by_rows=True,
     **_rule(_MATRIX),
 )
-TRANSPOSE = structural("transpose", np.transpose, lambda g, _a: (transpose(g),), _transposed_shape)
+TRANSPOSE = structural("transpose", np.transpose, lambda g, _a: (transpose(g),), transposed_shape)
 
 
-@operator("*", worst="u", typical="1")
+@rule(worst="u", typical="1", name="mul")
 def mul(a: Operand, b: Operand) -> Variable:
     """a·b, entry by entry."""
     return apply(MULTIPLY, a, b)
 
 
-@word(worst="u", typical="1")
+@rule(worst="u", typical="1")
 def outer(a: Variable, b: Variable) -> Variable:
     """The matrix a bᵀ of two vectors."""
     return apply(OUTER, a, b)
 
 
-@word(worst="exact", typical="0")
+@rule(worst="exact", typical="0")
 def transpose(a: Variable) -> Variable:
     """The transpose Aᵀ."""
     return apply(TRANSPOSE, a)
 
 
-@operator("@", worst=r"ρ(n) of Σ|a||b|", typical="√(1 + n/2)")
-@word(worst=r"ρ(n) of Σ|a||b|", typical="√(1 + n/2)")
+@rule(worst=r"ρ(n) of Σ|a||b|", typical="√(1 + n/2)")
 def matmul(a: Variable, b: Variable) -> Variable:
     """The product A B of vectors and matrices."""
     # A matrix stands left of a vector, so that it can be cut into rows.

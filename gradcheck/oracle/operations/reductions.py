@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
+from gradcheck.graphs.shapes import Axes, normalise_axes, reduced_shape
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
@@ -22,47 +22,7 @@ from gradcheck.oracle.operations.base import (
     summing_variance,
 )
 from gradcheck.oracle.operations.coherence import of_equal_terms, of_shared_errors
-from gradcheck.oracle.operations.instead import described
-from gradcheck.oracle.operations.words import word
-
-Axes = int | tuple[int, ...] | None
-
-
-def normalise_axes(axis: Axes, ndim: int) -> tuple[int, ...]:
-    """The axes as non-negative numbers; all of them for None.
-
-    Raises:
-        TypeError: it is no whole number, and no tuple of them.
-        ValueError: there is no such axis, or one comes twice.
-    """
-    axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    if not all(hasattr(a, "__index__") for a in axes):
-        raise TypeError(f"axis={axis!r}: expected a whole number, or a tuple of them")
-    if any(not -ndim <= a < ndim for a in axes):
-        raise ValueError(f"no axis {axis} in {ndim} dimensions")
-    if len({a % ndim for a in axes}) < len(axes):
-        raise ValueError(f"axis={axis!r}: expected each axis once")
-    return tuple(a % ndim for a in axes)
-
-
-def one_axis(axis: int, ndim: int) -> int:
-    """An axis as a non-negative number.
-
-    Raises:
-        TypeError: it is no whole number.
-        ValueError: there is no such axis.
-    """
-    if axis is None or isinstance(axis, tuple):
-        raise TypeError(f"axis={axis!r}: expected a whole number")
-    return normalise_axes(axis, ndim)[0]
-
-
-def reduced_shape(shape: Shape, axes: tuple[int, ...], keepdims: bool) -> Shape:
-    """The shape that is left when the axes are summed over."""
-    if keepdims:
-        return tuple(1 if a in axes else n for a, n in enumerate(shape))
-    return tuple(n for a, n in enumerate(shape) if a not in axes)
-
+from gradcheck.oracle.operations.rules import rule
 
 PAIRWISE = 128
 """NumPy adds up to so many numbers in a plain loop, and more of them pairwise, but along the fastest axis alone."""
@@ -122,42 +82,25 @@ def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
     )
 
 
-@word(worst=r"θ(n, u) of Σ|a|", typical="√(n/2)")
+@rule(worst=r"θ(n, u) of Σ|a|", typical="√(n/2)")
 def sum_(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
     """The sum over an axis, several, or all."""
     return apply(_summation(normalise_axes(axis, a.ndim), keepdims), a)
 
 
-@word(worst=r"θ(n + 2, u) of Σ|a|/n", typical="√(n/2 + 2)")
+@rule(worst=r"θ(n + 2, u) of Σ|a|/n", typical="√(n/2 + 2)")
 def mean(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
     """The sum divided by the number of its terms."""
     count = math.prod(a.shape[i] for i in normalise_axes(axis, a.ndim))
     return apply(_summation(normalise_axes(axis, a.ndim), keepdims), a) / count
 
 
-@word(worst="exact", typical="0")
+@rule(worst="exact", typical="0")
 def reshape(a: Variable, shape: Shape) -> Variable:
     """The entries in another shape of the same size."""
     if a.shape == shape:
         return a
-    return apply(_reshaping(_checked_shape(a.shape, shape)), a)
-
-
-def _checked_shape(source: Shape, shape: Any) -> Shape:
-    """A shape to reshape into: sizes alone.
-
-    Raises:
-        TypeError: it is no tuple or list of whole numbers.
-        ValueError: a size is negative.
-    """
-    if not isinstance(shape, (tuple, list)) or not all(hasattr(size, "__index__") for size in shape):
-        raise TypeError(f"the shape is {described(shape)}: expected a tuple of sizes, such as {(math.prod(source),)}")
-    if all(size >= 0 for size in shape):
-        return tuple(shape)
-    known = math.prod(size for size in shape if size >= 0)
-    rest = math.prod(source) // known if known else 0
-    written = tuple(size if size >= 0 else rest for size in shape)
-    raise ValueError(f"the shape is {tuple(shape)}: expected every size in numbers; write {written}")
+    return apply(_reshaping(tuple(shape)), a)
 
 
 def broadcast_to(a: Variable, shape: Shape) -> Variable:

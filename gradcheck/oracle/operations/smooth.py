@@ -25,10 +25,11 @@ from gradcheck.oracle.operations.base import (
     Term,
     Variable,
     apply,
+    operated,
     rounding_variance,
     square,
 )
-from gradcheck.oracle.operations.words import VOCABULARY, word
+from gradcheck.oracle.operations.rules import rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +250,7 @@ SMOOTH = [
         np.expm1,
         lambda y: y.expm1(),
         lambda _low, high: np.exp(high),
-        lambda a, _v: VOCABULARY["exp"](a),
+        lambda a, _v: operated("exp", a),
         6,
         1.5,
     ),
@@ -265,10 +266,22 @@ SMOOTH = [
         floors=True,  # exp's subnormal results may be flushed in vectorised kernels
     ),
     Smooth(
-        "sin", np.sin, lambda y: y.sin(), lambda _low, _high: np.ones(()), lambda a, _v: VOCABULARY["cos"](a), 4, 1.5
+        "sin",
+        np.sin,
+        lambda y: y.sin(),
+        lambda _low, _high: np.ones(()),
+        lambda a, _v: operated("cos", a),
+        4,
+        1.5,
     ),
     Smooth(
-        "cos", np.cos, lambda y: y.cos(), lambda _low, _high: np.ones(()), lambda a, _v: -VOCABULARY["sin"](a), 4, 1.5
+        "cos",
+        np.cos,
+        lambda y: y.cos(),
+        lambda _low, _high: np.ones(()),
+        lambda a, _v: -operated("sin", a),
+        4,
+        1.5,
     ),
 ]
 
@@ -295,7 +308,7 @@ def _register(smooth: Smooth) -> None:
 
     function.__name__ = smooth.name
     function.__doc__ = f"{MEANINGS[smooth.name]}, entry by entry."
-    word(worst=f"{smooth.accuracy} u{' + λ' if smooth.floors else ''}", typical=str(smooth.deviation))(function)
+    rule(worst=f"{smooth.accuracy} u{' + λ' if smooth.floors else ''}", typical=str(smooth.deviation))(function)
 
 
 for _smooth in SMOOTH:

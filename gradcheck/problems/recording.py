@@ -1,4 +1,4 @@
-"""A problem's loss as the oracle has it."""
+"""A problem's loss as a graph."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import re
 import traceback
 from collections.abc import Mapping
 
+from gradcheck import graphs
 from gradcheck.errors import ProblemError
-from gradcheck.oracle import RecordingError, Tape, record
-from gradcheck.oracle.operations import VOCABULARY
-from gradcheck.oracle.operations.instead import instead
+from gradcheck.graphs import VOCABULARY, Graph, RecordingError, Shape
+from gradcheck.graphs.instead import instead
 from gradcheck.problems import Problem
-from gradcheck.problems._checks import Shape
 from gradcheck.problems._guard import ProblemCode, described_error
 
 
-def record_tape(problem: Problem, k: int | None) -> Tape:
-    """The problem's loss and its reverse pass at size `k`.
+def graph_of(problem: Problem, k: int | None) -> Graph:
+    """The problem's loss at size `k`.
 
     Raises:
         ProblemError: the loss cannot be recorded: an unknown operation, shapes that do not fit, no scalar, an error.
@@ -26,9 +25,9 @@ def record_tape(problem: Problem, k: int | None) -> Tape:
         return _recorded(problem, shapes)
 
 
-def _recorded(problem: Problem, shapes: Mapping[str, Shape]) -> Tape:
+def _recorded(problem: Problem, shapes: Mapping[str, Shape]) -> Graph:
     try:
-        return record(problem.loss, shapes, problem.wrt)
+        return graphs.record(problem.loss, shapes)
     except RecordingError as error:
         raise ProblemError(str(error)) from None
     except ProblemError:

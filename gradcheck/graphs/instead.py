@@ -114,14 +114,14 @@ def unknown_attribute(name: str, words: Iterable[str]) -> str:
 
 
 def is_value(value: Any) -> bool:
-    """Whether it is a recorded value, a ``Variable``."""
-    return hasattr(type(value), "is_condition")
+    """Whether it is a recorded value, a ``Value``."""
+    return hasattr(type(value), "recording")
 
 
 def described(value: Any) -> str:
     """A value that is wrong, in the words of who wrote it."""
     if is_value(value):
-        return "a comparison" if value.is_condition else f"a value of shape {value.shape}"
+        return "a comparison" if value.dtype == "boolean" else f"a value of shape {value.shape}"
     if isinstance(value, np.ndarray):
         return f"a NumPy array of shape {value.shape}"
     if isinstance(value, (list, tuple, dict, set)):

@@ -1,0 +1,42 @@
+"""Which front end a loss is for."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gradcheck.graphs import numpy, ops
+from gradcheck.graphs.graph import Graph, Shape
+from gradcheck.graphs.results import line_of
+from gradcheck.graphs.sources import RecordingError
+
+
+def record(loss: Callable[..., Any], shapes: Mapping[str, Shape]) -> Graph:
+    """Record a loss.
+
+    Args:
+        loss: ``loss(ops, **inputs)`` in words, or ``loss(**inputs)`` in NumPy's functions; a scalar.
+        shapes: of the inputs, by name.
+
+    Raises:
+        RecordingError: an unknown word, shapes that do not fit, a name watched twice, a loss that is no scalar.
+    """
+    if _takes(loss, None, **shapes):
+        return ops.record(loss, shapes)
+    if _takes(loss, **shapes):
+        return numpy.record(loss, shapes)
+    names = ", ".join(shapes)
+    raise RecordingError(
+        f"{line_of(loss)}: loss{inspect.signature(loss)}: expected loss(ops, {names}), or loss({names}) written in "
+        "NumPy, with the inputs' names"
+    )
+
+
+def _takes(loss: Callable[..., Any], *arguments: Any, **named: Any) -> bool:
+    """Whether a function can be called like this."""
+    try:
+        inspect.signature(loss).bind(*arguments, **named)
+    except TypeError:
+        return False
+    return True

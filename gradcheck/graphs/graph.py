@@ -1,0 +1,185 @@
+"""The graph: a loss as nodes of words, with the lines of the user's source; and its JSON form."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+FORMAT: Literal["gradcheck-graph/1"] = "gradcheck-graph/1"
+Shape = tuple[int, ...]
+Dtype = Literal["float", "boolean"]
+"""Of a node's entries: a run says in which floating-point dtype it computes; a comparison is a condition."""
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """A slice in an index, as Python has it; the step is positive."""
+
+    start: int | None = None
+    stop: int | None = None
+    step: int | None = None
+
+
+Piece = int | str | Slice
+"""Of an index or a shape: a whole number, a slice, or "..." for all axes that are not named."""
+Attribute = bool | int | float | str | tuple[Piece, ...] | None
+
+
+class Node(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One step of a loss.
+
+    Attributes:
+        word: a word of the vocabulary; "input" and "constant" for what comes from outside; "watch" for a name.
+        operands: the nodes that it takes, by their places in the graph.
+        attributes: its other arguments: axes, shapes, indices, exponents. A number of the loss is the "value" of a
+            constant; an array of the loss is a constant without one.
+        shape: of its value.
+        dtype: of its entries.
+        name: of an input, a constant array, or a watched value.
+        file: the path of the source that wrote it.
+        line: there, from 1.
+    """
+
+    word: str
+    operands: tuple[int, ...] = ()
+    attributes: dict[str, Attribute] = {}
+    shape: Shape = ()
+    dtype: Dtype = "float"
+    name: str | None = None
+    file: str | None = None
+    line: int | None = None
+
+
+class Array(msgspec.Struct, frozen=True):
+    """A constant array in JSON: float64, row by row; what is not finite is "NaN", "Infinity" or "-Infinity"."""
+
+    shape: Shape
+    data: list[float | str]
+
+
+class GraphRecord(msgspec.Struct, frozen=True):
+    """The JSON form of a graph: the nodes in order of computation."""
+
+    format: Literal["gradcheck-graph/1"]
+    nodes: tuple[Node, ...]
+    outputs: dict[str, int]
+    constants: dict[str, Array] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A loss.
+
+    Attributes:
+        nodes: in order of computation: each takes only what stands before it.
+        outputs: name -> the place of its node; "loss" is a scalar.
+        constants: name -> the float64 array of a constant node.
+    """
+
+    nodes: tuple[Node, ...]
+    outputs: Mapping[str, int]
+    constants: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> dict[str, Shape]:
+        """The shapes of the inputs by name."""
+        return {str(node.name): node.shape for node in self.nodes if node.word == "input"}
+
+    @cached_property
+    def watched(self) -> Mapping[str, int]:
+        """The watched values: name -> the place of its node, in order of computation."""
+        return {str(node.name): index for index, node in enumerate(self.nodes) if node.word == "watch"}
+
+    def watching(self, names: Mapping[int, str]) -> Graph:
+        """The same loss with more watched values.
+
+        Args:
+            names: places of nodes -> the names under which their values are watched.
+        """
+        places: list[int] = []
+        nodes: list[Node] = []
+        for index, node in enumerate(self.nodes):
+            nodes.append(msgspec.structs.replace(node, operands=tuple(places[each] for each in node.operands)))
+            if index in names:
+                operand = (len(nodes) - 1,)
+                nodes.append(Node("watch", operand, {}, node.shape, "float", names[index], node.file, node.line))
+            places.append(len(nodes) - 1)
+        return replace(self, nodes=tuple(nodes), outputs={name: places[each] for name, each in self.outputs.items()})
+
+    def watching_all(self) -> Graph:
+        """The same loss with every step watched; what has no name is called by its word and its number."""
+        taken = {node.name for node in self.nodes}
+        already = {index for place in self.watched.values() for index in (place, *self.nodes[place].operands)}
+        unnamed = [
+            (index, f"{node.word} {index}")
+            for index, node in enumerate(self.nodes)
+            if node.operands and node.dtype == "float" and index not in already and index not in self.outputs.values()
+        ]
+        return self.watching({index: name for index, name in unnamed if name not in taken})
+
+    def line_of(self, name: str) -> str | None:
+        """`file:line  source` of the step whose value is watched under a name; None where there is none."""
+        place = self.watched.get(name)
+        return None if place is None else source_of(self.nodes[self._made_by(place)])
+
+    def _made_by(self, place: int) -> int:
+        """The node whose value is watched: its line says more than that of a watch."""
+        return self.nodes[place].operands[0] if self.nodes[place].word == "watch" else place
+
+    def json(self) -> bytes:
+        """The JSON form."""
+        constants = {name: Array(array.shape, list(_numbers(array))) for name, array in self.constants.items()}
+        return msgspec.json.encode(GraphRecord(FORMAT, self.nodes, dict(self.outputs), constants))
+
+    @cached_property
+    def message(self) -> Any:
+        """The JSON form as a part of a message; its constants travel as arrays do."""
+        return msgspec.Raw(msgspec.json.encode(GraphRecord(FORMAT, self.nodes, dict(self.outputs))))
+
+
+def _numbers(array: NDArray[np.float64]) -> Iterator[float | str]:
+    for value in array.ravel().tolist():
+        yield value if np.isfinite(value) else "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+
+
+def source_of(node: Node) -> str | None:
+    """`file:line  source` of a node, the file without its folder; None where nothing is known of it."""
+    if node.file is None or node.line is None:
+        return None
+    return f"{Path(node.file).name}:{node.line}  {linecache.getline(node.file, node.line).strip()}".rstrip()
+
+
+def pruned(nodes: Iterable[Node], outputs: Mapping[str, int], constants: Mapping[str, Any]) -> Graph:
+    """The graph of what the outputs and the watched values need, renumbered; inputs stay."""
+    every = list(nodes)
+    needed = set(outputs.values()) | {index for index, node in enumerate(every) if node.word in ("input", "watch")}
+    for index in range(len(every) - 1, -1, -1):
+        if index in needed:
+            needed.update(every[index].operands)
+    place = {index: position for position, index in enumerate(sorted(needed))}
+    kept = tuple(
+        msgspec.structs.replace(every[index], operands=tuple(place[operand] for operand in every[index].operands))
+        for index in sorted(needed)
+    )
+    arrays = {str(node.name): constants[str(node.name)] for node in kept if node.word == "constant" and node.name}
+    return Graph(kept, {name: place[index] for name, index in outputs.items()}, arrays)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the JSON form."""
+    return msgspec.json.schema(GraphRecord)
+
+
+def python_index(pieces: Iterable[Any]) -> tuple[Any, ...]:
+    """An index as Python has it, from the attribute of a node."""
+    return tuple(
+        ... if piece == "..." else slice(piece.start, piece.stop, piece.step) if isinstance(piece, Slice) else piece
+        for piece in pieces
+    )

@@ -1,0 +1,36 @@
+"""The front end for losses written in words, `loss(ops, A, B)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gradcheck.graphs.graph import Graph, Shape
+from gradcheck.graphs.instead import unknown_word
+from gradcheck.graphs.results import checked
+from gradcheck.graphs.sources import UnknownAttributeError, user_line
+from gradcheck.graphs.values import Recording, Value
+from gradcheck.graphs.vocabulary import VOCABULARY
+
+
+class Ops:
+    """``ops`` as the loss sees it."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+
+    def __getattr__(self, name: str) -> Callable[..., Value]:
+        if name not in VOCABULARY:
+            raise UnknownAttributeError(f"{user_line()}: {unknown_word(name, ['watch', *VOCABULARY])}")
+        return VOCABULARY[name]
+
+    def watch(self, *arguments: Any) -> Value:
+        """Name an intermediate value, so that it and its adjoint are compared: ``watch(name, value)``."""
+        return self._recording.watch(*arguments)
+
+
+def record(loss: Callable[..., Any], shapes: Mapping[str, Shape]) -> Graph:
+    """The graph of `loss(ops, **inputs)`; see `gradcheck.graphs.record`."""
+    recording = Recording()
+    inputs = {name: recording.input(name, tuple(shape)) for name, shape in shapes.items()}
+    return recording.finish(checked(loss, loss(Ops(recording), **inputs), "ops.sum"))

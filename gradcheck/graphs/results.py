@@ -1,0 +1,43 @@
+"""What a loss returned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gradcheck.graphs.instead import described
+from gradcheck.graphs.sources import RecordingError
+from gradcheck.graphs.values import Value
+
+
+def checked(loss: Callable[..., Any], result: Any, summing: str) -> Value:
+    """The scalar that a loss returned.
+
+    Args:
+        loss: the function.
+        result: what it returned.
+        summing: what sums an array, where the loss is written.
+
+    Raises:
+        RecordingError: it is no value of the problem, or no scalar.
+    """
+    if isinstance(result, Value) and result.shape == () and not result.is_condition:
+        return result
+    raise RecordingError(f"{line_of(loss)}: the loss returns {_instead_of_a_loss(result, summing)}")
+
+
+def _instead_of_a_loss(result: object, summing: str) -> str:
+    """What a loss returns that is none, and what to write."""
+    if result is None:
+        return "None: expected one number, computed from the inputs: is a return missing?"
+    if isinstance(result, Value) and not result.is_condition:
+        return f"{described(result)}: expected one number; write {summing} of it"
+    depends = "" if isinstance(result, Value) else ", which does not depend on the inputs"
+    words = "words of ops" if summing.startswith("ops") else "NumPy's functions"
+    return f"{described(result)}{depends}: expected one number, computed from the inputs with {words}"
+
+
+def line_of(function: Callable[..., object]) -> str:
+    """``file:line`` of a function's first line, or its name where there is none."""
+    code = getattr(function, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else str(getattr(function, "__name__", function))

@@ -1,0 +1,34 @@
+"""The lines of the user's source on which a loss is written, and the error that names them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+
+OURS = (f"{Path(__file__).parent}/", f"{Path(np.__file__).parent}/")
+"""Folders whose code is never the user's: ours, and NumPy's, which calls us."""
+
+
+class RecordingError(ValueError):
+    """The loss cannot be recorded; the message begins with the file and line of the user's code that is at fault."""
+
+
+class UnknownAttributeError(RecordingError, AttributeError):
+    """A recorded value has no such attribute; for ``hasattr`` and ``getattr`` it is like any that is missing."""
+
+
+def user_place() -> tuple[str | None, int | None]:
+    """The file and line of the innermost caller that is the user's."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_filename.startswith(OURS):
+        frame = frame.f_back
+    return (None, None) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
+
+
+def user_line() -> str:
+    """The same as ``file:line``."""
+    file, line = user_place()
+    return "?" if file is None else f"{file}:{line}"

@@ -1,0 +1,212 @@
+"""What a loss computes with while it is recorded: values, which have a shape and no entries; and the recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from gradcheck.graphs.graph import Attribute, Dtype, Graph, Node, Shape, pruned
+from gradcheck.graphs.instead import REFUSED, described, instead, unknown_attribute
+from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line, user_place
+from gradcheck.graphs.vocabulary import OPERATORS, VOCABULARY
+
+
+class Value:
+    """A value of the loss while it is recorded.
+
+    Attributes:
+        recording: the graph being written.
+        index: the place of its node there.
+        shape: of the value.
+        dtype: "float", or "boolean" for a comparison, which may only be the condition of ``where``.
+    """
+
+    __slots__ = ("dtype", "index", "recording", "shape")
+    __array_ufunc__: Any = None  # NumPy's arrays and numbers on the left leave operators to us
+
+    def __init__(self, recording: Recording, index: int, shape: Shape, dtype: Dtype = "float") -> None:
+        self.recording = recording
+        self.index = index
+        self.shape = shape
+        self.dtype = dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def T(self) -> Value:  # noqa: N802
+        """The transpose, as arrays spell it."""
+        transposed: Value = VOCABULARY["transpose"](self)
+        return transposed
+
+    def __repr__(self) -> str:
+        return f"<{described(self)[2:]}>"
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):  # how Python and NumPy ask what an object can do
+            raise AttributeError(name)
+        raise UnknownAttributeError(f"{user_line()}: {unknown_attribute(name, VOCABULARY)}")
+
+    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        raise RecordingError(f"{user_line()}: NumPy cannot hold a value of the problem: write words of ops alone")
+
+    def __array_function__(self, function: Any, *_: Any) -> Any:
+        name = function.__name__
+        hint = instead(name, VOCABULARY) or "write words of ops alone"
+        raise RecordingError(f"{user_line()}: NumPy's {name} was given a value of the problem: {hint}")
+
+    def __getitem__(self, index: Any) -> Value:
+        return operated("index", self, index if isinstance(index, tuple) else (index,))
+
+    def __neg__(self) -> Value:
+        return operated("neg", self)
+
+    def __add__(self, other: Operand) -> Value:
+        return operated("add", self, other)
+
+    def __radd__(self, other: Operand) -> Value:
+        return operated("add", other, self)
+
+    def __sub__(self, other: Operand) -> Value:
+        return operated("sub", self, other)
+
+    def __rsub__(self, other: Operand) -> Value:
+        return operated("sub", other, self)
+
+    def __mul__(self, other: Operand) -> Value:
+        return operated("mul", self, other)
+
+    def __rmul__(self, other: Operand) -> Value:
+        return operated("mul", other, self)
+
+    def __truediv__(self, other: Operand) -> Value:
+        return operated("truediv", self, other)
+
+    def __rtruediv__(self, other: Operand) -> Value:
+        return operated("truediv", other, self)
+
+    def __pow__(self, exponent: float) -> Value:
+        return operated("pow", self, exponent)
+
+    def __matmul__(self, other: Operand) -> Value:
+        return operated("matmul", self, other)
+
+    def __rmatmul__(self, other: Operand) -> Value:
+        return operated("matmul", other, self)
+
+    def __gt__(self, other: Operand) -> Value:
+        return operated("gt", self, other)
+
+    def __lt__(self, other: Operand) -> Value:
+        return operated("gt", other, self)
+
+    def __ge__(self, other: Operand) -> Value:
+        return operated("ge", self, other)
+
+    def __le__(self, other: Operand) -> Value:
+        return operated("ge", other, self)
+
+
+Operand = Any
+"""A value of the problem, a real number, or an array or list of them."""
+
+
+def operated(name: str, *operands: Any) -> Value:
+    """What an operator makes of its operands."""
+    result: Value = OPERATORS[name](*operands)
+    return result
+
+
+def _refusal(what: str, hint: str) -> Callable[..., NoReturn]:
+    def refuse(*_: Any) -> NoReturn:
+        raise RecordingError(f"{user_line()}: {what}: {hint}")
+
+    return refuse
+
+
+for _names, (_what, _hint) in REFUSED.items():
+    for _name in _names.split():
+        setattr(Value, _name, _refusal(_what, _hint))
+
+
+class Recording:
+    """A graph that is being written.
+
+    Args:
+        kind: the class of its values.
+    """
+
+    def __init__(self, kind: type[Value] = Value) -> None:
+        self._kind = kind
+        self._nodes: list[Node] = []
+        self._names: set[str] = set()
+        self._constants: dict[str, Any] = {}
+
+    def input(self, name: str, shape: Shape) -> Value:
+        """Add an input."""
+        self._names.add(name)
+        return self._add(Node("input", shape=shape, name=name))
+
+    def add(
+        self,
+        word: str,
+        operands: Sequence[Value] = (),
+        attributes: Mapping[str, Attribute] | None = None,
+        shape: Shape = (),
+        dtype: Dtype = "float",
+        name: str | None = None,
+    ) -> Value:
+        """Add a step, at the line of the user's code that is running."""
+        places = tuple(operand.index for operand in operands)
+        return self._add(Node(word, places, dict(attributes or {}), shape, dtype, name, *user_place()))
+
+    def constant(self, value: Any) -> Value:
+        """Add a number or an array of the loss itself.
+
+        Raises:
+            TypeError: it is neither.
+            ValueError: float64 does not hold a number of it, or one is NaN.
+        """
+        if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value):
+            return self._array(np.asarray(value))
+        if isinstance(value, np.ndarray):
+            value = value.item()
+        if not isinstance(value, (int, float, np.integer, np.floating)):
+            raise TypeError(f"got {described(value)}: expected values of the problem, real numbers and arrays of them")
+        if value != value or (isinstance(value, int) and abs(value) >= 2**1024):
+            raise ValueError(f"got {described(value)}: expected a real number that float64 holds, or float('inf')")
+        number = int(value) if isinstance(value, (int, np.integer)) else float(value)
+        return self.add("constant", attributes={"value": number if abs(number) < float("inf") else str(number)})
+
+    def _array(self, array: Any) -> Value:
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"got {described(array)} of dtype {array.dtype}: expected an array of real numbers")
+        numbers = np.array(array, np.float64)
+        if np.isnan(numbers).any():
+            raise ValueError(f"got {described(array)} that holds NaN: expected real numbers")
+        name = f"constant {len(self._nodes)}"
+        self._constants[name] = numbers
+        value = self.add("constant", shape=array.shape, name=name)
+        return operated("gt", value, 0.5) if array.dtype.kind == "b" else value
+
+    def watch(self, name: str, value: Value) -> Value:
+        """Name a value; raises RecordingError where the name is taken."""
+        if not isinstance(name, str) or not isinstance(value, Value) or value.dtype != "float":
+            found = f"{described(name)} and {described(value)}"
+            raise RecordingError(f"{user_line()}: ops.watch: got {found}: expected ops.watch('name', a)")
+        if name in self._names:
+            raise RecordingError(f"{user_line()}: the name {name!r} is taken: a watched value needs one of its own")
+        self._names.add(name)
+        return self.add("watch", (value,), shape=value.shape, name=name)
+
+    def finish(self, loss: Value) -> Graph:
+        """The graph of a loss, without what nothing needs."""
+        return pruned(self._nodes, {"loss": loss.index}, self._constants)
+
+    def _add(self, node: Node) -> Value:
+        self._nodes.append(node)
+        return self._kind(self, len(self._nodes) - 1, node.shape, node.dtype)

@@ -1,0 +1,8 @@
+"""The vocabulary: each word with its signature, the shape of what it makes, and its documentation.
+
+A new word is one declaration here, one in `oracle/operations`, and one function in each engine.
+"""
+
+from gradcheck.graphs.words import axes, choices, entries, moving, products
+
+__all__ = ["axes", "choices", "entries", "moving", "products"]

@@ -1,0 +1,33 @@
+"""Words that reduce an array along axes, or work along one."""
+
+from __future__ import annotations
+
+from gradcheck.graphs.graph import Shape
+from gradcheck.graphs.shapes import Axes, normalise_axes, one_axis, reduced_shape
+from gradcheck.graphs.values import Value
+from gradcheck.graphs.words.declaration import word
+
+
+@word
+def sum_(a: Value, axis: Axes = None, keepdims: bool = False) -> Shape:
+    """The sum over an axis, several, or all."""
+    return reduced_shape(a.shape, normalise_axes(axis, a.ndim), keepdims)
+
+
+@word
+def mean(a: Value, axis: Axes = None, keepdims: bool = False) -> Shape:
+    """The sum divided by the number of its terms."""
+    return reduced_shape(a.shape, normalise_axes(axis, a.ndim), keepdims)
+
+
+@word
+def logsumexp(a: Value, axis: Axes = None, keepdims: bool = False) -> Shape:
+    """log Σ exp(a) over an axis, several, or all."""
+    return reduced_shape(a.shape, normalise_axes(axis, a.ndim), keepdims)
+
+
+@word
+def softmax(a: Value, axis: int = -1) -> Shape:
+    """The shares of exp(a) in their sum over an axis."""
+    one_axis(axis, a.ndim)
+    return a.shape

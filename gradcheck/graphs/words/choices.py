@@ -1,0 +1,56 @@
+"""Comparisons, and words that choose among values."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradcheck.graphs.graph import Shape
+from gradcheck.graphs.shapes import Axes, normalise_axes, reduced_shape
+from gradcheck.graphs.values import Operand, Value
+from gradcheck.graphs.words.declaration import operation, word
+from gradcheck.graphs.words.entries import shape_of, together
+
+Condition = Value
+"""A comparison."""
+
+
+@operation(">", makes="boolean")
+def gt(a: Operand, b: Operand) -> Shape:
+    """The comparison a > b, as a condition for ``where``."""
+    return together(a, b)
+
+
+@operation(">=", makes="boolean")
+def ge(a: Operand, b: Operand) -> Shape:
+    """The comparison a ≥ b, as a condition for ``where``."""
+    return together(a, b)
+
+
+@word
+def where(condition: Condition, a: Operand, b: Operand) -> Shape:
+    """``a`` where the condition holds, else ``b``."""
+    return np.broadcast_shapes(condition.shape, together(a, b))
+
+
+@word
+def maximum(a: Operand, b: Operand) -> Shape:
+    """The larger of both, entry by entry."""
+    return together(a, b)
+
+
+@word
+def relu(a: Operand) -> Shape:
+    """max(a, 0)."""
+    return shape_of(a)
+
+
+@word
+def abs_(a: Operand) -> Shape:
+    """The magnitude |a|."""
+    return shape_of(a)
+
+
+@word
+def max_(a: Value, axis: Axes = None, keepdims: bool = False) -> Shape:
+    """The largest entry along an axis, several, or all."""
+    return reduced_shape(a.shape, normalise_axes(axis, a.ndim), keepdims)

@@ -1,0 +1,172 @@
+"""How a word is declared: a function of its arguments that gives the shape of what it makes."""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gradcheck.graphs.graph import Attribute, Dtype, Shape, Slice
+from gradcheck.graphs.instead import ARGUMENTS, described
+from gradcheck.graphs.sources import RecordingError, user_line
+from gradcheck.graphs.values import Value
+from gradcheck.graphs.vocabulary import OPERATORS, VOCABULARY
+from gradcheck.text.suggestions import did_you_mean
+
+Rule = Callable[..., Shape]
+"""Values and attributes -> the shape of the result; raises TypeError, ValueError or IndexError where they do not fit.
+
+The annotations of its parameters say what they take: `Value` a value or an array, `Operand` a number too, `Values` a
+list of values, `Condition` a comparison; all others are attributes.
+"""
+OPERANDS = ("Value", "Operand", "Values", "Condition")
+
+
+class Word:
+    """One word of the vocabulary, or one operator.
+
+    Args:
+        name: as the graph spells it.
+        title: as a problem spells it, for messages.
+        rule: gives the shape of the result.
+        makes: the dtype of the result.
+    """
+
+    def __init__(self, name: str, title: str, rule: Rule, makes: Dtype) -> None:
+        self.name = name
+        self.title = title
+        self.rule = rule
+        self.makes = makes
+        self.symbol = title.removeprefix("operator ")
+        self.__doc__ = rule.__doc__
+        self._kinds = {each: parameter.annotation for each, parameter in inspect.signature(rule).parameters.items()}
+
+    def __call__(self, *arguments: Any, **options: Any) -> Value:
+        """Record it.
+
+        Raises:
+            RecordingError: the arguments do not fit; the message begins with the user's line.
+        """
+        try:
+            return self._recorded(self._signature.bind(*arguments, **options).arguments)
+        except RecordingError:
+            raise
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
+            reason = self._misfit(arguments, options) or str(error)
+            raise RecordingError(f"{user_line()}: {self.title}: {reason}") from error
+
+    @cached_property
+    def _signature(self) -> inspect.Signature:
+        return inspect.signature(self.rule)
+
+    @cached_property
+    def signature(self) -> str:
+        """Its title and parameters, without their types."""
+        parameters = self._signature.parameters.values()
+        plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+        empty = inspect.Signature.empty
+        return f"{self.title}{self._signature.replace(parameters=plain, return_annotation=empty)}"
+
+    def _recorded(self, given: Mapping[str, Any]) -> Value:
+        flat = [each for name, value in given.items() for each in self._operands(name, value)]
+        first = next((each for each in flat if isinstance(each, Value)), None)
+        if first is None:
+            raise TypeError(f"got {', '.join(map(described, flat))}: expected a value of the problem")
+        lifted = {
+            name: self._lifted(name, value, first) if self._kinds[name] in OPERANDS else plain(value)
+            for name, value in given.items()
+        }
+        shape = self.rule(**lifted)
+        operands = [each for name, value in lifted.items() for each in self._operands(name, value)]
+        attributes = {name: value for name, value in lifted.items() if self._kinds[name] not in OPERANDS}
+        return first.recording.add(self.name, operands, self._written(attributes), shape, self.makes)
+
+    def _operands(self, name: str, value: Any) -> list[Any]:
+        kind = self._kinds[name]
+        if kind == "Values":
+            return list(value) if isinstance(value, (list, tuple)) else [value]
+        return [value] if kind in OPERANDS else []
+
+    def _lifted(self, name: str, value: Any, beside: Value) -> Any:
+        """An argument as values of the recording."""
+        kind = self._kinds[name]
+        if kind == "Values":
+            if not isinstance(value, (list, tuple)) or not value:
+                raise TypeError(f"got {described(value)}: expected a list of values of the problem, such as [a, b]")
+            return [_lifted(each, beside, "Value") for each in value]
+        return _lifted(value, beside, kind)
+
+    def _written(self, attributes: Mapping[str, Any]) -> dict[str, Attribute]:
+        """The attributes that are not what the signature says anyway."""
+        parameters = self._signature.parameters
+        return {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in attributes.items()
+            if value != parameters[name].default
+        }
+
+    def _misfit(self, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> str | None:
+        """Why the arguments of a call are not those of the word, or None where they are."""
+        for option in options:
+            if option not in self._kinds:
+                known = ARGUMENTS.get(option)
+                hint = f"write {known}; " if known in self._kinds else did_you_mean(option, self._kinds)
+                return f"no argument {option!r}: {hint}expected {self.signature}"
+        try:
+            bound = self._signature.bind(*arguments, **options)
+        except TypeError:
+            count = len(arguments) + len(options)
+            return f"called with {count} argument{'' if count == 1 else 's'}: expected {self.signature}"
+        for name, value in bound.arguments.items():
+            if self._kinds[name] == "Value" and not isinstance(value, (Value, np.ndarray, list)):
+                return f"{name} is {described(value)}: expected a value of the problem"
+        return None
+
+
+def _lifted(value: Any, beside: Value, kind: str) -> Value:
+    lifted = value if isinstance(value, Value) else beside.recording.constant(value)
+    if kind == "Value" and not isinstance(value, (Value, np.ndarray, list)):
+        raise TypeError(f"got {described(value)}: expected a value of the problem")
+    if (lifted.dtype == "boolean") != (kind == "Condition"):
+        expected = "the condition of where must be a comparison, such as a > 0, and nothing else may be one"
+        raise TypeError(f"got {described(lifted)}: {expected}")
+    return lifted
+
+
+def plain(value: Any) -> Any:
+    """An attribute as the graph holds it: whole numbers of any kind as int, slices and ... as data."""
+    if isinstance(value, tuple):
+        return tuple(map(plain, value))
+    if isinstance(value, slice):
+        return Slice(
+            *(each if each is None else operator.index(each) for each in (value.start, value.stop, value.step))
+        )
+    if value is ...:
+        return "..."
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, float):
+        return float(value)
+    return operator.index(value) if hasattr(value, "__index__") else value
+
+
+def word(rule: Rule) -> Word:
+    """Put a rule into the vocabulary under its name, less a trailing underscore."""
+    name = rule.__name__.rstrip("_")
+    VOCABULARY[name] = declared = Word(name, f"ops.{name}", rule, "float")
+    return declared
+
+
+def operation(symbol: str, makes: Dtype = "float") -> Callable[[Rule], Word]:
+    """Give a rule to an operator of the problem's values."""
+
+    def enter(rule: Rule) -> Word:
+        name = rule.__name__.rstrip("_")
+        OPERATORS[name] = declared = Word(name, f"operator {symbol}", rule, makes)
+        return declared
+
+    return enter

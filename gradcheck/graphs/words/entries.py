@@ -1,0 +1,96 @@
+"""Words and operators that work entry by entry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradcheck.graphs.graph import Shape
+from gradcheck.graphs.instead import described
+from gradcheck.graphs.values import Operand, Value
+from gradcheck.graphs.words.declaration import operation, word
+
+MEANINGS = {
+    "exp": "eᵃ",
+    "log": "The natural logarithm of a",
+    "sqrt": "√a",
+    "tanh": "The hyperbolic tangent of a",
+    "sigmoid": "1/(1 + e⁻ᵃ)",
+    "log1p": "log(1 + a)",
+    "expm1": "eᵃ − 1",
+    "softplus": "log(1 + eᵃ)",
+    "sin": "The sine of a",
+    "cos": "The cosine of a",
+}
+
+
+@operation("+")
+def add(a: Operand, b: Operand) -> Shape:
+    """The sum a + b, entry by entry."""
+    return together(a, b)
+
+
+@operation("-")
+def sub(a: Operand, b: Operand) -> Shape:
+    """The difference a − b, entry by entry."""
+    return together(a, b)
+
+
+@operation("*")
+def mul(a: Operand, b: Operand) -> Shape:
+    """a·b, entry by entry."""
+    return together(a, b)
+
+
+@operation("/")
+def truediv(a: Operand, b: Operand) -> Shape:
+    """a/b."""
+    return together(a, b)
+
+
+@operation("unary -")
+def neg(a: Operand) -> Shape:
+    """The negative −a."""
+    return shape_of(a)
+
+
+@operation("**")
+def pow_(a: Operand, exponent: float) -> Shape:
+    """The power aᵖ of a number p, entry by entry.
+
+    Raises:
+        TypeError: the exponent is no Python number.
+        ValueError: it is not finite, or an integer that float64 does not hold.
+    """
+    if not isinstance(exponent, (int, float)):
+        raise TypeError(
+            f"the exponent is {described(exponent)}: expected a number as exponent; write ops.exp(b * ops.log(a))"
+        )
+    if not abs(exponent) < 2**1023 or exponent != float(exponent):
+        raise ValueError(f"the exponent is {described(exponent)}: expected a finite number that float64 holds")
+    return shape_of(a)
+
+
+def together(a: Any, b: Any) -> Shape:
+    """The shape of two operands that are broadcast."""
+    return np.broadcast_shapes(shape_of(a), shape_of(b))
+
+
+def shape_of(a: Any) -> Shape:
+    """The shape of an operand, which is a value by now."""
+    assert isinstance(a, Value)
+    return a.shape
+
+
+def _declare(name: str, meaning: str) -> None:
+    def rule(a: Operand) -> Shape:
+        return shape_of(a)
+
+    rule.__name__ = name
+    rule.__doc__ = f"{meaning}, entry by entry."
+    word(rule)
+
+
+for _name, _meaning in MEANINGS.items():
+    _declare(_name, _meaning)

@@ -1,0 +1,11 @@
+"""What several tests need of a problem: the tape of its loss at a size."""
+
+from __future__ import annotations
+
+from gradcheck.oracle import Tape, tape_of
+from gradcheck.problems import Problem
+from gradcheck.problems.recording import graph_of
+
+
+def record_tape(problem: Problem, k: int) -> Tape:
+    return tape_of(graph_of(problem, k), problem.wrt)
