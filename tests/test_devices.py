@@ -15,6 +15,7 @@ from gradcheck.execution.environments import Environment
 from gradcheck.execution.pool import Pool, Request, hosted
 from gradcheck.execution.selection import TF32_ROUNDING
 from gradcheck.execution.worker import Failure
+from gradcheck.problems.recording import graph_of
 from gradcheck.results import Verdict
 from tests.conftest import Command
 
@@ -40,7 +41,8 @@ def test_an_engine_that_was_built_without_the_device_says_so(name: str) -> None:
     pool = Pool()
     try:
         pool.start({name: hosted(place.python, backend=str(engine.path), device="cuda", tf32=False)}, timeout=120)
-        request = Request(problems.find("sigmoid_skip"), "float64", ("A",), {})
+        problem = problems.load("sigmoid_skip")
+        request = Request(problem.path, graph_of(problem, 1), "float64", ("A",), {})
         ((_, failure),) = pool.evaluate(request, [name])
     finally:
         pool.close()

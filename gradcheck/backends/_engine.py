@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     import numpy as np
+
+    from gradcheck.backends._worker.graph import Graph
 
     Arrays = Mapping[str, np.ndarray]
     Key = tuple[str, str | None]
@@ -108,11 +108,11 @@ class Engine(abc.ABC):
     version: str
 
     @abc.abstractmethod
-    def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
-        """The problem's loss and its gradients with respect to the inputs named in `wrt`, computed in `dtype`.
+    def evaluate(self, graph: Graph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+        """The loss and its gradients with respect to the inputs named in `wrt`, computed in `dtype`.
 
         Args:
-            problem: the problem's module.
+            graph: the loss; `graph.loss(ops, **inputs)` computes it.
             inputs: name -> array of dtype `dtype` (float32 for bfloat16).
             wrt: names of inputs.
             dtype: the name of the dtype in which the framework shall compute.

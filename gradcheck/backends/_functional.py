@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from gradcheck.backends._engine import Answer, Engine, Operations
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     import numpy as np
 
     from gradcheck.backends._engine import Arrays
+    from gradcheck.backends._worker.graph import Graph
 
 Leaves = Mapping[str, Any]
 Loss = Callable[[Leaves, Leaves, Leaves], "tuple[Any, Leaves]"]
@@ -25,12 +24,12 @@ class FunctionalEngine(Engine):
 
     primitives: Mapping[str, Callable[..., Any]]
 
-    def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+    def evaluate(self, graph: Graph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         leaves = {name: self.array(array, dtype) for name, array in inputs.items()}
         sources = {name: leaves[name] for name in wrt}
         constants = {name: leaf for name, leaf in leaves.items() if name not in sources}
-        offsets = self.offsets(problem, leaves)
-        loss, values, gradients, adjoints = self.differentiate(self.loss_of(problem), sources, offsets, constants)
+        offsets = self.offsets(graph, leaves)
+        loss, values, gradients, adjoints = self.differentiate(self.loss_of(graph), sources, offsets, constants)
         return Answer(
             self.numbers(loss),
             gradients={name: self.numbers(array) for name, array in gradients.items()},
@@ -38,19 +37,19 @@ class FunctionalEngine(Engine):
             adjoints={name: self.numbers(array) for name, array in adjoints.items()},
         )
 
-    def loss_of(self, problem: ModuleType) -> Loss:
-        """The problem's loss as a function of all that it depends on."""
+    def loss_of(self, graph: Graph) -> Loss:
+        """The loss as a function of all that it depends on."""
 
         def loss(sources: Leaves, offsets: Leaves, constants: Leaves) -> tuple[Any, Leaves]:
             ops = Operations(self.primitives, lambda name, _: offsets[name])
-            return problem.loss(ops, **sources, **constants), ops.values
+            return graph.loss(ops, **sources, **constants), ops.values
 
         return loss
 
-    def offsets(self, problem: ModuleType, leaves: Leaves) -> Leaves:
+    def offsets(self, graph: Graph, leaves: Leaves) -> Leaves:
         """Zeros for every watched value, whose shapes a first evaluation shows."""
         ops = Operations(self.primitives, lambda _, value: self.zeros_like(value))
-        problem.loss(ops, **leaves)
+        graph.loss(ops, **leaves)
         return ops.offsets
 
     @abc.abstractmethod

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gradcheck.backends._engine import Engine, Operations
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     import numpy as np
 
     from gradcheck.backends._engine import Arrays
+    from gradcheck.backends._worker.graph import Graph
 
 MODULE = "numpy"
 DISTRIBUTION = "numpy"
@@ -60,7 +59,7 @@ class Witness(Engine):
 class Difference(Witness):
     """A witness that takes differences of the loss, in the widest floating-point type of the machine."""
 
-    def loss_of(self, problem: ModuleType, inputs: Arrays) -> tuple[Callable[..., Any], dict[str, np.ndarray]]:
+    def loss_of(self, graph: Graph, inputs: Arrays) -> tuple[Callable[..., Any], dict[str, np.ndarray]]:
         """The loss as a function of changed inputs, and the inputs in the wide type.
 
         What `stop_gradient` takes stays what it is at the inputs themselves, or else differences would see through it.
@@ -72,18 +71,18 @@ class Difference(Witness):
             frozen.append(a)
             return a
 
-        self.evaluated(problem, wide, keep)
+        self.evaluated(graph, wide, keep)
 
         def loss(**changed: np.ndarray) -> Any:
             kept = iter(frozen)
-            return self.evaluated(problem, {**wide, **changed}, lambda _: next(kept))
+            return self.evaluated(graph, {**wide, **changed}, lambda _: next(kept))
 
         return loss, wide
 
-    def evaluated(self, problem: ModuleType, inputs: Arrays, stop_gradient: Callable[[Any], Any]) -> Any:
+    def evaluated(self, graph: Graph, inputs: Arrays, stop_gradient: Callable[[Any], Any]) -> Any:
         """The loss at some inputs."""
         ops = Operations({**self.primitives, "stop_gradient": stop_gradient}, lambda *_: 0.0)
-        return problem.loss(ops, **inputs)
+        return graph.loss(ops, **inputs)
 
     def rounded(self, value: Any) -> np.ndarray:
         """A number of the wide type as float64."""

@@ -9,9 +9,8 @@ from gradcheck.backends._engine import Answer, Engine
 from gradcheck.backends._witness import LARGEST_STEP, Difference
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from gradcheck.backends._engine import Arrays
+    from gradcheck.backends._worker.graph import Graph
 
 VARIANT_OF = "_witness"
 
@@ -19,8 +18,8 @@ VARIANT_OF = "_witness"
 class CentralDifference(Difference):
     """The gradient, entry by entry."""
 
-    def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
-        loss, wide = self.loss_of(problem, inputs)
+    def evaluate(self, graph: Graph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+        loss, wide = self.loss_of(graph, inputs)
         noise = self.noise(loss, wide, wrt)
         gradients = {name: self.numpy.empty(inputs[name].shape) for name in wrt}
         estimates = {name: self.numpy.empty(inputs[name].shape) for name in wrt}

@@ -12,9 +12,8 @@ from gradcheck.backends._engine import Answer, Engine, Operations
 from gradcheck.backends._witness import Witness
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from gradcheck.backends._engine import Arrays
+    from gradcheck.backends._worker.graph import Graph
 
 VARIANT_OF = "_witness"
 
@@ -33,7 +32,7 @@ SMALLEST_STEP = 2.0**-1074
 class ComplexStep(Witness):
     """The gradient, one evaluation in complex128 for each entry."""
 
-    def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+    def evaluate(self, graph: Graph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         numpy = self.numpy
         complex_inputs = {name: array.astype(numpy.complex128) for name, array in inputs.items()}
         underflow = sum(array.size for array in inputs.values()) * numpy.finfo(numpy.float64).smallest_subnormal
@@ -43,17 +42,17 @@ class ComplexStep(Witness):
             for index in numpy.ndindex(inputs[name].shape):
                 moved, step = complex_inputs[name].copy(), step_of(float(inputs[name][index]))
                 moved[index] += 1j * step
-                gradients[name][index] = self.loss(problem, {**complex_inputs, name: moved}).imag / step
+                gradients[name][index] = self.loss(graph, {**complex_inputs, name: moved}).imag / step
                 estimates[name][index] = underflow / step
             estimates[name][~numpy.isfinite(gradients[name])] = numpy.inf  # an intermediate value has overflowed
-        return Answer(numpy.asarray(self.loss(problem, complex_inputs).real), gradients, estimates=estimates)
+        return Answer(numpy.asarray(self.loss(graph, complex_inputs).real), gradients, estimates=estimates)
 
-    def loss(self, problem: ModuleType, inputs: Arrays) -> Any:
+    def loss(self, graph: Graph, inputs: Arrays) -> Any:
         """The loss of complex inputs, as a plain number."""
         words = {**self.primitives, "stop_gradient": lambda a: self.numpy.real(a) + 0j}
         ops = Operations({name: self.ordered(word) for name, word in words.items()}, lambda *_: 0.0)
         views: dict[str, Any] = {name: array.view(ordered_array()) for name, array in inputs.items()}
-        return complex(problem.loss(ops, **views))
+        return complex(graph.loss(ops, **views))
 
     def ordered(self, word: Callable[..., Any]) -> Callable[..., Any]:
         """A word whose result is compared by its real part: NumPy's functions forget the class of their arguments."""

@@ -10,9 +10,9 @@ from gradcheck.backends._engine import Engine, Unavailable
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     import numpy as np
+
+    from gradcheck.backends._worker.graph import Graph
 
 MODULE = "jax"
 DISTRIBUTION = "jax"
@@ -83,8 +83,8 @@ class Jax(FunctionalEngine):
 
         return {"jax": self.version, "jaxlib": jaxlib.__version__}
 
-    def loss_of(self, problem: ModuleType) -> Loss:
-        return self.losses(problem)
+    def loss_of(self, graph: Graph) -> Loss:
+        return self.losses(graph)
 
     def array(self, array: np.ndarray, dtype: str) -> Any:
         return self.jax.numpy.asarray(array, dtype=dtype)
@@ -97,8 +97,8 @@ class Jax(FunctionalEngine):
 
         return numpy.asarray(array.astype("float32") if array.dtype.name == "bfloat16" else array)
 
-    def offsets(self, problem: ModuleType, leaves: Leaves) -> Leaves:
-        shapes = self.jax.eval_shape(functools.partial(super().offsets, problem), leaves)
+    def offsets(self, graph: Graph, leaves: Leaves) -> Leaves:
+        shapes = self.jax.eval_shape(functools.partial(super().offsets, graph), leaves)
         return {name: self.zeros_like(shape) for name, shape in shapes.items()}
 
     def differentiate(

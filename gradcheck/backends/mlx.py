@@ -10,11 +10,10 @@ from gradcheck.backends._engine import Answer, Engine
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     import numpy as np
 
     from gradcheck.backends._engine import Arrays
+    from gradcheck.backends._worker.graph import Graph
 
 MODULE = "mlx"
 DISTRIBUTION = "mlx"
@@ -68,9 +67,9 @@ class MLX(FunctionalEngine):
     def packages(self) -> dict[str, str]:
         return {"mlx": self.version}
 
-    def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+    def evaluate(self, graph: Graph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         self.primitives = self.functions[dtype]
-        return super().evaluate(problem, inputs, wrt, dtype)
+        return super().evaluate(graph, inputs, wrt, dtype)
 
     def array(self, array: np.ndarray, dtype: str) -> Any:
         return self.mx.array(array, dtype=getattr(self.mx, dtype))  # left out, float64 becomes float32

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from gradcheck.backends._engine import Answer, Engine, Operations
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from gradcheck.backends._engine import Arrays
+    from gradcheck.backends._worker.graph import Graph
 
 MODULE = "mxnet"
 DISTRIBUTION = "mxnet"
@@ -73,13 +72,13 @@ class MXNet(Engine):
     def packages(self) -> dict[str, str]:
         return {"mxnet": self.version}
 
-    def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+    def evaluate(self, graph: Graph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         leaves = {name: self.mxnet.np.array(array, dtype=dtype) for name, array in inputs.items()}
         for name in wrt:
             leaves[name].attach_grad()
         ops = Operations(primitives(self.mxnet, dtype), lambda _, value: self._zeros_like(value))
         with self.mxnet.autograd.record():
-            loss = problem.loss(ops, **leaves)
+            loss = graph.loss(ops, **leaves)
             loss = loss + self._zeros_like(loss)  # so that it has a gradient even behind stop_gradient
         loss.backward()
         return Answer(

@@ -9,9 +9,8 @@ from gradcheck.backends._engine import Answer, Engine
 from gradcheck.backends._witness import LARGEST_STEP, Difference
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from gradcheck.backends._engine import Arrays
+    from gradcheck.backends._worker.graph import Graph
 
 VARIANT_OF = "_witness"
 
@@ -23,8 +22,8 @@ STEP = 2.0**-12
 class Taylor(Difference):
     """The derivatives along a few directions, all inputs moved at once: few evaluations at any size."""
 
-    def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
-        loss, wide = self.loss_of(problem, inputs)
+    def evaluate(self, graph: Graph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+        loss, wide = self.loss_of(graph, inputs)
         noise = self.noise(loss, wide, wrt)
         directions = self.signs(inputs, wrt, DIRECTIONS)
         sizes = self.numpy.concatenate([self.magnitudes(inputs[name]) for name in wrt])

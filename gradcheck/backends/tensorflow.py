@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from gradcheck.backends._engine import Answer, Engine, Operations
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from gradcheck.backends._engine import Arrays
+    from gradcheck.backends._worker.graph import Graph
 
 MODULE = "tensorflow"
 # On Linux the distribution of that name computes on NVIDIA's GPUs too, and is three times as large.
@@ -89,12 +88,12 @@ class TensorFlow(Engine):
     def packages(self) -> dict[str, str]:
         return {"tensorflow": self.version}
 
-    def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+    def evaluate(self, graph: Graph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         leaves = {name: self.tf.cast(array, dtype) for name, array in inputs.items()}
-        loss, gradients, values, adjoints = self.differentiated(problem, tuple(wrt), dtype)(leaves)
+        loss, gradients, values, adjoints = self.differentiated(graph, tuple(wrt), dtype)(leaves)
         return Answer(self._array(loss), self._arrays(gradients), self._arrays(values), self._arrays(adjoints))
 
-    def _differentiated(self, problem: ModuleType, wrt: Sequence[str], dtype: str) -> Differentiated:
+    def _differentiated(self, graph: Graph, wrt: Sequence[str], dtype: str) -> Differentiated:
         tf = self.tf
 
         def differentiated(leaves: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -102,7 +101,7 @@ class TensorFlow(Engine):
             with tf.GradientTape() as tape:
                 tape.watch(sources)
                 ops = Operations(primitives(tf, dtype), lambda _, value: self._zeros_like(value, tape))
-                loss = problem.loss(ops, **leaves)
+                loss = graph.loss(ops, **leaves)
             gradients, adjoints = tape.gradient(
                 loss, (sources, ops.offsets), unconnected_gradients=tf.UnconnectedGradients.ZERO
             )

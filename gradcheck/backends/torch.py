@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from gradcheck.backends._engine import Answer, Engine, Operations, Unavailable, Unsupported
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from gradcheck.backends._engine import Arrays
+    from gradcheck.backends._worker.graph import Graph
 
     Tensors = Mapping[str, Any]
 
@@ -92,26 +91,24 @@ class Torch(Engine):
     def packages(self) -> dict[str, str]:
         return {"torch": self.version}
 
-    def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+    def evaluate(self, graph: Graph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         kind = getattr(self.torch, dtype)
         self.torch.set_default_dtype(kind)  # of Python numbers that meet no tensor
         leaves = {name: self.torch.tensor(array).to(kind) for name, array in inputs.items()}
         try:
-            loss, gradients, values, adjoints = self.differentiate(problem, leaves, wrt)
+            loss, gradients, values, adjoints = self.differentiate(graph, leaves, wrt)
         except RuntimeError as error:  # a NotImplementedError is one
             if "not implemented for" in str(error):
                 raise Unsupported(f"PyTorch has no kernel for it: {error}") from error
             raise
         return Answer(self._array(loss), self._arrays(gradients), self._arrays(values), self._arrays(adjoints))
 
-    def differentiate(
-        self, problem: ModuleType, leaves: Tensors, wrt: Sequence[str]
-    ) -> tuple[Any, Tensors, Tensors, Tensors]:
+    def differentiate(self, graph: Graph, leaves: Tensors, wrt: Sequence[str]) -> tuple[Any, Tensors, Tensors, Tensors]:
         """The loss, the gradients, the watched values and their adjoints."""
         for name in wrt:
             leaves[name].requires_grad_()
         ops = Operations(self.primitives, lambda _, value: self._zeros_like(value))
-        loss = problem.loss(ops, **leaves)
+        loss = graph.loss(ops, **leaves)
         loss = loss + self._zeros_like(loss)  # so that it has a gradient even behind stop_gradient
         sources = [leaves[name] for name in wrt] + list(ops.offsets.values())
         found = self.torch.autograd.grad(loss, sources, materialize_grads=True)

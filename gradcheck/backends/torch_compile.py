@@ -13,8 +13,7 @@ from gradcheck.backends._engine import Engine, Operations, Unsupported
 from gradcheck.backends.torch import Torch
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
+    from gradcheck.backends._worker.graph import Graph
     from gradcheck.backends.torch import Tensors
 
 VARIANT_OF = "torch"
@@ -29,7 +28,7 @@ FORMATS: dict[str, dict[str, object]] = {
 
 
 class CompiledTorch(Torch):
-    """PyTorch, which compiles each problem once for each shape and dtype of its inputs."""
+    """PyTorch, which compiles each loss once for each shape and dtype of its inputs."""
 
     def __init__(self) -> None:
         os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # in this process: others might outlive it
@@ -41,25 +40,23 @@ class CompiledTorch(Torch):
         torch._dynamo.config.accumulated_recompile_limit = sys.maxsize
         self.compiled = functools.lru_cache(self._compiled)
 
-    def differentiate(
-        self, problem: ModuleType, leaves: Tensors, wrt: Sequence[str]
-    ) -> tuple[Any, Tensors, Tensors, Tensors]:
+    def differentiate(self, graph: Graph, leaves: Tensors, wrt: Sequence[str]) -> tuple[Any, Tensors, Tensors, Tensors]:
         for name in wrt:
             leaves[name].requires_grad_()
         ops = Operations(self.primitives, lambda _, value: self._zeros_like(value))
-        zero = self._zeros_like(problem.loss(ops, **leaves))  # its own errors come here, uncompiled
+        zero = self._zeros_like(graph.loss(ops, **leaves))  # its own errors come here, uncompiled
         sources = [leaves[name] for name in wrt] + list(ops.offsets.values())
         try:
-            loss, values = self.compiled(problem)(leaves, ops.offsets, zero)
+            loss, values = self.compiled(graph)(leaves, ops.offsets, zero)
             found = self.torch.autograd.grad(loss, sources, materialize_grads=True)
         except RuntimeError as error:  # all of the compiler's are
             raise Unsupported(f"torch.compile cannot do it here: {_gist(error)}") from error
         return loss, dict(zip(wrt, found)), values, dict(zip(ops.offsets, found[len(wrt) :]))
 
-    def _compiled(self, problem: ModuleType) -> Callable[..., Any]:
+    def _compiled(self, graph: Graph) -> Callable[..., Any]:
         def loss(leaves: Tensors, offsets: Tensors, zero: Any) -> tuple[Any, Tensors]:
             ops = Operations(self.primitives, lambda name, _: offsets[name])
-            return problem.loss(ops, **leaves) + zero, ops.values  # zero: a gradient even behind stop_gradient
+            return graph.loss(ops, **leaves) + zero, ops.values  # zero: a gradient even behind stop_gradient
 
         compiled: Callable[..., Any] = self.torch.compile(loss, fullgraph=True, dynamic=False)
         return compiled

@@ -9,8 +9,7 @@ from gradcheck.backends._engine import Engine, Operations
 from gradcheck.backends.torch import Torch
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
+    from gradcheck.backends._worker.graph import Graph
     from gradcheck.backends.torch import Tensors
 
 VARIANT_OF = "torch"
@@ -31,22 +30,20 @@ ENTRIES = 1 << 20
 class ForwardTorch(Torch):
     """PyTorch whose gradients are made of derivatives along unit vectors. It has no adjoints: none arise on the way."""
 
-    def differentiate(
-        self, problem: ModuleType, leaves: Tensors, wrt: Sequence[str]
-    ) -> tuple[Any, Tensors, Tensors, Tensors]:
+    def differentiate(self, graph: Graph, leaves: Tensors, wrt: Sequence[str]) -> tuple[Any, Tensors, Tensors, Tensors]:
         ops = self._operations()
-        loss = problem.loss(ops, **leaves)
-        return loss, {name: self._slopes(problem, leaves, name) for name in wrt}, ops.values, {}
+        loss = graph.loss(ops, **leaves)
+        return loss, {name: self._slopes(graph, leaves, name) for name in wrt}, ops.values, {}
 
     def _operations(self) -> Operations:
         return Operations(self.primitives, lambda _, value: self.torch.zeros_like(value))
 
-    def _slopes(self, problem: ModuleType, leaves: Tensors, name: str) -> Any:
+    def _slopes(self, graph: Graph, leaves: Tensors, name: str) -> Any:
         """The derivatives along the unit vectors of one input, in its shape."""
         torch, leaf = self.torch, leaves[name]
 
         def loss(value: Any) -> Any:
-            return problem.loss(self._operations(), **{**leaves, name: value})
+            return graph.loss(self._operations(), **{**leaves, name: value})
 
         def slope(unit: Any) -> Any:
             return torch.func.jvp(loss, (leaf,), (unit.reshape(leaf.shape),))[1]

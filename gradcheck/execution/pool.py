@@ -11,6 +11,7 @@ import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -26,6 +27,7 @@ from gradcheck.system.interruptions import deferred
 
 if TYPE_CHECKING:
     from gradcheck.answers import Arrays
+    from gradcheck.graphs import Graph
 
 T = TypeVar("T")
 BOOTSTRAP = Path(protocol.__file__).with_name("bootstrap.py")
@@ -95,7 +97,8 @@ class Request:
     """What a worker shall compute.
 
     Attributes:
-        problem: the problem's file.
+        problem: the problem's file, which has its hand-written gradients.
+        graph: its loss.
         dtype: the name of the dtype to compute in.
         wrt: the inputs whose gradients are wanted.
         inputs: name -> array of that dtype (float32 for bfloat16).
@@ -104,11 +107,20 @@ class Request:
     """
 
     problem: Path
+    graph: Graph
     dtype: str
     wrt: Sequence[str]
     inputs: Arrays
     entries: int = 0
     folders: Sequence[str] = ()
+
+    @cached_property
+    def constants(self) -> Arrays:
+        """The arrays that the loss itself has, by name, rounded to the dtype; float64 where that is long double."""
+        from gradcheck.problems.cases import DTYPES, round_to
+
+        dtype = self.dtype if self.dtype in DTYPES else "float64"
+        return {name: round_to(array, dtype) for name, array in self.graph.constants.items()}
 
     @property
     def largest_answer(self) -> int:
@@ -122,7 +134,7 @@ class Pending:
 
     Attributes:
         request: the request.
-        inputs: its inputs, which no worker can change.
+        inputs: its inputs and constants, which no worker can change.
         folder: the worker's own, for its answers.
         spare: likewise, on disk, for what has no space there.
         first: its first answer, while it is asked a second time.
@@ -142,13 +154,16 @@ class Pending:
         """
         for folder in (self._answers, self.spare):
             clear(folder)
+        arrays = self.inputs.message(self.spare.parent)
         return {
             "problem": str(self.request.problem),
             "dtype": self.request.dtype,
             "wrt": self.request.wrt,
-            "inputs": self.inputs.message(self.spare.parent),
+            "inputs": {name: array for name, array in arrays.items() if name in self.request.inputs},
             "folder": str(self._answers),
             "spare": str(self.spare),
+            "constants": {name: array for name, array in arrays.items() if name not in self.request.inputs},
+            "graph": self.request.graph.message,
         }
 
     @property
@@ -271,7 +286,7 @@ class Pool:
 
     def evaluate(self, request: Request, keys: Sequence[str]) -> Iterator[tuple[str, BackendAnswer | Failure]]:
         """Ask several workers now, and give each one's answer to a case, or why it gave none, as they come."""
-        inputs = array_files.Inputs(request.inputs)
+        inputs = array_files.Inputs({**request.inputs, **request.constants})
         base = self._base(request)
         for key in keys:
             if key in self._pending:  # an interruption came between: its answer would be one to another request

@@ -86,7 +86,8 @@ def transposed_shape(shape: Shape) -> Shape:
 
 def indexed_shape(shape: Shape, index: Any) -> Shape:
     """The shape of a piece of an array; raises IndexError where there is none."""
-    return np.broadcast_to(np.empty(()), shape)[index].shape
+    piece: np.ndarray = np.broadcast_to(np.empty(()), shape)[index]
+    return np.shape(piece)
 
 
 def concatenated_shape(shapes: list[Shape], axis: int) -> Shape:

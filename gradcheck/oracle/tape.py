@@ -42,10 +42,12 @@ class Tape:
     Attributes:
         nodes: in order of computation.
         outputs: what is asked for -> index of its node: values in order, the loss, adjoints backwards, gradients.
+        graph: the loss of which it was made.
     """
 
     nodes: tuple[Node, ...]
     outputs: Mapping[Key, int]
+    graph: Graph
 
     @property
     def watched(self) -> tuple[str, ...]:
@@ -66,7 +68,7 @@ class Tape:
                 return node
             return replace(node, operation=operation.conventions[conventions[operation.name]])
 
-        return Tape(tuple(map(kept, self.nodes)), self.outputs)
+        return replace(self, nodes=tuple(map(kept, self.nodes)))
 
     @cached_property
     def outputs_of(self) -> Mapping[int, list[Key]]:
@@ -96,7 +98,7 @@ def tape_of(graph: Graph, wrt: Sequence[str]) -> Tape:
     for node in graph.nodes:
         variables.append(recording.step(node, [variables[operand] for operand in node.operands], graph.constants))
     inputs = {str(node.name): variables[place] for place, node in enumerate(graph.nodes) if node.word == "input"}
-    return recording.finish(variables[graph.outputs["loss"]], {name: inputs[name] for name in wrt})
+    return recording.finish(graph, variables[graph.outputs["loss"]], {name: inputs[name] for name in wrt})
 
 
 def record(loss: Callable[..., Any], shapes: Mapping[str, Shape], wrt: Sequence[str]) -> Tape:
@@ -165,7 +167,7 @@ class Recording(Recorder):
         self._watched[name] = apply(WATCH, value)
         return self._watched[name]
 
-    def finish(self, loss: Variable, wrt: Mapping[str, Variable]) -> Tape:
+    def finish(self, graph: Graph, loss: Variable, wrt: Mapping[str, Variable]) -> Tape:
         """Append the reverse pass, and drop what no output needs."""
         targets = {variable.index for variable in (*wrt.values(), *self._watched.values())}
         adjoints = self._reverse(loss, targets)
@@ -174,7 +176,7 @@ class Recording(Recorder):
         outputs["loss", None] = loss.index
         outputs |= {("adjoint", name): adjoints[self._watched[name].index].index for name in names}
         outputs |= {("gradient", name): adjoints[variable.index].index for name, variable in wrt.items()}
-        return _pruned(self._nodes, outputs)
+        return _pruned(self._nodes, outputs, graph)
 
     def _add(self, node: Node) -> Variable:
         compares = node.operation is not None and node.operation.compares
@@ -222,7 +224,7 @@ def _accumulated(parts: Sequence[Contribution], node: Node) -> Variable:
     return apply(ADJOINT, total) if node.operation is WATCH else total
 
 
-def _pruned(nodes: Sequence[Node], outputs: Mapping[Key, int]) -> Tape:
+def _pruned(nodes: Sequence[Node], outputs: Mapping[Key, int], graph: Graph) -> Tape:
     """The nodes that an output needs, renumbered."""
     needed = set(outputs.values())
     for index in range(len(nodes) - 1, -1, -1):
@@ -233,4 +235,4 @@ def _pruned(nodes: Sequence[Node], outputs: Mapping[Key, int]) -> Tape:
         Node(node.operation, tuple(place[operand] for operand in node.operands), node.shape, node.name)
         for node in (nodes[index] for index in sorted(needed))
     )
-    return Tape(kept, {key: place[index] for key, index in outputs.items()})
+    return Tape(kept, {key: place[index] for key, index in outputs.items()}, graph)

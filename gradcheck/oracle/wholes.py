@@ -66,7 +66,7 @@ def wholes(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Iterator[
         operands = tuple(part.node for part in each.parts)
         outputs["whole", str(number)] = len(nodes)
         nodes.append(Node(operation, operands, operation.shape(*(nodes[index].shape for index in operands))))
-    analysis = analyse(Tape(tuple(nodes), outputs), inputs, format)
+    analysis = analyse(replace(tape, nodes=tuple(nodes), outputs=outputs), inputs, format)
     for each, key in zip(sums, outputs, strict=True):
         yield TiedSum(each.word, each.keys, each.axes, analysis[key])
 

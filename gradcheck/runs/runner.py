@@ -131,7 +131,7 @@ class Runner:
 
         entries = sum(math.prod(tape.nodes[index].shape) for index in tape.outputs.values())
         problem = case.problem
-        request = Request(problem.path, case.dtype, problem.wrt, case.inputs, entries, problem.folders)
+        request = Request(problem.path, tape.graph, case.dtype, problem.wrt, case.inputs, entries, problem.folders)
         outcomes = self._pool.evaluate(request, list(selection.places))
         formats = {backend.key: backend.format(case.dtype) for backend in selection.backends}
         truths = {format: judge.truth(tape, case.inputs, format) for format in dict.fromkeys(formats.values())}
@@ -201,7 +201,9 @@ class Runner:
                 return str(error)
             there = known if other is case else judge.truth(known.tape, other.inputs, backend.format(dtype))
             problem = case.problem
-            request = Request(problem.path, dtype, problem.wrt, other.inputs, folders=problem.folders)
+            request = Request(
+                problem.path, known.tape.graph, dtype, problem.wrt, other.inputs, folders=problem.folders
+            )
             [(_, outcome)] = self._pool.evaluate(request, [backend.key])
             return (outcome, there) if not isinstance(outcome, Failure) else f"asked in {dtype}: {outcome.reason}"
 
@@ -212,9 +214,10 @@ class Runner:
 
 
 def _tape(problem: Problem, k: int | None) -> Tape:
-    from gradcheck.runs.tapes import record_tape
+    from gradcheck.oracle import tape_of
+    from gradcheck.problems.recording import graph_of
 
-    return record_tape(problem, k)
+    return tape_of(graph_of(problem, k), problem.wrt)
 
 
 def build(names: Sequence[str], building: Building) -> dict[str, Environment | Missing]:

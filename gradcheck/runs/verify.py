@@ -11,13 +11,13 @@ from gradcheck.answers import BackendAnswer
 from gradcheck.errors import RequestError
 from gradcheck.execution.engines import Spec
 from gradcheck.judging import diagnosis, judge
-from gradcheck.oracle import Format
+from gradcheck.oracle import Format, tape_of
 from gradcheck.problems import Problem, cases
 from gradcheck.problems._guard import TIMEOUT
+from gradcheck.problems.recording import graph_of
 from gradcheck.results import Report
 from gradcheck.runs import assemble
 from gradcheck.runs.records import RecordFile, as_arrays, read_record
-from gradcheck.runs.tapes import record_tape
 from gradcheck.text.escaping import as_argument, quoted
 from gradcheck.text.suggestions import did_you_mean
 
@@ -48,7 +48,7 @@ def verify(
     loaded = problems.load(problem or _named_by(record, path, trust, running), timeout)
     inputs = as_arrays(record.inputs, f"{path}: inputs")
     k = cases.size_of(loaded, inputs, str(path))
-    tape = record_tape(loaded, k)
+    tape = tape_of(graph_of(loaded, k), loaded.wrt)
     check_names(record, loaded, path)
     dtypes = dict.fromkeys(answer.dtype for answer in record.answers.values())
     drawn = {dtype: cases.given(loaded, k, dtype, inputs, str(path)) for dtype in dtypes}

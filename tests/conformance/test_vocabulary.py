@@ -30,6 +30,7 @@ from gradcheck.judging.evidence import examine
 from gradcheck.oracle import Format, Key, Tape, record, stages
 from gradcheck.oracle.operations import OPERATORS, VOCABULARY
 from gradcheck.problems import cases
+from gradcheck.problems.recording import graph_of
 from gradcheck.results import Verdict
 from gradcheck.text.wording import in_words
 from tests.conformance.findings import FINDINGS
@@ -208,7 +209,9 @@ def requests(pool, name, dtype, written) -> Iterator[tuple[tuple[int, ...], str,
     """What an engine is asked: all samples together, or each alone where it evaluates the loss for every entry."""
     together, small = tuple(range(len(SAMPLES))), written((0,), 1).problem
     tried = [(distribution, k) for distribution, k in CASES if exists(small, k, dtype, distribution)]
-    ((_, first),) = pool.evaluate(Request(small.path, dtype, small.wrt, drawn(small, 1, dtype, "uniform")), [name])
+    ((_, first),) = pool.evaluate(
+        Request(small.path, graph_of(small, 1), dtype, small.wrt, drawn(small, 1, dtype, "uniform")), [name]
+    )
     if isinstance(first, Failure) or first.adjoints:
         yield from ((together, distribution, ONLY_AT.get(name, k)) for distribution, k in tried)
     else:
@@ -220,7 +223,9 @@ def asked(pool, engine, written, numbers, dtype, distribution, k) -> Iterator[tu
     given = written(numbers, k)
     inputs = drawn(given.problem, k, dtype, distribution)
     alone = len(numbers) == 1
-    ((_, outcome),) = pool.evaluate(Request(given.problem.path, dtype, given.problem.wrt, inputs), [engine.name])
+    ((_, outcome),) = pool.evaluate(
+        Request(given.problem.path, given.tape.graph, dtype, given.problem.wrt, inputs), [engine.name]
+    )
     if not alone and isinstance(outcome, Failure):
         for number in numbers:
             yield from asked(pool, engine, written, (number,), dtype, distribution, k)

@@ -20,6 +20,8 @@ from gradcheck.execution import array_files
 from gradcheck.execution.pool import Launch, Pool, Request
 from gradcheck.execution.standard_error import KEPT, StandardError
 from gradcheck.execution.worker import Failure
+from gradcheck.problems import load
+from gradcheck.problems.recording import graph_of
 from tests.conftest import FAKES, Command
 
 FAULTY = FAKES / "faulty.py"
@@ -129,7 +131,13 @@ def test_the_end_of_a_program_is_seen_though_its_child_holds_its_output(gradchec
 def test_no_request_waits_for_a_worker_that_does_not_read(tmp_path: Path) -> None:
     """A pipe holds 64 KiB, and this request is longer."""
     programs(tmp_path, "reads-nothing-more")
-    request = Request(FAULTY, "float64", ("a", "b"), {f"a{number}": np.ones(200) for number in range(200)})
+    request = Request(
+        FAULTY,
+        graph_of(load(str(FAULTY)), 1),
+        "float64",
+        ("a", "b"),
+        {f"a{number}": np.ones(200) for number in range(200)},
+    )
     pool = Pool()
     try:
         pool.start({"deaf": Launch([str(tmp_path / "reads-nothing-more")])}, timeout=1)
@@ -163,7 +171,7 @@ def test_time_in_which_nobody_listens_does_not_count(tmp_path: Path) -> None:
     pool = Pool()
     try:
         pool.start(launches, timeout=2)
-        request = Request(FAULTY, "float64", (), {})
+        request = Request(FAULTY, graph_of(load(str(FAULTY)), 1), "float64", (), {})
         assert len(list(pool.evaluate(request, ["short", "long"]))) == 2
         outcomes = pool.evaluate(request, ["short", "long"])
         assert next(outcomes)[0] == "short"

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 from gradcheck.backends._engine import Answer, Engine, Malformed, Unsupported
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     import numpy as np
 
     from gradcheck.backends._engine import Arrays
@@ -38,7 +36,7 @@ class HandWritten(Engine):
         self.version = f"NumPy {numpy.__version__}"
         self.gradient = gradient
 
-    def evaluate(self, problem: ModuleType, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+    def evaluate(self, problem: Any, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         function = problem.gradients[self.gradient]
         where = line_of(function)
         if dtype == LONGDOUBLE:

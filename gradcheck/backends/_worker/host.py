@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from gradcheck.backends._engine import Answer, Engine, Malformed, Unavailable, Unsupported
 from gradcheck.backends._worker import protocol
 from gradcheck.backends._worker.comparison import differences, same_bits
+from gradcheck.backends._worker.graph import Graph
 from gradcheck.backends._worker.handwritten import HandWritten
 from gradcheck.backends._worker.imports import Imports
 from gradcheck.backends._worker.source import execute
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gradcheck.backends._engine import Arrays, Key
+
+
+KEPT_GRAPHS = 16
+"""How many losses a worker keeps, the last ones first."""
 
 
 def main() -> None:
@@ -107,6 +112,7 @@ class Host:
     def __init__(self) -> None:
         self.engine: Engine | None = None
         self.problems: dict[tuple[str, ...], tuple[Imports, ModuleType]] = {}
+        self.graphs: list[tuple[Any, Graph]] = []
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """A request's result or error."""
@@ -139,11 +145,17 @@ class Host:
 
     def evaluate(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer a case, and ask the backend a second time: one that keeps state, or races, does not repeat itself."""
-        imports, problem = self.problem(request["problem"], request["folders"])
-        given = {name: protocol.decode(array, protocol.mapped) for name, array in request["inputs"].items()}
-        with imports:
-            first = self.ask(problem, given, request)
-            again = self.ask(problem, given, request)
+        context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+        if isinstance(self.engine, HandWritten):
+            context, subject = self.problem(request["problem"], request["folders"])
+            wired = request["inputs"]
+        else:
+            subject = self.graph(request["graph"])
+            wired = {**request["inputs"], **request["constants"]}
+        given = {name: protocol.decode(array, protocol.mapped) for name, array in wired.items()}
+        with context:
+            first = self.ask(subject, given, request)
+            again = self.ask(subject, given, request)
         varies = differences(first.answer, again.answer)
         files = Files([request["folder"], request["spare"]])
         return {
@@ -151,22 +163,30 @@ class Host:
             "notes": list(first.answer.notes),
             "seconds": first.seconds,
             "again_seconds": again.seconds,
-            "mutated": [name for name in given if name in first.mutated or name in again.mutated],
+            "mutated": [name for name in request["inputs"] if name in first.mutated or name in again.mutated],
             "varies": [[*which, protocol.number(largest)] for which, largest in varies],
         }
 
-    def ask(self, problem: ModuleType, given: Arrays, request: Mapping[str, Any]) -> Evaluation:
+    def ask(self, subject: Any, given: Arrays, request: Mapping[str, Any]) -> Evaluation:
         """Ask the backend once, with inputs of its own."""
         import numpy as np
 
         assert self.engine is not None, "evaluate comes after start"
         inputs = {name: np.array(array) for name, array in given.items()}
         began = time.perf_counter()
-        answer = self.engine.evaluate(problem, inputs, request["wrt"], request["dtype"])
+        answer = self.engine.evaluate(subject, inputs, request["wrt"], request["dtype"])
         seconds = time.perf_counter() - began
         # A backend may use the memory of its answer, or of its inputs, again.
         kept = dataclasses.replace(answer, **answer.converted(lambda key, array: protocol.real(array, in_words(key))))
         return Evaluation(kept, seconds, {name for name, array in inputs.items() if not same_bits(array, given[name])})
+
+    def graph(self, message: Any) -> Graph:
+        """The loss of a message, the same object for the same loss: engines keep what they have compiled of it."""
+        for known, graph in self.graphs:
+            if known == message:
+                return graph
+        self.graphs = [(message, Graph(message)), *self.graphs[: KEPT_GRAPHS - 1]]
+        return self.graphs[0][1]
 
     def problem(self, path: str, folders: Sequence[str]) -> tuple[Imports, ModuleType]:
         """The problem's module, and the context of its code: loaded anew once a file has changed.

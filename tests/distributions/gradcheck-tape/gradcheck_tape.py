@@ -239,12 +239,12 @@ class TapeEngine(Engine):
 
     version = "1.0"
 
-    def evaluate(self, problem, inputs, wrt, dtype):
+    def evaluate(self, graph, inputs, wrt, dtype):
         tape = Tape(dtype)
         leaves = {name: tape.record(array) for name, array in inputs.items()}
         ops = Operations(tape.words(), lambda _, value: tape.record(np.zeros(tape.variable(value).shape)))
         with np.errstate(all="ignore"):  # what overflows is seen in the answer
-            loss = tape.variable(problem.loss(ops, **leaves))
+            loss = tape.variable(graph.loss(ops, **leaves))
             tape.walk_back(loss)
         return Answer(
             loss.value,

@@ -1,0 +1,85 @@
+"""The loss that a request carries as a graph of words, interpreted with an engine's own primitives."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Step = Callable[[Any, "list[Any]", Mapping[str, Any]], Any]
+"""(ops, the values of earlier nodes, inputs) -> the value of a node."""
+BETWEEN_VALUES = {
+    **{name: getattr(operator, name) for name in ("add", "sub", "mul", "truediv", "neg", "pow", "gt", "ge")},
+    "index": operator.getitem,
+}
+"""What stands between values: engines have it as Python's operators."""
+OF_LISTS = ("concatenate",)
+"""Words that take their operands as one list."""
+IN_PLACE = ("shape", "exponent", "index")
+"""Attributes that are given by their place: engines call them by different names."""
+
+
+class Graph:
+    """A loss, as engines have it.
+
+    Args:
+        message: `graph` of a request, as docs/protocol.md describes it.
+    """
+
+    def __init__(self, message: Mapping[str, Any]) -> None:
+        self._steps = [step(node) for node in message["nodes"]]
+        self._loss = message["outputs"]["loss"]
+
+    def loss(self, ops: Any, **inputs: Any) -> Any:
+        """The loss.
+
+        Args:
+            ops: the vocabulary in an engine's own functions.
+            inputs: the engine's own arrays by name, those of constants included.
+        """
+        values: list[Any] = []
+        for each in self._steps:
+            values.append(each(ops, values, inputs))
+        return values[self._loss]
+
+
+def step(node: Mapping[str, Any]) -> Step:
+    """What computes a node."""
+    word, places = node["word"], node.get("operands", ())
+    name: Any = node.get("name")
+    attributes = {key: plain(key, value) for key, value in node.get("attributes", {}).items()}
+    if word == "constant" and name is None:
+        number = float(attributes["value"]) if isinstance(attributes["value"], str) else attributes["value"]
+        return lambda _ops, _values, _inputs: number
+    if word in ("input", "constant"):
+        return lambda _ops, _values, inputs: inputs[name]
+    if word == "watch":
+        return lambda ops, values, _inputs: ops.watch(name, values[places[0]])
+    return computing(word, places, attributes)
+
+
+def computing(word: str, places: Sequence[int], attributes: Mapping[str, Any]) -> Step:
+    """What computes a node of a word or an operator."""
+    given = [value for key, value in attributes.items() if key in IN_PLACE]
+    named = {key: value for key, value in attributes.items() if key not in IN_PLACE}
+
+    def compute(ops: Any, values: list[Any], _inputs: Mapping[str, Any]) -> Any:
+        function = BETWEEN_VALUES.get(word) or getattr(ops, word)
+        operands: list[Any] = [values[place] for place in places]
+        return function(*([operands] if word in OF_LISTS else operands), *given, **named)
+
+    return compute
+
+
+def plain(key: str, value: Any) -> Any:
+    """An attribute as a loss in Python would write it."""
+    if key == "index":
+        return tuple(... if piece == "..." else sliced(piece) for piece in value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def sliced(piece: Any) -> Any:
+    """A piece of an index: a slice is an object in JSON."""
+    if isinstance(piece, dict):
+        return slice(piece.get("start"), piece.get("stop"), piece.get("step"))
+    return piece
