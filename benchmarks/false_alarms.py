@@ -19,7 +19,8 @@ import numpy.typing as npt
 from benchmarks.common import PROBLEM, Table, command, draw, problem, selection_of
 from gradcheck.answers import BackendAnswer
 from gradcheck.execution import selection
-from gradcheck.execution.pool import Pool, Request
+from gradcheck.execution.messages import Request
+from gradcheck.execution.pool import Pool
 from gradcheck.execution.worker import Failure
 from gradcheck.judging.judge import Truth, judge, truth
 from gradcheck.oracle import stages

@@ -27,7 +27,8 @@ from benchmarks.random_programs import Array, Fault, Key, Program, Tie, balls, d
 from gradcheck import problems
 from gradcheck.answers import BackendAnswer
 from gradcheck.errors import RequestError
-from gradcheck.execution.pool import Pool, Request
+from gradcheck.execution.messages import Request
+from gradcheck.execution.pool import Pool
 from gradcheck.execution.selection import Selected
 from gradcheck.execution.worker import Failure
 from gradcheck.judging.judge import Judgement, Truth, judge, truth

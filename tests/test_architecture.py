@@ -26,10 +26,12 @@ FLOORS = {
     "settings": {"dtypes", "errors", "text"},
     "backends": set(),
     "answers": {"backends"},
-    "oracle": {"dtypes", "errors", "text"},
-    "problems": {"backends", "dtypes", "entry_points", "errors", "system", "text"},
+    "graphs": {"text"},
+    "oracle": {"dtypes", "errors", "graphs"},
+    "problems": {"backends", "dtypes", "entry_points", "errors", "graphs", "system", "text"},
     "execution": {
-        "answers", "backends", "entry_points", "errors", "oracle", "problems", "results", "settings", "system", "text",
+        "answers", "backends", "entry_points", "errors", "graphs", "oracle", "problems", "results", "settings",
+        "system", "text",
     },
     "judging": {"answers", "dtypes", "oracle", "problems", "results", "text"},
     "runs": {

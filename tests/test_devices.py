@@ -12,7 +12,8 @@ from gradcheck.api import Logged
 from gradcheck.execution import environments, selection
 from gradcheck.execution.engines import Spec
 from gradcheck.execution.environments import Environment
-from gradcheck.execution.pool import Pool, Request, hosted
+from gradcheck.execution.messages import Request
+from gradcheck.execution.pool import Pool, hosted
 from gradcheck.execution.selection import TF32_ROUNDING
 from gradcheck.execution.worker import Failure
 from gradcheck.problems.recording import graph_of

@@ -11,59 +11,26 @@ import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from gradcheck.answers import BackendAnswer, meaningless
 from gradcheck.backends._worker import comparison, protocol
 from gradcheck.execution import array_files
-from gradcheck.execution.worker import LONGEST_LINE, Failure, Worker, end, exchange
-from gradcheck.results import ArrayKind, Verdict
+from gradcheck.execution.messages import AnswerMessage, Request, StartMessage
+from gradcheck.execution.worker import Failure, Worker, end, exchange
+from gradcheck.results import Verdict
 from gradcheck.system.folders import MEMORY, Folders, sweep
 from gradcheck.system.interruptions import deferred
 
 if TYPE_CHECKING:
     from gradcheck.answers import Arrays
-    from gradcheck.graphs import Graph
 
 T = TypeVar("T")
 BOOTSTRAP = Path(protocol.__file__).with_name("bootstrap.py")
 LONGEST_GRACE = 1.0  # seconds, in which a worker can write the longest line
-ENTRY_BYTES = 16 * 8  # for each entry of an answer: of float64, and a witness has several directions for each gradient
-
-
-Note = Annotated[str, msgspec.Meta(max_length=1000)]
-"""A sentence that a report shows whole."""
-
-
-class StartMessage(msgspec.Struct, frozen=True):
-    """A worker's answer to `start`. A program need not say anything."""
-
-    version: Annotated[str, msgspec.Meta(max_length=200)] | None = None
-    python_version: str | None = None
-    packages: dict[str, str] = {}
-    threads: int | None = None
-    seconds: float | None = None
-
-
-class AnswerMessage(msgspec.Struct, frozen=True):
-    """A worker's answer to `evaluate`."""
-
-    loss: dict[str, Any]
-    gradients: dict[str, dict[str, Any]]
-    values: dict[str, dict[str, Any]] = {}
-    adjoints: dict[str, dict[str, Any]] = {}
-    seconds: float | None = None
-    again_seconds: float | None = None
-    varies: list[tuple[ArrayKind, str | None, float | str]] = []
-    mutated: list[str] = []
-    estimates: dict[str, dict[str, Any]] = {}
-    directions: dict[str, dict[str, Any]] = {}
-    slopes: dict[str, Any] | None = None
-    notes: Annotated[list[Note], msgspec.Meta(max_length=100)] = []
 
 
 @dataclass(frozen=True)
@@ -90,42 +57,6 @@ def cannot_run(error: OSError) -> str:
 def hosted(python: Path, **start: str | bool) -> Launch:
     """A worker of ours: it hosts, in an interpreter, the `backend` of a file or a problem's `gradient` of a name."""
     return Launch([str(python), "-I", str(BOOTSTRAP)], start, repeats=True)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a worker shall compute.
-
-    Attributes:
-        problem: the problem's file, which has its hand-written gradients.
-        graph: its loss.
-        dtype: the name of the dtype to compute in.
-        wrt: the inputs whose gradients are wanted.
-        inputs: name -> array of that dtype (float32 for bfloat16).
-        entries: how many the arrays of a whole answer have, watched values and adjoints included.
-        folders: where our own workers find what the problem's file imports.
-    """
-
-    problem: Path
-    graph: Graph
-    dtype: str
-    wrt: Sequence[str]
-    inputs: Arrays
-    entries: int = 0
-    folders: Sequence[str] = ()
-
-    @cached_property
-    def constants(self) -> Arrays:
-        """The arrays that the loss itself has, by name, rounded to the dtype; float64 where that is long double."""
-        from gradcheck.problems.cases import DTYPES, round_to
-
-        dtype = self.dtype if self.dtype in DTYPES else "float64"
-        return {name: round_to(array, dtype) for name, array in self.graph.constants.items()}
-
-    @property
-    def largest_answer(self) -> int:
-        """The bytes that the files of one answer may hold."""
-        return max(LONGEST_LINE, ENTRY_BYTES * self.entries)
 
 
 @dataclass

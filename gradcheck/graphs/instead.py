@@ -121,7 +121,7 @@ def is_value(value: Any) -> bool:
 def described(value: Any) -> str:
     """A value that is wrong, in the words of who wrote it."""
     if is_value(value):
-        return "a comparison" if value.dtype == "boolean" else f"a value of shape {value.shape}"
+        return "a comparison" if value.is_condition else f"a value of shape {value.shape}"
     if isinstance(value, np.ndarray):
         return f"a NumPy array of shape {value.shape}"
     if isinstance(value, (list, tuple, dict, set)):

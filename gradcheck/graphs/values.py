@@ -20,17 +20,17 @@ class Value:
         recording: the graph being written.
         index: the place of its node there.
         shape: of the value.
-        dtype: "float", or "boolean" for a comparison, which may only be the condition of ``where``.
+        is_condition: it is a comparison, and may only be the condition of ``where``.
     """
 
-    __slots__ = ("dtype", "index", "recording", "shape")
+    __slots__ = ("index", "is_condition", "recording", "shape")
     __array_ufunc__: Any = None  # NumPy's arrays and numbers on the left leave operators to us
 
-    def __init__(self, recording: Recording, index: int, shape: Shape, dtype: Dtype = "float") -> None:
+    def __init__(self, recording: Recording, index: int, shape: Shape, is_condition: bool = False) -> None:
         self.recording = recording
         self.index = index
         self.shape = shape
-        self.dtype = dtype
+        self.is_condition = is_condition
 
     @property
     def ndim(self) -> int:
@@ -195,7 +195,7 @@ class Recording:
 
     def watch(self, name: str, value: Value) -> Value:
         """Name a value; raises RecordingError where the name is taken."""
-        if not isinstance(name, str) or not isinstance(value, Value) or value.dtype != "float":
+        if not isinstance(name, str) or not isinstance(value, Value) or value.is_condition:
             found = f"{described(name)} and {described(value)}"
             raise RecordingError(f"{user_line()}: ops.watch: got {found}: expected ops.watch('name', a)")
         if name in self._names:
@@ -209,4 +209,4 @@ class Recording:
 
     def _add(self, node: Node) -> Value:
         self._nodes.append(node)
-        return self._kind(self, len(self._nodes) - 1, node.shape, node.dtype)
+        return self._kind(self, len(self._nodes) - 1, node.shape, node.dtype == "boolean")

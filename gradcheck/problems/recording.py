@@ -46,5 +46,5 @@ def _in_words(said: str, line: str | None) -> str:
         hints = [instead(name, VOCABULARY) for name in re.findall(r"\b(?:np|numpy)\.(\w+)", line or "")]
         hint = next(filter(None, hints), "write words of ops alone")
         return f"a NumPy function was given a value of the problem: {hint}"
-    message = re.sub(r"'?\bVariable\b'?( object)?(\.__\w+__)?", "a value of the problem", said)
+    message = re.sub(r"'?\bValue\b'?( object)?(\.__\w+__)?", "a value of the problem", said)
     return f"loss raised {message}"

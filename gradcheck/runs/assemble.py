@@ -17,7 +17,7 @@ from gradcheck._version import __version__
 from gradcheck.answers import BackendAnswer
 from gradcheck.execution.engines import Spec
 from gradcheck.execution.environments import Environment
-from gradcheck.execution.pool import StartMessage
+from gradcheck.execution.messages import StartMessage
 from gradcheck.execution.worker import Failure
 from gradcheck.judging.judge import Judgement, Truth
 from gradcheck.problems.cases import Case

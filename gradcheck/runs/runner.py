@@ -16,7 +16,8 @@ from gradcheck.errors import RequestError
 from gradcheck.execution import engines, environments
 from gradcheck.execution.engines import EngineDeclaration, Spec
 from gradcheck.execution.environments import Builder, Building, Environment, Kept, Missing
-from gradcheck.execution.pool import Pool, Request
+from gradcheck.execution.messages import Request
+from gradcheck.execution.pool import Pool
 from gradcheck.execution.selection import Selected, Selection, choose, explained, known_engine, known_engines, place
 from gradcheck.execution.worker import Failure
 from gradcheck.problems import Problem

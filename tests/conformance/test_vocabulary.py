@@ -23,12 +23,13 @@ from gradcheck.errors import RequestError
 from gradcheck.execution import engines, environments
 from gradcheck.execution.engines import Spec
 from gradcheck.execution.environments import Environment
-from gradcheck.execution.pool import Pool, Request, hosted
+from gradcheck.execution.messages import Request
+from gradcheck.execution.pool import Pool, hosted
 from gradcheck.execution.worker import Failure
+from gradcheck.graphs import OPERATORS, VOCABULARY
 from gradcheck.judging import judge
 from gradcheck.judging.evidence import examine
 from gradcheck.oracle import Format, Key, Tape, record, stages
-from gradcheck.oracle.operations import OPERATORS, VOCABULARY
 from gradcheck.problems import cases
 from gradcheck.problems.recording import graph_of
 from gradcheck.results import Verdict
@@ -209,9 +210,8 @@ def requests(pool, name, dtype, written) -> Iterator[tuple[tuple[int, ...], str,
     """What an engine is asked: all samples together, or each alone where it evaluates the loss for every entry."""
     together, small = tuple(range(len(SAMPLES))), written((0,), 1).problem
     tried = [(distribution, k) for distribution, k in CASES if exists(small, k, dtype, distribution)]
-    ((_, first),) = pool.evaluate(
-        Request(small.path, graph_of(small, 1), dtype, small.wrt, drawn(small, 1, dtype, "uniform")), [name]
-    )
+    request = Request(small.path, graph_of(small, 1), dtype, small.wrt, drawn(small, 1, dtype, "uniform"))
+    ((_, first),) = pool.evaluate(request, [name])
     if isinstance(first, Failure) or first.adjoints:
         yield from ((together, distribution, ONLY_AT.get(name, k)) for distribution, k in tried)
     else:
@@ -223,9 +223,8 @@ def asked(pool, engine, written, numbers, dtype, distribution, k) -> Iterator[tu
     given = written(numbers, k)
     inputs = drawn(given.problem, k, dtype, distribution)
     alone = len(numbers) == 1
-    ((_, outcome),) = pool.evaluate(
-        Request(given.problem.path, given.tape.graph, dtype, given.problem.wrt, inputs), [engine.name]
-    )
+    request = Request(given.problem.path, given.tape.graph, dtype, given.problem.wrt, inputs)
+    ((_, outcome),) = pool.evaluate(request, [engine.name])
     if not alone and isinstance(outcome, Failure):
         for number in numbers:
             yield from asked(pool, engine, written, (number,), dtype, distribution, k)
@@ -272,4 +271,4 @@ def complaints(answer: BackendAnswer, truth: judge.Truth, ordinary: bool) -> Ite
 
 
 def test_every_word_is_tried():
-    assert set(WORDS) == {*VOCABULARY, *OPERATORS, "watch"}
+    assert set(WORDS) == {*VOCABULARY, *(operator.symbol for operator in OPERATORS.values()), "watch"}

@@ -17,7 +17,8 @@ import pytest
 import gradcheck as package
 from gradcheck.answers import BackendAnswer
 from gradcheck.execution import array_files
-from gradcheck.execution.pool import Launch, Pool, Request
+from gradcheck.execution.messages import Request
+from gradcheck.execution.pool import Launch, Pool
 from gradcheck.execution.standard_error import KEPT, StandardError
 from gradcheck.execution.worker import Failure
 from gradcheck.problems import load

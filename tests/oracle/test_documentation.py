@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gradcheck.oracle.operations import OPERATORS, VOCABULARY
+from gradcheck.graphs import OPERATORS, VOCABULARY
 from gradcheck.oracle.operations.documentation import page
 
 PAGE = Path(__file__).parents[2] / "docs" / "vocabulary.md"

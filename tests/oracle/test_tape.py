@@ -86,8 +86,8 @@ def test_powers(exponent, slope):
         ),
         (lambda ops, a, M: ops.sum(a ** ops.sum(a)), "number as exponent"),
         (
-            lambda ops, a, M: ops.sum(a * np.ones(2)),
-            r"operator \*: got a NumPy array of shape \(2,\): expected values .*; write it",
+            lambda ops, a, M: ops.sum(a * np.array(["x", "y"])),
+            r"operator \*: got a NumPy array of shape \(2,\) of dtype <U1: expected an array of real numbers",
         ),
         (lambda ops, a, M: ops.sum((a > 0) * a), "condition of where"),
         (lambda ops, a, M: ops.sum(ops.where(a, a, a)), "condition of where"),
@@ -138,9 +138,10 @@ def test_powers(exponent, slope):
         (lambda ops, a, M: np.linalg.norm(a), r"NumPy's norm was given .*: write ops.sqrt\(ops.sum\(a \* a\)\)"),
         (lambda ops, a, M: np.asarray(a), "NumPy cannot hold a value of the problem"),
         (lambda ops, a, M: np.array([a, a]), "NumPy cannot hold a value of the problem"),
-        (lambda ops, a, M: np.ones(2) @ a, r"operator @: a is a NumPy array of shape \(2,\)"),
+        (lambda ops, a, M: np.ones(3) @ a, r"operator @: shapes \(3,\) and \(2,\) do not fit"),
+        (lambda ops, a, M: ops.sum(a * [1.0, float("nan")]), r"operator \*: got .* that holds NaN"),
         (lambda ops, a, M: None, "the loss returns None: expected one number, .*: is a return missing"),
-        (lambda ops, a, N: ops.sum(a), r"expected loss\(ops, a, M\), the inputs' names"),
+        (lambda ops, a, N: ops.sum(a), r"expected loss\(ops, a, M\), or loss\(a, M\) written in NumPy"),
         (lambda ops, a, M: ops.sum(ops.transpose(ops.reshape(M, (3, 2, 1)))), "a vector or a matrix"),
     ],
 )

@@ -22,12 +22,12 @@ def mean(a: Value, axis: Axes = None, keepdims: bool = False) -> Shape:
 
 @word
 def logsumexp(a: Value, axis: Axes = None, keepdims: bool = False) -> Shape:
-    """log Σ exp(a) over an axis, several, or all."""
+    """The logarithm of the sum of eᵃ over an axis, several, or all."""
     return reduced_shape(a.shape, normalise_axes(axis, a.ndim), keepdims)
 
 
 @word
 def softmax(a: Value, axis: int = -1) -> Shape:
-    """The shares of exp(a) in their sum over an axis."""
+    """The shares of eᵃ in their sum over an axis."""
     one_axis(axis, a.ndim)
     return a.shape

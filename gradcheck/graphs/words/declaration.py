@@ -131,7 +131,7 @@ def _lifted(value: Any, beside: Value, kind: str) -> Value:
     lifted = value if isinstance(value, Value) else beside.recording.constant(value)
     if kind == "Value" and not isinstance(value, (Value, np.ndarray, list)):
         raise TypeError(f"got {described(value)}: expected a value of the problem")
-    if (lifted.dtype == "boolean") != (kind == "Condition"):
+    if lifted.is_condition != (kind == "Condition"):
         expected = "the condition of where must be a comparison, such as a > 0, and nothing else may be one"
         raise TypeError(f"got {described(lifted)}: {expected}")
     return lifted

@@ -32,7 +32,7 @@ def _check(piece: Any) -> None:
     if isinstance(piece, Slice):
         if piece.step is not None and piece.step < 1:
             raise ValueError(f"a step of {piece.step}: engines have positive ones")
-    elif piece != "..." and (isinstance(piece, bool) or not isinstance(piece, int)):
+    elif isinstance(piece, bool) or not (isinstance(piece, int) or (isinstance(piece, str) and piece == "...")):
         hints = {"None": f"; write {RESHAPE}", "a comparison": "; write ops.where(condition, a, b)"}
         found = described(piece)
         raise TypeError(f"an index is made of integers and slices, got {found}{hints.get(found, '')}")
