@@ -56,6 +56,11 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True):
     file: str | None = None
     line: int | None = None
 
+    @property
+    def is_step(self) -> bool:
+        """Whether it computes numbers that could be watched."""
+        return self.word not in ("input", "constant", "watch") and self.dtype == "float"
+
 
 class Array(msgspec.Struct, frozen=True):
     """A constant array in JSON: float64, row by row; what is not finite is "NaN", "Infinity" or "-Infinity"."""
@@ -120,9 +125,30 @@ class Graph:
         unnamed = [
             (index, f"{node.word} {index}")
             for index, node in enumerate(self.nodes)
-            if node.operands and node.dtype == "float" and index not in already and index not in self.outputs.values()
+            if node.is_step and index not in already and index not in self.outputs.values()
         ]
         return self.watching({index: name for index, name in unnamed if name not in taken})
+
+    def needed(self, places: Iterable[int]) -> set[int]:
+        """The nodes that some nodes are computed from, these included."""
+        found = set(places)
+        for index in range(len(self.nodes) - 1, -1, -1):
+            if index in found:
+                found.update(self.nodes[index].operands)
+        return found
+
+    def pruned(self) -> Graph:
+        """The same loss without what neither it nor a watched value needs; inputs stay."""
+        roots = {index for index, node in enumerate(self.nodes) if node.word in ("input", "watch")}
+        kept = sorted(self.needed(roots | set(self.outputs.values())))
+        place = {index: position for position, index in enumerate(kept)}
+        nodes = tuple(
+            msgspec.structs.replace(node, operands=tuple(place[operand] for operand in node.operands))
+            for node in (self.nodes[index] for index in kept)
+        )
+        arrays = {str(node.name) for node in nodes if node.word == "constant"}
+        constants = {name: array for name, array in self.constants.items() if name in arrays}
+        return Graph(nodes, {name: place[index] for name, index in self.outputs.items()}, constants)
 
     def line_of(self, name: str) -> str | None:
         """`file:line  source` of the step whose value is watched under a name; None where there is none."""
@@ -154,22 +180,6 @@ def source_of(node: Node) -> str | None:
     if node.file is None or node.line is None:
         return None
     return f"{Path(node.file).name}:{node.line}  {linecache.getline(node.file, node.line).strip()}".rstrip()
-
-
-def pruned(nodes: Iterable[Node], outputs: Mapping[str, int], constants: Mapping[str, Any]) -> Graph:
-    """The graph of what the outputs and the watched values need, renumbered; inputs stay."""
-    every = list(nodes)
-    needed = set(outputs.values()) | {index for index, node in enumerate(every) if node.word in ("input", "watch")}
-    for index in range(len(every) - 1, -1, -1):
-        if index in needed:
-            needed.update(every[index].operands)
-    place = {index: position for position, index in enumerate(sorted(needed))}
-    kept = tuple(
-        msgspec.structs.replace(every[index], operands=tuple(place[operand] for operand in every[index].operands))
-        for index in sorted(needed)
-    )
-    arrays = {str(node.name): constants[str(node.name)] for node in kept if node.word == "constant" and node.name}
-    return Graph(kept, {name: place[index] for name, index in outputs.items()}, arrays)
 
 
 def schema() -> dict[str, Any]:

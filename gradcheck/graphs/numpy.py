@@ -1,13 +1,392 @@
-"""The front end for losses written in NumPy, `loss(A, B)`."""
+"""The front end for losses written in NumPy, `loss(A, B)`.
+
+NumPy hands its functions over to values that ask for it: ufuncs by NEP 13, most others by NEP 18
+(https://numpy.org/neps/nep-0013-ufunc-overrides.html, https://numpy.org/neps/nep-0018-array-function-protocol.html).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import inspect
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import CodeType, FrameType
+from typing import Any, NoReturn
+
+import numpy as np
 
 from gradcheck.graphs.graph import Graph, Shape
+from gradcheck.graphs.instead import described
+from gradcheck.graphs.results import checked
+from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line
+from gradcheck.graphs.values import Recording, Value, operated
+from gradcheck.graphs.vocabulary import VOCABULARY
+
+Function = Callable[..., Any]
 
 
-def record(loss: Callable[..., Any], shapes: Mapping[str, Shape]) -> Graph:
-    """The graph of `loss(**inputs)`; see `gradcheck.graphs.record`."""
-    raise NotImplementedError
+class Array(Value):
+    """A value with the methods and protocols of a NumPy array."""
+
+    __slots__ = ()
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        name = f"np.{ufunc.__name__}"
+        if method != "__call__":
+            raise RecordingError(f"{user_line()}: {name}.{method}: {unknown(f'{name}.{method}')}")
+        if ufunc.__name__ not in UFUNCS:
+            raise RecordingError(f"{user_line()}: {name}: {unknown(name)}")
+        return called(name, UFUNCS[ufunc.__name__], inputs, options)
+
+    def __array_function__(self, function: Any, _types: Any, arguments: Any, options: Any) -> Any:
+        name = f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
+        if function not in FUNCTIONS:
+            raise RecordingError(f"{user_line()}: {name}: {unknown(name)}")
+        return called(name, FUNCTIONS[function], arguments, options)
+
+    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        hint = "write np.stack or np.concatenate of values, and leave np.asarray out: inputs are arrays"
+        raise RecordingError(f"{user_line()}: a NumPy array cannot hold a value of the problem: {hint}")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):  # how Python and NumPy ask what an object can do
+            raise AttributeError(name)
+        hint = METHOD_HINTS.get(name, "write it with NumPy's functions, or leave it out")
+        raise UnknownAttributeError(f"{user_line()}: a value of the problem has no .{name}: {hint}")
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return math.prod(self.shape)
+
+    def __getitem__(self, index: Any) -> Value:
+        pieces = index if isinstance(index, tuple) else (index,)
+        new = [place for place, piece in enumerate(pieces) if piece is None]
+        if not new:
+            return super().__getitem__(index)
+        left = tuple(piece for piece in pieces if piece is not None)
+        piece = super().__getitem__(left) if left else self
+        shape = np.empty(self.shape)[pieces].shape
+        return reshaped(piece, shape)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise RecordingError(f"{user_line()}: len of a scalar: expected an array")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Value]:
+        return (self[place] for place in range(len(self)))
+
+    def __abs__(self) -> Value:
+        size: Value = word("abs")(self)
+        return size
+
+    def __pos__(self) -> Value:
+        return self
+
+    def __iadd__(self, other: Any) -> Value:
+        return self._again("+", self + other)
+
+    def __isub__(self, other: Any) -> Value:
+        return self._again("-", self - other)
+
+    def __imul__(self, other: Any) -> Value:
+        return self._again("*", self * other)
+
+    def __itruediv__(self, other: Any) -> Value:
+        return self._again("/", self / other)
+
+    def _again(self, symbol: str, result: Value) -> Value:
+        """What `a += b` makes: a number of its own; an array would change under all of its names."""
+        if self.shape:
+            raise RecordingError(f"{user_line()}: a {symbol}= b changes an array in place: write a = a {symbol} b")
+        return result
+
+    def reshape(self, *shape: Any) -> Value:
+        """The entries in another shape."""
+        return reshaped(self, shape[0] if len(shape) == 1 else shape)
+
+
+def word(name: str) -> Function:
+    """A word of the vocabulary."""
+    return VOCABULARY[name]
+
+
+def between(name: str) -> Function:
+    """An operator, as a function."""
+    return lambda *operands: operated(name, *operands)
+
+
+def called(name: str, function: Function, arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:
+    """What a function of ours makes of the arguments that NumPy's got.
+
+    Raises:
+        RecordingError: it has no such arguments.
+    """
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*arguments, **options)
+    except TypeError:
+        known = ", ".join(signature.parameters)
+        given = ", ".join([*map(described, arguments), *(f"{key}={value!r}" for key, value in options.items())])
+        raise RecordingError(f"{user_line()}: {name}: called with {given}: expected {name}({known})") from None
+    return function(*arguments, **options)
+
+
+def unknown(name: str) -> str:
+    """What is said of a function for which there is no word."""
+    return FUNCTION_HINTS.get(name) or f"no word of the vocabulary stands for it: expected one of {', '.join(KNOWN)}"
+
+
+def reshaped(a: Value, shape: Any) -> Value:
+    """The entries in another shape, of which one size may be −1."""
+    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    if sizes.count(-1) == 1:
+        known = math.prod(size for size in sizes if size != -1)
+        sizes = tuple(math.prod(a.shape) // known if size == -1 and known else size for size in sizes)
+    return a if sizes == a.shape else word("reshape")(a, sizes)
+
+
+def minimum(a: Any, b: Any) -> Value:
+    """The smaller of both, entry by entry."""
+    largest: Value = word("maximum")(negative(a), negative(b))
+    return -largest
+
+
+def negative(a: Any) -> Any:
+    """−a, of a value or of a number or an array of the loss itself."""
+    return -(np.asarray(a) if isinstance(a, (list, tuple)) else a)
+
+
+def smallest(a: Value, axis: Any = None, keepdims: bool = False) -> Value:
+    """The smallest entry along an axis, several, or all."""
+    largest: Value = word("max")(-a, axis, keepdims)
+    return -largest
+
+
+def clip(a: Any, a_min: Any, a_max: Any) -> Any:
+    """Entries, brought into an interval."""
+    above = a if a_min is None else word("maximum")(a, a_min)
+    return above if a_max is None else minimum(above, a_max)
+
+
+def power(a: Any, exponent: Any) -> Value:
+    """aᵖ of a number p."""
+    return operated("pow", a, exponent.item() if isinstance(exponent, np.ndarray) and exponent.ndim == 0 else exponent)
+
+
+def variance(a: Value, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Value:
+    """The mean square of what the mean leaves."""
+    centred = a - word("mean")(a, axis, True)
+    squares: Value = word("sum")(centred * centred, axis, keepdims)
+    return squares / (math.prod(a.shape) // math.prod(squares.shape) - ddof)
+
+
+def deviation(a: Value, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Value:
+    """The square root of the variance."""
+    return word("sqrt")(variance(a, axis, ddof, keepdims))  # type: ignore[no-any-return]
+
+
+def norm(x: Value, ord: None = None, axis: Any = None, keepdims: bool = False) -> Value:
+    """The Euclidean norm of all entries, or along axes."""
+    if ord not in (None, 2) or (ord == 2 and axis is None and x.ndim != 1):
+        raise RecordingError(f"{user_line()}: np.linalg.norm: ord={ord!r}: expected the Euclidean norm of entries")
+    return word("sqrt")(word("sum")(x * x, axis, keepdims))  # type: ignore[no-any-return]
+
+
+def dot(a: Any, b: Any) -> Value:
+    """The product of vectors and matrices, or with a number."""
+    return operated("mul" if np.ndim(a) == 0 or np.ndim(b) == 0 else "matmul", a, b)
+
+
+def transpose(a: Value, axes: Any = None) -> Value:
+    """The transpose of a matrix."""
+    if axes is not None and tuple(axes) != tuple(range(a.ndim))[::-1]:
+        raise RecordingError(f"{user_line()}: np.transpose: axes={axes!r}: expected the axes of a matrix, reversed")
+    return a.T
+
+
+def stack(arrays: Sequence[Any], axis: int = 0) -> Value:
+    """Arrays along a new axis."""
+    place = axis % (np.ndim(arrays[0]) + 1)
+    wider = [np.expand_dims(array, place) for array in arrays]
+    return word("concatenate")(wider, place)  # type: ignore[no-any-return]
+
+
+def vstack(tup: Sequence[Any]) -> Value:
+    """Arrays as rows."""
+    rows = [np.reshape(array, (1, -1)) if np.ndim(array) < 2 else array for array in tup]
+    return word("concatenate")(rows, 0)  # type: ignore[no-any-return]
+
+
+def hstack(tup: Sequence[Any]) -> Value:
+    """Arrays beside each other."""
+    flat = [np.reshape(array, (1,)) if np.ndim(array) == 0 else array for array in tup]
+    return word("concatenate")(flat, 0 if np.ndim(flat[0]) == 1 else 1)  # type: ignore[no-any-return]
+
+
+def split(ary: Value, indices_or_sections: Any, axis: int = 0) -> list[Value]:
+    """Pieces along an axis."""
+    length = ary.shape[axis]
+    if isinstance(indices_or_sections, int):
+        if length % indices_or_sections:
+            raise RecordingError(f"{user_line()}: np.split: {length} entries do not divide into {indices_or_sections}")
+        width = length // indices_or_sections
+        ends = [width * number for number in range(1, indices_or_sections)]
+    else:
+        ends = list(indices_or_sections)
+    before = (slice(None),) * (axis % ary.ndim)
+    return [ary[(*before, slice(start, end))] for start, end in zip([0, *ends], [*ends, length], strict=True)]
+
+
+def expand_dims(a: Value, axis: Any) -> Value:
+    """A new axis of length one."""
+    return reshaped(a, np.expand_dims(np.empty(a.shape), axis).shape)
+
+
+def squeeze(a: Value, axis: Any = None) -> Value:
+    """Without axes of length one."""
+    return reshaped(a, np.squeeze(np.empty(a.shape), axis).shape)
+
+
+def broadcast_to(array: Value, shape: Any) -> Value:
+    """Copies along new axes."""
+    return array * np.ones(shape)
+
+
+def full_like(a: Value, fill_value: float, **_: Any) -> Any:
+    """An array of the loss itself with a value's shape."""
+    return np.full(a.shape, fill_value, np.float64)
+
+
+COMPARISONS: dict[str, Function] = {
+    "greater": between("gt"),
+    "greater_equal": between("ge"),
+    "less": lambda a, b: operated("gt", b, a),
+    "less_equal": lambda a, b: operated("ge", b, a),
+}
+UFUNCS: dict[str, Function] = {
+    **{name: word(name) for name in ("exp", "log", "log1p", "expm1", "sqrt", "tanh", "sin", "cos", "maximum")},
+    **COMPARISONS,
+    "absolute": word("abs"),
+    "fabs": word("abs"),
+    "expit": word("sigmoid"),  # of scipy.special
+    "add": between("add"),
+    "subtract": between("sub"),
+    "multiply": between("mul"),
+    "divide": between("truediv"),
+    "true_divide": between("truediv"),
+    "negative": between("neg"),
+    "positive": lambda a: a,
+    "matmul": between("matmul"),
+    "power": power,
+    "square": lambda a: power(a, 2),
+    "reciprocal": lambda a: operated("truediv", 1.0, a),
+    "minimum": minimum,
+    "tan": lambda a: word("sin")(a) / word("cos")(a),
+}
+"""NumPy's functions of entries by name -> what stands for them."""
+
+FUNCTIONS: dict[Any, Function] = {
+    np.sum: lambda a, axis=None, keepdims=False: word("sum")(a, axis, keepdims),
+    np.mean: lambda a, axis=None, keepdims=False: word("mean")(a, axis, keepdims),
+    np.max: lambda a, axis=None, keepdims=False: word("max")(a, axis, keepdims),
+    np.min: smallest,
+    np.var: variance,
+    np.std: deviation,
+    np.linalg.norm: norm,
+    np.where: word("where"),
+    np.clip: clip,
+    np.dot: dot,
+    np.inner: lambda a, b: dot(a, b if np.ndim(b) < 2 else b.T),
+    np.vdot: lambda a, b: dot(np.ravel(a), np.ravel(b)),
+    np.outer: lambda a, b: word("outer")(a, b),
+    np.transpose: transpose,
+    np.reshape: reshaped,
+    np.ravel: lambda a: reshaped(a, -1),
+    np.expand_dims: expand_dims,
+    np.squeeze: squeeze,
+    np.broadcast_to: broadcast_to,
+    np.concatenate: lambda arrays, axis=0: word("concatenate")(arrays, axis),
+    np.stack: stack,
+    np.vstack: vstack,
+    np.hstack: hstack,
+    np.split: split,
+    np.copy: lambda a: a,
+    np.shape: lambda a: a.shape,
+    np.ndim: lambda a: a.ndim,
+    np.size: lambda a: a.size,
+    np.zeros_like: lambda a, **_: full_like(a, 0.0),
+    np.ones_like: lambda a, **_: full_like(a, 1.0),
+    np.full_like: full_like,
+}
+"""NumPy's other functions -> what stands for them."""
+for _old, _new in (("amax", np.max), ("amin", np.min)):  # functions of their own before NumPy 1.25
+    FUNCTIONS.setdefault(getattr(np, _old), FUNCTIONS[_new])
+
+METHODS = {
+    **{name: getattr(np, name) for name in ("sum", "mean", "max", "min", "var", "std", "clip", "dot", "squeeze")},
+    "ravel": np.ravel,
+    "flatten": np.ravel,
+    "copy": np.copy,
+    "transpose": np.transpose,
+}
+"""Methods of arrays that are functions of NumPy."""
+
+
+def _method(function: Function) -> Function:
+    def method(self: Array, *arguments: Any, **options: Any) -> Any:
+        return function(self, *arguments, **options)
+
+    return method
+
+
+for _name, _function in METHODS.items():
+    setattr(Array, _name, _method(_function))
+
+KNOWN = sorted({f"np.{name}" for name in UFUNCS} | {f"np.{function.__name__}" for function in FUNCTIONS})
+"""Every function that a loss may use, for messages."""
+METHOD_HINTS = {
+    "astype": "leave it out: --dtype says in which dtype a run computes",
+    "dtype": "leave it out: --dtype says in which dtype a run computes",
+    "item": "leave it out: a value has no entries while it is recorded",
+    "tolist": "leave it out: a value has no entries while it is recorded",
+}
+FUNCTION_HINTS = {
+    "np.einsum": "write it with @, * and np.sum",
+    "np.sign": "write np.where(a > 0, 1.0, -1.0)",
+    "np.cumsum": "write a product with np.tril(np.ones((n, n)))",
+    "np.add.reduce": "write np.sum",
+}
+
+
+def record(loss: Function, shapes: Mapping[str, Shape]) -> Graph:
+    """The graph of `loss(**inputs)`; see `gradcheck.graphs.record`.
+
+    What the loss's variables hold when it returns is watched under their names.
+    """
+    recording = Recording(Array)
+    inputs = {name: recording.input(name, tuple(shape)) for name, shape in shapes.items()}
+    code = getattr(inspect.unwrap(loss), "__code__", None)
+    variables: dict[str, Any] = {}
+    before = sys.getprofile()
+    try:
+        sys.setprofile(noting(code, variables))
+        try:
+            result = loss(**inputs)
+        finally:
+            sys.setprofile(before)
+        names = {value.index: name for name, value in reversed(variables.items()) if isinstance(value, Value)}
+        return recording.finish(checked(loss, result, "np.sum"), names)
+    except RecordingError as error:
+        raise type(error)(str(error).replace("ops.", "np.")) from error
+
+
+def noting(code: CodeType | None, variables: dict[str, Any]) -> Any:
+    """A profiler that notes the variables of a function when it returns."""
+
+    def note(frame: FrameType, event: str, _argument: Any) -> None:
+        if event == "return" and frame.f_code is code:
+            variables.update(frame.f_locals)
+
+    return note

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from gradcheck.graphs.graph import Attribute, Dtype, Graph, Node, Shape, pruned
+from gradcheck.graphs.graph import Attribute, Dtype, Graph, Node, Shape
 from gradcheck.graphs.instead import REFUSED, described, instead, unknown_attribute
 from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line, user_place
 from gradcheck.graphs.vocabulary import OPERATORS, VOCABULARY
@@ -203,9 +203,21 @@ class Recording:
         self._names.add(name)
         return self.add("watch", (value,), shape=value.shape, name=name)
 
-    def finish(self, loss: Value) -> Graph:
-        """The graph of a loss, without what nothing needs."""
-        return pruned(self._nodes, {"loss": loss.index}, self._constants)
+    def finish(self, loss: Value, names: Mapping[int, str] | None = None) -> Graph:
+        """The graph of a loss, without what nothing needs.
+
+        Args:
+            loss: a scalar.
+            names: places of nodes -> names under which to watch those steps that the loss needs.
+        """
+        graph = Graph(tuple(self._nodes), {"loss": loss.index}, self._constants)
+        needed = graph.needed({loss.index})
+        wanted = {
+            place: name
+            for place, name in (names or {}).items()
+            if place in needed and place != loss.index and name not in self._names and graph.nodes[place].is_step
+        }
+        return graph.watching(wanted).pruned()
 
     def _add(self, node: Node) -> Value:
         self._nodes.append(node)
