@@ -166,8 +166,9 @@ class Graph:
 
     @cached_property
     def message(self) -> Any:
-        """The JSON form as a part of a message; its constants travel as arrays do."""
-        return msgspec.Raw(msgspec.json.encode(GraphRecord(FORMAT, self.nodes, dict(self.outputs))))
+        """The JSON form as a part of a message, without lines; its constants travel as arrays do."""
+        nodes = tuple(msgspec.structs.replace(node, file=None, line=None) for node in self.nodes)
+        return msgspec.Raw(msgspec.json.encode(GraphRecord(FORMAT, nodes, dict(self.outputs))))
 
 
 def _numbers(array: NDArray[np.float64]) -> Iterator[float | str]:
