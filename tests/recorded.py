@@ -7,5 +7,5 @@ from gradcheck.problems import Problem
 from gradcheck.problems.recording import graph_of
 
 
-def record_tape(problem: Problem, k: int) -> Tape:
+def record_tape(problem: Problem, k: int | None) -> Tape:
     return tape_of(graph_of(problem, k), problem.wrt)
