@@ -30,7 +30,7 @@ FLOORS = {
     "oracle": {"dtypes", "errors", "graphs"},
     "problems": {"backends", "dtypes", "entry_points", "errors", "graphs", "system", "text"},
     "execution": {
-        "answers", "backends", "entry_points", "errors", "graphs", "oracle", "problems", "results", "settings",
+        "answers", "backends", "dtypes", "entry_points", "errors", "graphs", "oracle", "problems", "results", "settings",
         "system", "text",
     },
     "judging": {"answers", "dtypes", "oracle", "problems", "results", "text"},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from gradcheck.backends._worker.graph import Graph
+    from gradcheck.backends._worker.graph import InterpretedGraph
 
     Arrays = Mapping[str, np.ndarray]
     Key = tuple[str, str | None]
@@ -108,7 +108,7 @@ class Engine(abc.ABC):
     version: str
 
     @abc.abstractmethod
-    def evaluate(self, graph: Graph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+    def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         """The loss and its gradients with respect to the inputs named in `wrt`, computed in `dtype`.
 
         Args:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gradcheck.backends._engine import Arrays
-    from gradcheck.backends._worker.graph import Graph
+    from gradcheck.backends._worker.graph import InterpretedGraph
 
 Leaves = Mapping[str, Any]
 Loss = Callable[[Leaves, Leaves, Leaves], "tuple[Any, Leaves]"]
@@ -24,7 +24,7 @@ class FunctionalEngine(Engine):
 
     primitives: Mapping[str, Callable[..., Any]]
 
-    def evaluate(self, graph: Graph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+    def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         leaves = {name: self.array(array, dtype) for name, array in inputs.items()}
         sources = {name: leaves[name] for name in wrt}
         constants = {name: leaf for name, leaf in leaves.items() if name not in sources}
@@ -37,7 +37,7 @@ class FunctionalEngine(Engine):
             adjoints={name: self.numbers(array) for name, array in adjoints.items()},
         )
 
-    def loss_of(self, graph: Graph) -> Loss:
+    def loss_of(self, graph: InterpretedGraph) -> Loss:
         """The loss as a function of all that it depends on."""
 
         def loss(sources: Leaves, offsets: Leaves, constants: Leaves) -> tuple[Any, Leaves]:
@@ -46,7 +46,7 @@ class FunctionalEngine(Engine):
 
         return loss
 
-    def offsets(self, graph: Graph, leaves: Leaves) -> Leaves:
+    def offsets(self, graph: InterpretedGraph, leaves: Leaves) -> Leaves:
         """Zeros for every watched value, whose shapes a first evaluation shows."""
         ops = Operations(self.primitives, lambda _, value: self.zeros_like(value))
         graph.loss(ops, **leaves)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gradcheck.backends._engine import Arrays
-    from gradcheck.backends._worker.graph import Graph
+    from gradcheck.backends._worker.graph import InterpretedGraph
 
 MODULE = "numpy"
 DISTRIBUTION = "numpy"
@@ -59,7 +59,7 @@ class Witness(Engine):
 class Difference(Witness):
     """A witness that takes differences of the loss, in the widest floating-point type of the machine."""
 
-    def loss_of(self, graph: Graph, inputs: Arrays) -> tuple[Callable[..., Any], dict[str, np.ndarray]]:
+    def loss_of(self, graph: InterpretedGraph, inputs: Arrays) -> tuple[Callable[..., Any], dict[str, np.ndarray]]:
         """The loss as a function of changed inputs, and the inputs in the wide type.
 
         What `stop_gradient` takes stays what it is at the inputs themselves, or else differences would see through it.
@@ -79,7 +79,7 @@ class Difference(Witness):
 
         return loss, wide
 
-    def evaluated(self, graph: Graph, inputs: Arrays, stop_gradient: Callable[[Any], Any]) -> Any:
+    def evaluated(self, graph: InterpretedGraph, inputs: Arrays, stop_gradient: Callable[[Any], Any]) -> Any:
         """The loss at some inputs."""
         ops = Operations({**self.primitives, "stop_gradient": stop_gradient}, lambda *_: 0.0)
         return graph.loss(ops, **inputs)

@@ -10,7 +10,7 @@ from gradcheck.backends._witness import LARGEST_STEP, Difference
 
 if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays
-    from gradcheck.backends._worker.graph import Graph
+    from gradcheck.backends._worker.graph import InterpretedGraph
 
 VARIANT_OF = "_witness"
 
@@ -18,7 +18,7 @@ VARIANT_OF = "_witness"
 class CentralDifference(Difference):
     """The gradient, entry by entry."""
 
-    def evaluate(self, graph: Graph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+    def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         loss, wide = self.loss_of(graph, inputs)
         noise = self.noise(loss, wide, wrt)
         gradients = {name: self.numpy.empty(inputs[name].shape) for name in wrt}

@@ -13,7 +13,7 @@ from gradcheck.backends._witness import Witness
 
 if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays
-    from gradcheck.backends._worker.graph import Graph
+    from gradcheck.backends._worker.graph import InterpretedGraph
 
 VARIANT_OF = "_witness"
 
@@ -32,7 +32,7 @@ SMALLEST_STEP = 2.0**-1074
 class ComplexStep(Witness):
     """The gradient, one evaluation in complex128 for each entry."""
 
-    def evaluate(self, graph: Graph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+    def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         numpy = self.numpy
         complex_inputs = {name: array.astype(numpy.complex128) for name, array in inputs.items()}
         underflow = sum(array.size for array in inputs.values()) * numpy.finfo(numpy.float64).smallest_subnormal
@@ -47,7 +47,7 @@ class ComplexStep(Witness):
             estimates[name][~numpy.isfinite(gradients[name])] = numpy.inf  # an intermediate value has overflowed
         return Answer(numpy.asarray(self.loss(graph, complex_inputs).real), gradients, estimates=estimates)
 
-    def loss(self, graph: Graph, inputs: Arrays) -> Any:
+    def loss(self, graph: InterpretedGraph, inputs: Arrays) -> Any:
         """The loss of complex inputs, as a plain number."""
         words = {**self.primitives, "stop_gradient": lambda a: self.numpy.real(a) + 0j}
         ops = Operations({name: self.ordered(word) for name, word in words.items()}, lambda *_: 0.0)

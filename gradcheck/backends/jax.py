@@ -12,7 +12,7 @@ from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 if TYPE_CHECKING:
     import numpy as np
 
-    from gradcheck.backends._worker.graph import Graph
+    from gradcheck.backends._worker.graph import InterpretedGraph
 
 MODULE = "jax"
 DISTRIBUTION = "jax"
@@ -83,7 +83,7 @@ class Jax(FunctionalEngine):
 
         return {"jax": self.version, "jaxlib": jaxlib.__version__}
 
-    def loss_of(self, graph: Graph) -> Loss:
+    def loss_of(self, graph: InterpretedGraph) -> Loss:
         return self.losses(graph)
 
     def array(self, array: np.ndarray, dtype: str) -> Any:
@@ -97,7 +97,7 @@ class Jax(FunctionalEngine):
 
         return numpy.asarray(array.astype("float32") if array.dtype.name == "bfloat16" else array)
 
-    def offsets(self, graph: Graph, leaves: Leaves) -> Leaves:
+    def offsets(self, graph: InterpretedGraph, leaves: Leaves) -> Leaves:
         shapes = self.jax.eval_shape(functools.partial(super().offsets, graph), leaves)
         return {name: self.zeros_like(shape) for name, shape in shapes.items()}
 

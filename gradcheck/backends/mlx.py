@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gradcheck.backends._engine import Arrays
-    from gradcheck.backends._worker.graph import Graph
+    from gradcheck.backends._worker.graph import InterpretedGraph
 
 MODULE = "mlx"
 DISTRIBUTION = "mlx"
@@ -67,7 +67,7 @@ class MLX(FunctionalEngine):
     def packages(self) -> dict[str, str]:
         return {"mlx": self.version}
 
-    def evaluate(self, graph: Graph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+    def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         self.primitives = self.functions[dtype]
         return super().evaluate(graph, inputs, wrt, dtype)
 

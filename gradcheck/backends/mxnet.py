@@ -9,7 +9,7 @@ from gradcheck.backends._engine import Answer, Engine, Operations
 
 if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays
-    from gradcheck.backends._worker.graph import Graph
+    from gradcheck.backends._worker.graph import InterpretedGraph
 
 MODULE = "mxnet"
 DISTRIBUTION = "mxnet"
@@ -72,7 +72,7 @@ class MXNet(Engine):
     def packages(self) -> dict[str, str]:
         return {"mxnet": self.version}
 
-    def evaluate(self, graph: Graph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+    def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         leaves = {name: self.mxnet.np.array(array, dtype=dtype) for name, array in inputs.items()}
         for name in wrt:
             leaves[name].attach_grad()

@@ -10,7 +10,7 @@ from gradcheck.backends._witness import LARGEST_STEP, Difference
 
 if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays
-    from gradcheck.backends._worker.graph import Graph
+    from gradcheck.backends._worker.graph import InterpretedGraph
 
 VARIANT_OF = "_witness"
 
@@ -22,7 +22,7 @@ STEP = 2.0**-12
 class Taylor(Difference):
     """The derivatives along a few directions, all inputs moved at once: few evaluations at any size."""
 
-    def evaluate(self, graph: Graph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+    def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         loss, wide = self.loss_of(graph, inputs)
         noise = self.noise(loss, wide, wrt)
         directions = self.signs(inputs, wrt, DIRECTIONS)

@@ -12,7 +12,7 @@ from gradcheck.backends._engine import Answer, Engine, Operations
 
 if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays
-    from gradcheck.backends._worker.graph import Graph
+    from gradcheck.backends._worker.graph import InterpretedGraph
 
 MODULE = "tensorflow"
 # On Linux the distribution of that name computes on NVIDIA's GPUs too, and is three times as large.
@@ -88,12 +88,12 @@ class TensorFlow(Engine):
     def packages(self) -> dict[str, str]:
         return {"tensorflow": self.version}
 
-    def evaluate(self, graph: Graph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+    def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         leaves = {name: self.tf.cast(array, dtype) for name, array in inputs.items()}
         loss, gradients, values, adjoints = self.differentiated(graph, tuple(wrt), dtype)(leaves)
         return Answer(self._array(loss), self._arrays(gradients), self._arrays(values), self._arrays(adjoints))
 
-    def _differentiated(self, graph: Graph, wrt: Sequence[str], dtype: str) -> Differentiated:
+    def _differentiated(self, graph: InterpretedGraph, wrt: Sequence[str], dtype: str) -> Differentiated:
         tf = self.tf
 
         def differentiated(leaves: Mapping[str, Any]) -> tuple[Any, ...]:

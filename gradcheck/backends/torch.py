@@ -9,7 +9,7 @@ from gradcheck.backends._engine import Answer, Engine, Operations, Unavailable, 
 
 if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays
-    from gradcheck.backends._worker.graph import Graph
+    from gradcheck.backends._worker.graph import InterpretedGraph
 
     Tensors = Mapping[str, Any]
 
@@ -91,7 +91,7 @@ class Torch(Engine):
     def packages(self) -> dict[str, str]:
         return {"torch": self.version}
 
-    def evaluate(self, graph: Graph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+    def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         kind = getattr(self.torch, dtype)
         self.torch.set_default_dtype(kind)  # of Python numbers that meet no tensor
         leaves = {name: self.torch.tensor(array).to(kind) for name, array in inputs.items()}
@@ -103,7 +103,9 @@ class Torch(Engine):
             raise
         return Answer(self._array(loss), self._arrays(gradients), self._arrays(values), self._arrays(adjoints))
 
-    def differentiate(self, graph: Graph, leaves: Tensors, wrt: Sequence[str]) -> tuple[Any, Tensors, Tensors, Tensors]:
+    def differentiate(
+        self, graph: InterpretedGraph, leaves: Tensors, wrt: Sequence[str]
+    ) -> tuple[Any, Tensors, Tensors, Tensors]:
         """The loss, the gradients, the watched values and their adjoints."""
         for name in wrt:
             leaves[name].requires_grad_()

@@ -13,7 +13,7 @@ from gradcheck.backends._engine import Engine, Operations, Unsupported
 from gradcheck.backends.torch import Torch
 
 if TYPE_CHECKING:
-    from gradcheck.backends._worker.graph import Graph
+    from gradcheck.backends._worker.graph import InterpretedGraph
     from gradcheck.backends.torch import Tensors
 
 VARIANT_OF = "torch"
@@ -40,7 +40,9 @@ class CompiledTorch(Torch):
         torch._dynamo.config.accumulated_recompile_limit = sys.maxsize
         self.compiled = functools.lru_cache(self._compiled)
 
-    def differentiate(self, graph: Graph, leaves: Tensors, wrt: Sequence[str]) -> tuple[Any, Tensors, Tensors, Tensors]:
+    def differentiate(
+        self, graph: InterpretedGraph, leaves: Tensors, wrt: Sequence[str]
+    ) -> tuple[Any, Tensors, Tensors, Tensors]:
         for name in wrt:
             leaves[name].requires_grad_()
         ops = Operations(self.primitives, lambda _, value: self._zeros_like(value))
@@ -53,7 +55,7 @@ class CompiledTorch(Torch):
             raise Unsupported(f"torch.compile cannot do it here: {_gist(error)}") from error
         return loss, dict(zip(wrt, found)), values, dict(zip(ops.offsets, found[len(wrt) :]))
 
-    def _compiled(self, graph: Graph) -> Callable[..., Any]:
+    def _compiled(self, graph: InterpretedGraph) -> Callable[..., Any]:
         def loss(leaves: Tensors, offsets: Tensors, zero: Any) -> tuple[Any, Tensors]:
             ops = Operations(self.primitives, lambda name, _: offsets[name])
             return graph.loss(ops, **leaves) + zero, ops.values  # zero: a gradient even behind stop_gradient

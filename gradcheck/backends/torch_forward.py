@@ -9,7 +9,7 @@ from gradcheck.backends._engine import Engine, Operations
 from gradcheck.backends.torch import Torch
 
 if TYPE_CHECKING:
-    from gradcheck.backends._worker.graph import Graph
+    from gradcheck.backends._worker.graph import InterpretedGraph
     from gradcheck.backends.torch import Tensors
 
 VARIANT_OF = "torch"
@@ -30,7 +30,9 @@ ENTRIES = 1 << 20
 class ForwardTorch(Torch):
     """PyTorch whose gradients are made of derivatives along unit vectors. It has no adjoints: none arise on the way."""
 
-    def differentiate(self, graph: Graph, leaves: Tensors, wrt: Sequence[str]) -> tuple[Any, Tensors, Tensors, Tensors]:
+    def differentiate(
+        self, graph: InterpretedGraph, leaves: Tensors, wrt: Sequence[str]
+    ) -> tuple[Any, Tensors, Tensors, Tensors]:
         ops = self._operations()
         loss = graph.loss(ops, **leaves)
         return loss, {name: self._slopes(graph, leaves, name) for name in wrt}, ops.values, {}
@@ -38,7 +40,7 @@ class ForwardTorch(Torch):
     def _operations(self) -> Operations:
         return Operations(self.primitives, lambda _, value: self.torch.zeros_like(value))
 
-    def _slopes(self, graph: Graph, leaves: Tensors, name: str) -> Any:
+    def _slopes(self, graph: InterpretedGraph, leaves: Tensors, name: str) -> Any:
         """The derivatives along the unit vectors of one input, in its shape."""
         torch, leaf = self.torch, leaves[name]
 

@@ -62,7 +62,7 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.word not in ("input", "constant", "watch") and self.dtype == "float"
 
 
-class Array(msgspec.Struct, frozen=True):
+class ConstantArray(msgspec.Struct, frozen=True):
     """A constant array in JSON: float64, row by row; what is not finite is "NaN", "Infinity" or "-Infinity"."""
 
     shape: Shape
@@ -75,7 +75,7 @@ class GraphRecord(msgspec.Struct, frozen=True):
     format: Literal["gradcheck-graph/1"]
     nodes: tuple[Node, ...]
     outputs: dict[str, int]
-    constants: dict[str, Array] = {}
+    constants: dict[str, ConstantArray] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +161,7 @@ class Graph:
 
     def json(self) -> bytes:
         """The JSON form."""
-        constants = {name: Array(array.shape, list(_numbers(array))) for name, array in self.constants.items()}
+        constants = {name: ConstantArray(array.shape, list(_numbers(array))) for name, array in self.constants.items()}
         return msgspec.json.encode(GraphRecord(FORMAT, self.nodes, dict(self.outputs), constants))
 
     @cached_property

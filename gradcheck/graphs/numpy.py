@@ -25,7 +25,7 @@ from gradcheck.graphs.vocabulary import VOCABULARY
 Function = Callable[..., Any]
 
 
-class Array(Value):
+class ArrayValue(Value):
     """A value with the methods and protocols of a NumPy array."""
 
     __slots__ = ()
@@ -335,14 +335,14 @@ METHODS = {
 
 
 def _method(function: Function) -> Function:
-    def method(self: Array, *arguments: Any, **options: Any) -> Any:
+    def method(self: ArrayValue, *arguments: Any, **options: Any) -> Any:
         return function(self, *arguments, **options)
 
     return method
 
 
 for _name, _function in METHODS.items():
-    setattr(Array, _name, _method(_function))
+    setattr(ArrayValue, _name, _method(_function))
 
 KNOWN = sorted({f"np.{name}" for name in UFUNCS} | {f"np.{function.__name__}" for function in FUNCTIONS})
 """Every function that a loss may use, for messages."""
@@ -365,7 +365,7 @@ def record(loss: Function, shapes: Mapping[str, Shape]) -> Graph:
 
     What the loss's variables hold when it returns is watched under their names.
     """
-    recording = Recording(Array)
+    recording = Recording(ArrayValue)
     inputs = {name: recording.input(name, tuple(shape)) for name, shape in shapes.items()}
     code = getattr(inspect.unwrap(loss), "__code__", None)
     variables: dict[str, Any] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 
-class Word(Protocol):
+class DeclaredWord(Protocol):
     """A word or an operator; see `words.declaration.Word`."""
 
     name: str
@@ -20,8 +20,8 @@ class Word(Protocol):
         """Record it."""
 
 
-VOCABULARY: dict[str, Word] = {}
+VOCABULARY: dict[str, DeclaredWord] = {}
 """What a problem finds under ``ops``."""
 
-OPERATORS: dict[str, Word] = {}
+OPERATORS: dict[str, DeclaredWord] = {}
 """What stands between a problem's values, by the names of Python's `operator` module; "index" for a[i, j:k]."""

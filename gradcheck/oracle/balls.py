@@ -11,7 +11,7 @@ from flint import arb, ctx
 
 from gradcheck.oracle.enclosure import Enclosure
 from gradcheck.oracle.operations import Array
-from gradcheck.oracle.tape import Key, Node, Tape
+from gradcheck.oracle.tape import Key, Tape, TapeNode
 
 NARROW = 2.0**-30
 """The radius of a ball, in units of 1 or its value, up to which a step that has no value there is undefined."""
@@ -71,7 +71,7 @@ def _not_finite(balls: Array) -> Array:
     return np.array(lost, dtype=bool).reshape(balls.shape)
 
 
-def _described(tape: Tape, node: Node, operands: list[Array], lost: Array) -> str:
+def _described(tape: Tape, node: TapeNode, operands: list[Array], lost: Array) -> str:
     """A step that is undefined: its name, and its operands at the first entry where they are those of one entry."""
     assert node.operation is not None, "inputs are finite"
     index = tuple(map(int, np.argwhere(lost)[0]))
@@ -93,7 +93,7 @@ def _enclosure(balls: Array) -> Enclosure:
     return Enclosure(parts[..., 0], parts[..., 1], parts[..., 2])
 
 
-def _step(node: Node, inputs: Mapping[str, Array], operands: list[Array]) -> Array:
+def _step(node: TapeNode, inputs: Mapping[str, Array], operands: list[Array]) -> Array:
     if node.operation is None:
         return _exact(inputs[str(node.name)])
     result = (node.operation.ball or node.operation.value)(*operands)

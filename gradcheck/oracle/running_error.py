@@ -23,7 +23,7 @@ from gradcheck.oracle.operations import Array, Errors, Operation, Shape, Term
 from gradcheck.oracle.operations.base import DOUBT, as_read, as_typically_read, total
 from gradcheck.oracle.operations.shares import EVEN
 from gradcheck.oracle.quantities import Quantity
-from gradcheck.oracle.tape import Node, Tape
+from gradcheck.oracle.tape import Tape, TapeNode
 
 BLOCK = 1 << 15
 """Entries of a block of rows: 256 KiB in float64, so that several blocks stay in a core's cache."""
@@ -149,7 +149,7 @@ class Walk:
             self.results.append(self._step(index, node))
             yield index
 
-    def _step(self, index: int, node: Node) -> Result:
+    def _step(self, index: int, node: TapeNode) -> Result:
         if node.operation is None:
             return Quantity(np.asarray(self.inputs[str(node.name)]))
         operands = [whole(self.results[operand]) for operand in node.operands]

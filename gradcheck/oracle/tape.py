@@ -26,7 +26,7 @@ OF_LISTS = ("concatenate",)
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class TapeNode:
     """One step: an operation, the indices of the nodes it takes, the shape it makes; an input has a name instead."""
 
     operation: Operation | None
@@ -45,7 +45,7 @@ class Tape:
         graph: the loss of which it was made.
     """
 
-    nodes: tuple[Node, ...]
+    nodes: tuple[TapeNode, ...]
     outputs: Mapping[Key, int]
     graph: Graph
 
@@ -62,7 +62,7 @@ class Tape:
     def resolved(self, conventions: Mapping[str, str]) -> Tape:
         """The tape of an engine that follows a convention at exact ties, by the names of the operations that tie."""
 
-        def kept(node: Node) -> Node:
+        def kept(node: TapeNode) -> TapeNode:
             operation = node.operation
             if operation is None or not operation.conventions or operation.name not in conventions:
                 return node
@@ -93,7 +93,7 @@ def tape_of(graph: Graph, wrt: Sequence[str]) -> Tape:
         raise RecordingError(
             f"gradients are asked for of {unknown[0]!r}, which is none of the inputs {', '.join(graph.inputs)}"
         )
-    recording = Recording()
+    recording = TapeRecording()
     variables: list[Variable] = []
     for node in graph.nodes:
         variables.append(recording.step(node, [variables[operand] for operand in node.operands], graph.constants))
@@ -134,11 +134,11 @@ def _identity(name: str) -> Operation:
 WATCH, ADJOINT = _identity("watch"), _identity("adjoint")
 
 
-class Recording(Recorder):
+class TapeRecording(Recorder):
     """A tape that is being written."""
 
     def __init__(self) -> None:
-        self._nodes: list[Node] = []
+        self._nodes: list[TapeNode] = []
         self._variables: list[Variable] = []
         self._watched: dict[str, Variable] = {}
         self._inputs: set[str] = set()
@@ -146,7 +146,7 @@ class Recording(Recorder):
     def step(self, node: graphs.Node, operands: list[Variable], constants: Mapping[str, Any]) -> Variable:
         """Add what a node of the graph says."""
         if node.word == "input":
-            return self._add(Node(None, (), node.shape, node.name))
+            return self._add(TapeNode(None, (), node.shape, node.name))
         if node.word == "constant":
             value = constants[node.name] if node.name else float(node.attributes["value"])  # type: ignore[arg-type]
             return self.append(constant(value), ())
@@ -160,7 +160,7 @@ class Recording(Recorder):
     def append(self, operation: Operation, operands: Sequence[Variable]) -> Variable:
         """Add a step."""
         shape = operation.shape(*(operand.shape for operand in operands))
-        return self._add(Node(operation, tuple(operand.index for operand in operands), shape))
+        return self._add(TapeNode(operation, tuple(operand.index for operand in operands), shape))
 
     def watch(self, name: str, value: Variable) -> Variable:
         """Name a value."""
@@ -178,7 +178,7 @@ class Recording(Recorder):
         outputs |= {("gradient", name): adjoints[variable.index].index for name, variable in wrt.items()}
         return _pruned(self._nodes, outputs, graph)
 
-    def _add(self, node: Node) -> Variable:
+    def _add(self, node: TapeNode) -> Variable:
         compares = node.operation is not None and node.operation.compares
         variable = Variable(self, len(self._nodes), node.shape, compares)
         self._nodes.append(node)
@@ -214,7 +214,7 @@ class Recording(Recorder):
                 yield operand, part if isinstance(part, Placed) else sum_to(part, operand.shape)
 
 
-def _accumulated(parts: Sequence[Contribution], node: Node) -> Variable:
+def _accumulated(parts: Sequence[Contribution], node: TapeNode) -> Variable:
     """The adjoint of a node: the sum of the contributions to it."""
     whole = [part for part in parts if not isinstance(part, Placed)]
     if len(whole) < len(parts):
@@ -224,7 +224,7 @@ def _accumulated(parts: Sequence[Contribution], node: Node) -> Variable:
     return apply(ADJOINT, total) if node.operation is WATCH else total
 
 
-def _pruned(nodes: Sequence[Node], outputs: Mapping[Key, int], graph: Graph) -> Tape:
+def _pruned(nodes: Sequence[TapeNode], outputs: Mapping[Key, int], graph: Graph) -> Tape:
     """The nodes that an output needs, renumbered."""
     needed = set(outputs.values())
     for index in range(len(nodes) - 1, -1, -1):
@@ -232,7 +232,7 @@ def _pruned(nodes: Sequence[Node], outputs: Mapping[Key, int], graph: Graph) -> 
             needed.update(nodes[index].operands)
     place = {index: position for position, index in enumerate(sorted(needed))}
     kept = tuple(
-        Node(node.operation, tuple(place[operand] for operand in node.operands), node.shape, node.name)
+        TapeNode(node.operation, tuple(place[operand] for operand in node.operands), node.shape, node.name)
         for node in (nodes[index] for index in sorted(needed))
     )
     return Tape(kept, {key: place[index] for key, index in outputs.items()}, graph)

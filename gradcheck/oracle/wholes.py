@@ -12,7 +12,7 @@ from gradcheck.oracle.operations import Array
 from gradcheck.oracle.operations.places import WHOLE, Index
 from gradcheck.oracle.operations.shares import OTHER_SHARE, OWN_SHARE
 from gradcheck.oracle.operations.wholes import whole_of
-from gradcheck.oracle.tape import ADJOINT, Key, Node, Tape
+from gradcheck.oracle.tape import ADJOINT, Key, Tape, TapeNode
 
 
 class TiedSum(NamedTuple):
@@ -66,7 +66,7 @@ def wholes(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Iterator[
         operation = whole_of(signs, each.axes, shape, len(each.keys), indices)
         operands = tuple(part.node for part in each.parts)
         outputs["whole", str(number)] = len(nodes)
-        nodes.append(Node(operation, operands, operation.shape(*(nodes[index].shape for index in operands))))
+        nodes.append(TapeNode(operation, operands, operation.shape(*(nodes[index].shape for index in operands))))
     analysis = analyse(replace(tape, nodes=tuple(nodes), outputs=outputs), inputs, format)
     for each, key in zip(sums, outputs, strict=True):
         yield TiedSum(each.word, each.keys, each.axes, analysis[key])

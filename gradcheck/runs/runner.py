@@ -202,9 +202,7 @@ class Runner:
                 return str(error)
             there = known if other is case else judge.truth(known.tape, other.inputs, backend.format(dtype))
             problem = case.problem
-            request = Request(
-                problem.path, known.tape.graph, dtype, problem.wrt, other.inputs, folders=problem.folders
-            )
+            request = Request(problem.path, known.tape.graph, dtype, problem.wrt, other.inputs, folders=problem.folders)
             [(_, outcome)] = self._pool.evaluate(request, [backend.key])
             return (outcome, there) if not isinstance(outcome, Failure) else f"asked in {dtype}: {outcome.reason}"
 

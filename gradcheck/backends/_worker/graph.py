@@ -19,7 +19,7 @@ IN_PLACE = ("shape", "exponent", "index")
 """Attributes that are given by their place: engines call them by different names."""
 
 
-class Graph:
+class InterpretedGraph:
     """A loss, as engines have it.
 
     Args:

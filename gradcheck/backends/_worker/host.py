@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from gradcheck.backends._engine import Answer, Engine, Malformed, Unavailable, Unsupported
 from gradcheck.backends._worker import protocol
 from gradcheck.backends._worker.comparison import differences, same_bits
-from gradcheck.backends._worker.graph import Graph
+from gradcheck.backends._worker.graph import InterpretedGraph
 from gradcheck.backends._worker.handwritten import HandWritten
 from gradcheck.backends._worker.imports import Imports
 from gradcheck.backends._worker.source import execute
@@ -112,7 +112,7 @@ class Host:
     def __init__(self) -> None:
         self.engine: Engine | None = None
         self.problems: dict[tuple[str, ...], tuple[Imports, ModuleType]] = {}
-        self.graphs: list[tuple[Any, Graph]] = []
+        self.graphs: list[tuple[Any, InterpretedGraph]] = []
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """A request's result or error."""
@@ -145,6 +145,7 @@ class Host:
 
     def evaluate(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer a case, and ask the backend a second time: one that keeps state, or races, does not repeat itself."""
+        subject: Any
         context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         if isinstance(self.engine, HandWritten):
             context, subject = self.problem(request["problem"], request["folders"])
@@ -180,12 +181,12 @@ class Host:
         kept = dataclasses.replace(answer, **answer.converted(lambda key, array: protocol.real(array, in_words(key))))
         return Evaluation(kept, seconds, {name for name, array in inputs.items() if not same_bits(array, given[name])})
 
-    def graph(self, message: Any) -> Graph:
+    def graph(self, message: Any) -> InterpretedGraph:
         """The loss of a message, the same object for the same loss: engines keep what they have compiled of it."""
         for known, graph in self.graphs:
             if known == message:
                 return graph
-        self.graphs = [(message, Graph(message)), *self.graphs[: KEPT_GRAPHS - 1]]
+        self.graphs = [(message, InterpretedGraph(message)), *self.graphs[: KEPT_GRAPHS - 1]]
         return self.graphs[0][1]
 
     def problem(self, path: str, folders: Sequence[str]) -> tuple[Imports, ModuleType]:

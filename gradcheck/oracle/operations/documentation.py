@@ -6,7 +6,7 @@ import inspect
 import sys
 
 from gradcheck.graphs import OPERATORS, VOCABULARY
-from gradcheck.graphs.vocabulary import Word
+from gradcheck.graphs.vocabulary import DeclaredWord
 from gradcheck.oracle.operations import RULES
 
 INTRODUCTION = """\
@@ -44,7 +44,7 @@ def page() -> str:
     return "\n".join([INTRODUCTION, "## Words", "", FIRST, *words, "", "## Operators", "", FIRST, *operators, ""])
 
 
-def described(spelled: str, word: Word) -> tuple[str, str, str, str]:
+def described(spelled: str, word: DeclaredWord) -> tuple[str, str, str, str]:
     """A word as it is written, the first line of its documentation, and its error rules."""
     rule = RULES[word.name]
     return spelled, str(inspect.getdoc(word.rule)).splitlines()[0].replace("``", "`"), rule.worst, rule.typical
