@@ -23,4 +23,4 @@ class ProblemError(RequestError):
 
 
 class Interrupted(BaseException):
-    """The run was told to stop by a signal; no `except Exception` in a user's file may swallow that."""
+    """A signal ends the run; no `except Exception` in a user's file may swallow that."""

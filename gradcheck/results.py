@@ -26,7 +26,7 @@ Nested = Any  # nested lists of Number, as deep as the array has dimensions
 
 
 class Verdict(StrEnum):
-    """What is said of one backend."""
+    """The verdict on one backend."""
 
     AGREES = "agrees"
     DIFFERS = "differs"
@@ -38,7 +38,7 @@ class Verdict(StrEnum):
 
 
 class RunVerdict(StrEnum):
-    """What is said of a whole run."""
+    """The verdict on a whole run."""
 
     AGREE = "agree"
     DIFFER = "differ"
@@ -226,7 +226,7 @@ class Seconds(Record, frozen=True, kw_only=True):
 
 
 class Backend(Record, frozen=True, kw_only=True):
-    """One backend's answer and what is said of it. What an answer would give is null without one.
+    """One backend's answer and the verdict on it. What an answer would give is null without one.
 
     `first_wrong` is the first array that is wrong in the order of computation: values, the loss, adjoints backwards,
     gradients; `wrong_steps` are all that are wrong by themselves, whatever came before. Every backend is asked twice:

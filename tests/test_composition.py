@@ -28,6 +28,18 @@ def test_small_gradients_are_listed_and_large_ones_are_not(k: int, listed: bool)
     assert (backend.gradients is not None) == listed
 
 
+def test_what_varies_is_listed_by_kind_and_name() -> None:
+    case = cases.sample(PROBLEM, 3, 0, "float64")
+    varies = {("loss", None): 0.25, ("adjoint", "z"): 2.0}
+    answer = BackendAnswer(np.array(1.0), {"A": np.ones((3, 3))}, varies=varies)
+    backend = assemble.answered(Spec("numpy"), case, answer, Judgement(Verdict.AGREES), None)
+    assert [(each.kind, each.name, each.largest) for each in backend.varies] == [
+        ("loss", None, 0.25),
+        ("adjoint", "z", 2.0),
+    ]
+    assert "numpy: dL/dz varies from call to call by 2.0" in backend.finding()
+
+
 def test_the_enclosure_of_the_loss_holds_what_float64_does_not() -> None:
     case = cases.sample(PROBLEM, 4, 0, "float64")
     truth = judge.truth(record_tape(PROBLEM, 4), case.inputs, Format.of("float64"))

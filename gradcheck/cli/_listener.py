@@ -16,7 +16,7 @@ AROUND = len("⠋  0:00:00 ")  # what a line shows beside its text
 
 
 class TerminalListener:
-    """Told by the runner what happens. On a terminal each environment that is being built has a line with a clock."""
+    """Shows what happens in a run. On a terminal each environment that is being built has a line with a clock."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None

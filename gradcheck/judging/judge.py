@@ -147,7 +147,7 @@ def judge_once(answer: BackendAnswer, truth: Truth, gate: str) -> Judgement:
 
 
 def differs(judged: Judgement, reason: str, proved: bool) -> Judgement:
-    """What is said of an answer that is wrong, as no single entry shows."""
+    """The judgement of an answer that is wrong, as no single entry shows."""
     return replace(judged, verdict=Verdict.DIFFERS, evidence=PROVED if proved else BEYOND_ROUNDING, reason=reason)
 
 

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from gradcheck.errors import Interrupted, ProblemError
 
 TIMEOUT = 120.0
-"""Seconds, where nobody says another number."""
+"""Seconds, unless another number is given."""
 AGAIN = 0.1
 """Seconds after which the alarm goes off again: code that swallows one exception may let the next one through."""
 ENDINGS = ("_exit", "abort", "execv", "execve")

@@ -74,7 +74,7 @@ def applicable(name: str, plan: Plan) -> tuple[str, ...]:
 
 
 def hand_written(name: str, timeout: float) -> Sequence[str]:
-    """The hand-written gradients of a problem; none where its file is wrong, which is said when it is asked for."""
+    """The hand-written gradients of a problem; none where its file is wrong: asking for it says why."""
     try:
         return problems.load(name, timeout).gradients
     except RequestError:

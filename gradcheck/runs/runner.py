@@ -38,7 +38,7 @@ MOST_PROBLEMS = 128
 
 
 class Listener(Building, Protocol):
-    """Who is told what happens before the report is there."""
+    """Hears what happens before the report is there."""
 
     def evaluating(self, specs: list[str]) -> None:
         """Workers have started."""
@@ -52,7 +52,7 @@ def run(settings: Settings, listener: Listener) -> Report:
 
     Args:
         settings: what to run.
-        listener: who is told what happens meanwhile.
+        listener: hears what happens meanwhile.
 
     Raises:
         RequestError: the request is wrong; nothing was run.
@@ -65,7 +65,7 @@ class Runner:
     """Backends that stay warm from case to case: the first one starts their workers, later ones take milliseconds.
 
     Args:
-        listener: who is told what happens.
+        listener: hears what happens.
     """
 
     def __init__(self, listener: Listener) -> None:

@@ -55,12 +55,12 @@ def verify(
     # Nothing is known of the engine: it may flush subnormal numbers, and sum in its own dtype.
     formats = {dtype: Format.of(dtype, flushes=True) for dtype in dtypes}
     truths = {dtype: judge.truth(tape, drawn[dtype].inputs, formats[dtype]) for dtype in dtypes}
-    answers = {name: told.answer(f"{path}: {name}") for name, told in record.answers.items()}
+    answers = {name: recorded.answer(f"{path}: {name}") for name, recorded in record.answers.items()}
     backends = [
         assemble.answered(
-            Spec(name), drawn[told.dtype], answers[name], judged(answers[name], truths[told.dtype], gate), None
+            Spec(name), drawn[recorded.dtype], answers[name], judged(answers[name], truths[recorded.dtype], gate), None
         )
-        for name, told in record.answers.items()
+        for name, recorded in record.answers.items()
     ]
     first = next(iter(dtypes))
     return assemble.report(drawn[first], replay(path, gate, problem, trust), truths[first], backends, answers, {})
@@ -93,8 +93,8 @@ def check_names(record: RecordFile, problem: Problem, path: Path) -> None:
         RequestError: with the name, and those that were expected.
     """
     inputs = problem.shapes(problem.sized(1))
-    for answer, told in record.answers.items():
-        for name in told.gradients:
+    for answer, recorded in record.answers.items():
+        for name in recorded.gradients:
             if name not in inputs:
                 meant = did_you_mean(name, problem.wrt)
                 expected = ", ".join(problem.wrt)

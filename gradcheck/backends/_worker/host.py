@@ -1,4 +1,4 @@
-"""The worker: hosts one backend in its framework's interpreter, and answers until it is told to stop."""
+"""The worker: hosts one backend in its framework's interpreter, and answers until a request ends it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
 
 
 def listen(requests: BinaryIO, arrived: queue.SimpleQueue[dict[str, Any]]) -> None:
-    """Pass requests on, and end the process when it is told to stop or the parent is gone, even in mid-evaluation.
+    """Pass requests on, and end the process when a request says so or the parent is gone, even in mid-evaluation.
 
     It ends at once: a framework's own teardown costs a tenth of a second and may crash, and there is nothing to save.
     """
@@ -80,7 +80,7 @@ class Files:
     """Writes arrays to .npy files.
 
     Args:
-        folders: where; each takes the place of those before it that have no room.
+        folders: where; each takes the place of those before it that are full.
     """
 
     def __init__(self, folders: Sequence[str]) -> None:
@@ -227,9 +227,9 @@ def line_in(path: str, error: BaseException) -> str:
 
 def trimmed(error: BaseException) -> str:
     """A traceback without our own frames: what is left is the problem's and the framework's."""
-    told = traceback.TracebackException.from_exception(error)
+    summary = traceback.TracebackException.from_exception(error)
     worker = os.path.dirname(os.path.abspath(__file__))
     ours = (worker, os.path.dirname(worker))
-    theirs = [frame for frame in told.stack if os.path.dirname(frame.filename) not in ours]
-    told.stack = traceback.StackSummary.from_list(theirs)
-    return "".join(told.format())
+    theirs = [frame for frame in summary.stack if os.path.dirname(frame.filename) not in ours]
+    summary.stack = traceback.StackSummary.from_list(theirs)
+    return "".join(summary.format())

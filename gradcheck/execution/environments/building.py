@@ -38,7 +38,7 @@ BLAMES_PYTHON = ("Python", "Failed to build")
 
 
 class Building(Protocol):
-    """Who is told, from the building threads, how far an environment is."""
+    """Hears from the building threads how far an environment is."""
 
     def building(self, spec: str, text: str) -> None:
         """It is being built, for the backends in `spec`."""
@@ -80,10 +80,10 @@ def orders(wanted: Mapping[Spec, EngineDeclaration]) -> list[Order]:
 
 
 class Builder:
-    """Builds managed environments with uv, several at once, and ends uv when it is told to stop.
+    """Builds managed environments with uv, several at once, and ends uv where it is interrupted.
 
     Args:
-        listener: who is told how far they are.
+        listener: hears how far they are.
     """
 
     def __init__(self, listener: Building) -> None:

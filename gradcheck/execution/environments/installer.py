@@ -1,4 +1,4 @@
-"""uv, run as a process: told what to do, listened to, and ended when gradcheck is."""
+"""uv, run as a process that ends when gradcheck does."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Installer:
 
         Args:
             arguments: uv's.
-            said: told each line that says how far it is.
+            said: is called with each line that says how far it is.
 
         Raises:
             Failed: uv did not do it.
@@ -119,5 +119,5 @@ def gist(said: str) -> str:
         goes_on = bool(links) and bool(line.strip())
     links = [link for link in links if not link.startswith(BETWEEN)]
     chosen = dict.fromkeys([*links[:2], *links[-1:]] or said.splitlines()[-1:])
-    told = ": ".join(link.strip(" .") for link in chosen if link)
-    return FOLDERS.sub("…/", told)[:400] or "it gave no reason"
+    chain = ": ".join(link.strip(" .") for link in chosen if link)
+    return FOLDERS.sub("…/", chain)[:400] or "it gave no reason"

@@ -11,7 +11,7 @@ LEAKING = ("PYTHON", "CONDA_")
 # uv's settings of where packages come from and what is trusted (indexes, credentials, certificates, hashes, dates) and
 # of how uv works (caches, how long it waits) are the caller's. These say which packages an environment holds, which its
 # requirements have to say alone, or have uv read the settings of another folder. Those that name an interpreter or a
-# place, such as UV_PYTHON, UV_SYSTEM_PYTHON and VIRTUAL_ENV, give way to the one that uv is told.
+# place, such as UV_PYTHON, UV_SYSTEM_PYTHON and VIRTUAL_ENV, give way to the one that uv is given.
 REDIRECTING = (
     "UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE", "UV_BUILD_CONSTRAINT", "UV_RESOLUTION", "UV_PRERELEASE",
     "UV_NO_BUILD_ISOLATION", "UV_VENV_SEED", "UV_PROJECT", "UV_WORKING_DIR",
