@@ -30,8 +30,8 @@ FLOORS = {
     "oracle": {"dtypes", "errors", "graphs"},
     "problems": {"backends", "dtypes", "entry_points", "errors", "graphs", "system", "text"},
     "execution": {
-        "answers", "backends", "dtypes", "entry_points", "errors", "graphs", "oracle", "problems", "results", "settings",
-        "system", "text",
+        "answers", "backends", "dtypes", "entry_points", "errors", "graphs", "oracle", "problems", "results",
+        "settings", "system", "text",
     },
     "judging": {"answers", "dtypes", "oracle", "problems", "results", "text"},
     "runs": {
