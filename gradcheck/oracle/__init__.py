@@ -11,8 +11,9 @@ from gradcheck.oracle.analysis import BALL_BITS, Analysis, Block, Output, analys
 from gradcheck.oracle.directions import Slopes
 from gradcheck.oracle.enclosure import Enclosure, Rows
 from gradcheck.oracle.formats import Format
-from gradcheck.oracle.operations.base import DOUBT, TYPICAL
+from gradcheck.oracle.operations.base import TYPICAL
 from gradcheck.oracle.operations.shares import CONVENTIONS
+from gradcheck.oracle.operations.terms import DOUBT
 from gradcheck.oracle.stages import Stage, stages
 from gradcheck.oracle.tape import Key, Tape, record, tape_of
 from gradcheck.oracle.wholes import TiedSum, wholes

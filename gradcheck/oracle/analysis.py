@@ -14,8 +14,9 @@ from gradcheck.oracle.flushing import require_subnormal_numbers
 from gradcheck.oracle.formats import SMALLEST, Format
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Errors, Shape
-from gradcheck.oracle.operations.base import DOUBT, total
+from gradcheck.oracle.operations.base import total
 from gradcheck.oracle.operations.shares import FIRST
+from gradcheck.oracle.operations.terms import DOUBT
 from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.running_error import (
     Arithmetic,

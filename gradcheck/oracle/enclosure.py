@@ -9,7 +9,8 @@ import numpy as np
 
 from gradcheck.oracle.formats import WIDENING
 from gradcheck.oracle.operations import Array, Errors, Shape
-from gradcheck.oracle.operations.base import DOUBT, total
+from gradcheck.oracle.operations.base import total
+from gradcheck.oracle.operations.terms import DOUBT, Variances
 
 Rows = slice | EllipsisType
 """Some rows of an array, or (...) all of it."""
@@ -77,7 +78,7 @@ def bound_of(errors: Errors, shape: Shape) -> Array:
     return _known(errors * WIDENING)
 
 
-def spread_of(variance: Errors, coherent: Errors, shape: Shape) -> Array:
+def spread_of(variance: Variances, coherent: Errors, shape: Shape) -> Array:
     """The standard deviation of a variance: zero where exact, infinite where unknown (NaN).
 
     ``DOUBT`` of them reach over the coherent part as a whole too.

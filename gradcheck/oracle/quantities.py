@@ -12,7 +12,8 @@ from gradcheck.oracle.factors import Factors
 from gradcheck.oracle.formats import SMALLEST
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Errors, Shape
-from gradcheck.oracle.operations.base import DOUBT, total
+from gradcheck.oracle.operations.base import total
+from gradcheck.oracle.operations.terms import DOUBT, Variances
 
 Join = Callable[[Sequence[Factors]], Factors]
 
@@ -46,7 +47,8 @@ class Quantity:
     Attributes:
         middle: the values, in the dtype in which they are exact or were computed.
         radius: how far the true values may lie from the middle; None where they do not.
-        worst: how far a correct backend's values may lie from the middle; inf where they may overflow.
+        worst: how far a correct backend's values may lie from the middle; inf where they may overflow; of a decision
+            its doubt.
         variance: of that distance.
         coherent: how much further it may be by choices that a backend makes alike in all entries.
         parts: the size of the terms whose sum the values are; None where each is a single one.
@@ -57,7 +59,7 @@ class Quantity:
     middle: Array
     radius: Errors = None
     worst: Errors = None
-    variance: Errors = None
+    variance: Variances = None
     coherent: Errors = None
     parts: Errors = None
     decides: bool = False

@@ -19,9 +19,10 @@ from gradcheck.oracle.distribution import distributed
 from gradcheck.oracle.enclosure import SPLITTING, Rows
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.lazy import lazy
-from gradcheck.oracle.operations import Array, Errors, Operation, Shape, Term
-from gradcheck.oracle.operations.base import DOUBT, as_read, as_typically_read, total
+from gradcheck.oracle.operations import Array, Errors, Operation, Shape
+from gradcheck.oracle.operations.base import as_read, as_typically_read, total
 from gradcheck.oracle.operations.shares import EVEN
+from gradcheck.oracle.operations.terms import DOUBT, Bounded, Decision, Doubts, Spread, Values
 from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.tape import Tape, TapeNode
 
@@ -164,21 +165,20 @@ def evaluate(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Qu
     with np.errstate(all="ignore"):
         result = Quantity(_middle(arithmetic, operation, operands))
         if arithmetic.radii:
-            terms = [Term(operand, operand.radius) for operand in operands]
-            result.radius = _spread_out(
-                _certified(operation, operands).worst(arithmetic.own, Term(result), *terms), result.shape
-            )
-        terms = [as_typically_read(arithmetic.backend, Term(operand, operand.variance)) for operand in operands]
-        if operation.decides:
+            terms = [_bounded(operand, operand.radius) for operand in operands]
+            radius = _certified(operation, operands).worst(arithmetic.own, Values(result), *terms)
+            result.radius = _spread_out(radius, result.shape)
+        typical = [_typical(arithmetic.backend, operand) for operand in operands]
+        if operation.variance is None:
             result.decides = True
-            result.variance = result.coherent = _openness(arithmetic, operation, result, operands, terms)
+            result.variance = result.coherent = _openness(arithmetic, operation, result, operands, typical)
         else:
-            result.variance = _spread_out(operation.variance(arithmetic.backend, Term(result), *terms), result.shape)
+            variance = operation.variance(arithmetic.backend, Values(result), *typical)
+            result.variance = _spread_out(variance, result.shape)
             if operation.coherent or any(operand.coherent is not None for operand in operands):
-                result.coherent = _spread_out(_coherent(arithmetic, operation, result, operands, terms), result.shape)
-        typical = terms
-        terms = [as_read(arithmetic.distance, Term(operand, operand.worst)) for operand in operands]
-        result.worst = _spread_out(operation.worst(arithmetic.distance, Term(result), *terms), result.shape)
+                result.coherent = _spread_out(_coherent(arithmetic, operation, result, operands, typical), result.shape)
+        terms = [_at_worst(arithmetic.distance, operand) for operand in operands]
+        result.worst = _spread_out(operation.worst(arithmetic.distance, Values(result), *terms), result.shape)
         if arithmetic.radii:
             _distribute(arithmetic, operation, result, operands)
         result.chain = chained(operation, operands)
@@ -188,6 +188,24 @@ def evaluate(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Qu
                 _mark_spread(arithmetic, operation, result, operands, typical, lost)
             reorder(arithmetic.backend, operation, result)
     return result
+
+
+def _bounded(operand: Quantity, errors: Errors) -> Any:
+    """An operand as the rules of worst cases see it: with its errors, or a ``Decision`` with its doubt."""
+    return Decision(operand, errors) if operand.decides else Bounded(operand, errors)
+
+
+def _at_worst(format: Format, operand: Quantity) -> Any:
+    """An operand with its worst error, as an operation reads it."""
+    term = _bounded(operand, operand.worst)
+    return term if operand.decides else as_read(format, term)
+
+
+def _typical(format: Format, operand: Quantity) -> Any:
+    """The same with its variance, as a ``Spread``; a ``Decision`` with how far it is typically open."""
+    if operand.decides:
+        return Decision(operand, operand.variance)
+    return as_typically_read(format, Spread(operand, operand.variance))
 
 
 def _distribute(arithmetic: Arithmetic, operation: Operation, result: Quantity, operands: Sequence[Quantity]) -> None:
@@ -207,38 +225,35 @@ def _certified(operation: Operation, operands: Sequence[Quantity]) -> Operation:
 
 
 def _coherent(
-    arithmetic: Arithmetic, operation: Operation, result: Quantity, operands: Sequence[Quantity], terms: Sequence[Term]
+    arithmetic: Arithmetic, operation: Operation, result: Quantity, operands: Sequence[Quantity], typical: Sequence[Any]
 ) -> Errors:
     """The operation's own choice, and what its operands' choices add to 32 of their standard deviations (W5)."""
-    own = None if operation.coherent is None else operation.coherent(arithmetic.backend, Term(result), *terms)
+    own = None if operation.coherent is None else operation.coherent(arithmetic.backend, Values(result), *typical)
     if all(operand.coherent is None for operand in operands):
         return own
     rule, silent = operation.worst, arithmetic.silent
-    moved = rule(silent, Term(result), *_reaching(operands, terms, coherent=True))
-    without = rule(silent, Term(result), *_reaching(operands, terms, coherent=False))
+    moved = rule(silent, Values(result), *_reaching(operands, typical, coherent=True))
+    without = rule(silent, Values(result), *_reaching(operands, typical, coherent=False))
     added = moved if moved is None or without is None else np.maximum(moved - without, 0.0)
     return total(own, added)
 
 
-def _reaching(operands: Sequence[Quantity], terms: Sequence[Term], coherent: bool) -> list[Term]:
+def _reaching(operands: Sequence[Quantity], typical: Sequence[Any], coherent: bool) -> list[Any]:
     """Operands that move by ``DOUBT`` of their standard deviations, and by what is coherent."""
     return [
-        term._replace(
-            error=total(
-                None if term.error is None or operand.decides else DOUBT * np.sqrt(term.error),
-                operand.coherent if coherent else None,
-            )
+        _bounded(
+            operand, total(None if operand.decides else term.at_doubt.error, operand.coherent if coherent else None)
         )
-        for operand, term in zip(operands, terms, strict=True)
+        for operand, term in zip(operands, typical, strict=True)
     ]
 
 
 def _openness(
-    arithmetic: Arithmetic, operation: Operation, result: Quantity, operands: Sequence[Quantity], terms: Sequence[Term]
-) -> Errors:
+    arithmetic: Arithmetic, operation: Operation, result: Quantity, operands: Sequence[Quantity], typical: Sequence[Any]
+) -> Doubts:
     """How far a decision is open where its operands move so."""
-    moved = _reaching(operands, terms, coherent=True)
-    return _spread_out(operation.worst(arithmetic.backend, Term(result), *moved), result.shape)
+    moved = _reaching(operands, typical, coherent=True)
+    return _spread_out(operation.worst(arithmetic.backend, Values(result), *moved), result.shape)
 
 
 def _spread_out(errors: Errors, shape: Shape) -> Errors:
@@ -257,7 +272,7 @@ def _working(dtype: np.dtype[Any], array: Array) -> Array:
 
 
 def _mark_overflow(
-    format: Format, operation: Operation, result: Quantity, terms: Sequence[Term], operands: Sequence[Quantity]
+    format: Format, operation: Operation, result: Quantity, terms: Sequence[Any], operands: Sequence[Quantity]
 ) -> Array | None:
     """Where a backend may overflow on the way at the worst nothing can be said: the worst error becomes infinite."""
     sums = operation.partial_sums
@@ -280,7 +295,7 @@ def _mark_spread(
     operation: Operation,
     result: Quantity,
     operands: Sequence[Quantity],
-    terms: Sequence[Term],
+    typical: Sequence[Any],
     lost: Array,
 ) -> None:
     """Let the spread be infinite where overflow, or a point without a value, is within reach of typical errors.
@@ -288,7 +303,7 @@ def _mark_spread(
     A worst error that has grown beyond all numbers says nothing of the spread.
     """
     open_ = may_overflow(arithmetic.backend, operation, result, operands)
-    moved = operation.worst(arithmetic.silent, Term(result), *_reaching(operands, terms, coherent=True))
+    moved = operation.worst(arithmetic.silent, Values(result), *_reaching(operands, typical, coherent=True))
     if moved is not None:
         open_ |= ~np.isfinite(moved)
     result.variance = np.where(lost & open_, np.inf, 0.0 if result.variance is None else result.variance)
@@ -300,7 +315,7 @@ def may_overflow(format: Format, operation: Operation, result: Quantity, operand
     with np.errstate(all="ignore"):
         sizes = result.size
         if operation.partial_sums is not None:
-            sizes = np.abs(operation.partial_sums(format, *map(Term, operands, errors)))
+            sizes = np.abs(operation.partial_sums(format, *map(_bounded, operands, errors)))
         own = np.zeros(()) if result.variance is None else DOUBT * np.sqrt(result.variance)
         own = np.where(np.isinf(own), 0.0, own)  # that a slope is unbounded, of √a near 0 say, is no overflow
         return np.asarray(~(sizes + own <= format.safe_largest))

@@ -13,11 +13,12 @@ from gradcheck import graphs
 from gradcheck.graphs import Graph, RecordingError
 from gradcheck.graphs.graph import python_index
 from gradcheck.oracle.formats import Format
-from gradcheck.oracle.operations import RULES, Errors, Operation, Recorder, Shape, Term, Variable
+from gradcheck.oracle.operations import RULES, Errors, Operation, Recorder, Shape, Variable
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
 from gradcheck.oracle.operations.base import Contribution, Placed, apply, constant, total
 from gradcheck.oracle.operations.reductions import broadcast_to, sum_to
 from gradcheck.oracle.operations.scattering import scatter_add
+from gradcheck.oracle.operations.terms import Bounded, Spread, Values, Variances
 
 Key = tuple[str, str | None]
 """What an output is: ("loss", None), or "value", "adjoint" or "gradient" with its name."""
@@ -106,17 +107,17 @@ def record(loss: Callable[..., Any], shapes: Mapping[str, Shape], wrt: Sequence[
     return tape_of(graphs.record(loss, shapes), wrt)
 
 
-def _identity_worst(format: Format, result: Term, a: Term) -> Errors:
+def _identity_worst(format: Format, result: Values, a: Bounded) -> Errors:
     """Engines watch v by adding a zero to it: the sum flushes (FTZ, DAZ), and is exact otherwise."""
     if format.flushes_results or format.flushes_inputs:
         return total(a.error, np.full(result.size.shape, 2 * format.normal))
     return a.error
 
 
-def _identity_variance(format: Format, result: Term, a: Term) -> Errors:
+def _identity_variance(format: Format, result: Values, a: Spread) -> Variances:
     if format.flushes_results or format.flushes_inputs:
-        return total(a.error, np.full(result.size.shape, format.variance_floor))
-    return a.error
+        return total(a.variance, np.full(result.size.shape, format.variance_floor))
+    return a.variance
 
 
 def _identity(name: str) -> Operation:

@@ -38,13 +38,19 @@ def step(
     errors: Sequence[Any] = (),
     variances: Sequence[Any] = (),
     format: Format = SINGLE,
+    decides: bool = False,
 ) -> Quantity:
-    """What the walk makes of operands that are off by up to `errors`, or with `variances`; None where one is exact."""
+    """What the walk makes of operands that are off by up to `errors`, or with `variances`; None where one is exact.
+
+    The first operand may be a share, which decides whose a gradient is.
+    """
     nothing = [None] * len(middles)
     operands = [
         Quantity(np.asarray(middle, np.float64), worst=as_array(error), variance=as_array(variance))
         for middle, error, variance in zip(middles, errors or nothing, variances or nothing)
     ]
+    if decides:
+        operands[0].decides = True
     return evaluate(Arithmetic.float64(format, radii=False), operation, operands)
 
 

@@ -16,12 +16,13 @@ import pytest
 from gradcheck.oracle import Format, analyse, record
 from gradcheck.oracle.enclosure import bound_of, spread_of
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
-from gradcheck.oracle.operations.base import Term, constant
+from gradcheck.oracle.operations.base import constant
 from gradcheck.oracle.operations.branches import SIGNED
 from gradcheck.oracle.operations.exponentials import Along
 from gradcheck.oracle.operations.products import SCALE
 from gradcheck.oracle.operations.shares import MAXIMUM_SHARE, Mask
 from gradcheck.oracle.operations.smooth import SIGMOID_DERIVATIVE, SOFTPLUS_DERIVATIVE, TANH_DERIVATIVE
+from gradcheck.oracle.operations.terms import Bounded, Decision
 from gradcheck.oracle.operations.triples import THREE
 from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.tape import WATCH
@@ -308,8 +309,8 @@ def test_a_branch_in_doubt_may_be_the_other_one() -> None:
     middles = [Quantity(np.asarray(True), worst=np.asarray(open_)) for open_ in (True, False)]
     for condition, answer in zip(middles, (1.4, 2.1)):
         terms = [
-            Term(condition, condition.worst),
-            *(Term(Quantity(np.asarray(v)), np.asarray(0.1)) for v in (2.0, 1.5)),
+            Decision(condition, condition.worst),
+            *(Bounded(Quantity(np.asarray(v)), np.asarray(0.1)) for v in (2.0, 1.5)),
         ]
         error = chosen.worst(SINGLE, None, *terms)
         assert abs(answer - 2.0) == pytest.approx(float(error))
@@ -323,7 +324,7 @@ SHARED = Mask(other=False).operation("share")
 def test_a_share_of_a_gradient_is_a_product_with_a_rounded_quotient() -> None:
     part = single(1) / single(15)
     gradients = np.random.default_rng(0).uniform(1, 1.6, 30_000).astype(single)
-    assert 0.8 < share(part * gradients, step(SHARED, [np.full(30_000, 1 / 15), gradients])) <= 1
+    assert 0.8 < share(part * gradients, step(SHARED, [np.full(30_000, 1 / 15), gradients], decides=True)) <= 1
 
 
 def test_a_winner_is_in_doubt_where_both_errors_together_reach_over() -> None:
@@ -333,10 +334,10 @@ def test_a_winner_is_in_doubt_where_both_errors_together_reach_over() -> None:
 
 def test_a_gradient_whose_owner_is_in_doubt_may_be_anybodys() -> None:
     for taken, doubt in ((1.0, 1.0), (0.0, 1.0), (0.5, 0.5)):
-        result = step(SHARED, [taken, 2.0], errors=[doubt, 0.25])
+        result = step(SHARED, [taken, 2.0], errors=[doubt, 0.25], decides=True)
         worst = max(abs(factor * gradient - taken * 2.0) for factor in (0.0, 1.0) for gradient in (1.75, 2.25))
         assert 0.7 < worst / result.worst <= 1
-    assert step(SHARED, [1.0, 2.0]).worst is None
+    assert step(SHARED, [1.0, 2.0], decides=True).worst is None
 
 
 def signed(a: np.ndarray, g: np.ndarray) -> np.ndarray:

@@ -13,19 +13,25 @@ from gradcheck.oracle.operations import (
     reductions,
     smooth,
 )
-from gradcheck.oracle.operations.base import Array, Errors, Operation, Recorder, Shape, Term, Variable
+from gradcheck.oracle.operations.base import Operation, Recorder, Shape, Variable
 from gradcheck.oracle.operations.rules import RULES, Rule
+from gradcheck.oracle.operations.terms import Array, Bounded, Decision, Doubts, Errors, Spread, Values, Variances
 
 __all__ = [
     "RULES",
     "Array",
+    "Bounded",
+    "Decision",
+    "Doubts",
     "Errors",
     "Operation",
     "Recorder",
     "Rule",
     "Shape",
-    "Term",
+    "Spread",
+    "Values",
     "Variable",
+    "Variances",
     "arithmetic",
     "branches",
     "exponentials",

@@ -8,35 +8,35 @@ import numpy as np
 
 from gradcheck.oracle.formats import WIDENING, Format
 from gradcheck.oracle.operations.base import (
-    Array,
-    Errors,
     Operand,
     Operation,
-    Term,
     Variable,
     apply,
     rounded,
     rounding_variance,
+    same_error,
+    same_variance,
     square,
     total,
 )
 from gradcheck.oracle.operations.rules import rule
+from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Values, Variances
 from gradcheck.oracle.operations.triples import product_of_three
 
 
-def _sum_size(result: Term, terms: tuple[Term, ...]) -> Array:
+def _sum_size(result: Values, terms: tuple[Values, ...]) -> Array:
     """What the roundings are relative to: the result, or for three and more terms in any order their magnitudes."""
     return result.size if len(terms) <= 2 else reduce(np.add, [term.size for term in terms])
 
 
-def _sum_worst(format: Format, result: Term, *terms: Term) -> Errors:
+def _sum_worst(format: Format, result: Values, *terms: Bounded) -> Errors:
     """Ea + Eb + local (R9); for more terms ΣE + θ(n−1, u)·Σ(|v|+E) (R10; Higham 2002, section 4.2)."""
     return rounded(format, _sum_size(result, terms), total(*(term.error for term in terms)), len(terms) - 1)
 
 
-def _sum_variance(format: Format, result: Term, *terms: Term) -> Errors:
+def _sum_variance(format: Format, result: Values, *terms: Spread) -> Variances:
     local = rounding_variance(format, _sum_size(result, terms), np.sqrt(len(terms) - 1))
-    return total(local, *(term.error for term in terms))
+    return total(local, *(term.variance for term in terms))
 
 
 ADD = Operation("add", np.add, lambda g, _v, _a, _b: (g, g), _sum_worst, _sum_variance, keeps_infinities=True)
@@ -54,12 +54,12 @@ ACCUMULATE = Operation(
 """Three and more contributions to one gradient, which engines add in orders of their own."""
 
 
-def _nearest(b: Term) -> Array:
+def _nearest(b: Bounded) -> Array:
     """The smallest magnitude of a computed divisor."""
     return np.asarray(b.size if b.error is None else b.size - b.error * WIDENING)
 
 
-def _reciprocal_underflow(format: Format, a: Term, b: Term) -> Array | None:
+def _reciprocal_underflow(format: Format, a: Bounded, b: Bounded) -> Array | None:
     """|a|·t where a·(1/b) may meet a subnormal 1/b (docs/math.md, R3); None where it meets none."""
     reach = b.reach
     smallest = 1 / (format.normal * (1 + 2 * format.roundoff)) if format.normal else np.inf
@@ -68,7 +68,7 @@ def _reciprocal_underflow(format: Format, a: Term, b: Term) -> Array | None:
     return np.where(reach > smallest, format.underflow * a.reach, 0.0)
 
 
-def _quotient_worst(format: Format, result: Term, a: Term, b: Term) -> Errors:
+def _quotient_worst(format: Format, result: Values, a: Bounded, b: Bounded) -> Errors:
     """R15: (Ea + |a/b|·Eb)/(|b| − Eb), since â/b̂ − a/b = (â − a − (a/b)(b̂ − b))/b̂; unbounded where b̂ may be 0.
 
     Two roundings, because multiplying by the reciprocal is a legitimate form.
@@ -80,30 +80,30 @@ def _quotient_worst(format: Format, result: Term, a: Term, b: Term) -> Errors:
     return total(rounded(format, result.size, propagated, 2), _reciprocal_underflow(format, a, b))
 
 
-def _quotient_variance(format: Format, result: Term, a: Term, b: Term) -> Errors:
-    propagated = total(a.error, None if b.error is None else square(result.size) * b.error)
+def _quotient_variance(format: Format, result: Values, a: Spread, b: Spread) -> Variances:
+    propagated = total(a.variance, None if b.variance is None else square(result.size) * b.variance)
     local = rounding_variance(format, result.size, np.sqrt(2))
-    underflow = _reciprocal_underflow(format, a, b)
+    underflow = _reciprocal_underflow(format, Bounded(a.source, a.variance), Bounded(b.source, b.variance))
     if underflow is not None:
         local = local + np.square(underflow)
     return local if propagated is None else local + propagated / square(b.size)
 
 
-def _any_worst(_format: Format, _result: Term, *forms: Term) -> Errors:
+def _any_worst(_format: Format, _result: Values, *forms: Bounded) -> Errors:
     """The largest error; all are forms of one value (R15), whose middles differ by our own rounding."""
     first = forms[0]
     return np.asarray(reduce(np.maximum, [form.errors + np.abs(form.middle - first.middle) for form in forms]))
 
 
-def _any_variance(_format: Format, _result: Term, *forms: Term) -> Errors:
-    return np.asarray(reduce(np.maximum, [form.errors for form in forms]))
+def _any_variance(_format: Format, _result: Values, *forms: Spread) -> Variances:
+    return np.asarray(reduce(np.maximum, [form.variances for form in forms]))
 
 
 ANY = Operation("any", lambda *forms: forms[0], lambda *_: (), _any_worst, _any_variance)
 """Legitimate forms of one value: what overflows or underflows on the way in one of them may do so in an engine."""
 
 
-def _quotient_sizes(_format: Format, a: Term, b: Term) -> Array:
+def _quotient_sizes(_format: Format, a: Bounded, b: Bounded) -> Array:
     """|a/b|, and |1/b|: an engine may multiply by the reciprocal (PyTorch where a is a number, MXNet backwards)."""
     nearest = _nearest(b)
     return np.where(nearest > 0, np.maximum(a.reach, 1.0) / nearest, np.inf)
@@ -126,8 +126,8 @@ NEGATE = Operation(
     "neg",
     np.negative,
     lambda g, _v, _a: (-g,),
-    worst=lambda _format, _result, a: a.error,
-    variance=lambda _format, _result, a: a.error,
+    worst=same_error,
+    variance=same_variance,
     moves=True,
 )
 

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck.oracle.formats import WIDENING, Format
 from gradcheck.oracle.operations.places import Index, Places
 from gradcheck.oracle.operations.rules import RULES
+from gradcheck.oracle.operations.terms import (
+    DOUBT,
+    Array,
+    Bounded,
+    Errors,
+    PartialSums,
+    Spread,
+    Values,
+    Variance,
+    Variances,
+    Worst,
+)
 
 Shape = tuple[int, ...]
-Array = NDArray[Any]
-Errors = Array | None
-"""Absolute errors or variances, entry by entry; None where an array is exact, so that no work is done on zeros."""
 
 ROUNDING_DEVIATION = 0.6
 """Standard deviation of one rounding error, in units of u·|result| (docs/math.md, W14).
@@ -25,64 +33,8 @@ A relative error uniform in ±u has 1/√3 = 0.58 (its independence: Higham and 
 rounding error analysis").
 """
 
-DOUBT = 32.0
-"""The multiple of s beyond which an error is evidence, far beyond correct entries: a branch within it is open."""
-
 TYPICAL = 8.0
 """The multiple of s within which correct backends commonly are: a normal error is larger once in 10¹⁵ entries."""
-
-
-class Middle(Protocol):
-    """The values around which errors are counted."""
-
-    middle: Array
-
-    @property
-    def float64(self) -> Array:
-        """The values in float64 (bool for a condition)."""
-        ...
-
-    @property
-    def size(self) -> Array:
-        """The magnitudes in float64, never rounded down to zero."""
-        ...
-
-
-class Term(NamedTuple):
-    """An operand or a result as the error rules see it.
-
-    Attributes:
-        source: its values; what a rule does not ask for is not computed.
-        error: how far a computed value may lie from them, or the variance (bool for a condition: it is in doubt).
-    """
-
-    source: Middle
-    error: Errors = None
-
-    @property
-    def native(self) -> Array:
-        """The values in the dtype in which they were computed, for differences that float64 would blur."""
-        return self.source.middle
-
-    @property
-    def middle(self) -> Array:
-        """The values in float64 (bool for a condition)."""
-        return self.source.float64
-
-    @property
-    def size(self) -> Array:
-        """The magnitudes."""
-        return self.source.size
-
-    @property
-    def errors(self) -> Array:
-        """The errors, with exact operands written out as zero."""
-        return np.zeros(()) if self.error is None else self.error
-
-    @property
-    def reach(self) -> Array:
-        """The largest magnitude of a computed value."""
-        return self.size if self.error is None else self.size + self.error
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -99,7 +51,8 @@ class Operation:
         gradients: (gradient, result, *operands), all variables -> one contribution for each operand, None where none
             flows; it may have the result's shape where an operand was broadcast, and be placed in zeros.
         worst: (format, result, *terms), the result without errors yet -> its largest error.
-        variance: the same for variances, in the terms and in the result.
+        variance: the same for variances, in the terms and in the result; None for a decision: the result says which
+            branch is taken, and its error is the doubt, how far that is open.
         shape: shapes of the operands -> shape; raises ValueError where they do not fit.
         ball: operands -> result for object arrays of Arb balls, where ``value`` does not serve.
         coherent: (format, result, *terms) -> how far correct backends differ by a choice that they make alike in all
@@ -109,7 +62,6 @@ class Operation:
         keeps_infinities: an operand that is exactly infinite makes the result so, whatever the others are.
         by_rows: a row of the result needs only that row of the first operand, and all of the others.
         moves: entries are moved, copied or negated and never rounded, whatever their dtype.
-        decides: the result says which branch is taken, and its error how far that is open; ``variance`` is not used.
         compares: the result is a condition for ``where``.
         conventions: name -> the same operation, in which a tie is no doubt, but what that convention says.
         places: where each operand is added into zeros; None where operands are whole.
@@ -118,19 +70,23 @@ class Operation:
     name: str
     value: Callable[..., Array]
     gradients: Callable[..., tuple[Contribution | None, ...]]
-    worst: Callable[..., Errors]
-    variance: Callable[..., Errors]
+    worst: Worst
+    variance: Variance | None
     shape: Callable[..., Shape] = np.broadcast_shapes
     ball: Callable[..., Array] | None = None
-    coherent: Callable[..., Errors] | None = None
-    partial_sums: Callable[..., Array] | None = None
+    coherent: Variance | None = None
+    partial_sums: PartialSums | None = None
     keeps_infinities: bool = False
     by_rows: bool = False
     moves: bool = False
-    decides: bool = False
     compares: bool = False
     conventions: Mapping[str, Operation] | None = None
     places: Places | None = None
+
+    @property
+    def decides(self) -> bool:
+        """Whether the result says which branch is taken."""
+        return self.variance is None
 
 
 class Recorder:
@@ -280,20 +236,36 @@ def structural(
         shape: shapes -> shape.
     """
 
-    def errors(_format: Format, _result: Term, *terms: Term) -> Errors:
-        if all(term.error is None for term in terms):
+    def moved(terms: Sequence[Values], errors: Sequence[Array | None]) -> Array | None:
+        if all(error is None for error in errors):
             return None
-        return move(*(np.zeros(term.native.shape) if term.error is None else term.error for term in terms))
+        return move(*(np.zeros(t.native.shape) if e is None else e for t, e in zip(terms, errors, strict=True)))
+
+    def worst(_format: Format, _result: Values, *terms: Bounded) -> Errors:
+        return moved(terms, [term.error for term in terms])
+
+    def variance(_format: Format, _result: Values, *terms: Spread) -> Variances:
+        return moved(terms, [term.variance for term in terms])
 
     return Operation(
         name,
         value=move,
         gradients=lambda g, _v, *operands: back(g, *operands),
-        worst=errors,
-        variance=errors,
+        worst=worst,
+        variance=variance,
         shape=shape,
         moves=True,
     )
+
+
+def same_error(_format: Format, _result: Values, a: Bounded) -> Errors:
+    """The error of an operand that is handed on."""
+    return a.error
+
+
+def same_variance(_format: Format, _result: Values, a: Spread) -> Variances:
+    """The variance of an operand that is handed on."""
+    return a.variance
 
 
 def total(*errors: Errors) -> Errors:
@@ -312,21 +284,21 @@ def rounded(format: Format, size: Array, propagated: Errors, roundings: int = 1)
     return local if propagated is None else local + (1 + relative) * propagated
 
 
-def as_read(format: Format, term: Term) -> Term:
+def as_read(format: Format, term: Bounded) -> Bounded:
     """An operand as an operation reads it: where it may be subnormal, perhaps as zero (DAZ; docs/math.md, R11)."""
     moved = _flushed(format, term, term.errors)
-    return term if moved is None else term._replace(error=term.errors + moved)
+    return term if moved is None else Bounded(term.source, term.errors + moved)
 
 
-def as_typically_read(format: Format, term: Term) -> Term:
+def as_typically_read(format: Format, term: Spread) -> Spread:
     """The same of an operand with a variance."""
-    moved = _flushed(format, term, DOUBT * np.sqrt(term.errors))
-    return term if moved is None else term._replace(error=term.errors + np.where(moved > 0, square(moved), 0.0))
+    moved = _flushed(format, term, DOUBT * np.sqrt(term.variances))
+    return term if moved is None else Spread(term.source, term.variances + np.where(moved > 0, square(moved), 0.0))
 
 
-def _flushed(format: Format, term: Term, errors: Array) -> Array | None:
+def _flushed(format: Format, term: Values, errors: Array) -> Array | None:
     """How far reading what is subnormal as zero may move an operand, by itself and by less than λ; None: not at all."""
-    if not format.flush or term.native.dtype == bool:
+    if not format.flush:
         return None
     open_ = (term.size - errors * WIDENING < format.flush) & (term.native != 0)
     return np.where(open_, np.minimum(term.size, format.flush), 0.0) if open_.any() else None

@@ -15,16 +15,13 @@ import numpy as np
 from gradcheck.graphs.shapes import Axes, normalise_axes, reduced_shape
 from gradcheck.oracle.formats import WIDENING, Format
 from gradcheck.oracle.operations.base import (
-    DOUBT,
-    Array,
-    Errors,
     Operand,
     Operation,
-    Term,
     Variable,
     apply,
     rounded,
     rounding_variance,
+    same_error,
     square,
     total,
 )
@@ -40,13 +37,9 @@ from gradcheck.oracle.operations.shares import (
     masked,
     peak,
 )
+from gradcheck.oracle.operations.terms import DOUBT, Array, Bounded, Decision, Doubts, Errors, Spread, Values, Variances
 
-Rule = Callable[..., Errors]
-
-
-def _at_doubt(term: Term) -> Term:
-    """The term with its variance turned into an error of ``DOUBT`` standard deviations."""
-    return term if term.error is None else term._replace(error=DOUBT * np.sqrt(term.error))
+Rule = Callable[[Format, Values, Bounded], Errors] | Callable[[Format, Values, Bounded, Bounded], Errors]
 
 
 def _choice(
@@ -54,8 +47,8 @@ def _choice(
 ) -> Operation:
     """A choice that moves no further than its operands do, ``DOUBT`` standard deviations included."""
 
-    def variance(format: Format, result: Term, *terms: Term) -> Errors:
-        error = worst(format, result, *map(_at_doubt, terms))
+    def variance(format: Format, result: Values, *terms: Spread) -> Variances:
+        error = worst(format, result, *(term.at_doubt for term in terms))
         return None if error is None else np.square(error / DOUBT)
 
     return Operation(name, value, gradients, worst, variance, **more)
@@ -67,10 +60,10 @@ def _comparison(name: str, value: Callable[..., Array], **more: Any) -> Operatio
     def no_gradients(_gradient: Variable, _result: Variable, *operands: Variable) -> tuple[None, ...]:
         return (None,) * len(operands)
 
-    return Operation(name, value, no_gradients, _doubt, _doubt, compares=True, decides=True, **more)
+    return Operation(name, value, no_gradients, _doubt, None, compares=True, **more)
 
 
-def _doubt(_format: Format, _result: Term, a: Term, b: Term) -> Errors:
+def _doubt(_format: Format, _result: Values, a: Bounded, b: Bounded) -> Doubts:
     if a.error is None and b.error is None:
         return None
     open_ = is_open(a, b)
@@ -91,25 +84,25 @@ GREATER_EQUAL = _comparison(
 )
 
 
-def _where_worst(_format: Format, _result: Term, condition: Term, a: Term, b: Term) -> Errors:
+def _where_worst(_format: Format, _result: Values, condition: Decision, a: Bounded, b: Bounded) -> Errors:
     """The branch's E; in doubt, what the other branch can be away (docs/math.md, R18)."""
-    if condition.error is None and a.error is None and b.error is None:
+    if condition.doubt is None and a.error is None and b.error is None:
         return None
     taken = np.where(condition.middle, a.errors, b.errors)
-    if condition.error is None or not condition.error.any():
+    if condition.doubt is None or not condition.doubt.any():
         return taken
     either = np.maximum(a.errors, b.errors) + np.abs(a.native - b.native).astype(np.float64)
-    return np.where(condition.error, either, taken)
+    return np.where(condition.doubt, either, taken)
 
 
-def _where_variance(_format: Format, _result: Term, condition: Term, a: Term, b: Term) -> Errors:
+def _where_variance(_format: Format, _result: Values, condition: Decision, a: Spread, b: Spread) -> Variances:
     """The branch's s²; in doubt the larger. Which branch it is, is a choice, and no part of it (W5)."""
-    if a.error is None and b.error is None:
+    if a.variance is None and b.variance is None:
         return None
-    taken = np.where(condition.middle, a.errors, b.errors)
-    if condition.error is None:
+    taken = np.where(condition.middle, a.variances, b.variances)
+    if condition.doubt is None:
         return taken
-    return np.where(condition.error, np.maximum(a.errors, b.errors), taken)
+    return np.where(condition.doubt, np.maximum(a.variances, b.variances), taken)
 
 
 def _where_ball(condition: Array, a: Array, b: Array) -> Array:
@@ -128,7 +121,7 @@ WHERE = Operation(
 )
 
 
-def _maximum_worst(_format: Format, _result: Term, a: Term, b: Term) -> Errors:
+def _maximum_worst(_format: Format, _result: Values, a: Bounded, b: Bounded) -> Errors:
     """The winner's E, or the larger of both where either may win: it moves no further than its operands (R18)."""
     if a.error is None and b.error is None:
         return None
@@ -149,25 +142,25 @@ _MAXIMUM_BALL = np.frompyfunc(lambda a, b: a.max(b), 2, 1)
 
 MAXIMUM = _choice("maximum", np.maximum, _maximum_gradients, _maximum_worst, ball=_MAXIMUM_BALL)
 RELU = _choice("relu", np.maximum, _relu_gradients, _maximum_worst, ball=_MAXIMUM_BALL)
-ABS = _choice("abs", np.abs, lambda g, _v, a: (_signed(g, a),), lambda _format, _result, a: a.error)
+ABS = _choice("abs", np.abs, lambda g, _v, a: (_signed(g, a),), same_error)
 
 
-def _underflow_of_product(format: Format, g: Term, a: Term, nearest: Array) -> Array:
+def _underflow_of_product(format: Format, g: Bounded, a: Bounded, nearest: Array) -> Array:
     """What the underflow of g·a makes of (g·a)/|a|: t/|a|, and no more than |g|; 0 where a is exactly 0."""
     largest = np.where(a.reach > 0, g.reach, 0.0)
     return np.where(nearest > 0, np.minimum(format.underflow / nearest, largest), largest)
 
 
-def _signed_worst(format: Format, result: Term, g: Term, a: Term) -> Errors:
+def _signed_worst(format: Format, result: Values, g: Bounded, a: Bounded) -> Errors:
     """E + θ(2, u)(|g| + E) + 2t, and the underflow of the product."""
     lost = _underflow_of_product(format, g, a, a.size - a.errors * WIDENING)
     return rounded(format, result.size, g.error, 2) + (1 + format.sum_error(2)) * lost
 
 
-def _signed_variance(format: Format, result: Term, g: Term, a: Term) -> Errors:
+def _signed_variance(format: Format, result: Values, g: Spread, a: Spread) -> Variances:
     """s², two roundings, and the underflow of the product."""
-    lost = _underflow_of_product(format, Term(g.source), Term(a.source), a.size)
-    return total(rounding_variance(format, result.size, math.sqrt(2)) + square(lost), g.error)
+    lost = _underflow_of_product(format, Bounded(g.source), Bounded(a.source), a.size)
+    return total(rounding_variance(format, result.size, math.sqrt(2)) + square(lost), g.variance)
 
 
 SIGNED = Operation(
@@ -187,7 +180,7 @@ def _signed(g: Variable, a: Variable) -> Variable:
 
 
 def _largest(axes: tuple[int, ...], keepdims: bool) -> Operation:
-    def worst(_format: Format, _result: Term, a: Term) -> Errors:
+    def worst(_format: Format, _result: Values, a: Bounded) -> Errors:
         if a.error is None:
             return None
         return np.asarray(np.max(np.where(contenders(a, axes), a.error, 0), axis=axes, keepdims=keepdims))

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gradcheck.oracle.operations.base import Array, Term, square
+from gradcheck.oracle.operations.base import square
+from gradcheck.oracle.operations.terms import Array, Spread
 
 COVERED = 64
 """Sums of so few terms need no coherent part: even if all their roundings are as large as equal terms allow, n·u/3 of
@@ -84,11 +85,11 @@ def _share_of_equals(factors: Array, near: float) -> Array:
     return np.asarray(np.where(share > 1 / math.sqrt(equal.shape[-1]), share, 0.0))
 
 
-def of_shared_errors(term: Term, combine: Callable[[Array], Array]) -> Array:
+def of_shared_errors(term: Spread, combine: Callable[[Array], Array]) -> Array:
     """The variance of a sum whose terms all have one relative error in common, (Σ±s)²: W3.
 
     Args:
         term: with its variance.
         combine: signed deviations -> their sums.
     """
-    return np.asarray(np.square(combine(np.copysign(np.sqrt(term.errors), term.middle))))
+    return np.asarray(np.square(combine(np.copysign(np.sqrt(term.variances), term.middle))))

@@ -20,11 +20,8 @@ from gradcheck.oracle.formats import SMALLEST, WIDENING, Format
 from gradcheck.oracle.operations.arithmetic import ANY
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
-    Array,
-    Errors,
     Operation,
     Shape,
-    Term,
     Variable,
     apply,
     operated,
@@ -35,6 +32,7 @@ from gradcheck.oracle.operations.base import (
 from gradcheck.oracle.operations.reductions import spread_over, sum_
 from gradcheck.oracle.operations.rules import rule
 from gradcheck.oracle.operations.smooth import ACCURACY, DEVIATION
+from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Values, Variances
 
 LARGEST_EXPONENT = 700.0
 """e to it, squared, is still far from float64's largest number times its smallest: bounds stay finite below it."""
@@ -71,11 +69,11 @@ class Along:
         """The largest entry."""
         return np.asarray(np.max(a, axis=self.axes, keepdims=True, initial=-np.inf))
 
-    def distance(self, a: Term) -> Array:
+    def distance(self, a: Values) -> Array:
         """d in float64, cut off where e^d is zero in any format."""
         return np.maximum((a.native - self.largest(a.native)).astype(np.float64), -FARTHEST)
 
-    def shares(self, a: Term) -> Array:
+    def shares(self, a: Values) -> Array:
         """The shares p."""
         exponentials = np.exp(self.distance(a))
         return np.asarray(exponentials / self.sum(exponentials))
@@ -131,7 +129,7 @@ class LogSumExp:
         largest, exponentials = _shifted(a, self.axes)
         return self.reduced(largest + _LOG_BALL(np.sum(exponentials, axis=self.axes, keepdims=True)))
 
-    def worst(self, format: Format, result: Term, a: Term) -> Errors:
+    def worst(self, format: Format, result: Values, a: Bounded) -> Errors:
         """R16: log Σp·e^E, S's relative error, c_log·u·log n, and the rounding of the last sum."""
         along = Along(self.axes, a.native.shape)
         summed = along.sum_error(format) + ACCURACY["log"] * format.function_roundoff * along.entropy
@@ -140,7 +138,7 @@ class LogSumExp:
             error = error + self.reduced(along.moved(along.shares(a), a.error))
         return rounded(format, result.size, error)
 
-    def variance(self, format: Format, result: Term, a: Term) -> Errors:
+    def variance(self, format: Format, result: Values, a: Spread) -> Variances:
         """(Σps)², and (0.6u)² times v², (n_log·log n)² and S's variance.
 
         Operands share their errors where they come from one sum, as a recursion's do: (Σps)² holds whatever their
@@ -151,9 +149,9 @@ class LogSumExp:
         summed = self.reduced(along.sum_variance(shares, along.distance(a)))
         own = square(result.size) + (DEVIATION["log"] * along.entropy) ** 2 + summed
         local = (ROUNDING_DEVIATION * format.roundoff) ** 2 * own + along.terms * format.variance_floor
-        return local if a.error is None else local + np.square(self.reduced(along.sum(shares * np.sqrt(a.error))))
+        return local if a.variance is None else local + np.square(self.reduced(along.sum(shares * np.sqrt(a.variance))))
 
-    def partial_sums(self, _format: Format, a: Term) -> Array:
+    def partial_sums(self, _format: Format, a: Bounded) -> Array:
         """The result lies between the largest entry and that plus log n, and S below n."""
         along = Along(self.axes, a.native.shape)
         ends = [np.abs(along.largest(a.middle + end)) for end in (a.errors, -a.errors)]
@@ -209,7 +207,7 @@ class Softmax:
         bound = np.where(along.largest(reach) < LARGEST_EXPONENT / 2, np.minimum(bound, 1.0), 1.0)
         return _known(along, errors, bound)
 
-    def worst(self, format: Format, result: Term, a: Term) -> Errors:
+    def worst(self, format: Format, result: Values, a: Bounded) -> Errors:
         """R17: what p moves, and its own relative error: u·|d|, c_exp·u, S's, two roundings of a quotient.
 
         The form exp(d − log S) adds the errors of log S and of a difference.
@@ -226,17 +224,17 @@ class Softmax:
         relative = np.expm1(np.minimum(along.sum_error(format) + functions + roundings, LARGEST_EXPONENT))
         return np.asarray(propagated + relative * (p + propagated) + FLUSHED * format.normal + 2 * format.underflow)
 
-    def variance(self, format: Format, result: Term, a: Term) -> Errors:
+    def variance(self, format: Format, result: Values, a: Spread) -> Variances:
         """p²((1−2p)s² + Σp²s²), and (0.6u·p)² times d², exp's, S's and a quotient's; p moves by e^error, or by 1."""
         along = Along((self.axis,), a.native.shape)
         distance, p = along.distance(a), result.size
         own = square(distance) + DEVIATION["exp"] ** 2 + 2 + along.sum_variance(p, distance)
         local = (ROUNDING_DEVIATION * format.roundoff) ** 2 * square(p) * own + format.variance_floor
-        if a.error is None:
+        if a.variance is None:
             return np.asarray(local)
-        grown = _lognormal(a.error)
+        grown = _lognormal(a.variance)
         change = square(p) * np.maximum((1 - 2 * p) * grown + along.sum(square(p) * grown), 0.0)
-        return local + _known(along, a.error, np.minimum(change, 1.0))
+        return local + _known(along, a.variance, np.minimum(change, 1.0))
 
     def gradients(self, g: Variable, v: Variable, _a: Variable) -> tuple[Variable]:
         """(g − Σgv)·v as PyTorch has it, or gv − v·Σgv as autodiff of the formula does."""

@@ -14,17 +14,9 @@ from typing import Any
 import numpy as np
 
 from gradcheck.oracle.formats import WIDENING, Format
-from gradcheck.oracle.operations.base import (
-    Array,
-    Errors,
-    Operand,
-    Operation,
-    Term,
-    Variable,
-    apply,
-    rounding_variance,
-)
+from gradcheck.oracle.operations.base import Operand, Operation, Variable, apply, rounding_variance
 from gradcheck.oracle.operations.rules import rule
+from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Values, Variances
 from gradcheck.oracle.operations.triples import product_of_three
 
 DOUBLE = 2.0**-53
@@ -85,7 +77,7 @@ class Power:
         steepest = (abs(self.exponent) + slack) * np.power(at, self.exponent - 1)
         return np.asarray(steepest * np.exp(slack * _logarithms(at)) if slack else steepest)
 
-    def rounded_exponent(self, format: Format, result: Term, a: Term) -> Errors:
+    def rounded_exponent(self, format: Format, result: Values, a: Bounded) -> Errors:
         """|aᵖ|·(e^(|Δ|·|log a|) − 1); unknown where a may be negative, whose power hangs on p's last digit."""
         slack = self.slack(format)
         if not slack:
@@ -93,7 +85,7 @@ class Power:
         change = result.size * np.expm1(slack * _logarithms(a.native))
         return np.where(a.middle - a.errors * WIDENING < 0, np.inf, change)
 
-    def worst(self, format: Format, result: Term, a: Term) -> Errors:
+    def worst(self, format: Format, result: Values, a: Bounded) -> Errors:
         """(1 + cu)·(Ea·max|f'| + what rounding the exponent does) + c·u·|f| + floor."""
         if self.exact == 0:
             return None
@@ -107,12 +99,16 @@ class Power:
         near, far = _span(a.middle, a.error * WIDENING)
         return local + (1 + relative) * (a.error * self.slope(near, far, self.slack(format)))
 
-    def variance(self, format: Format, result: Term, a: Term) -> Errors:
+    def variance(self, format: Format, result: Values, a: Spread) -> Variances:
         """(f'(a)·s)² + (0.6·n·u·f)² + λ²; what rounding the exponent does is coherent, and no part of it."""
         if self.exact == 0:
             return None
         local = rounding_variance(format, result.size, 2 + abs(self.exponent) / 2)
-        return local if a.error is None else local + np.square(self.slope(a.size, a.size)) * a.error
+        return local if a.variance is None else local + np.square(self.slope(a.size, a.size)) * a.variance
+
+    def coherent(self, format: Format, result: Values, a: Spread) -> Errors:
+        """What rounding the exponent does, in all entries alike (W5)."""
+        return self.rounded_exponent(format, result, Bounded(a.source, a.variance))
 
     def gradients(self, g: Variable, _v: Variable, a: Variable) -> tuple[Variable | None]:
         """g·p·a^(p−1) in any order; JAX and PyTorch begin with p·a^(p−1), TensorFlow and autograd with g·p."""
@@ -131,7 +127,7 @@ class Power:
             self.worst,
             self.variance,
             ball=np.frompyfunc(self.ball, 1, 1),
-            coherent=self.rounded_exponent,
+            coherent=self.coherent,
         )
 
 

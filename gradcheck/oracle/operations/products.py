@@ -13,10 +13,8 @@ from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations.arithmetic import ANY
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
-    Array,
     Operand,
     Operation,
-    Term,
     Variable,
     apply,
     square,
@@ -26,6 +24,7 @@ from gradcheck.oracle.operations.base import (
 from gradcheck.oracle.operations.coherence import of_equal_products, of_shared_errors
 from gradcheck.oracle.operations.reductions import sum_
 from gradcheck.oracle.operations.rules import rule
+from gradcheck.oracle.operations.terms import Array, Bounded, Spread, Values
 
 Pairs = list[tuple[Array, Array]]
 """Non-negative factors (left, right) of products that are to be summed."""
@@ -37,7 +36,7 @@ class Bilinear:
     def __init__(self, combine: Callable[[Pairs], Array]) -> None:
         self.combine = combine
 
-    def terms(self, a: Term) -> int:
+    def terms(self, a: Values) -> int:
         """The number of terms in an entry of the result."""
         return 1
 
@@ -49,7 +48,7 @@ class Bilinear:
         """The variance of what rounding does to an entry, relative to the sum of the squares of its terms."""
         return (ROUNDING_DEVIATION * format.roundoff) ** 2
 
-    def worst(self, format: Format, result: Term, a: Term, b: Term) -> Array:
+    def worst(self, format: Format, result: Values, a: Bounded, b: Bounded) -> Array:
         """|A|Eb + Ea(|B|+Eb) + ρ(n)(|A|+Ea)(|B|+Eb) + 2nt (R14; Higham 2002, section 3.5, for inexact operands).
 
         A is the large operand in practice, so its factors are left as they are.
@@ -64,14 +63,14 @@ class Bilinear:
         error += 2 * terms * format.underflow
         return error
 
-    def variance(self, format: Format, result: Term, a: Term, b: Term) -> Array:
+    def variance(self, format: Format, result: Values, a: Spread, b: Spread) -> Array:
         """(A∘A)sB² + sA²(B∘B + sB²) + κ(A∘A)(B∘B) + nλ², all errors being independent."""
         terms = self.terms(a)
         squares = square(b.size)
         spread = squares * self.relative_variance(format, terms)
-        pairs = [(square(a.size), spread if b.error is None else spread + b.error)]
-        if a.error is not None:
-            pairs.append((a.error, squares if b.error is None else squares + b.error))
+        pairs = [(square(a.size), spread if b.variance is None else spread + b.variance)]
+        if a.variance is not None:
+            pairs.append((a.variance, squares if b.variance is None else squares + b.variance))
         variance = self.combine(pairs)
         variance += terms * format.variance_floor
         return variance
@@ -92,7 +91,7 @@ class StoredProduct(Bilinear):
 class MatrixProduct(Bilinear):
     """The errors of A@B, summed in the accumulator's precision."""
 
-    def terms(self, a: Term) -> int:
+    def terms(self, a: Values) -> int:
         """The length of a row of A."""
         return int(a.size.shape[-1])
 
@@ -105,7 +104,7 @@ class MatrixProduct(Bilinear):
         summing = (1 + summing_variance(terms)[0]) * format.accumulator_roundoff**2
         return ROUNDING_DEVIATION**2 * (summing + 2 * format.operand_rounding**2)
 
-    def variance(self, format: Format, result: Term, a: Term, b: Term) -> Array:
+    def variance(self, format: Format, result: Values, a: Spread, b: Spread) -> Array:
         """The same, and (0.6u·v)² for the rounding of the result, (0.6u·v)²n/3 for that of the accumulator.
 
         And what equal terms and shared errors add (docs/math.md, W2 and W3).
@@ -114,15 +113,15 @@ class MatrixProduct(Bilinear):
         relative = ROUNDING_DEVIATION**2 * (format.product_roundoff**2 + sums)
         variance = super().variance(format, result, a, b) + relative * square(result.size)
         variance += of_equal_products(a.middle, b.middle, result.size, format.accumulator_roundoff)
-        if a.error is not None:
+        if a.variance is not None:
             shared = of_shared_errors(a, lambda left: np.matmul(left, b.middle))
-            variance += np.maximum(shared - np.matmul(a.error, square(b.size)), 0.0)
-        if b.error is not None:
+            variance += np.maximum(shared - np.matmul(a.variance, square(b.size)), 0.0)
+        if b.variance is not None:
             shared = of_shared_errors(b, lambda right: np.matmul(a.middle, right))
-            variance += np.maximum(shared - np.matmul(square(a.size), b.error), 0.0)
+            variance += np.maximum(shared - np.matmul(square(a.size), b.variance), 0.0)
         return variance
 
-    def partial_sums(self, _format: Format, a: Term, b: Term) -> Array:
+    def partial_sums(self, _format: Format, a: Bounded, b: Bounded) -> Array:
         """(|A|+Ea)(|B|+Eb)."""
         return self.combine([(a.reach, b.reach)])
 

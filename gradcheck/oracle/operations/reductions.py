@@ -10,11 +10,8 @@ from gradcheck.graphs.shapes import Axes, normalise_axes, reduced_shape
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
-    Array,
-    Errors,
     Operation,
     Shape,
-    Term,
     Variable,
     apply,
     square,
@@ -23,6 +20,7 @@ from gradcheck.oracle.operations.base import (
 )
 from gradcheck.oracle.operations.coherence import of_equal_terms, of_shared_errors
 from gradcheck.oracle.operations.rules import rule
+from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Values, Variances
 
 PAIRWISE = 128
 """NumPy adds up to so many numbers in a plain loop, and more of them pairwise, but along the fastest axis alone."""
@@ -43,16 +41,16 @@ def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
     def value(a: Array) -> Array:
         return np.asarray(np.sum(a, axis=axes, keepdims=keepdims))
 
-    def terms(a: Term) -> int:
+    def terms(a: Values) -> int:
         return math.prod(a.size.shape[axis] for axis in axes)
 
-    def worst(format: Format, _result: Term, a: Term) -> Errors:
+    def worst(format: Format, _result: Values, a: Bounded) -> Errors:
         """ΣE + θ(n, u)·Σ(|v|+E) + nt, in any order (R10; Higham 2002, section 4.2)."""
         relative = format.sum_error(terms(a))
         local = relative * value(a.reach) + terms(a) * format.underflow
         return local if a.error is None else local + value(a.error)
 
-    def variance(format: Format, result: Term, a: Term) -> Errors:
+    def variance(format: Format, result: Values, a: Spread) -> Variances:
         """max(Σs², (Σ±s)²) + (0.6u)²((n/2)Σv² + (1+n/3)(Σv)²), and what equal terms add (docs/math.md, W1 to W3)."""
         squares, sums = summing_variance(terms(a))
         squared, size = value(square(a.size)), square(result.size)
@@ -61,11 +59,11 @@ def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
         shape = reduced_shape(a.size.shape, axes, keepdims=True)
         equal = of_equal_terms(a.middle, np.sqrt(size + squared).reshape(shape), axes, format.roundoff)
         local = local + np.reshape(equal, local.shape if np.ndim(equal) else ())
-        if a.error is not None:
-            local = local + np.maximum(value(a.error), of_shared_errors(a, value))
+        if a.variance is not None:
+            local = local + np.maximum(value(a.variance), of_shared_errors(a, value))
         return np.asarray(local)
 
-    def partial_sums(_format: Format, a: Term) -> Array:
+    def partial_sums(_format: Format, a: Bounded) -> Array:
         return value(a.reach)
 
     def gradients(g: Variable, _v: Variable, a: Variable) -> tuple[Variable]:

@@ -8,19 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradcheck.oracle.formats import Format
-from gradcheck.oracle.operations.base import (
-    ROUNDING_DEVIATION,
-    Array,
-    Errors,
-    Operation,
-    Placed,
-    Shape,
-    Term,
-    Variable,
-    apply,
-    square,
-)
+from gradcheck.oracle.operations.base import ROUNDING_DEVIATION, Operation, Placed, Shape, Variable, apply, square
 from gradcheck.oracle.operations.places import WHOLE, Places
+from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Values, Variances
 
 ONE_ORDER = 2
 """So many terms have one order alone; the partial sums of more are what an engine chooses."""
@@ -43,9 +33,9 @@ class ScatterAdd:
         """The sum."""
         return self.places.total(pieces)
 
-    def worst(self, format: Format, result: Term, *terms: Term) -> Errors:
+    def worst(self, format: Format, result: Values, *terms: Bounded) -> Errors:
         """ΣE + θ(c − 1, u)·Σ(|v| + E) + (c − 1)t; a term that is alone is moved, and its error with it."""
-        propagated = self._propagated(terms)
+        propagated = self._propagated([term.error for term in terms])
         if self._moves(format):
             return propagated
         relative = self.places.sum_error(format)
@@ -54,9 +44,9 @@ class ScatterAdd:
         local = relative * self._size(result, terms) + (1 + relative) * lost
         return local if propagated is None else local + (1 + relative) * propagated
 
-    def variance(self, format: Format, result: Term, *terms: Term) -> Errors:
+    def variance(self, format: Format, result: Values, *terms: Spread) -> Variances:
         """Σs² + (0.6u)²(c − 1)·(Σ|v|)² (docs/math.md, W14), and λ² of what underflows."""
-        propagated = self._propagated(terms)
+        propagated = self._propagated([term.variance for term in terms])
         if self._moves(format):
             return propagated
         roundings = self.places.by_count(lambda count: max(count - 1, 0))
@@ -65,7 +55,7 @@ class ScatterAdd:
         local = local + format.variance_floor * (lost if self._flushes(format) else np.minimum(lost, 1))
         return local if propagated is None else local + propagated
 
-    def partial_sums(self, _format: Format, *terms: Term) -> Array:
+    def partial_sums(self, _format: Format, *terms: Bounded) -> Array:
         """The largest that a partial sum can be."""
         return self.places.total([term.reach for term in terms])
 
@@ -83,13 +73,11 @@ class ScatterAdd:
             places=self.places,
         )
 
-    def _propagated(self, terms: Sequence[Term]) -> Errors:
-        """The sum of the errors, or of the variances; None where all terms are exact."""
-        if all(term.error is None for term in terms):
-            return None
-        return self.places.total([term.error for term in terms])
+    def _propagated(self, errors: Sequence[Array | None]) -> Array | None:
+        """The sum of errors, or of variances; None where all terms are exact."""
+        return None if all(error is None for error in errors) else self.places.total(errors)
 
-    def _size(self, result: Term, terms: Sequence[Term]) -> Array:
+    def _size(self, result: Values, terms: Sequence[Values]) -> Array:
         """What the roundings are relative to: the result, or for three and more terms in any order their magnitudes."""
         if self.places.overlap <= ONE_ORDER:
             return result.size

@@ -14,35 +14,26 @@ from typing import Any
 import numpy as np
 
 from gradcheck.oracle.formats import WIDENING, Format
-from gradcheck.oracle.operations.base import (
-    Array,
-    Errors,
-    Operation,
-    Term,
-    Variable,
-    apply,
-    rounding_variance,
-)
-
-Rule = Callable[..., Errors]
+from gradcheck.oracle.operations.base import Operation, Variable, apply, rounding_variance
+from gradcheck.oracle.operations.terms import Array, Bounded, Decision, Doubts, Errors, Spread, Values, Variances, Worst
 
 CONVENTIONS = SECOND, EVEN, FIRST = "second", "even", "first"
 """At a tie the second operand (or the last entry) gets the gradient, all get equal parts, or the first one gets it."""
 
 
-def is_open(a: Term, b: Term) -> Array:
+def is_open(a: Bounded, b: Bounded) -> Array:
     """Where the errors leave open which is larger, where both are equal, or where an operand is not a number."""
     return np.asarray(~(np.abs(a.native - b.native) > (a.errors + b.errors) * WIDENING))
 
 
-def contenders(a: Term, axes: tuple[int, ...]) -> Array:
+def contenders(a: Bounded, axes: tuple[int, ...]) -> Array:
     """Which entries may be the largest along the axes."""
     reach = a.errors * WIDENING
     sure = np.max(a.native - reach, axis=axes, keepdims=True)
     return np.asarray(~(a.native + reach < sure))
 
 
-def _doubt(open_: Array, doubt: Array) -> Errors:
+def _where_open(open_: Array, doubt: Array) -> Doubts:
     """None where nothing is open, so that no work is done on it."""
     return np.where(open_, doubt, 0.0) if open_.any() else None
 
@@ -67,12 +58,12 @@ class Winner:
         """The factors, float64."""
         return np.where(a > b, self.high, np.where(a < b, self.low, self.tie))
 
-    def worst(self, _format: Format, result: Term, a: Term, b: Term) -> Errors:
+    def doubt(self, _format: Format, result: Values, a: Bounded, b: Bounded) -> Doubts:
         """How far the factor can move, to either end."""
         open_ = is_open(a, b)
         if self.certain:
             open_ &= a.native != b.native
-        return _doubt(open_, np.maximum(self.high - result.middle, result.middle - self.low))
+        return _where_open(open_, np.maximum(self.high - result.middle, result.middle - self.low))
 
     def ball(self, a: Any, b: Any) -> Any:
         """The same of Arb balls."""
@@ -84,7 +75,7 @@ class Winner:
 
     def operation(self, name: str) -> Operation:
         """The row of the table."""
-        return _deciding(name, self.value, self.worst, np.frompyfunc(self.ball, 2, 1))
+        return _deciding(name, self.value, self.doubt, np.frompyfunc(self.ball, 2, 1))
 
 
 @dataclass(frozen=True)
@@ -113,14 +104,14 @@ class Peak:
         """The shares, in the dtype of a: one that float64 rounds is no longer exact enough for longdouble."""
         return self.shares(np.equal(a, np.max(a, axis=self.axes, keepdims=True)), a.dtype.type(1))
 
-    def worst(self, _format: Format, result: Term, a: Term) -> Errors:
+    def doubt(self, _format: Format, result: Values, a: Bounded) -> Doubts:
         """How far a share can move, to 0 or to 1."""
         among = contenders(a, self.axes)
         open_ = among & (np.sum(among, axis=self.axes, keepdims=True) > 1)
         if self.convention is not None:
             equal = np.equal(a.native, np.max(a.native, axis=self.axes, keepdims=True))
             open_ &= np.any(among & ~equal, axis=self.axes, keepdims=True)
-        return _doubt(open_, np.maximum(result.middle, 1 - result.middle))
+        return _where_open(open_, np.maximum(result.middle, 1 - result.middle))
 
     def ball(self, a: Array) -> Array:
         """The same of Arb balls."""
@@ -137,16 +128,14 @@ class Peak:
 
     def operation(self) -> Operation:
         """The row of the table."""
-        return _deciding("max", self.value, self.worst, self.ball, shape=lambda shape: shape)
+        return _deciding("max", self.value, self.doubt, self.ball, shape=lambda shape: shape)
 
 
-def _deciding(
-    name: str, value: Callable[..., Array], worst: Callable[..., Errors], ball: Any, **more: Any
-) -> Operation:
+def _deciding(name: str, value: Callable[..., Array], doubt: Worst, ball: Any, **more: Any) -> Operation:
     def no_gradients(_gradient: Variable, _result: Variable, *operands: Variable) -> tuple[None, ...]:
         return (None,) * len(operands)
 
-    return Operation(name, value, no_gradients, worst, worst, ball=ball, decides=True, **more)
+    return Operation(name, value, no_gradients, doubt, None, ball=ball, **more)
 
 
 def _binary(name: str, low: float) -> Operation:
@@ -198,7 +187,7 @@ class Mask:
         factors = self.factor(decision)
         return np.where(factors == 0, 0, factors * g)
 
-    def worst(self, format: Format, _result: Term, decision: Term, g: Term) -> Errors:
+    def worst(self, format: Format, _result: Values, decision: Decision, g: Bounded) -> Errors:
         """|f|·Eg + Ef·(|g| + Eg), 0·∞ included; for a share between 0 and 1 a division or two roundings."""
         factors, doubt = np.abs(self.factor(decision.middle)), _doubts(decision)
         error: Errors = None
@@ -212,11 +201,11 @@ class Mask:
         rounding = format.sum_error(2) * factors * g.reach + 2 * format.underflow
         return np.where(shared, rounding, 0.0) + (0.0 if error is None else error)
 
-    def variance(self, format: Format, result: Term, decision: Term, g: Term) -> Errors:
+    def variance(self, format: Format, result: Values, decision: Decision, g: Spread) -> Variances:
         """(|f| + Ef)²·s², and the roundings; who wins is a choice, and no part of it (W5)."""
         factors, doubt = np.abs(self.factor(decision.middle)), _doubts(decision)
         reach = factors if doubt is None else factors + doubt
-        variance = None if g.error is None else np.square(reach) * g.error
+        variance = None if g.variance is None else np.square(reach) * g.variance
         shared = _shared(decision.middle)
         if shared is None:
             return variance
@@ -238,8 +227,8 @@ class Mask:
         return Operation(name, self.value, lambda *_: (), self.worst, self.variance, ball=ball)
 
 
-def _doubts(decision: Term) -> Errors:
-    return None if decision.error is None else decision.error.astype(np.float64)
+def _doubts(decision: Decision) -> Doubts:
+    return None if decision.doubt is None else decision.doubt.astype(np.float64)
 
 
 def _shared(decision: Array) -> Array | None:

@@ -18,11 +18,8 @@ import numpy as np
 from gradcheck.oracle.formats import WIDENING, Format
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
-    Array,
-    Errors,
     Operand,
     Operation,
-    Term,
     Variable,
     apply,
     operated,
@@ -30,6 +27,7 @@ from gradcheck.oracle.operations.base import (
     square,
 )
 from gradcheck.oracle.operations.rules import rule
+from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Values, Variances
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ class Smooth:
     weighted: Operation | None = None
     floors: bool = False
 
-    def worst(self, format: Format, result: Term, a: Term) -> Errors:
+    def worst(self, format: Format, result: Values, a: Bounded) -> Errors:
         """R12: Ea·max|f'| over [a−Ea, a+Ea] + c·u·(|f| + that) + floor."""
         relative = self.accuracy * format.function_roundoff
         local = relative * result.size + format.underflow + (format.normal if self.floors else 0.0)
@@ -67,10 +65,10 @@ class Smooth:
         reach = a.error * WIDENING
         return local + (1 + relative) * (a.error * self.slope(a.middle - reach, a.middle + reach))
 
-    def variance(self, format: Format, result: Term, a: Term) -> Errors:
+    def variance(self, format: Format, result: Values, a: Spread) -> Variances:
         """(f'(a)·s)² + (0.6·n·u·f)² + λ²."""
         local = rounding_variance(format, result.size, self.deviation)
-        return local if a.error is None else local + np.square(self.slope(a.middle, a.middle)) * a.error
+        return local if a.variance is None else local + np.square(self.slope(a.middle, a.middle)) * a.variance
 
     def operation(self) -> Operation:
         """The row of the table."""
@@ -127,7 +125,7 @@ def _reciprocal(low: Array) -> Array:
     return np.where(low > 0, 1 / low, np.inf)
 
 
-def _sigmoid_derivative_worst(format: Format, result: Term, s: Term) -> Errors:
+def _sigmoid_derivative_worst(format: Format, result: Values, s: Bounded) -> Errors:
     """R13: Es(|1−2s|+Es) + u(s+Es)² + θ(4, u)(g+…) + 2t.
 
     For ŝ(1−ŝ) − s(1−s) = (ŝ−s)(1−s−ŝ), and s − s·s, whose rounding is relative to s, is as legitimate a form as s(1−s).
@@ -137,7 +135,7 @@ def _sigmoid_derivative_worst(format: Format, result: Term, s: Term) -> Errors:
     return (1 + product) * moved + format.roundoff * square(s.reach) + product * result.size + 2 * format.underflow
 
 
-def _tanh_derivative_worst(format: Format, result: Term, t: Term) -> Errors:
+def _tanh_derivative_worst(format: Format, result: Values, t: Bounded) -> Errors:
     """R13: Et(2|t|+Et) + u(t+Et)² + θ(4, u)(d+…) + 2t, by the same argument for 1 − t·t and (1−t)(1+t)."""
     moved: Array = t.errors * (2 * t.size + t.errors)
     product = format.sum_error(4)
@@ -147,11 +145,11 @@ def _tanh_derivative_worst(format: Format, result: Term, t: Term) -> Errors:
 def _derivative_variance(slope: Callable[[Array], Array]) -> Callable[..., Errors]:
     """((slope² + sv²)·sv² + (0.6u)²(v⁴ + 4g²) + λ² for a derivative g of slope ``slope`` in the function's result v."""
 
-    def variance(format: Format, result: Term, v: Term) -> Errors:
+    def variance(format: Format, result: Values, v: Spread) -> Variances:
         local = rounding_variance(format, result.size, 2.0) + np.square(
             ROUNDING_DEVIATION * format.roundoff * square(v.size)
         )
-        return local if v.error is None else local + (np.square(slope(v.middle)) + v.error) * v.error
+        return local if v.variance is None else local + (np.square(slope(v.middle)) + v.variance) * v.variance
 
     return variance
 
@@ -187,19 +185,28 @@ SOFTPLUS_DERIVATIVE = Smooth(
 """softplus' = σ(y), in the forms that engines have for it."""
 
 
-def _softplus_product_sizes(format: Format, g: Term, a: Term) -> Array:
+def _softplus_product_sizes(format: Format, g: Bounded, a: Bounded) -> Array:
     """|g|·eᵃ where eᵃ may be finite, and |g|."""
     met = np.exp(a.middle - a.errors) <= format.largest
     exponential = np.minimum(np.exp(a.middle + a.errors), format.largest)
     return np.asarray(g.reach * np.where(met, np.maximum(exponential, 1.0), 1.0))
 
 
+def _softplus_product_worst(_format: Format, _result: Values, g: Bounded, _a: Bounded) -> Errors:
+    """That of g, zeros included, for where there is no error no overflow is looked for."""
+    return g.errors
+
+
+def _softplus_product_variance(_format: Format, _result: Values, g: Spread, _a: Spread) -> Variances:
+    return g.variance
+
+
 SOFTPLUS_PRODUCT = Operation(
     "softplus product",
     lambda g, _a: g,
     lambda *_: (),
-    lambda _format, _result, g, _a: g.errors,
-    lambda _format, _result, g, _a: g.error,
+    _softplus_product_worst,
+    _softplus_product_variance,
     partial_sums=_softplus_product_sizes,
 )
 """What g is in (g·eᵃ)/(eᵃ + 1), PyTorch's form of the gradient of softplus: it may overflow (docs/math.md, R13)."""

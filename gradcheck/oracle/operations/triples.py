@@ -7,19 +7,11 @@ from functools import reduce
 import numpy as np
 
 from gradcheck.oracle.formats import Format
-from gradcheck.oracle.operations.base import (
-    ROUNDING_DEVIATION,
-    Array,
-    Operand,
-    Operation,
-    Term,
-    Variable,
-    apply,
-    square,
-)
+from gradcheck.oracle.operations.base import ROUNDING_DEVIATION, Operand, Operation, Variable, apply, square
+from gradcheck.oracle.operations.terms import Array, Bounded, Spread, Values
 
 
-def _three_worst(format: Format, result: Term, a: Term, b: Term, c: Term) -> Array:
+def _three_worst(format: Format, result: Values, a: Bounded, b: Bounded, c: Bounded) -> Array:
     """What the errors of the factors make, two roundings, and a product of two that underflows, times the third.
 
     |a||b||c| grows by Ea·(|b|+Eb)(|c|+Ec) + |a|·Eb·(|c|+Ec) + |a||b|·Ec (docs/math.md, R2).
@@ -36,24 +28,24 @@ def _three_worst(format: Format, result: Term, a: Term, b: Term, c: Term) -> Arr
     return np.asarray(propagated + relative * size + format.underflow * (1 + (1 + relative) * third))
 
 
-def _three_variance(format: Format, result: Term, a: Term, b: Term, c: Term) -> Array:
+def _three_variance(format: Format, result: Values, a: Spread, b: Spread, c: Spread) -> Array:
     """sa²·(b²+sb²)(c²+sc²) + a²sb²·(c²+sc²) + a²b²sc², two roundings, and the underflow of a product of two."""
     squares = [square(term.size) for term in (a, b, c)]
-    reach = [each + term.errors for each, term in zip(squares, (a, b, c), strict=True)]
+    reach = [each + term.variances for each, term in zip(squares, (a, b, c), strict=True)]
     third = format.underflow * np.maximum(np.maximum(a.size, b.size), c.size)
     variance = 2 * (ROUNDING_DEVIATION * format.roundoff) ** 2 * reduce(np.multiply, reach)
     variance = variance + format.variance_floor + np.square(third)
     for error, factor in (
-        (a.error, reach[1] * reach[2]),
-        (b.error, squares[0] * reach[2]),
-        (c.error, squares[0] * squares[1]),
+        (a.variance, reach[1] * reach[2]),
+        (b.variance, squares[0] * reach[2]),
+        (c.variance, squares[0] * squares[1]),
     ):
         if error is not None:
             variance = variance + error * factor
     return np.asarray(variance)
 
 
-def _three_sizes(_format: Format, a: Term, b: Term, c: Term) -> Array:
+def _three_sizes(_format: Format, a: Bounded, b: Bounded, c: Bounded) -> Array:
     """The largest product of two, or of all three: any of them may be met on the way."""
     pairs = np.maximum(np.maximum(a.reach * b.reach, b.reach * c.reach), a.reach * c.reach)
     return np.asarray(np.maximum(pairs, a.reach * b.reach * c.reach))

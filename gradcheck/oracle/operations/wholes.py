@@ -10,9 +10,10 @@ from functools import partial, reduce
 import numpy as np
 
 from gradcheck.oracle.formats import Format
-from gradcheck.oracle.operations.base import ROUNDING_DEVIATION, Array, Errors, Operation, Shape, Term, square
+from gradcheck.oracle.operations.base import ROUNDING_DEVIATION, Operation, Shape, square
 from gradcheck.oracle.operations.coherence import of_shared_errors
 from gradcheck.oracle.operations.places import WHOLE, Index, Places
+from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Values, Variances
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,11 @@ class Whole:
         """The whole."""
         return self._total(sign * operand for sign, operand in zip(self.signs, operands, strict=True))
 
-    def sizes(self, _format: Format, *terms: Term) -> Array:
+    def sizes(self, _format: Format, *terms: Bounded) -> Array:
         """The sum of all magnitudes that a backend may have."""
         return self._total(term.reach for term in terms)
 
-    def worst(self, format: Format, _result: Term, *terms: Term) -> Errors:
+    def worst(self, format: Format, _result: Values, *terms: Bounded) -> Errors:
         """ΣE + θ(r + c, u)·Σ(|v| + E), c for counting, and what underflows in a share, an addition, an adjoint."""
         relative = format.sum_error(self.roundings + self.counting(format))
         errors = self._total(term.errors + np.zeros(term.size.shape) for term in terms)
@@ -74,16 +75,18 @@ class Whole:
         flushed = 4 * format.normal if format.flushes_results or format.flushes_inputs else 0.0
         return self.entries * self.roundings * (format.underflow + flushed)
 
-    def variance(self, format: Format, _result: Term, *terms: Term) -> Errors:
+    def variance(self, format: Format, _result: Values, *terms: Spread) -> Variances:
         """Each operand's, in common or not (W3), and the roundings of equal entries, which are alike (W2)."""
         roundings = self.roundings + self.counting(format) ** 2  # a count is wrong in all shares alike
-        local = roundings * square(ROUNDING_DEVIATION * format.roundoff * self.sizes(format, *map(_exact, terms)))
+        local = roundings * square(
+            ROUNDING_DEVIATION * format.roundoff * self.sizes(format, *(Bounded(term.source) for term in terms))
+        )
         local = local + self.entries * (self.roundings + 1) * format.variance_floor
         for term, index in zip(terms, self.indices, strict=True):
-            if term.error is not None:
-                variance = term._replace(error=term.error + np.zeros(term.size.shape))
+            if term.variance is not None:
+                variance = Spread(term.source, term.variance + np.zeros(term.size.shape))
                 summed = partial(self.summed, index=index)
-                local = local + np.maximum(summed(variance.errors), of_shared_errors(variance, summed))
+                local = local + np.maximum(summed(variance.variances), of_shared_errors(variance, summed))
         return np.asarray(local)
 
     def result_shape(self, *_: Shape) -> Shape:
@@ -101,10 +104,6 @@ class Whole:
             shape=self.result_shape,
             partial_sums=self.sizes,
         )
-
-
-def _exact(term: Term) -> Term:
-    return term._replace(error=None)
 
 
 def whole_of(
