@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.machinery
-import importlib.metadata
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,9 @@ from pathlib import Path
 
 def files(group: str) -> Iterator[tuple[str, Path]]:
     """The names and the files of a group's entry points; one whose module is missing is passed over."""
-    for entry in importlib.metadata.entry_points(group=group):
+    from importlib import metadata  # costs 10 ms, which the problems and engines of ours need not pay
+
+    for entry in metadata.entry_points(group=group):
         if path := _file_of(entry.value):
             yield entry.name, path
 

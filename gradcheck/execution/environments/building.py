@@ -7,7 +7,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -92,6 +91,8 @@ class Builder:
 
     def build(self, wanted: Mapping[Spec, EngineDeclaration]) -> dict[Spec, Environment | Missing]:
         """Build an environment for each backend that has none, and say where each is or why there is none."""
+        from concurrent.futures import ThreadPoolExecutor  # costs 3 ms, and most runs build nothing
+
         pool = ThreadPoolExecutor(max_workers=max(len(wanted), 1))
         try:
             futures = [(order.specs, pool.submit(self._build_one, order)) for order in orders(wanted)]
