@@ -337,3 +337,26 @@ def test_a_value_computed_anew_may_be_off_as_far_in_the_other_direction() -> Non
     first, second = np.full(1, true * (1 + 8 * U)), np.full(1, true * (1 - 8 * U))
     last = derivative_by_hand({"value": first, "gradient": second * (1 - second)}, inputs)[-1]
     assert 0.7 < float(last.error[0] / last.bound[0]) <= 1
+
+
+# Rules of the spread that ask whether something is within reach: of 32 s (W5, W12).
+
+
+def test_a_reciprocal_that_is_typically_subnormal_adds_to_the_spread() -> None:
+    """In float16 1/b is subnormal beyond 16,384; 448 is 32 s."""
+    half = Format.of("float16")
+    a, b = 60_000.0, 16_000.0
+    near, far = (step(QUOTIENTS, [a, b], variances=[None, s**2], format=half).variance for s in (14.0, 11.0))
+    assert near is not None
+    assert far is not None
+    propagated = (a / b**2) ** 2 * (14.0**2 - 11.0**2)
+    assert 0.9 < (near - far - propagated) / (half.smallest * a) ** 2 < 1.1
+
+
+def test_a_power_is_unknown_where_its_base_is_typically_negative() -> None:
+    """The exponent 0.3 is rounded, and a negative base has no power then."""
+    power = operation_of(lambda ops, a: a**0.3, ())
+    near, far = (step(power, [1e-3], variances=[s**2]).coherent for s in (1e-4, 1e-5))
+    assert near == np.inf
+    assert far is not None
+    assert far < 1e-7

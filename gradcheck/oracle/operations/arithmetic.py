@@ -83,7 +83,7 @@ def _quotient_worst(format: Format, result: Values, a: Bounded, b: Bounded) -> E
 def _quotient_variance(format: Format, result: Values, a: Spread, b: Spread) -> Variances:
     propagated = total(a.variance, None if b.variance is None else square(result.size) * b.variance)
     local = rounding_variance(format, result.size, np.sqrt(2))
-    underflow = _reciprocal_underflow(format, Bounded(a.source, a.variance), Bounded(b.source, b.variance))
+    underflow = _reciprocal_underflow(format, a.at_doubt, b.at_doubt)
     if underflow is not None:
         local = local + np.square(underflow)
     return local if propagated is None else local + propagated / square(b.size)

@@ -108,7 +108,7 @@ class Power:
 
     def coherent(self, format: Format, result: Values, a: Spread) -> Errors:
         """What rounding the exponent does, in all entries alike (W5)."""
-        return self.rounded_exponent(format, result, Bounded(a.source, a.variance))
+        return self.rounded_exponent(format, result, a.at_doubt)
 
     def gradients(self, g: Variable, _v: Variable, a: Variable) -> tuple[Variable | None]:
         """g·p·a^(p−1) in any order; JAX and PyTorch begin with p·a^(p−1), TensorFlow and autograd with g·p."""
