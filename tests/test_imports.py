@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -145,6 +146,7 @@ def test_modules_of_the_caller_stay_the_callers(tmp_path: Path, monkeypatch: pyt
 def test_what_this_process_alone_has_on_its_path_is_found_and_is_in_the_command(
     gradcheck: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     layer = write(tmp_path)
     (tmp_path / "my src").mkdir()
     (tmp_path / "helper.py").rename(tmp_path / "my src" / "helper.py")
@@ -205,3 +207,17 @@ def test_the_fixture_finds_what_pytest_has_on_its_path(
         "    assert __import__('helper') is helper\n"
     )
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_packages_that_are_installed_for_editing_are_found_by_their_finders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = write(tmp_path / "layers")
+    (tmp_path / "src" / "helper").mkdir(parents=True)
+    layer.with_name("helper.py").rename(tmp_path / "src" / "helper" / "__init__.py")
+    finder = ModuleType("__editable___helper_finder")
+    finder.MAPPING = {"helper": str(tmp_path / "src" / "helper")}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, finder.__name__, finder)
+    found = type("_EditableFinder", (), {"__module__": finder.__name__, "find_spec": lambda *given: None})
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, found])
+    api.check(layer).assert_agrees()
