@@ -73,4 +73,4 @@ def _applied(operation: Operation, sizes: Sizes, parts: Sequence[Errors]) -> Arr
         size if part is None or (divides and position) else part
         for position, (size, part) in enumerate(zip(sizes, parts, strict=True))
     ]
-    return np.asarray(np.add(*given) if operation.name == "sub" else np.abs(operation.value(*given)))
+    return np.asarray(np.abs((operation.terms or operation.value)(*given)))

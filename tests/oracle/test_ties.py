@@ -10,8 +10,10 @@ from gradcheck.judging.judge import judge, truth
 from gradcheck.oracle import CONVENTIONS, Format, analyse, record
 from gradcheck.oracle.balls import walk
 from gradcheck.oracle.operations.wholes import whole_of
+from gradcheck.oracle.quantities import Quantity
+from gradcheck.oracle.running_error import Arithmetic, evaluate
 from gradcheck.results import Verdict
-from tests.oracle.attaining import ratio, share, step
+from tests.oracle.attaining import SINGLE, ratio, share, step
 from tests.oracle.test_enclosures import outside, references
 
 N = 8192
@@ -281,6 +283,19 @@ def test_the_spread_of_a_whole_is_attained_by_equal_shares():
         whole = step(whole_of((1, 1), (0,), (n,), 1), [[g], np.full(n, other)])
         found.append(ratio(reciprocal_shares(n, g, other).reshape(1, 1), whole) ** 2)
     assert 0.5 < np.sqrt(np.mean(found)) < 1.1
+
+
+def test_terms_of_a_whole_count_with_their_size_whatever_their_signs():
+    """(p − q) − g for a p and q that cancel: p − g is rounded first, as is allowed (docs/math.md, W7)."""
+    single = np.float32
+    p, g = single(1), single(2.0**-25)
+    assert (p - g) - p == 0
+    difference = Quantity(np.zeros(1), parts=np.full(1, 2.0))
+    operation = whole_of((1, -1), (0,), (1,), 1)
+    for size in (float(g), 2.0):
+        found = evaluate(Arithmetic.float64(SINGLE), operation, [difference, Quantity(np.full(1, size))])
+        alone = evaluate(Arithmetic.float64(SINGLE), operation, [Quantity(np.zeros(1)), Quantity(np.full(1, size))])
+        assert found.worst > alone.worst + SINGLE.roundoff
 
 
 @pytest.mark.parametrize(("dtype", "refused"), [("float32", True), ("float16", True), ("bfloat16", False)])

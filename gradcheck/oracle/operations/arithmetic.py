@@ -41,7 +41,7 @@ def _sum_variance(format: Format, result: Values, *terms: Spread) -> Variances:
 
 ADD = Operation("add", np.add, lambda g, _v, _a, _b: (g, g), _sum_worst, _sum_variance, keeps_infinities=True)
 SUBTRACT = Operation(
-    "sub", np.subtract, lambda g, _v, _a, _b: (g, -g), _sum_worst, _sum_variance, keeps_infinities=True
+    "sub", np.subtract, lambda g, _v, _a, _b: (g, -g), _sum_worst, _sum_variance, terms=np.add, keeps_infinities=True
 )
 ACCUMULATE = Operation(
     "accumulate",

@@ -59,6 +59,7 @@ class Operation:
             entries, beside what they make of that of the operands; None where there is no choice.
         partial_sums: (format, *terms) -> the largest magnitude met on the way where that is not the result; it must not
             overflow.
+        terms: sizes of the operands -> the size of the terms of the result, where that is not their ``value``.
         keeps_infinities: an operand that is exactly infinite makes the result so, whatever the others are.
         by_rows: a row of the result needs only that row of the first operand, and all of the others.
         moves: entries are moved, copied or negated and never rounded, whatever their dtype.
@@ -76,6 +77,7 @@ class Operation:
     ball: Callable[..., Array] | None = None
     coherent: Variance | None = None
     partial_sums: PartialSums | None = None
+    terms: Callable[..., Array] | None = None
     keeps_infinities: bool = False
     by_rows: bool = False
     moves: bool = False

@@ -103,6 +103,7 @@ class Whole:
             self.variance,
             shape=self.result_shape,
             partial_sums=self.sizes,
+            terms=lambda *sizes: self._total(sizes),
         )
 
 
