@@ -31,11 +31,12 @@ from gradcheck.execution.messages import Request
 from gradcheck.execution.pool import Pool
 from gradcheck.execution.selection import Selected
 from gradcheck.execution.worker import Failure
+from gradcheck.findings import DetectionPower
 from gradcheck.judging.judge import Judgement, Truth, judge, truth
 from gradcheck.oracle import Enclosure, Format
 from gradcheck.problems import cases
 from gradcheck.problems.cases import Case
-from gradcheck.results import DetectionPower, Verdict
+from gradcheck.results import Verdict
 from tests.recorded import record_tape
 
 BITS = 400

@@ -5,23 +5,16 @@ from __future__ import annotations
 import html
 import math
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
 
+from gradcheck.findings import ArrayError, ArrayKind, Cause, Index, Kind, Number, Record, Source, WrongStep
 from gradcheck.text.escaping import all_escaped
-from gradcheck.text.wording import change, deviation, in_words, index_in_code, two_digits
+from gradcheck.text.wording import change, in_words, index_in_code, two_digits
 
 SCHEMA = "gradcheck-report/1"
 
-# JSON has no non-finite numbers: a report writes them as strings.
-Number = Annotated[
-    float, msgspec.Meta(extra_json_schema={"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]})
-]
-Kind = Literal["value", "loss", "adjoint", "gradient"]
-ArrayKind = Literal["value", "loss", "adjoint", "gradient", "slopes", "estimate", "direction"]
-"""The kinds of arrays of an answer. The loss and slopes have no name."""
-Index = tuple[int, ...]
 Nested = Any  # nested lists of Number, as deep as the array has dimensions
 
 
@@ -68,10 +61,6 @@ SENTENCES = {
 }
 
 
-class Record(msgspec.Struct, frozen=True):
-    """The base of all records."""
-
-
 class CaseRecord(Record, frozen=True, kw_only=True):
     """One problem at one size, seed, dtype, distribution and scale; `notes` say what rounding made of its inputs.
 
@@ -87,105 +76,6 @@ class CaseRecord(Record, frozen=True, kw_only=True):
     inputs_sha256: str
     replay: str
     notes: tuple[str, ...] = ()
-
-
-class Entry(Record, frozen=True, kw_only=True):
-    """One entry of an array; its error is `bound_ratio` bounds, and `deviations` standard deviations of rounding."""
-
-    index: Index
-    got: Number
-    true: Number
-    error: Number
-    bound: Number
-    bound_ratio: Number
-    deviations: Number
-
-    def __str__(self) -> str:
-        """The entry in one line."""
-        if math.isfinite(self.error):
-            off = f"off by {two_digits(self.error)}, bound {two_digits(self.bound)}"
-            return f"{index_in_code(self.index)} = {self.got:.10g}, true {self.true:.10g}: {off}"
-        return f"{index_in_code(self.index)} {deviation(self.got, self.true, '')}"
-
-
-class DetectionPower(Record, frozen=True, kw_only=True):
-    """Detection power: the relative error beyond which an entry is refused, over the entries known not to be 0.
-
-    So an error that is larger than the 99th percentile in more than one entry in a hundred is found, in whichever step
-    it was made. Of at most 100 entries that percentile is the largest. Above 4096 entries, so many are measured, evenly
-    spaced.
-    """
-
-    median: Number
-    percentile_99: Number
-
-
-class ArrayError(Record, frozen=True, kw_only=True):
-    """How far one gradient is from the truth, over all of its entries.
-
-    `max_ulp` is in units in the last place of the true value in the backend's dtype, `max_bound_ratio` in units of the
-    bound of the same entry, `max_spread_ratio` in standard deviations of a correct backend's error (the step's own
-    included). `got`, `true` and `bound` are those of the entry at `worst_index`; `worst` are the worst that are bad.
-    """
-
-    max_abs: Number
-    max_ulp: Number
-    max_bound_ratio: Number
-    max_spread_ratio: Number
-    worst_index: Index
-    got: Number
-    true: Number
-    bound: Number
-    bad_entries: int
-    entries: int
-    worst: tuple[Entry, ...]
-    power: DetectionPower
-
-
-class Cause(Record, frozen=True, kw_only=True):
-    """Why an answer is wrong: `bits` of the `of_bits` that its dtype has are lost, where digits are."""
-
-    kind: Literal["wrong formula", "lost digits", "unknown"]
-    reason: str
-    bits: int | None = None
-    of_bits: int | None = None
-
-    def __str__(self) -> str:
-        """The cause in one line."""
-        if self.kind == "lost digits":
-            return f"lost digits, {self.bits} of {self.of_bits} bits: {self.reason}"
-        return f"{self.kind}: {self.reason}"
-
-
-class WrongStep(Record, frozen=True, kw_only=True):
-    """An array of an answer that is wrong, and its entry with the largest error.
-
-    Where `by_step`, `true` is what the true operation makes of the backend's own earlier values, so that a step that
-    only hands an error on is not wrong, and `bound` is that of the step; else both are from end to end. An error below
-    its bound is refused for being `deviations` standard deviations of rounding. `pattern` is what the array is, where
-    one sentence fits all of its entries: "−1 × the truth" for example.
-    """
-
-    kind: Kind
-    name: str | None
-    index: Index
-    got: Number
-    true: Number
-    bound: Number
-    deviations: Number
-    by_step: bool
-    bad_entries: int
-    entries: int
-    pattern: str | None = None
-
-    def __str__(self) -> str:
-        """The step in one line of less than 80 columns."""
-        what = f"{in_words(self.kind, self.name)}{index_in_code(self.index)}"
-        share = f", in {self.bad_entries} of {self.entries}" if self.entries > 1 else ""
-        allowed = f"bound {two_digits(self.bound)}"
-        if abs(self.got - self.true) <= self.bound:  # so the bound is not why it is refused
-            allowed = f"{self.deviations:.1f} standard deviations"
-        return f"{what} {deviation(self.got, self.true, allowed)}{share}"
 
 
 class Enclosed(Record, frozen=True, kw_only=True):
@@ -245,7 +135,7 @@ class Backend(Record, frozen=True, kw_only=True):
     loss: Number | None = None
     loss_error: Number | None = None
     gradients: dict[str, Nested] | None = None
-    errors: dict[str, ArrayError] = {}
+    errors: dict[str, ArrayError] = msgspec.field(default_factory=dict)
     first_wrong: WrongStep | None = None
     wrong_steps: tuple[WrongStep, ...] = ()
     varies: tuple[Variation, ...] = ()
@@ -257,19 +147,21 @@ class Backend(Record, frozen=True, kw_only=True):
         aside = [f"{self.spec}: {note}" for note in self.notes]
         aside += [f"{self.spec}: {variation}" for variation in self.varies]
         if self.verdict is Verdict.AGREES:
-            passed = [f"{self.spec}: {self.cause}", f"  first wrong: {self.first_wrong}"] if self.cause else []
-            return passed + aside
+            return [f"{self.spec}: {self.cause}", *self._first_wrong(), *aside] if self.cause else aside
         evidence = f" ({self.evidence})" if self.evidence else ""
         lines = [f"{self.spec}: {self.verdict}{evidence}: {self.reason}"]
-        if self.first_wrong:
-            lines.append(f"  first wrong: {self.first_wrong}")
-            if self.first_wrong.pattern:
-                lines.append(f"      pattern: it is {self.first_wrong.pattern}")
+        lines += self._first_wrong()
         if self.cause:
             lines.append(f"        cause: {self.cause}")
         first = (self.first_wrong.kind, self.first_wrong.name) if self.first_wrong else None
         others = [step for step in self.wrong_steps if (step.kind, step.name) != first]
-        return lines + [f"   also wrong: {step}" for step in others] + aside
+        return lines + [line for step in others for line in step.lines("   also wrong")] + aside
+
+    def _first_wrong(self) -> list[str]:
+        if self.first_wrong is None:
+            return []
+        pattern = self.first_wrong.pattern
+        return self.first_wrong.lines("  first wrong") + ([f"      pattern: it is {pattern}"] if pattern else [])
 
 
 class Cell(Record, frozen=True, kw_only=True):
@@ -308,7 +200,8 @@ class FirstDivergence(Record, frozen=True, kw_only=True):
     right_value: Number | None = None
     differing: int = 0
     entries: int = 0
-    packages: dict[str, tuple[str, str]] = {}
+    packages: dict[str, tuple[str, str]] = msgspec.field(default_factory=dict)
+    source: Source | None = None
 
     def __str__(self) -> str:
         """What is to be said of them, in one line."""
@@ -320,7 +213,8 @@ class FirstDivergence(Record, frozen=True, kw_only=True):
         share = f", in {self.differing} of {self.entries}" if self.entries > 1 else ""
         difference = abs(self.left_value - self.right_value)
         by = f", by {two_digits(difference)}" if math.isfinite(difference) else ""
-        return f"{both} first diverge at {where} = {self.left_value:.17g} and {self.right_value:.17g}{by}{share}"
+        at = f": {self.source}" if self.source else ""
+        return f"{both} first diverge at {where} = {self.left_value:.17g} and {self.right_value:.17g}{by}{share}{at}"
 
 
 class BackendEnvironment(Record, frozen=True, kw_only=True):

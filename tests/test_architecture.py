@@ -22,7 +22,8 @@ FLOORS = {
     "text": set(),
     "entry_points": set(),
     "system": {"errors", "text"},
-    "results": {"text"},
+    "findings": {"text"},
+    "results": {"findings", "text"},
     "settings": {"dtypes", "errors", "text"},
     "backends": set(),
     "answers": {"backends"},
@@ -30,21 +31,19 @@ FLOORS = {
     "oracle": {"dtypes", "errors", "graphs"},
     "problems": {"backends", "dtypes", "entry_points", "errors", "graphs", "system", "text"},
     "execution": {
-        "answers", "backends", "dtypes", "entry_points", "errors", "graphs", "oracle", "problems", "results",
-        "settings", "system", "text",
+        "answers", "backends", "dtypes", "entry_points", "errors", "findings", "graphs", "oracle", "problems",
+        "results", "settings", "system", "text",
     },
-    "judging": {"answers", "dtypes", "oracle", "problems", "results", "text"},
+    "judging": {"answers", "dtypes", "findings", "oracle", "problems", "results", "text"},
     "runs": {
-        "_version", "answers", "dtypes", "errors", "execution", "judging", "oracle", "problems", "results", "settings",
-        "text",
+        "_version", "answers", "dtypes", "errors", "execution", "findings", "graphs", "judging", "oracle", "problems",
+        "results", "settings", "text",
     },
     "reports": {"errors", "results", "system", "text"},
     "api": {"errors", "problems", "results", "runs", "settings"},
     "": {"_version", "api", "errors", "problems", "results"},
     "pytest_plugin": {"api", "results"},
-    "cli": {
-        "_version", "errors", "execution", "problems", "reports", "results", "runs", "settings", "system", "text",
-    },
+    "cli": {"_version", "errors", "execution", "problems", "reports", "results", "runs", "settings", "system", "text"},
     "__main__": {"cli"},
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ import msgspec
 
 from gradcheck.dtypes import DTYPES
 from gradcheck.execution.worker import LONGEST_LINE
-from gradcheck.results import ArrayKind
+from gradcheck.findings import ArrayKind
 
 if TYPE_CHECKING:
     from gradcheck.answers import Arrays

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import linecache
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -150,14 +148,27 @@ class Graph:
         constants = {name: array for name, array in self.constants.items() if name in arrays}
         return Graph(nodes, {name: place[index] for name, index in self.outputs.items()}, constants)
 
-    def line_of(self, name: str) -> str | None:
-        """`file:line  source` of the step whose value is watched under a name; None where there is none."""
-        place = self.watched.get(name)
-        return None if place is None else source_of(self.nodes[self._made_by(place)])
+    def place_of(self, kind: str, name: str | None) -> tuple[str, int] | None:
+        """The file and line of a step: of a watched value and its adjoint, of the loss, of the first use of an input.
 
-    def _made_by(self, place: int) -> int:
-        """The node whose value is watched: its line says more than that of a watch."""
-        return self.nodes[place].operands[0] if self.nodes[place].word == "watch" else place
+        Args:
+            kind: "value", "adjoint", "loss" or "gradient".
+            name: of the watched value, or of the input; None for the loss.
+        """
+        node = self._node_of(kind, name)
+        return None if node is None or node.file is None or node.line is None else (node.file, node.line)
+
+    def _node_of(self, kind: str, name: str | None) -> Node | None:
+        if kind == "loss":
+            return self.nodes[self.outputs["loss"]]
+        if kind == "gradient":
+            places = [place for place, node in enumerate(self.nodes) if node.word == "input" and node.name == name]
+            return next((node for node in self.nodes if places and places[0] in node.operands), None)
+        if name is None or name not in self.watched:
+            return None
+        watch = self.nodes[self.watched[name]]
+        made_by = self.nodes[watch.operands[0]]  # its line says more than that of a watch
+        return made_by if made_by.file else watch
 
     def json(self) -> bytes:
         """The JSON form."""
@@ -174,13 +185,6 @@ class Graph:
 def _numbers(array: NDArray[np.float64]) -> Iterator[float | str]:
     for value in array.ravel().tolist():
         yield value if np.isfinite(value) else "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
-
-
-def source_of(node: Node) -> str | None:
-    """`file:line  source` of a node, the file without its folder; None where nothing is known of it."""
-    if node.file is None or node.line is None:
-        return None
-    return f"{Path(node.file).name}:{node.line}  {linecache.getline(node.file, node.line).strip()}".rstrip()
 
 
 def schema() -> dict[str, Any]:

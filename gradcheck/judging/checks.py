@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gradcheck.findings import Entry
 from gradcheck.oracle import DOUBT
 from gradcheck.oracle.formats import SMALLEST  # added to what is divided by: no error is 0 units of a bound of 0
 from gradcheck.oracle.lazy import lazy
-from gradcheck.results import Entry
 
 Array = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.bool_]

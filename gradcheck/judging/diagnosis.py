@@ -17,10 +17,11 @@ import numpy.typing as npt
 
 from gradcheck.answers import BackendAnswer
 from gradcheck.dtypes import DTYPES, LAYOUTS
+from gradcheck.findings import Cause
 from gradcheck.judging.judge import Judgement, Truth, judge, truth
 from gradcheck.judging.patterns import Wrong, pattern
 from gradcheck.oracle import DOUBT, Format, Key, stages
-from gradcheck.results import Cause, Verdict
+from gradcheck.results import Verdict
 from gradcheck.text.wording import two_digits
 
 Array = npt.NDArray[np.float64]

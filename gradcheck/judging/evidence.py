@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck import oracle
+from gradcheck.findings import ArrayError, DetectionPower, Entry
 from gradcheck.judging.checks import Check, CheckedBlock, Mask
 from gradcheck.oracle import DOUBT, TYPICAL, Format, Rows, Stage
 from gradcheck.oracle.formats import SMALLEST
-from gradcheck.results import ArrayError, DetectionPower, Entry
 
 Array = npt.NDArray[np.floating[Any]]
 

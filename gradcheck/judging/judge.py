@@ -20,12 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck.answers import BackendAnswer
+from gradcheck.findings import ArrayError, Cause, Kind, WrongStep
 from gradcheck.judging.evidence import Finding, examine
 from gradcheck.judging.ties import Unshared, unshared
 from gradcheck.oracle import BALL_BITS, CONVENTIONS, Analysis, Format, Key, Slopes, Stage, Tape, analyse, stages, wholes
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.unbounded import WIDE, why_unbounded
-from gradcheck.results import ArrayError, Cause, Kind, Verdict, WrongStep
+from gradcheck.results import Verdict
 from gradcheck.text.suggestions import did_you_mean
 from gradcheck.text.wording import change, in_words, out_of
 

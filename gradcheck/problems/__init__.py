@@ -43,7 +43,7 @@ class Problem:
 
     Attributes:
         name: what the user called it.
-        gradients: the names of its hand-written gradients.
+        gradients: its hand-written gradients by name, which run in workers alone.
         backends: who is asked where nobody is named: those that the file names, else its gradients.
         has_size: whether its functions take a size `k`; where not, there is one size, and `k` is None everywhere.
         sample: (stream, k) -> arrays of inputs with a structure, labels for example, by name; see `cases.sample`.
@@ -60,7 +60,7 @@ class Problem:
     loss: Callable[..., Any]
     inputs: Callable[..., Mapping[str, Shape]]
     wrt: tuple[str, ...]
-    gradients: tuple[str, ...]
+    gradients: Mapping[str, Callable[..., Any]]
     backends: tuple[str, ...]
     has_size: bool = True
     sample: Callable[..., Mapping[str, Any]] | None = None
@@ -224,7 +224,7 @@ def _problem(
     shapes = checked_shapes(path, inputs, 1 if has_size else None, timeout)
     wrt = checked_wrt(path, getattr(module, "wrt", tuple(shapes)), shapes)
     gradients = checked_gradients(path, getattr(module, "gradients", {}))
-    backends = checked_backends(path, getattr(module, "backends", gradients))
+    backends = checked_backends(path, getattr(module, "backends", tuple(gradients)))
     sample = checked_sample(path, getattr(module, "sample", None), has_size)
     return Problem(
         name,

@@ -150,8 +150,8 @@ def checked_wrt(path: Path, wrt: Any, shapes: Mapping[str, Shape]) -> tuple[str,
     return tuple(wrt)
 
 
-def checked_gradients(path: Path, gradients: Any) -> tuple[str, ...]:
-    """The names of the hand-written gradients, by which they are asked for as backends.
+def checked_gradients(path: Path, gradients: Any) -> dict[str, Callable[..., Any]]:
+    """The hand-written gradients by the names by which they are asked for as backends.
 
     Raises:
         ProblemError: `gradients` is no mapping of names to functions, or a name means another backend, or none.
@@ -167,7 +167,7 @@ def checked_gradients(path: Path, gradients: Any) -> tuple[str, ...]:
             )
         if (ENGINES / f"{name.replace('-', '_')}.py").is_file() and "_" not in name:
             raise ProblemError(f"{path}: gradients names {name!r}, which is an engine: expected another name")
-    return tuple(gradients)
+    return dict(gradients)
 
 
 def checked_backends(path: Path, backends: Any) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ def write(
     """
     if inputs is None:
         raise ProblemError(f"{loss.__name__}: no inputs: expected inputs=, their shapes by name, or a function of k")
-    sources = Sources()
+    sources = WrittenFunctions()
     lines = [f"loss = {sources.add(loss)}"]
     if callable(inputs):
         lines.append(f"inputs = {sources.add(inputs)}")
@@ -83,7 +83,7 @@ def _keep(path: Path, content: bytes) -> None:
         raise ProblemError(f"{path}: {error.strerror}: expected room for the problem's file") from None
 
 
-class Sources:
+class WrittenFunctions:
     """The sources of functions, and of all that they use, each once and before it is used."""
 
     def __init__(self) -> None:

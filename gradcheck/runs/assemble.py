@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast, get_args
+from typing import TypeVar, cast, get_args
 
 import msgspec
 import numpy as np
@@ -19,16 +19,15 @@ from gradcheck.execution.engines import Spec
 from gradcheck.execution.environments import Environment
 from gradcheck.execution.messages import StartMessage
 from gradcheck.execution.worker import Failure
+from gradcheck.findings import ArrayKind, Kind, WrongStep
 from gradcheck.judging.judge import Judgement, Truth
 from gradcheck.problems.cases import Case
 from gradcheck.results import (
-    ArrayKind,
     Backend,
     BackendEnvironment,
     CaseRecord,
     Enclosed,
     FirstDivergence,
-    Kind,
     Nested,
     Oracle,
     Pair,
@@ -38,6 +37,7 @@ from gradcheck.results import (
     Seconds,
     Variation,
 )
+from gradcheck.runs.sources import Sources
 from gradcheck.settings.declared import PROGRAM
 
 LARGEST_LISTED = 16  # k up to which a report holds the gradients themselves
@@ -50,6 +50,7 @@ def report(
     backends: Sequence[Backend],
     answers: Mapping[str, BackendAnswer],
     environments: Mapping[str, BackendEnvironment],
+    sources: Sources,
 ) -> Report:
     """The report on one case.
 
@@ -60,6 +61,7 @@ def report(
         backends: the record of each backend, in the order in which they were asked for.
         answers: what they answered, by spec.
         environments: where they ran, by spec.
+        sources: the lines of the loss.
     """
     verdict = RunVerdict.of([backend.verdict for backend in backends])
     return Report(
@@ -79,7 +81,9 @@ def report(
         oracle=oracle(truth) if truth else None,
         backends=tuple(backends),
         pairs=pairs(answers),
-        first_divergences=tuple(first_divergences(backends, answers, environments)),
+        first_divergences=tuple(
+            with_source(each, sources) for each in first_divergences(backends, answers, environments)
+        ),
         environment=environment(environments),
     )
 
@@ -95,9 +99,11 @@ def answered(
     answer: BackendAnswer,
     judgement: Judgement,
     started: StartMessage | None,
+    sources: Sources,
     notes: Sequence[str] = (),
 ) -> Backend:
     """The record of a backend that gave an answer, right or wrong."""
+    first_wrong = judgement.first_wrong and with_source(judgement.first_wrong, sources)
     seconds = None
     if started is not None:
         seconds = Seconds(imported=started.seconds, first=answer.seconds, again=answer.again_seconds)
@@ -115,8 +121,8 @@ def answered(
         loss_error=judgement.loss_error,
         gradients={name: nested(array) for name, array in answer.gradients.items()} if listed else None,
         errors=dict(judgement.errors),
-        first_wrong=judgement.first_wrong,
-        wrong_steps=judgement.wrong_steps,
+        first_wrong=first_wrong,
+        wrong_steps=tuple(with_source(step, sources) for step in judgement.wrong_steps),
         varies=tuple(
             Variation(kind=cast(ArrayKind, kind), name=name, largest=largest)
             for (kind, name), largest in answer.varies.items()
@@ -124,6 +130,14 @@ def answered(
         notes=(*notes, *judgement.remarks),
         seconds=seconds,
     )
+
+
+Located = TypeVar("Located", WrongStep, FirstDivergence)
+
+
+def with_source(step: Located, sources: Sources) -> Located:
+    """A record of a step with the line that computes it."""
+    return msgspec.structs.replace(step, source=sources.of(step.kind, step.name) if step.kind else None)
 
 
 def unanswered(spec: Spec, dtype: str, failure: Failure, version: str | None) -> Backend:

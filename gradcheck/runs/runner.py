@@ -105,7 +105,7 @@ class Runner:
         size = inputs.k if inputs else size
 
         def refuse_what_is_wrong() -> None:
-            self._tape(problem, size)
+            self._tape(problem, size, settings.watch)
             if inputs is None:
                 draw(settings, problem, size)
 
@@ -114,7 +114,7 @@ class Runner:
         self._listener.evaluating(list(selection.places))
         # NumPy and the oracle are imported from here on, while the workers import their frameworks.
         case = inputs or draw(settings, problem, size)
-        return self._assess(case, self._tape(problem, size), selection, settings)
+        return self._assess(case, self._tape(problem, size, settings.watch), selection, settings)
 
     def _problem(self, name: str, timeout: float) -> Problem:
         """A problem, loaded anew where its file, or a module of its user's that it imported, is no longer as it was."""
@@ -127,8 +127,9 @@ class Runner:
 
     def _assess(self, case: Case, tape: Tape, selection: Selection, settings: Settings) -> Report:
         """Have a case answered by every backend, and judge the answers as they come."""
-        from gradcheck.judging import judge, precision
+        from gradcheck.judging import judge
         from gradcheck.runs import assemble
+        from gradcheck.runs.sources import Sources
 
         entries = sum(math.prod(tape.nodes[index].shape) for index in tape.outputs.values())
         problem = case.problem
@@ -136,28 +137,21 @@ class Runner:
         outcomes = self._pool.evaluate(request, list(selection.places))
         formats = {backend.key: backend.format(case.dtype) for backend in selection.backends}
         truths = {format: judge.truth(tape, case.inputs, format) for format in dict.fromkeys(formats.values())}
+        known = {key: truths[format] for key, format in formats.items()}
         records = {
-            backend.key: assemble.unanswered(
-                backend.spec, case.dtype, selection.failures[backend.key], backend.spec.version
-            )
-            for backend in selection.backends
-            if backend.key in selection.failures
+            key: assemble.unanswered(selection.specs[key], case.dtype, failure, selection.specs[key].version)
+            for key, failure in selection.failures.items()
         }
         answers, judged = {}, {}
         for key, outcome in outcomes:
             if isinstance(outcome, Failure):
                 records[key] = self._without_answer(key, outcome, selection, case)
             else:
-                answers[key] = outcome
-                judged[key] = judge.judge(outcome, truths[formats[key]], settings.gate)
+                answers[key], judged[key] = outcome, judge.judge(outcome, known[key], settings.gate)
         for backend in [backend for backend in selection.backends if backend.key in answers]:
-            answer = answers[backend.key]
-            judgement = self._diagnosed(
-                backend, case, answer, truths[formats[backend.key]], judged[backend.key], settings.gate
-            )
-            notes = [*answer.notes, *precision.remarks(answer, case)]
-            started = self._pool.started.get(backend.key)
-            records[backend.key] = assemble.answered(backend.spec, case, answer, judgement, started, notes)
+            key = backend.key
+            judgement = self._diagnosed(backend, case, answers[key], known[key], judged[key], settings.gate)
+            records[key] = self._with_answer(backend, case, answers[key], judgement, tape)
         return assemble.report(
             case=case,
             replay=replay(settings, case),
@@ -165,7 +159,21 @@ class Runner:
             backends=[records[backend.key] for backend in selection.backends],
             answers={backend.key: answers[backend.key] for backend in selection.backends if backend.key in answers},
             environments=self._environments(selection),
+            sources=Sources(problem, tape.graph),
         )
+
+    def _with_answer(
+        self, backend: Selected, case: Case, answer: BackendAnswer, judgement: Judgement, tape: Tape
+    ) -> Backend:
+        """The record of a backend that gave an answer, with the lines of what is wrong."""
+        from gradcheck.judging import precision
+        from gradcheck.runs import assemble
+        from gradcheck.runs.sources import Sources
+
+        notes = [*answer.notes, *precision.remarks(answer, case)]
+        sources = Sources(case.problem, tape.graph, backend.spec.name)
+        started = self._pool.started.get(backend.key)
+        return assemble.answered(backend.spec, case, answer, judgement, started, sources, notes)
 
     def _environments(self, selection: Selection) -> dict[str, BackendEnvironment]:
         """Where each backend that started ran."""
@@ -212,11 +220,12 @@ class Runner:
         return diagnosis.passed(diagnosed) if gate == "formula" else diagnosed
 
 
-def _tape(problem: Problem, k: int | None) -> Tape:
+def _tape(problem: Problem, k: int | None, watch: str) -> Tape:
     from gradcheck.oracle import tape_of
     from gradcheck.problems.recording import graph_of
 
-    return tape_of(graph_of(problem, k), problem.wrt)
+    graph = graph_of(problem, k)
+    return tape_of(graph.watching_all() if watch == "all" else graph, problem.wrt)
 
 
 def build(names: Sequence[str], building: Building) -> dict[str, Environment | Missing]:

@@ -18,6 +18,7 @@ from gradcheck.problems.recording import graph_of
 from gradcheck.results import Report
 from gradcheck.runs import assemble
 from gradcheck.runs.records import RecordFile, as_arrays, read_record
+from gradcheck.runs.sources import Sources
 from gradcheck.text.escaping import as_argument, quoted
 from gradcheck.text.suggestions import did_you_mean
 
@@ -56,14 +57,20 @@ def verify(
     formats = {dtype: Format.of(dtype, flushes=True) for dtype in dtypes}
     truths = {dtype: judge.truth(tape, drawn[dtype].inputs, formats[dtype]) for dtype in dtypes}
     answers = {name: recorded.answer(f"{path}: {name}") for name, recorded in record.answers.items()}
+    sources = Sources(loaded, tape.graph)
     backends = [
         assemble.answered(
-            Spec(name), drawn[recorded.dtype], answers[name], judged(answers[name], truths[recorded.dtype], gate), None
+            Spec(name),
+            drawn[recorded.dtype],
+            answers[name],
+            judged(answers[name], truths[recorded.dtype], gate),
+            None,
+            sources,
         )
         for name, recorded in record.answers.items()
     ]
-    first = next(iter(dtypes))
-    return assemble.report(drawn[first], replay(path, gate, problem, trust), truths[first], backends, answers, {})
+    first, again = next(iter(dtypes)), replay(path, gate, problem, trust)
+    return assemble.report(drawn[first], again, truths[first], backends, answers, {}, sources)
 
 
 def _named_by(record: RecordFile, path: Path, trust: bool, running: Callable[[str], None]) -> str:

@@ -1,0 +1,145 @@
+"""Records of what is wrong with an answer: entries, arrays, steps and causes."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import msgspec
+
+from gradcheck.text.wording import deviation, in_words, index_in_code, two_digits
+
+# JSON has no non-finite numbers: a report writes them as strings.
+Number = Annotated[
+    float, msgspec.Meta(extra_json_schema={"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]})
+]
+Kind = Literal["value", "loss", "adjoint", "gradient"]
+ArrayKind = Literal["value", "loss", "adjoint", "gradient", "slopes", "estimate", "direction"]
+"""The kinds of arrays of an answer. The loss and slopes have no name."""
+Index = tuple[int, ...]
+
+
+class Record(msgspec.Struct, frozen=True):
+    """The base of all records."""
+
+
+class Entry(Record, frozen=True, kw_only=True):
+    """One entry of an array; its error is `bound_ratio` bounds, and `deviations` standard deviations of rounding."""
+
+    index: Index
+    got: Number
+    true: Number
+    error: Number
+    bound: Number
+    bound_ratio: Number
+    deviations: Number
+
+    def __str__(self) -> str:
+        """The entry in one line."""
+        if math.isfinite(self.error):
+            off = f"off by {two_digits(self.error)}, bound {two_digits(self.bound)}"
+            return f"{index_in_code(self.index)} = {self.got:.10g}, true {self.true:.10g}: {off}"
+        return f"{index_in_code(self.index)} {deviation(self.got, self.true, '')}"
+
+
+class DetectionPower(Record, frozen=True, kw_only=True):
+    """Detection power: the relative error beyond which an entry is refused, over the entries known not to be 0.
+
+    So an error that is larger than the 99th percentile in more than one entry in a hundred is found, in whichever step
+    it was made. Of at most 100 entries that percentile is the largest. Above 4096 entries, so many are measured, evenly
+    spaced.
+    """
+
+    median: Number
+    percentile_99: Number
+
+
+class ArrayError(Record, frozen=True, kw_only=True):
+    """How far one gradient is from the truth, over all of its entries.
+
+    `max_ulp` is in units in the last place of the true value in the backend's dtype, `max_bound_ratio` in units of the
+    bound of the same entry, `max_spread_ratio` in standard deviations of a correct backend's error (the step's own
+    included). `got`, `true` and `bound` are those of the entry at `worst_index`; `worst` are the worst that are bad.
+    """
+
+    max_abs: Number
+    max_ulp: Number
+    max_bound_ratio: Number
+    max_spread_ratio: Number
+    worst_index: Index
+    got: Number
+    true: Number
+    bound: Number
+    bad_entries: int
+    entries: int
+    worst: tuple[Entry, ...]
+    power: DetectionPower
+
+
+class Cause(Record, frozen=True, kw_only=True):
+    """Why an answer is wrong: `bits` of the `of_bits` that its dtype has are lost, where digits are."""
+
+    kind: Literal["wrong formula", "lost digits", "unknown"]
+    reason: str
+    bits: int | None = None
+    of_bits: int | None = None
+
+    def __str__(self) -> str:
+        """The cause in one line."""
+        if self.kind == "lost digits":
+            return f"lost digits, {self.bits} of {self.of_bits} bits: {self.reason}"
+        return f"{self.kind}: {self.reason}"
+
+
+LONGEST = 64
+"""Columns that a line of source may have, behind its label."""
+
+
+class Source(Record, frozen=True, kw_only=True):
+    """A line of the user's source: the path of its file, its number from 1, and what it says."""
+
+    file: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        """The line with its place, "layer.py:12  dz = C.T @ dw", cut to fit into 80 columns."""
+        whole = f"{self.file.rpartition('/')[2]}:{self.line}  {self.text}"
+        return whole if len(whole) <= LONGEST else f"{whole[: LONGEST - 1]}…"
+
+
+class WrongStep(Record, frozen=True, kw_only=True):
+    """An array of an answer that is wrong, and its entry with the largest error.
+
+    Where `by_step`, `true` is what the true operation makes of the backend's own earlier values, so that a step that
+    only hands an error on is not wrong, and `bound` is that of the step; else both are from end to end. An error below
+    its bound is refused for being `deviations` standard deviations of rounding. `pattern` is what the array is, where
+    one sentence fits all of its entries: "−1 × the truth" for example. `source` is the line that computes it: of the
+    hand-written gradient, or else of the loss.
+    """
+
+    kind: Kind
+    name: str | None
+    index: Index
+    got: Number
+    true: Number
+    bound: Number
+    deviations: Number
+    by_step: bool
+    bad_entries: int
+    entries: int
+    pattern: str | None = None
+    source: Source | None = None
+
+    def lines(self, label: str) -> list[str]:
+        """The step behind a label, and the line of source that computes it."""
+        return [f"{label}: {self}", *([f"           at: {self.source}"] if self.source else [])]
+
+    def __str__(self) -> str:
+        """The step in one line of less than 80 columns."""
+        what = f"{in_words(self.kind, self.name)}{index_in_code(self.index)}"
+        share = f", in {self.bad_entries} of {self.entries}" if self.entries > 1 else ""
+        allowed = f"bound {two_digits(self.bound)}"
+        if abs(self.got - self.true) <= self.bound:  # so the bound is not why it is refused
+            allowed = f"{self.deviations:.1f} standard deviations"
+        return f"{what} {deviation(self.got, self.true, allowed)}{share}"
