@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -147,6 +148,16 @@ class Graph:
         arrays = {str(node.name) for node in nodes if node.word == "constant"}
         constants = {name: array for name, array in self.constants.items() if name in arrays}
         return Graph(nodes, {name: place[index] for name, index in self.outputs.items()}, constants)
+
+    def first_difference(self, other: Graph) -> Node | None:
+        """The first node that is another one in another graph, or whose constant is; None where there is none."""
+        for mine, theirs in itertools.zip_longest(self.nodes, other.nodes):
+            same = mine == theirs
+            if same and mine.word == "constant" and mine.name:
+                same = np.array_equal(self.constants[mine.name], other.constants[mine.name])
+            if not same:
+                return mine or theirs
+        return None
 
     def place_of(self, kind: str, name: str | None) -> tuple[str, int] | None:
         """The file and line of a step: of a watched value and its adjoint, of the loss, of the first use of an input.

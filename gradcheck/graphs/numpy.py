@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import CodeType, FrameType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -20,6 +18,7 @@ from gradcheck.graphs.instead import described
 from gradcheck.graphs.results import checked
 from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line
 from gradcheck.graphs.values import Recording, Value, operated
+from gradcheck.graphs.variables import running
 from gradcheck.graphs.vocabulary import VOCABULARY
 
 Function = Callable[..., Any]
@@ -254,9 +253,9 @@ def broadcast_to(array: Value, shape: Any) -> Value:
     return array * np.ones(shape)
 
 
-def full_like(a: Value, fill_value: float, **_: Any) -> Any:
-    """An array of the loss itself with a value's shape."""
-    return np.full(a.shape, fill_value, np.float64)
+def full_like(a: Value, fill_value: float, **_: Any) -> Value:
+    """An array of the loss itself with a value's shape: of a backend it has the dtype of the value, and rounds so."""
+    return a.recording.constant(np.full(a.shape, fill_value, np.float64))
 
 
 COMPARISONS: dict[str, Function] = {
@@ -363,30 +362,15 @@ FUNCTION_HINTS = {
 def record(loss: Function, shapes: Mapping[str, Shape]) -> Graph:
     """The graph of `loss(**inputs)`; see `gradcheck.graphs.record`.
 
-    What the loss's variables hold when it returns is watched under their names.
+    What the loss's variables hold when it returns is watched under their names. One that is assigned twice, or in a
+    loop, is not: a gradient by hand may well mean another of its values.
     """
     recording = Recording(ArrayValue)
     inputs = {name: recording.input(name, tuple(shape)) for name, shape in shapes.items()}
-    code = getattr(inspect.unwrap(loss), "__code__", None)
     variables: dict[str, Any] = {}
-    before = sys.getprofile()
     try:
-        sys.setprofile(noting(code, variables))
-        try:
-            result = loss(**inputs)
-        finally:
-            sys.setprofile(before)
+        result = running(loss, inputs, variables)
         names = {value.index: name for name, value in reversed(variables.items()) if isinstance(value, Value)}
         return recording.finish(checked(loss, result, "np.sum"), names)
     except RecordingError as error:
         raise type(error)(str(error).replace("ops.", "np.")) from error
-
-
-def noting(code: CodeType | None, variables: dict[str, Any]) -> Any:
-    """A profiler that notes the variables of a function when it returns."""
-
-    def note(frame: FrameType, event: str, _argument: Any) -> None:
-        if event == "return" and frame.f_code is code:
-            variables.update(frame.f_locals)
-
-    return note

@@ -26,8 +26,14 @@ def graph_of(problem: Problem, k: int | None) -> Graph:
 
 
 def _recorded(problem: Problem, shapes: Mapping[str, Shape]) -> Graph:
+    """The graph of a loss, recorded twice: of one that draws numbers or keeps state there is no gradient."""
     try:
-        return graphs.record(problem.loss, shapes)
+        graph, again = (graphs.record(problem.loss, shapes) for _ in range(2))
+        if other := graph.first_difference(again):
+            where = f"{other.file}:{other.line}" if other.file else str(problem.path)
+            expected = "expected the same loss from the same inputs; draw random arrays in sample(rng), as inputs"
+            raise ProblemError(f"{where}: the loss was another one when it was recorded again: {expected}")
+        return graph
     except RecordingError as error:
         raise ProblemError(str(error)) from None
     except ProblemError:
