@@ -6,8 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import gradcheck
+from gradcheck.findings import Source
 from gradcheck.problems.lines import lines_of
 from tests.conformance.test_third_party import COSINE, DISTRIBUTION, install
 from tests.conftest import Command
@@ -125,3 +128,29 @@ def by_loop(x):
 def test_lines_of_gradients_in_other_styles(function, expected) -> None:
     first = function.__code__.co_firstlineno if hasattr(function, "__code__") else 0
     assert {key: line - first for key, (line, _) in lines_of(function, {"x": ()}).items()} == expected
+
+
+GAIN = np.array([1.0, 2.0])
+
+
+def gained(A, x):
+    y = A @ x
+    return np.sum((y * GAIN) ** 2)
+
+
+def wrong(A, x):
+    y = A @ x
+    dy = y * GAIN**2
+    return np.sum((y * GAIN) ** 2), {"A": np.outer(dy, x), "y": dy}
+
+
+def crashing(A, x):
+    raise ValueError("no")
+
+
+def test_functions_have_the_lines_of_their_own_file() -> None:
+    shapes, gradients = {"A": (2, 2), "x": (2,)}, {"wrong": wrong, "crashing": crashing}
+    report = gradcheck.check(gained, inputs=shapes, wrt=["A"], gradients=gradients, backends=["wrong", "crashing"])
+    first = wrong.__code__.co_firstlineno
+    assert report.backends[0].first_wrong.source == Source(file=__file__, line=first + 2, text="dy = y * GAIN**2")
+    assert report.backends[1].reason == f"{__file__}:{crashing.__code__.co_firstlineno + 1}: ValueError: no"

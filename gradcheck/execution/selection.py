@@ -128,7 +128,7 @@ def selected(specs: Sequence[str], problem: Problem, device: str, tf32: bool) ->
         is_engine = not spec.program and spec.name not in problem.gradients
         if spec.version and not is_engine:
             raise RequestError(f"backend {text!r}: a hand-written gradient has no releases: expected {spec.name}")
-        engine = known_engine(spec, tuple(problem.gradients)).on(device) if is_engine else None
+        engine = known_engine(spec, problem.gradients).on(device) if is_engine else None
         backends.append(Selected(spec, engine, device, tf32, home_of(spec, device, is_engine)))
     return backends
 

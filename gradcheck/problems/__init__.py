@@ -43,7 +43,8 @@ class Problem:
 
     Attributes:
         name: what the user called it.
-        gradients: its hand-written gradients by name, which run in workers alone.
+        gradients: the names of its hand-written gradients.
+        functions: these by name; they run in workers alone.
         backends: who is asked where nobody is named: those that the file names, else its gradients.
         has_size: whether its functions take a size `k`; where not, there is one size, and `k` is None everywhere.
         sample: (stream, k) -> arrays of inputs with a structure, labels for example, by name; see `cases.sample`.
@@ -60,7 +61,8 @@ class Problem:
     loss: Callable[..., Any]
     inputs: Callable[..., Mapping[str, Shape]]
     wrt: tuple[str, ...]
-    gradients: Mapping[str, Callable[..., Any]]
+    gradients: tuple[str, ...]
+    functions: Mapping[str, Callable[..., Any]]
     backends: tuple[str, ...]
     has_size: bool = True
     sample: Callable[..., Mapping[str, Any]] | None = None
@@ -223,8 +225,8 @@ def _problem(
     has_size = takes_size(path, inputs)
     shapes = checked_shapes(path, inputs, 1 if has_size else None, timeout)
     wrt = checked_wrt(path, getattr(module, "wrt", tuple(shapes)), shapes)
-    gradients = checked_gradients(path, getattr(module, "gradients", {}))
-    backends = checked_backends(path, getattr(module, "backends", tuple(gradients)))
+    functions = checked_gradients(path, getattr(module, "gradients", {}))
+    backends = checked_backends(path, getattr(module, "backends", tuple(functions)))
     sample = checked_sample(path, getattr(module, "sample", None), has_size)
     return Problem(
         name,
@@ -235,7 +237,8 @@ def _problem(
         imports.bound(module.loss),
         inputs,
         wrt,
-        gradients,
+        tuple(functions),
+        functions,
         backends,
         has_size,
         imports.bound(sample) if sample else None,

@@ -6,6 +6,7 @@ import ast
 import contextlib
 import hashlib
 import inspect
+import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,18 @@ from gradcheck.system import caches
 
 Shapes = Callable[[int], Mapping[str, tuple[int, ...]]] | Mapping[str, tuple[int, ...]]
 LITERALS = (int, float, complex, str, bytes, bool, type(None))
+LARGEST_ARRAY = 4096
+"""Entries of an array that is written into a problem's file."""
+PLACED = '''
+def _placed(code, file, line):
+    """The code of a function with the file and line of its own source, so that messages name these."""
+    parts = (
+        _placed(part, file, line + part.co_firstlineno - code.co_firstlineno) if hasattr(part, "co_code") else part
+        for part in code.co_consts
+    )
+    return code.replace(co_filename=file, co_firstlineno=line, co_consts=tuple(parts))
+
+'''
 
 
 def write(
@@ -51,7 +64,7 @@ def write(
     named = ", ".join(f"{name!r}: {sources.add(function)}" for name, function in (gradients or {}).items())
     lines.append(f"gradients = {{{named}}}")
     title = (inspect.getdoc(loss) or f"The function {loss.__name__}.").splitlines()[0]
-    text = "\n".join([repr(title), "", *sources.parts, *lines, ""])
+    text = "\n".join([repr(title), PLACED, *sources.parts, *lines, ""])
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     path = caches.folder("problems") / f"{loss.__name__}_{digest}.py"
     _keep(path, text.encode())
@@ -100,7 +113,7 @@ class WrittenFunctions:
             scope = function.__globals__ | _closure(function)
             for name in sorted(used & scope.keys() - {function.__name__}):
                 self._add_value(name, scope[name], function)
-            self.parts.append(source)
+            self.parts.append(source + _placing(function))
         return function.__name__
 
     def _add_value(self, name: str, value: Any, user: FunctionType) -> None:
@@ -110,7 +123,8 @@ class WrittenFunctions:
             self.parts.append(_statement(name, value, user))
 
     def _is_new(self, name: str, value: Any) -> bool:
-        if name in self._known and self._known[name] is not value and self._known[name] != value:
+        known = self._known.get(name, value)
+        if known is not value and (_is_small_array(value) or known != value):
             raise ProblemError(f"{name}: two different things of that name: expected names of their own")
         new = name not in self._known
         self._known[name] = value
@@ -124,20 +138,40 @@ def _source(function: FunctionType) -> str:
         raise ProblemError(f"{function.__name__}: {error}: expected a function whose source can be read") from None
 
 
+def _placing(function: FunctionType) -> str:
+    """The statement that gives a function in the file its place in the user's own file; nothing where that is none."""
+    file, line = function.__code__.co_filename, function.__code__.co_firstlineno
+    if not Path(file).is_file():
+        return ""
+    name = function.__name__
+    return f"{name}.__code__ = _placed({name}.__code__, {file!r}, {line})\n\n"
+
+
 def _closure(function: FunctionType) -> dict[str, Any]:
     return dict(inspect.getclosurevars(function).nonlocals)
+
+
+def _is_small_array(value: Any) -> bool:
+    """Whether it is a NumPy array of a few finite numbers; NumPy is not loaded for that."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(value, numpy.ndarray):
+        return False
+    return value.size <= LARGEST_ARRAY and value.dtype.kind in "fiub" and bool(numpy.isfinite(value).all())
 
 
 def _statement(name: str, value: Any, user: FunctionType) -> str:
     """The statement that gives a name its value."""
     if isinstance(value, ModuleType):
         return f"import {value.__name__} as {name}"
-    if isinstance(value, LITERALS) or (isinstance(value, tuple) and all(isinstance(each, LITERALS) for each in value)):
+    several = isinstance(value, (tuple, list)) and all(isinstance(each, LITERALS) for each in value)
+    if isinstance(value, LITERALS) or several:
         return f"{name} = {value!r}"
+    if _is_small_array(value):
+        return f"import numpy\n{name} = numpy.array({value.tolist()!r}, {value.dtype.name!r})"
     home, own_name = getattr(value, "__module__", None), getattr(value, "__name__", None)
     if home and own_name and home != "__main__":
         return f"from {home} import {own_name} as {name}"
     raise ProblemError(
-        f"{user.__name__} uses {name} = {value!r}: expected modules, functions and plain numbers; "
+        f"{user.__name__} uses {name} = {value!r}: expected modules, functions, plain numbers and small arrays; "
         "write the problem as a file instead"
     )

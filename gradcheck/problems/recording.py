@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import traceback
 from collections.abc import Mapping
@@ -40,8 +41,10 @@ def _recorded(problem: Problem, shapes: Mapping[str, Shape]) -> Graph:
         raise
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame for frame in frames if frame.filename == str(problem.path)]
-        where = f"{problem.path}:{lines[-1].lineno}" if lines else str(problem.path)
+        code = getattr(inspect.unwrap(problem.loss), "__code__", None)
+        files = {str(problem.path), code.co_filename if code else ""}
+        lines = [frame for frame in frames if frame.filename in files]
+        where = f"{lines[-1].filename}:{lines[-1].lineno}" if lines else str(problem.path)
         said = _in_words(described_error(error), lines[-1].line if lines else None)
         raise ProblemError(f"{where}: {said}") from error
 

@@ -76,7 +76,7 @@ def applicable(name: str, plan: Plan) -> tuple[str, ...]:
 def hand_written(name: str, timeout: float) -> Sequence[str]:
     """The hand-written gradients of a problem; none where its file is wrong: asking for it says why."""
     try:
-        return tuple(problems.load(name, timeout).gradients)
+        return problems.load(name, timeout).gradients
     except RequestError:
         return ()
 

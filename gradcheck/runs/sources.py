@@ -28,12 +28,12 @@ class Sources:
 
     @cached_property
     def _by_hand(self) -> Mapping[Key, Line]:
-        function = self._problem.gradients.get(self._gradient)
+        function = self._problem.functions.get(self._gradient)
         return {} if function is None else lines_of(function, self._graph.inputs)
 
     @cached_property
     def _file(self) -> str:
-        code = getattr(self._problem.gradients.get(self._gradient), "__code__", None)
+        code = getattr(self._problem.functions.get(self._gradient), "__code__", None)
         return str(self._problem.path) if code is None else code.co_filename
 
     def of(self, kind: str, name: str | None) -> Source | None:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gradcheck.backends._engine import Answer, Engine, Malformed, Unavailable, Unsupported
@@ -113,6 +113,7 @@ class Host:
         self.engine: Engine | None = None
         self.problems: dict[tuple[str, ...], tuple[Imports, ModuleType]] = {}
         self.graphs: list[tuple[Any, InterpretedGraph]] = []
+        self.files: set[str] = set()  # in which functions of problems were written
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """A request's result or error."""
@@ -124,7 +125,7 @@ class Host:
         except (ImportError, Unavailable) as error:
             return failure("unavailable", error)
         except BaseException as error:  # a gradient may call sys.exit, or raise KeyboardInterrupt
-            return failure("crashed", error, request.get("problem", ""))
+            return failure("crashed", error, {request.get("problem", ""), *self.files})
 
     def start(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Import the framework."""
@@ -200,6 +201,10 @@ class Host:
         if key not in self.problems or self.problems[key][0].have_changed():
             imports = Imports(folders)
             self.problems[key] = imports, imports.execute(path)
+            codes = [
+                getattr(each, "__code__", None) for each in getattr(self.problems[key][1], "gradients", {}).values()
+            ]
+            self.files = {code.co_filename for code in codes if code}
         return self.problems[key]
 
 
@@ -208,21 +213,21 @@ def in_words(key: Key) -> str:
     return "-".join(each for each in key if each)
 
 
-def failure(kind: str, error: BaseException, problem: str = "") -> dict[str, Any]:
-    """An exception as an error message; where it was raised by way of the problem's file, that line begins it."""
+def failure(kind: str, error: BaseException, files: Collection[str] = ()) -> dict[str, Any]:
+    """An exception as an error message; where it was raised by way of a file of the user's, that line begins it."""
     if isinstance(error, Malformed):
         return {"error": {"kind": kind, "message": str(error)}}
     message = str(error)
     if kind == "crashed":
         message = f"{type(error).__name__}: {message}" if message else type(error).__name__
-        message = line_in(problem, error) + message
+        message = line_in(files, error) + message
     return {"error": {"kind": kind, "message": message, "traceback": trimmed(error)}}
 
 
-def line_in(path: str, error: BaseException) -> str:
-    """`file:line: ` of the last line of a file that an exception came through, or nothing."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-    return f"{path}:{lines[-1]}: " if lines else ""
+def line_in(files: Collection[str], error: BaseException) -> str:
+    """`file:line: ` of the last line of some files that an exception came through, or nothing."""
+    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+    return f"{lines[-1].filename}:{lines[-1].lineno}: " if lines else ""
 
 
 def trimmed(error: BaseException) -> str:
