@@ -43,7 +43,10 @@ FLOORS = {
     "api": {"errors", "problems", "results", "runs", "settings"},
     "": {"_version", "api", "errors", "problems", "results"},
     "pytest_plugin": {"api", "results"},
-    "cli": {"_version", "errors", "execution", "problems", "reports", "results", "runs", "settings", "system", "text"},
+    "cli": {
+        "_version", "errors", "execution", "graphs", "problems", "reports", "results", "runs", "settings", "system",
+        "text",
+    },
     "__main__": {"cli"},
 }  # fmt: skip
 

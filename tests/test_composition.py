@@ -12,19 +12,22 @@ from gradcheck.judging import judge
 from gradcheck.judging.judge import Judgement
 from gradcheck.oracle import Format
 from gradcheck.problems import cases
+from gradcheck.problems.recording import graph_of
 from gradcheck.results import Backend, BackendEnvironment, Verdict
 from gradcheck.runs import assemble
+from gradcheck.runs.sources import Sources
 from tests.recorded import record_tape
 
 PROBLEM = problems.load("sigmoid_skip")
 LARGEST = assemble.LARGEST_LISTED
+SOURCES = Sources(PROBLEM, graph_of(PROBLEM, 3))
 
 
 @pytest.mark.parametrize(("k", "listed"), [(LARGEST, True), (LARGEST + 1, False)])
 def test_small_gradients_are_listed_and_large_ones_are_not(k: int, listed: bool) -> None:
     case = cases.sample(PROBLEM, k, 0, "float64")
     answer = BackendAnswer(np.array(1.0), {"A": np.ones((k, k))})
-    backend = assemble.answered(Spec("numpy"), case, answer, Judgement(Verdict.AGREES), None)
+    backend = assemble.answered(Spec("numpy"), case, answer, Judgement(Verdict.AGREES), None, SOURCES)
     assert (backend.gradients is not None) == listed
 
 
@@ -32,7 +35,7 @@ def test_what_varies_is_listed_by_kind_and_name() -> None:
     case = cases.sample(PROBLEM, 3, 0, "float64")
     varies = {("loss", None): 0.25, ("adjoint", "z"): 2.0}
     answer = BackendAnswer(np.array(1.0), {"A": np.ones((3, 3))}, varies=varies)
-    backend = assemble.answered(Spec("numpy"), case, answer, Judgement(Verdict.AGREES), None)
+    backend = assemble.answered(Spec("numpy"), case, answer, Judgement(Verdict.AGREES), None, SOURCES)
     assert [(each.kind, each.name, each.largest) for each in backend.varies] == [
         ("loss", None, 0.25),
         ("adjoint", "z", 2.0),

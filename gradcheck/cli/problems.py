@@ -31,13 +31,19 @@ def command(context: click.Context) -> None:
 @command.command("show", short_help="Show one problem: its inputs, gradients and backends.")
 @click.argument("name")
 @option("k", help="Size at which to show the shapes.")
+@click.option("--graph", is_flag=True, help="Print the loss at size K as a graph of words, in JSON, and nothing else.")
 @click.pass_context
-def show(context: click.Context, /, name: str, k: int) -> None:
+def show(context: click.Context, /, name: str, k: int, graph: bool) -> None:
     """Show one problem: its file, its inputs' shapes at size K, its gradients, and its default backends."""
     from gradcheck import problems
 
     problem = problems.load(name)
     size = problem.sized(k, given="k" in given(context))
+    if graph:
+        from gradcheck.problems.recording import graph_of
+
+        click.echo(graph_of(problem, size).json())
+        return
     click.echo(escaped(problem.title))
     click.echo(escaped(f"file       {problem.path}"))
     for number, (each, shape) in enumerate(problem.shapes(size).items()):

@@ -198,9 +198,10 @@ def _numbers(array: NDArray[np.float64]) -> Iterator[float | str]:
         yield value if np.isfinite(value) else "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema of the JSON form."""
-    return msgspec.json.schema(GraphRecord)
+def schema() -> str:
+    """The JSON Schema of the JSON form, as text."""
+    described = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(GraphRecord)}
+    return msgspec.json.format(msgspec.json.encode(described), indent=2).decode() + "\n"
 
 
 def python_index(pieces: Iterable[Any]) -> tuple[Any, ...]:

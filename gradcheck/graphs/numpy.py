@@ -18,7 +18,7 @@ from gradcheck.graphs.instead import described
 from gradcheck.graphs.results import checked
 from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line
 from gradcheck.graphs.values import Recording, Value, operated
-from gradcheck.graphs.variables import running
+from gradcheck.graphs.variables import Variables
 from gradcheck.graphs.vocabulary import VOCABULARY
 
 Function = Callable[..., Any]
@@ -365,12 +365,19 @@ def record(loss: Function, shapes: Mapping[str, Shape]) -> Graph:
     What the loss's variables hold when it returns is watched under their names. One that is assigned twice, or in a
     loop, is not: a gradient by hand may well mean another of its values.
     """
-    recording = Recording(ArrayValue)
+    variables = Variables(loss)
+    recording = Recording(ArrayValue, variables.note)
     inputs = {name: recording.input(name, tuple(shape)) for name, shape in shapes.items()}
-    variables: dict[str, Any] = {}
     try:
-        result = running(loss, inputs, variables)
-        names = {value.index: name for name, value in reversed(variables.items()) if isinstance(value, Value)}
-        return recording.finish(checked(loss, result, "np.sum"), names)
+        result = checked(loss, loss(**inputs), "np.sum")
+        values = reversed(variables.values().items())
+        return recording.finish(result, {value.index: name for name, value in values if isinstance(value, Value)})
     except RecordingError as error:
-        raise type(error)(str(error).replace("ops.", "np.")) from error
+        raise type(error)(str(error).replace("words of ops", "NumPy's functions").replace("ops.", "np.")) from error
+    except ValueError as error:
+        if not isinstance(error.__cause__, RecordingError):
+            raise
+        # NumPy asks a value for its number where an entry of an array is set to it, and hides why there is none.
+        where = str(error.__cause__).partition(": ")[0]
+        said = "a NumPy array cannot hold a value of the problem: write np.stack or np.concatenate of values"
+        raise RecordingError(f"{where}: {said}") from error

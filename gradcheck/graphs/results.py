@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -39,5 +40,5 @@ def _instead_of_a_loss(result: object, summing: str) -> str:
 
 def line_of(function: Callable[..., object]) -> str:
     """``file:line`` of a function's first line, or its name where there is none."""
-    code = getattr(function, "__code__", None)
+    code = getattr(inspect.unwrap(function), "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else str(getattr(function, "__name__", function))

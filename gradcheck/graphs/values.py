@@ -138,10 +138,12 @@ class Recording:
 
     Args:
         kind: the class of its values.
+        on_step: is called whenever a step is added, from within the loss.
     """
 
-    def __init__(self, kind: type[Value] = Value) -> None:
+    def __init__(self, kind: type[Value] = Value, on_step: Callable[[], None] = lambda: None) -> None:
         self._kind = kind
+        self._on_step = on_step
         self._nodes: list[Node] = []
         self._names: set[str] = set()
         self._constants: dict[str, Any] = {}
@@ -161,6 +163,7 @@ class Recording:
         name: str | None = None,
     ) -> Value:
         """Add a step, at the line of the user's code that is running."""
+        self._on_step()
         places = tuple(operand.index for operand in operands)
         return self._add(Node(word, places, dict(attributes or {}), shape, dtype, name, *user_place()))
 

@@ -1,4 +1,4 @@
-"""The variables of a function: what they hold when it returns."""
+"""The variables of a function: what they hold when it has returned."""
 
 from __future__ import annotations
 
@@ -7,31 +7,40 @@ import inspect
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Mapping
-from types import CodeType, FrameType
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 
-def running(function: Callable[..., Any], arguments: Mapping[str, Any], variables: dict[str, Any]) -> Any:
-    """What a function returns for arguments by name.
+class Variables:
+    """The variables of a function that is called once.
+
+    A frame keeps its variables after its function has returned, for as long as somebody has it. So no profiler and no
+    tracer is needed, of which Python has one each, perhaps the user's.
 
     Args:
         function: the function.
-        arguments: by name.
-        variables: becomes what the function's variables hold when it returns, of those that are assigned once. One
-            that is assigned twice, or in a loop, has other values of the same name.
     """
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    every: dict[str, Any] = {}
-    before = sys.getprofile()
-    sys.setprofile(noting(code, every))
-    try:
-        result = function(**arguments)
-    finally:
-        sys.setprofile(before)
-    once = assigned_once(function)
-    variables.update({name: value for name, value in every.items() if name in once})
-    return result
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._code = getattr(inspect.unwrap(function), "__code__", None)
+        self._frame: FrameType | None = None
+
+    def note(self) -> None:
+        """Find the frame of the function, from code that it calls."""
+        if self._frame is None:
+            frame: FrameType | None = sys._getframe()
+            while frame is not None and frame.f_code is not self._code:
+                frame = frame.f_back
+            self._frame = frame
+
+    def values(self) -> dict[str, Any]:
+        """What those variables hold that are assigned once: one that is assigned twice, or in a loop, had others."""
+        if self._frame is None:
+            return {}
+        once = assigned_once(self._function)
+        return {name: value for name, value in self._frame.f_locals.items() if name in once}
 
 
 def assigned_once(function: Callable[..., Any]) -> frozenset[str]:
@@ -50,13 +59,3 @@ def _stored(tree: ast.AST) -> list[str]:
     """The variables that a tree of source assigns, once for each time that it is written."""
     names = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
     return [node.id for node in names if isinstance(node.ctx, ast.Store)]
-
-
-def noting(code: CodeType | None, variables: dict[str, Any]) -> Any:
-    """A profiler that notes the variables of a function when it returns."""
-
-    def note(frame: FrameType, event: str, _argument: Any) -> None:
-        if event == "return" and frame.f_code is code:
-            variables.update(frame.f_locals)
-
-    return note

@@ -13,14 +13,14 @@ def inputs(k):
     return {"x": (CHANNELS, k + WIDTH - 1), "w": (WIDTH, FILTERS, CHANNELS), "b": (FILTERS, 1)}
 
 
-def loss(ops, x, w, b):
+def loss(x, w, b):
     length = x.shape[1] - WIDTH + 1
-    response = ops.matmul(w[0], x[:, :length])
+    total = w[0] @ x[:, :length]
     for tap in range(1, WIDTH):
-        response = response + ops.matmul(w[tap], x[:, tap : tap + length])
-    response = ops.watch("response", response + b)
-    activation = ops.watch("activation", ops.tanh(response))
-    return ops.mean(activation * activation) / 2
+        total = total + w[tap] @ x[:, tap : tap + length]
+    response = total + b
+    activation = np.tanh(response)
+    return np.mean(activation * activation) / 2
 
 
 def vectorised(x, w, b):

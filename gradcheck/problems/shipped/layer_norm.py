@@ -15,13 +15,13 @@ def inputs(k):
 wrt = ("X", "gain", "bias")
 
 
-def loss(ops, X, gain, bias, T):
-    centred = ops.watch("centred", X - ops.mean(X, axis=1, keepdims=True))
-    variance = ops.watch("variance", ops.mean(centred * centred, axis=1, keepdims=True))
-    deviation = ops.watch("deviation", ops.sqrt(variance + EPSILON))
-    normal = ops.watch("normal", centred / deviation)
-    residual = ops.watch("residual", gain * normal + bias - T)
-    return ops.mean(residual * residual) / 2
+def loss(X, gain, bias, T):
+    centred = X - np.mean(X, axis=1, keepdims=True)
+    variance = np.mean(centred * centred, axis=1, keepdims=True)
+    deviation = np.sqrt(variance + EPSILON)
+    normal = centred / deviation
+    residual = gain * normal + bias - T
+    return np.mean(residual * residual) / 2
 
 
 def vectorised(X, gain, bias, T):

@@ -13,12 +13,12 @@ def inputs(k):
 wrt = ("V", "a", "W", "b")
 
 
-def loss(ops, X, V, a, W, b, T):
-    weighted = ops.watch("weighted", ops.matmul(X, V) + a)
-    hidden = ops.watch("hidden", ops.relu(weighted))
-    output = ops.watch("output", ops.matmul(hidden, W) + b)
-    residual = ops.watch("residual", output - T)
-    return ops.mean(residual * residual) / 2
+def loss(X, V, a, W, b, T):
+    weighted = X @ V + a
+    hidden = np.maximum(weighted, 0.0)
+    output = hidden @ W + b
+    residual = output - T
+    return np.mean(residual * residual) / 2
 
 
 def vectorised(X, V, a, W, b, T):

@@ -20,13 +20,13 @@ def inputs(k):
 wrt = ("A", "B", "C")
 
 
-def loss(ops, A, B, C, x):
-    y = ops.watch("y", ops.matmul(A, x))
-    u = ops.watch("u", 1 / (1 + ops.exp(-y)))
-    v = ops.watch("v", ops.matmul(B, x))
-    z = ops.watch("z", u + v)
-    w = ops.watch("w", ops.matmul(C, z))
-    norm = ops.watch("norm", ops.sqrt(ops.sum(w * w)))
+def loss(A, B, C, x):
+    y = A @ x
+    u = 1 / (1 + np.exp(-y))
+    v = B @ x
+    z = u + v
+    w = C @ z
+    norm = np.sqrt(np.sum(w * w))
     return norm**2
 
 

@@ -1,0 +1,186 @@
+"""Losses in NumPy: what is recorded computes what NumPy computes, and what cannot be recorded says what to write."""
+
+from __future__ import annotations
+
+import cProfile
+import functools
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+
+from gradcheck.backends import Operations
+from gradcheck.backends._numpy_vocabulary import PRIMITIVES
+from gradcheck.backends._worker.graph import InterpretedGraph
+from gradcheck.graphs import RecordingError, record
+from gradcheck.graphs.numpy import FUNCTIONS, UFUNCS
+
+SHAPES = {"A": (3, 3), "x": (3,), "s": (), "T": (2, 3, 4)}
+MASK = np.array([True, False, True])
+WEIGHTS = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
+
+EXPRESSIONS = {
+    "ufuncs": [
+        "np.exp(x)", "np.log(np.abs(x))", "np.log1p(x * x)", "np.expm1(x)", "np.sqrt(np.fabs(x))", "np.tanh(A)",
+        "np.sin(x) + np.cos(x)", "np.tan(x)", "np.square(A)", "np.reciprocal(x)", "np.negative(x)", "np.positive(x)",
+        "np.power(np.abs(x), 2.5)", "np.power(x, np.array(3))", "np.add(x, 1)", "np.subtract(1, x)",
+        "np.multiply(x, x)", "np.divide(x, 3)", "np.true_divide(A, x)", "np.matmul(A, x)",
+        "np.maximum(0, x)", "np.minimum(x, 0.1)", "np.where(np.greater(x, 0), x, 1.0)",
+        "np.where(np.less(x, 0), x, 2 * x)", "np.where(np.less_equal(x, 0.0), x, 3 * x)",
+        "np.where(np.greater_equal(x, 0.0), x, 3 * x)", "np.absolute(x)",
+    ],
+    "operators": [
+        "1 / (1 + np.exp(-(A @ x)))", "x @ A", "x @ x", "A.T @ x", "2 - x", "x**2", "abs(x)", "+x",
+        "np.float64(2.0) * x", "np.float32(0.1) * x", "x * np.int64(3)", "WEIGHTS @ x", "x @ WEIGHTS", "WEIGHTS * A",
+        "[1.0, 2.0, 3.0] * x",
+        "np.where(x > 0, x, -x)", "np.where(0 < x, x, 0)", "np.where(MASK, x, 2 * x)", "np.where(x >= 0, 1.0, 0.0)",
+    ],
+    "reductions": [
+        "np.sum(A, axis=0)", "np.sum(A, 1, keepdims=True)", "A.sum(axis=(0, 1))", "x.mean()", "np.mean(T, axis=(0, 2))",
+        "np.max(A, axis=-1)", "np.amax(A)", "A.min(axis=0)", "np.amin(A)", "np.var(A)", "np.var(A, axis=0, ddof=1)",
+        "A.std(axis=1, keepdims=True)", "np.linalg.norm(x)", "np.linalg.norm(A)", "np.linalg.norm(A, axis=1)",
+        "np.clip(x, -0.2, 0.3)", "x.clip(-0.2, None)",
+    ],
+    "products": [
+        "np.dot(A, x)", "np.dot(x, x)", "np.dot(2.0, x)", "x.dot(A)", "np.inner(x, x)", "np.inner(A, A)",
+        "np.vdot(A, A)", "np.outer(x, x)",
+    ],
+    "moving": [
+        "A.T", "np.transpose(A)", "A.transpose()", "np.reshape(T, (6, 4))", "T.reshape(-1, 4)", "T.reshape((4, 6))",
+        "A.ravel()", "A.flatten()", "np.ravel(A)", "np.expand_dims(x, 0)",
+        "np.expand_dims(x, -1)", "np.squeeze(x[None])",
+        "x[:, None] * x[None, :]", "x[None]", "A[..., None]", "A[0]", "A[:, 1]", "A[-1, ::2]", "T[1, ..., 2]",
+        "x[1:]",
+        "np.concatenate([x, A[0]])", "np.concatenate((A, A), axis=1)", "np.stack([x, x])",
+        "np.stack([x, 2 * x], axis=-1)",
+        "np.vstack([x, x])", "np.hstack([x, x])", "np.hstack([A, A])", "np.split(T, 2)[1]", "np.split(x, [1])[0]",
+        "np.split(T, 2, axis=2)[0]", "np.broadcast_to(x, (2, 3))", "np.copy(x)", "x.copy()",
+    ],
+    "shapes": [
+        "x * np.ones_like(x)", "x + np.zeros_like(A)", "np.full_like(x, 0.5) * x", "x * len(x)", "x * x.size",
+        "x * np.size(A)", "x * np.ndim(A)", "x * np.shape(A)[0]", "x * A.shape[1]", "sum(row @ x for row in A)",
+        "sum(x)", "np.stack([a * b for a, b in zip(x, A)])",
+    ],
+}  # fmt: skip
+EVERY = [expression for several in EXPRESSIONS.values() for expression in several]
+
+
+def loss_of(expression: str):
+    return eval(f"lambda A, x, s, T: np.sum({expression}) * s", globals())
+
+
+@pytest.mark.parametrize("expression", EVERY)
+def test_what_is_recorded_is_what_numpy_computes(expression: str) -> None:
+    rng = np.random.default_rng(0)
+    inputs = {name: np.asarray(rng.normal(size=shape)) for name, shape in SHAPES.items()}
+    loss = loss_of(expression)
+    graph = record(loss, SHAPES)
+    interpreted = InterpretedGraph(json.loads(graph.json()))
+    ops = Operations({**PRIMITIVES, "stop_gradient": lambda a: a}, lambda *_: 0.0)
+    got = interpreted.loss(ops, **inputs, **graph.constants)
+    assert np.allclose(got, loss(**inputs), rtol=1e-13, atol=0)
+
+
+def test_every_function_is_tried() -> None:
+    written = " ".join(EVERY)
+    names = {f"np.{name}" for name in UFUNCS} - {"np.expit"} | {f".{function.__name__}(" for function in FUNCTIONS}
+    assert sorted(name for name in names if name not in written) == []
+
+
+REFUSED = {
+    "math.exp(s)": "no entries while it is recorded: .*np.sqrt instead of math.sqrt",
+    "float(s)": "no entries while it is recorded",
+    "(x if s > 0 else -x)": "no truth value .*: write np.where",
+    "max(x, 0)": "write np.where|np.maximum",
+    "x.__setitem__(0, 1.0)": "cannot be replaced: write np.concatenate",
+    "np.zeros(3).__setitem__(0, s)": "a NumPy array cannot hold a value of the problem: write np.stack",
+    "np.asarray(x)": "leave np.asarray out: inputs are arrays",
+    "np.array([s, s])": "write np.stack or np.concatenate",
+    "np.exp(x, out=np.zeros(3))": "np.exp: no argument 'out': expected np.exp\\(a\\)",
+    "np.sum(x, dtype=np.float32)": "np.sum: called with .*dtype=",
+    "np.fft.fft(x)": "np.fft.fft: no word of the vocabulary stands for it: expected one of np.absolute",
+    "np.einsum('i,i', x, x)": "np.einsum: write it with @",
+    "np.sign(x)": "np.sign: write np.where",
+    "np.add.reduce(x)": "np.add.reduce: write np.sum",
+    "x.astype(np.float32)": "no .astype: leave it out: --dtype says",
+    "x.dtype": "no .dtype",
+    "x.tolist()": "no .tolist",
+    "(x == 0)": "== and != of values of the problem: write > or >= inside np.where",
+    "2.0**x": "write np.exp",
+    "x**x": "expected a number as exponent; write np.exp",
+    "A @ T": "operator @: shapes",
+    "x[x > 0]": "write np.where",
+    "np.sum(x, axis=2)": "np.sum: no axis 2",
+    "np.transpose(T)": "a vector or a matrix is needed",
+    "s[0]": "too many indices",
+    "len(s)": "len of a scalar",
+}
+
+
+@pytest.mark.parametrize("expression", REFUSED)
+def test_a_refusal_says_the_line_and_what_to_write_instead(expression: str) -> None:
+    with pytest.raises(RecordingError, match=REFUSED[expression]) as caught:
+        record(loss_of(expression), SHAPES)
+    assert "ops." not in str(caught.value)
+
+
+def in_place(A, x, s, T):
+    y = x * 2
+    z = y
+    y += 1
+    return np.sum(z * y)
+
+
+def counted(A, x, s, T):
+    total = 0.0
+    for row in A:
+        total += np.sum(row * x)
+    return total
+
+
+def test_an_array_is_not_changed_in_place_and_a_number_may_be() -> None:
+    with pytest.raises(RecordingError, match=r"changes an array in place: write a = a \+ b") as caught:
+        record(in_place, SHAPES)
+    assert str(caught.value).startswith(f"{__file__}:{in_place.__code__.co_firstlineno + 3}: ")
+    assert record(counted, SHAPES).nodes[-1].word == "add"
+
+
+def decorated(function):
+    @functools.wraps(function)
+    def within(*arguments, **named):
+        return function(*arguments, **named)
+
+    return within
+
+
+def plain(A, x, s, T):
+    def inner(y):
+        hidden = np.tanh(y)
+        return hidden * 1
+
+    y = A @ x
+    several = [np.sum(row) for row in A]
+    z = inner(y) + several[0]
+    return np.sum(z) * s
+
+
+def test_the_variables_of_the_loss_are_watched_also_where_it_is_decorated() -> None:
+    assert list(record(plain, SHAPES).watched) == ["y", "z"]
+    assert list(record(decorated(plain), SHAPES).watched) == ["y", "z"]
+
+
+def test_a_profiler_of_the_callers_goes_on() -> None:
+    profile = cProfile.Profile()
+    profile.enable()
+    try:
+        before = sys.getprofile()
+        record(plain, SHAPES)
+        assert sys.getprofile() is before
+    finally:
+        profile.disable()
+
+
+def test_math_works_on_shapes_and_numbers() -> None:
+    assert record(lambda A, x, s, T: np.sum(x) / math.sqrt(x.shape[0]), SHAPES).nodes
