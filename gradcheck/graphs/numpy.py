@@ -38,7 +38,7 @@ class ArrayValue(Value):
         return called(name, UFUNCS[ufunc.__name__], inputs, options)
 
     def __array_function__(self, function: Any, _types: Any, arguments: Any, options: Any) -> Any:
-        name = f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
+        name = name_of(function)
         if function not in FUNCTIONS:
             raise RecordingError(f"{user_line()}: {name}: {unknown(name)}")
         return called(name, FUNCTIONS[function], arguments, options)
@@ -104,6 +104,11 @@ class ArrayValue(Value):
     def reshape(self, *shape: Any) -> Value:
         """The entries in another shape."""
         return reshaped(self, shape[0] if len(shape) == 1 else shape)
+
+
+def name_of(function: Any) -> str:
+    """What a loss calls a function of NumPy."""
+    return f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
 
 
 def word(name: str) -> Function:
@@ -343,7 +348,10 @@ def _method(function: Function) -> Function:
 for _name, _function in METHODS.items():
     setattr(ArrayValue, _name, _method(_function))
 
-KNOWN = sorted({f"np.{name}" for name in UFUNCS} | {f"np.{function.__name__}" for function in FUNCTIONS})
+KNOWN = sorted(
+    {"scipy.special.expit" if name == "expit" else f"np.{name}" for name in UFUNCS}
+    | {name_of(function) for function in FUNCTIONS}
+)
 """Every function that a loss may use, for messages."""
 METHOD_HINTS = {
     "astype": "leave it out: --dtype says in which dtype a run computes",

@@ -6,16 +6,17 @@ import inspect
 import sys
 
 from gradcheck.graphs import OPERATORS, VOCABULARY
+from gradcheck.graphs.numpy import KNOWN, METHODS
 from gradcheck.graphs.vocabulary import DeclaredWord
 from gradcheck.oracle.operations import RULES
 
 INTRODUCTION = """\
 # The vocabulary
 
-What a problem's `loss(ops, …)` may use. Values carry `.T`, `.shape` and `.ndim`, broadcast like NumPy's, and meet
-Python numbers anywhere. Each engine answers with its own primitives; the oracle knows of each word its value, its
-gradient and what rounding may do to it. This page is made from the table of operations by
-`python -m gradcheck.oracle.operations.documentation`.
+What a problem's `loss(ops, …)` may use, and below what a loss in NumPy may. Values carry `.T`, `.shape` and `.ndim`,
+broadcast like NumPy's, and meet Python numbers, arrays and lists anywhere: these are constants. Each engine answers
+with its own primitives; the oracle knows of each word its value, its gradient and what rounding may do to it. This page
+is made from the table of operations by `python -m gradcheck.oracle.operations.documentation`.
 
 *Worst* is the largest rounding error that a correct backend can make, beside what its operands' errors become:
 relative to the result where nothing else is said, u the unit roundoff of its dtype, θ(n, u) = (1 + u)ⁿ − 1, ρ(n) the
@@ -41,7 +42,23 @@ def page() -> str:
     named = {"watch": watch} | {name: described(word.signature, word) for name, word in VOCABULARY.items()}
     words = [row(*named[name]) for name in sorted(named)]
     operators = [row(*described(spelling(word.symbol), word)) for word in OPERATORS.values()]
-    return "\n".join([INTRODUCTION, "## Words", "", FIRST, *words, "", "## Operators", "", FIRST, *operators, ""])
+    tables = ["## Words", "", FIRST, *words, "", "## Operators", "", FIRST, *operators, ""]
+    return "\n".join([INTRODUCTION, *tables, *numpy()])
+
+
+def numpy() -> list[str]:
+    """The section on losses in NumPy."""
+    methods = ", ".join(f"`.{name}`" for name in sorted({*METHODS, "reshape"}))
+    return [
+        "## NumPy",
+        "",
+        "A loss without `ops` calls NumPy's functions, of which these become words and operators:",
+        "",
+        f"{', '.join(f'`{name}`' for name in KNOWN)}.",
+        "",
+        f"Values have the methods {methods} too, `len`, iteration, and `None` in an index.",
+        "",
+    ]
 
 
 def described(spelled: str, word: DeclaredWord) -> tuple[str, str, str, str]:
