@@ -18,6 +18,7 @@ import msgspec
 from gradcheck.execution.environments import scrubbed
 from gradcheck.execution.standard_error import StandardError
 from gradcheck.results import Verdict
+from gradcheck.system.idle_threads import let_sleep
 from gradcheck.system.interruptions import deferred
 from gradcheck.system.lifelines import Lifeline
 
@@ -239,7 +240,9 @@ def worker_environment(folder: Path) -> dict[str, str]:
     """The environment variables of a worker: its temporary files go into its own folder, and away with that."""
     temporary = folder / "tmp"
     temporary.mkdir()
-    return scrubbed(os.environ) | {"TMPDIR": str(temporary)}
+    environment = scrubbed(os.environ) | {"TMPDIR": str(temporary)}
+    let_sleep(environment)
+    return environment
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

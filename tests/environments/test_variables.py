@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,3 +103,38 @@ def test_the_callers_python_does_not_reach_a_worker(tmp_path: Path, monkeypatch:
     report = gradcheck.check(problem, backends=["nosy"])
     assert report.backends[0].verdict == "agrees", report.backends[0].reason
     assert "PYTHONHOME" not in environments.scrubbed({"PYTHONHOME": "/", "HOME": "/"})
+
+
+WAITING = '''
+"""Half the square, as long as its process is as it should be."""
+import gc, os
+expected = "{expected}"
+def inputs(k):
+    return {{"x": (k,)}}
+def loss(ops, x):
+    return ops.sum(x * x) / 2
+def alone(x):
+    found = os.environ["OPENBLAS_THREAD_TIMEOUT"], gc.isenabled()
+    assert found == (expected, True), found
+    return (x * x).sum() / 2, {{"x": x}}
+if "{said_by}" == "file":
+    assert os.environ["OPENBLAS_THREAD_TIMEOUT"] == expected
+gradients = {{"alone": alone}}
+'''
+
+
+@pytest.mark.parametrize("said", [None, "26"])
+def test_idle_threads_of_blas_sleep_soon_unless_the_user_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str | None
+) -> None:
+    monkeypatch.delenv("OPENBLAS_THREAD_TIMEOUT", raising=False)
+    if said:
+        monkeypatch.setenv("OPENBLAS_THREAD_TIMEOUT", said)
+    problem = tmp_path / "half_square.py"
+    problem.write_text(WAITING.format(expected=said or "20", said_by="gradient"))
+    report = gradcheck.check(problem, backends=["alone"])
+    assert report.backends[0].verdict == "agrees", report.backends[0].reason
+    assert os.environ.get("OPENBLAS_THREAD_TIMEOUT") == said, "the process that imports gradcheck is its user's"
+    problem.write_text(WAITING.format(expected=said or "20", said_by="file"))
+    done = subprocess.run([sys.executable, "-m", "gradcheck", "run", str(problem)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
