@@ -116,11 +116,27 @@ def by_loop(x):
     return total, {"x": dx}
 
 
+def by_branches(x):
+    if x.size == 0:
+        return 0.0, {"x": x}
+    for _ in range(2):
+        dx = x
+    loss, dx = x @ x, 2 * x
+
+    def inner(y):
+        dx = y
+        return y, {"x": dx}
+
+    assert inner(x)
+    return loss, {"x": dx}
+
+
 @pytest.mark.parametrize(
     ("function", "expected"),
     [
         (by_dict, {("loss", None): 7, ("gradient", "x"): 3, ("adjoint", "h"): 5, ("value", "h"): 2}),
         (by_loop, {("loss", None): 1, ("gradient", "x"): 3}),
+        (by_branches, {("loss", None): 5, ("gradient", "x"): 5}),
         (lambda x: (x, {"x": x}), {}),
         (len, {}),
     ],

@@ -33,7 +33,7 @@ def lines_of(function: Callable[..., Any], inputs: Mapping[str, Any]) -> dict[Ke
         return {}
     if not isinstance(definition, ast.FunctionDef):
         return {}
-    statements = [node for node in _own(definition) if isinstance(node, ast.stmt)]
+    statements = sorted((node for node in _own(definition) if isinstance(node, ast.stmt)), key=lambda each: each.lineno)
     returned = [node for node in statements if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple)]
     if not returned:
         return {}
@@ -58,7 +58,7 @@ class Assignments:
     """The last statements that assign each variable above a line.
 
     Args:
-        statements: of a function.
+        statements: of a function, in the order of their lines.
         line: where its results are returned.
     """
 
@@ -66,7 +66,7 @@ class Assignments:
         self.values: dict[str, ast.expr] = {}
         self.last: dict[str, ast.stmt] = {}
         self.entries: dict[str, dict[str, ast.stmt]] = {}
-        for statement in sorted(statements, key=lambda each: each.lineno):
+        for statement in statements:
             if statement.lineno <= line:
                 for target in _targets(statement):
                     self._note(target, statement)
