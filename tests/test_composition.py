@@ -7,7 +7,9 @@ import pytest
 
 from gradcheck import problems
 from gradcheck.answers import BackendAnswer
+from gradcheck.backends._worker import comparison
 from gradcheck.execution.engines import Spec
+from gradcheck.findings import WrongStep
 from gradcheck.judging import judge
 from gradcheck.judging.judge import Judgement
 from gradcheck.oracle import Format
@@ -41,6 +43,38 @@ def test_what_varies_is_listed_by_kind_and_name() -> None:
         ("adjoint", "z", 2.0),
     ]
     assert "numpy: dL/dz varies from call to call by 2.0" in backend.finding()
+
+
+def test_a_watched_value_and_its_adjoint_vary_apart_and_no_number_is_the_same_as_no_number() -> None:
+    first, second = (
+        BackendAnswer(
+            np.array(1.0),
+            {"A": np.array([1.0, np.nan])},
+            {"h": np.array([1.0, 2.0])},
+            {"h": np.array([[value, np.nan, np.inf]])},
+            varies={},
+        )
+        for value in (1.0, 1.5)
+    )
+    assert list(comparison.differences(first, second)) == [(("adjoint", "h"), 0.5)]
+
+
+def test_a_wrong_value_and_its_wrong_adjoint_are_both_named() -> None:
+    value, adjoint = (
+        WrongStep(
+            kind=kind, name="h", index=(0,), got=1.0, true=2.0, bound=0.1, deviations=99.0,
+            by_step=True, bad_entries=1, entries=3,
+        )
+        for kind in ("value", "adjoint")
+    )  # fmt: skip
+    backend = Backend(
+        name="mine", spec="mine", version=None, dtype="float64", verdict=Verdict.DIFFERS, reason="it is wrong",
+        first_wrong=value, wrong_steps=(value, adjoint),
+    )  # fmt: skip
+    assert [line for line in backend.finding() if "wrong:" in line] == [
+        "  first wrong: h[0] = 1 off by 1.0, bound 0.1, in 1 of 3",
+        "   also wrong: dL/dh[0] = 1 off by 1.0, bound 0.1, in 1 of 3",
+    ]
 
 
 def test_the_enclosure_of_the_loss_holds_what_float64_does_not() -> None:

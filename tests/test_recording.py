@@ -52,10 +52,15 @@ def rebound(x):
     z = y * y
     for scale in (1.0, 2.0):
         h = z * scale
-    return np.sum(h)
+    while scale < 3.0:
+        g = h * scale
+        scale += 1
+    same, idle = z, x + 1
+    assert idle.shape == (3,)
+    return np.sum(g * same)
 
 
-def test_only_variables_that_are_assigned_once_are_watched() -> None:
+def test_variables_that_are_assigned_once_are_watched_under_their_first_names() -> None:
     assert list(record(rebound, {"x": (3,)}).watched) == ["z"]
 
 
