@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck.answers import BackendAnswer, Printed
-from gradcheck.dtypes import Dtype
+from gradcheck.dtypes import DTYPES, Dtype
 from gradcheck.errors import RequestError
 from gradcheck.runs import archives
 from gradcheck.text.suggestions import did_you_mean
@@ -34,7 +34,7 @@ EXPECTED = {
     "problem": "a problem's name, or the path of its file",
     "inputs": """the inputs by name, such as {"x": [1.0, 2.0]}""",
     "answers": """answers by name, one at least, such as {"mine": {"dtype": …, "loss": …, "gradients": …}}""",
-    "dtype": """one of "float64", "float32", "float16", "bfloat16\"""",
+    "dtype": "one of " + ", ".join(f'"{dtype}"' for dtype in DTYPES),
     "loss": "a number",
     "gradients": """the gradients by name, such as {"x": [1.0, 2.0]}""",
     "values": """watched values by name, such as {"h": [1.0, 2.0]}""",
