@@ -160,6 +160,14 @@ def test_the_costs_of_long_losses_are_measured(tmp_path: Path) -> None:
     assert all(row["recording"] > 0 and row["analysis"] > 0 and row["nodes"] > row["values"] for row in chain)
 
 
+def test_the_cost_of_watching_every_step_is_measured(tmp_path: Path) -> None:
+    rows = rows_of(measured("watching", tmp_path), "Milliseconds for each check")
+    assert [row["backend"] for row in rows] == ["numpy", "torch"] * 3
+    assert [(row["named"], row["all"]) for row in rows[::2]] == [(5, 6), (5, 6), (0, 20 * 5 + 1)]
+    assert all(row["named, ms"] > 0 and row["all / named"] > 0.2 for row in rows)
+    assert rows[-1]["all, ms"] > rows[-1]["named, ms"]
+
+
 def test_whole_commands_and_warm_checks_are_timed(tmp_path: Path) -> None:
     whole, (warm,) = measured("commands", tmp_path).values()
     assert [row["command"] for row in whole] == ["gradcheck run --k 3 --seed 0", "gradcheck --help"]
