@@ -13,7 +13,8 @@ from gradcheck.text.wording import deviation, in_words, index_in_code, two_digit
 Number = Annotated[
     float, msgspec.Meta(extra_json_schema={"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]})
 ]
-Kind = Literal["value", "loss", "adjoint", "gradient"]
+Kind = Literal["value", "loss", "adjoint", "gradient", "slopes"]
+"""The kinds of arrays that are judged."""
 ArrayKind = Literal["value", "loss", "adjoint", "gradient", "slopes", "estimate", "direction"]
 """The kinds of arrays of an answer. The loss and slopes have no name."""
 Index = tuple[int, ...]
@@ -55,7 +56,7 @@ class DetectionPower(Record, frozen=True, kw_only=True):
 
 
 class ArrayError(Record, frozen=True, kw_only=True):
-    """How far one gradient is from the truth, over all of its entries.
+    """How far one gradient, or the slopes of a witness, are from the truth, over all entries.
 
     `max_ulp` is in units in the last place of the true value in the backend's dtype, `max_bound_ratio` in units of the
     bound of the same entry, `max_spread_ratio` in standard deviations of a correct backend's error (the step's own

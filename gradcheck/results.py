@@ -118,6 +118,7 @@ class Seconds(Record, frozen=True, kw_only=True):
 class Backend(Record, frozen=True, kw_only=True):
     """One backend's answer and the verdict on it. What an answer would give is null without one.
 
+    `errors` are those of gradients, by name; `slopes_error` is that of the slopes which a witness gives instead.
     `first_wrong` is the first array that is wrong in the order of computation: values, the loss, adjoints backwards,
     gradients; `wrong_steps` are all that are wrong by themselves, whatever came before. Every backend is asked twice:
     `varies` says what was not the same then. `notes` are sentences of the backend's own, and one on the dtype of its
@@ -136,11 +137,17 @@ class Backend(Record, frozen=True, kw_only=True):
     loss_error: Number | None = None
     gradients: dict[str, Nested] | None = None
     errors: dict[str, ArrayError] = msgspec.field(default_factory=dict)
+    slopes_error: ArrayError | None = None
     first_wrong: WrongStep | None = None
     wrong_steps: tuple[WrongStep, ...] = ()
     varies: tuple[Variation, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: Seconds | None = None
+
+    def measured(self) -> dict[str, ArrayError]:
+        """The errors of its gradients and slopes, by what these are called in words."""
+        gradients = {in_words("gradient", name): error for name, error in self.errors.items()}
+        return gradients | ({in_words("slopes", None): self.slopes_error} if self.slopes_error else {})
 
     def finding(self) -> list[str]:
         """What is to be said of it in words, line by line: where it agrees, nothing but its notes."""
@@ -260,8 +267,8 @@ class Report(Record, frozen=True, kw_only=True):
         lines = [line for backend in shown.backends for line in backend.finding()]
         lines += map(str, shown.first_divergences)
         for backend in shown.backends:
-            for name, error in backend.errors.items():
-                lines += [f"  {backend.spec}: dL/d{name}{entry}" for entry in error.worst]
+            for name, error in backend.measured().items():
+                lines += [f"  {backend.spec}: {name}{entry}" for entry in error.worst]
         return "\n".join([*lines, f"{self.verdict}: {SENTENCES[self.verdict]}", f"again: {self.case.replay}"])
 
     def assert_agrees(self) -> None:

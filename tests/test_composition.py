@@ -101,6 +101,13 @@ def test_adjoints_are_compared_from_the_last_to_the_first() -> None:
     assert assemble.first_divergence("a==1", "a==2", left, right).name == "v"
 
 
+def test_slopes_of_a_witness_are_compared_too() -> None:
+    left, right = (BackendAnswer(np.array(1.0), {}, slopes=np.array([1.0, value])) for value in (1.0, 2.0))
+    found = assemble.first_divergence("taylor", "taylor@python", left, right)
+    assert (found.kind, found.name, found.index) == ("slopes", None, (1,))
+    assert "first diverge at dL/d(step)[1] = 1 and 2" in str(found)
+
+
 def test_no_number_is_the_same_as_another_that_is_none() -> None:
     left, right = (BackendAnswer(np.array(1.0), {"A": np.array([np.nan, value])}) for value in (1.0, 2.0))
     found = assemble.first_divergence("a==1", "a==2", left, right)

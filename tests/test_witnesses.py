@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 import gradcheck
 from gradcheck import problems
 from gradcheck.answers import BackendAnswer
+from gradcheck.backends._worker.graph import InterpretedGraph
 from gradcheck.judging import judge
 from gradcheck.oracle import Format
 from gradcheck.problems import cases
@@ -22,7 +24,7 @@ from tests.recorded import record_tape
 
 DIFFERENCES = ("central-difference", "taylor")
 WITNESSES = (*DIFFERENCES, "complex-step")
-NAMES = [name for name, path in problems.names().items() if path.parent.name == "problems"]
+NAMES = [name for name, path in problems.names().items() if path.parent.name == "shipped"]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def test_they_agree_and_the_rate_is_told(session: gradcheck.Session, dtype: str)
     assert central.errors["A"].entries == 16
     # In bfloat16 what a correct backend may be off by, summed over all entries, is more than the slopes.
     assert taylor.verdict == ("undecided" if dtype == "bfloat16" else "agrees")
-    assert taylor.errors["(step)"].entries == 5
+    assert (taylor.errors, taylor.slopes_error.entries) == ({}, 5)
     rates = re.fullmatch(
         r"the remainder of its own slopes vanishes at the rate (.*) to (.*) \(2 or more where they are right\)",
         taylor.notes[0],
@@ -69,13 +71,15 @@ def test_they_never_differ_from_a_correct_loss(session: gradcheck.Session, name:
 @pytest.mark.parametrize("name", NAMES)
 def test_estimates_hold(name: str) -> None:
     from gradcheck.backends import central_difference
-    from gradcheck.backends._worker.source import execute
 
     problem = problems.load(name)
     inputs = cases.sample(problem, 4, 3, "float64").inputs
-    truth = judge.truth(record_tape(problem, 4), inputs, Format.of("float64"))
+    tape = record_tape(problem, 4)
+    truth = judge.truth(tape, inputs, Format.of("float64"))
+    graph = InterpretedGraph(json.loads(tape.graph.json()))
+    given = {**inputs, **tape.graph.constants}
     with np.errstate(all="ignore"):
-        answer = central_difference.load().evaluate(execute(str(problem.path)), inputs, problem.wrt, "float64")
+        answer = central_difference.load().evaluate(graph, given, problem.wrt, "float64")
     for each in problem.wrt:
         enclosure = truth.analysis["gradient", each].enclosure
         error = np.abs(enclosure.distance(answer.gradients[each]))
@@ -116,10 +120,10 @@ def test_a_loss_that_misleads_differences_is_not_refused(
         assert backend.verdict in ("agrees", "undecided"), backend.reason
 
 
-def known(name: str = "sigmoid_skip") -> tuple[judge.Truth, BackendAnswer]:
+def known(name: str = "sigmoid_skip", dtype: str = "float64") -> tuple[judge.Truth, BackendAnswer]:
     problem = problems.load(name)
-    inputs = cases.sample(problem, 3, 0, "float64").inputs
-    truth = judge.truth(record_tape(problem, 3), inputs, Format.of("float64"))
+    inputs = cases.sample(problem, 3, 0, dtype).inputs
+    truth = judge.truth(record_tape(problem, 3), inputs, Format.of(dtype))
     gradients = {each: truth.analysis["gradient", each].enclosure.high.copy() for each in problem.wrt}
     estimates = {each: np.full(array.shape, 1e-18) for each, array in gradients.items()}
     return truth, BackendAnswer(truth.analysis["loss", None].enclosure.high, gradients, estimates=estimates)
@@ -146,18 +150,32 @@ def test_a_witness_that_is_not_sure_of_one_entry_is_undecided() -> None:
     assert "its own estimate of its error is wider than the bound in 1 of 9 entries" in unsure.reason
 
 
-def test_slopes_are_judged() -> None:
-    truth, answer = known()
+def with_slopes(answer: BackendAnswer) -> BackendAnswer:
     signs = {name: np.where(np.arange(2 * array.size).reshape(2, *array.shape) % 3, 1.0, -1.0)
              for name, array in answer.gradients.items()}  # fmt: skip
     slopes = sum(np.sum(signs[name] * array, axis=(1, 2)) for name, array in answer.gradients.items())
-    given = replace(answer, gradients={}, directions=signs, slopes=slopes, estimates={"slopes": np.full(2, 1e-17)})
-    assert judge.judge(given, truth, "rounding").verdict is Verdict.AGREES
-    slopes[1] *= 1 + 1e-9
+    return replace(answer, gradients={}, directions=signs, slopes=slopes, estimates={"slopes": np.full(2, 1e-17)})
+
+
+def test_slopes_are_judged() -> None:
+    truth, answer = known()
+    given = with_slopes(answer)
+    right = judge.judge(given, truth, "rounding")
+    assert (right.verdict, right.errors, right.slopes_error.bad_entries) == (Verdict.AGREES, {}, 0)
+    given.slopes[1] *= 1 + 1e-9
     wrong = judge.judge(given, truth, "rounding")
     assert wrong.verdict is Verdict.DIFFERS
     assert wrong.first_wrong is not None
-    assert wrong.first_wrong.index == (1,)
+    assert (wrong.first_wrong.kind, wrong.first_wrong.name, wrong.first_wrong.index) == ("slopes", None, (1,))
+
+
+def test_slopes_that_are_smaller_than_their_bound_are_undecided() -> None:
+    truth, answer = known(dtype="bfloat16")
+    judged = judge.judge(with_slopes(answer), truth, "rounding")
+    assert (judged.verdict, judged.reason) == (
+        Verdict.UNDECIDED,
+        "dL/d(step) cannot be judged: the bound is wider than the values",
+    )
 
 
 def test_a_loss_that_is_no_number_close_by_leaves_no_estimate() -> None:

@@ -37,8 +37,8 @@ NEXT_TO_NOTHING = 2.0**-20
 PROVED = "proved"
 BEYOND_ROUNDING = "beyond rounding"
 LOSS: Key = ("loss", None)
-SLOPES: Key = ("gradient", "(step)")
-"""The derivatives along directions, which a witness may give in the place of gradients. No input is called so."""
+SLOPES: Key = ("slopes", None)
+"""The derivatives along directions, which a witness may give in the place of gradients."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class Judgement:
     reason: str | None = None
     loss_error: float | None = None
     errors: Mapping[str, ArrayError] = field(default_factory=dict)
+    slopes_error: ArrayError | None = None
     first_wrong: WrongStep | None = None
     wrong_steps: tuple[WrongStep, ...] = ()
     cause: Cause | None = None
@@ -124,6 +125,7 @@ def judge_once(answer: BackendAnswer, truth: Truth, gate: str) -> Judgement:
     if answer.mutated:
         return Judgement(Verdict.DIFFERS, PROVED, f"it changes its inputs: {', '.join(answer.mutated)}")
     findings = dict(examined(answer, truth, gate))
+    slopes = findings.get(SLOPES)
     judged = Judgement(
         verdict=Verdict.AGREES,
         loss_error=findings["loss", None].largest_error,
@@ -132,6 +134,7 @@ def judge_once(answer: BackendAnswer, truth: Truth, gate: str) -> Judgement:
             for (kind, name), finding in findings.items()
             if kind == "gradient" and name and finding.entries
         },
+        slopes_error=slopes.record() if slopes and slopes.entries else None,
     )
     if why := without_truth({LOSS: findings[LOSS]}, truth):
         return Judgement(Verdict.UNDECIDED, reason=why, undefined=True)  # there is no truth to measure errors by
@@ -298,10 +301,10 @@ def varying(answer: BackendAnswer, findings: Mapping[Key, Finding]) -> tuple[str
     for (kind, name), largest in answer.varies.items():
         if kind == "direction" and answer.slopes is not None:  # then its slopes were never looked at twice
             return f"the directions of {name} vary from call to call: expected the same ones", False
-        key = SLOPES if kind == "slopes" else (kind, name)
-        if key in findings and not largest <= 2 * findings[key].threshold:
-            proved = findings[key].bound < math.inf and not largest <= 2 * findings[key].bound
-            return f"{in_words(*key)} varies from call to call {change(largest)}", proved
+        finding = findings.get((kind, name))
+        if finding and not largest <= 2 * finding.threshold:
+            proved = finding.bound < math.inf and not largest <= 2 * finding.bound
+            return f"{in_words(kind, name)} varies from call to call {change(largest)}", proved
     return None
 
 
@@ -322,7 +325,7 @@ def undecided(findings: Mapping[Key, Finding], truth: Truth) -> str | None:
     """
     chain = len(findings) == len(truth.tape.outputs) and all(finding.step_has_power for finding in findings.values())
     for key, finding in findings.items():
-        if key[0] == "gradient" and not finding.has_power and not chain:
+        if key[0] in ("gradient", "slopes") and not finding.has_power and not chain:
             why = unbounded(key, truth) if finding.overflow else "the bound is wider than the values"
             return f"{in_words(*key)} cannot be judged: {why}"
     loss = findings["loss", None]

@@ -63,9 +63,8 @@ def parts(report: Report, width: int, show_gradients: bool) -> Iterator[tuple[st
     """The tables of a report, with their titles."""
     answered = [backend for backend in report.backends if backend.loss is not None]
     yield "Backends", backends(report, width)
-    if any(backend.errors for backend in answered):
+    if any(backend.measured() for backend in answered):
         yield "Largest error of each gradient", errors(answered)
-    if any(backend.errors for backend in answered):
         yield "Smallest relative error that would have been caught in an entry", powers(answered)
     if len(answered) > 1:
         yield "Largest absolute differences between backends", differences(report, answered)
@@ -115,10 +114,10 @@ def errors(answered: list[Backend]) -> Grid:
     """A line for each backend's gradients: the largest error, in three units, and where."""
     table = Grid(["backend", "gradient", "|error|", "in ulp", "of bound", "at", "bad entries"])
     for backend in answered:
-        for name, error in backend.errors.items():
+        for name, error in backend.measured().items():
             table.add(
                 backend.spec,
-                f"dL/d{name}",
+                name,
                 two_digits(error.max_abs),
                 two_digits(error.max_ulp),
                 two_digits(error.max_bound_ratio),
@@ -132,11 +131,11 @@ def errors(answered: list[Backend]) -> Grid:
 def powers(answered: list[Backend]) -> Grid:
     """The detection power of the check of each gradient, of the backend for which it is weakest."""
     table = Grid(["gradient", "median entry", "99 % of entries"], labels=1)
-    judged = [backend.errors for backend in answered if backend.errors]
+    judged = [backend.measured() for backend in answered]
     for name in dict.fromkeys(name for errors in judged for name in errors):
         checks = [errors[name].power for errors in judged if name in errors]
         medians, percentiles = [check.median for check in checks], [check.percentile_99 for check in checks]
-        table.add(f"dL/d{name}", two_digits(max(medians)), two_digits(max(percentiles)))
+        table.add(name, two_digits(max(medians)), two_digits(max(percentiles)))
     return table
 
 
@@ -157,7 +156,7 @@ def findings(backend: Backend) -> Iterator[Text | Grid]:
     if first:
         yield Text(first, STYLES.get(backend.verdict, OTHER_STYLE))
     yield from map(Text, others)
-    bad = {name: error for name, error in backend.errors.items() if error.bad_entries}
+    bad = {name: error for name, error in backend.measured().items() if error.bad_entries}
     if bad:
         table = Grid(["  worst, end to end", "got", "true", "|error|", "bound", "of bound"], labels=1)
         for name, error in bad.items():
@@ -168,7 +167,7 @@ def findings(backend: Backend) -> Iterator[Text | Grid]:
                     two_digits(entry.error),
                     two_digits(entry.bound),
                 )
-                table.add(f"  dL/d{name}{index_in_code(entry.index)}", *numbers, two_digits(entry.bound_ratio))
+                table.add(f"  {name}{index_in_code(entry.index)}", *numbers, two_digits(entry.bound_ratio))
         yield table
 
 

@@ -121,6 +121,7 @@ def answered(
         loss_error=judgement.loss_error,
         gradients={name: nested(array) for name, array in answer.gradients.items()} if listed else None,
         errors=dict(judgement.errors),
+        slopes_error=judgement.slopes_error,
         first_wrong=first_wrong,
         wrong_steps=tuple(with_source(step, sources) for step in judgement.wrong_steps),
         varies=tuple(

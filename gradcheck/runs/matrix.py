@@ -83,7 +83,7 @@ def hand_written(name: str, timeout: float) -> Sequence[str]:
 
 def outcome(problem: str, dtype: str, backend: Backend) -> Cell:
     """The cell of one backend's answer."""
-    ratios = [error.max_bound_ratio for error in backend.errors.values()]
+    ratios = [error.max_bound_ratio for error in backend.measured().values()]
     return Cell(
         problem=problem,
         dtype=dtype,

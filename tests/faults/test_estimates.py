@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -18,6 +19,7 @@ from gradcheck.results import Verdict
 from tests.conftest import FAKES, Command
 from tests.recorded import record_tape
 
+TITLES = ("Largest error of each gradient", "Smallest relative error that would have been caught in an entry")
 EXPECTED = "expected numbers ≥ 0, infinite where nothing is known"
 # What a witness with a wrong gradient claims -> its verdict and the reason.
 WAYS = {
@@ -50,6 +52,18 @@ def test_no_claim_of_a_witness_lets_a_wrong_gradient_pass(gradcheck: Command, tm
         assert witness["verdict"] == verdict, witness
         assert reason in witness["reason"]
     assert done.returncode == 1
+    slopes = witnesses[list(WAYS).index("slopes")]
+    assert (slopes["first_wrong"]["kind"], slopes["first_wrong"]["name"]) == ("slopes", None)
+    assert (slopes["errors"], slopes["slopes_error"]["bad_entries"]) == ({}, 1)
+    jsonschema.validate(json.loads(done.stdout), json.loads(gradcheck("schema").stdout))
+
+
+def test_tables_show_slopes_beside_gradients(gradcheck: Command) -> None:
+    shown = gradcheck("run", "sigmoid_skip", "--k", 2, "-b", "taylor", "-b", "numpy").stdout
+    errors, powers = (shown.partition(f"{title}\n")[2].partition("\n\n")[0] for title in TITLES)
+    names = ["dL/d(step)", "dL/dA", "dL/dB", "dL/dC"]
+    assert [line.removeprefix("taylor").removeprefix("numpy").split()[0] for line in errors.splitlines()[2:]] == names
+    assert [line.split()[0] for line in powers.splitlines()[2:]] == names
 
 
 @pytest.mark.parametrize(
