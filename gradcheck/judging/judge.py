@@ -39,6 +39,8 @@ BEYOND_ROUNDING = "beyond rounding"
 LOSS: Key = ("loss", None)
 SLOPES: Key = ("slopes", None)
 """The derivatives along directions, which a witness may give in the place of gradients."""
+DERIVATIVES = ("gradient", "slopes")
+"""The kinds of arrays for which an answer is asked."""
 
 
 @dataclass(frozen=True)
@@ -125,16 +127,12 @@ def judge_once(answer: BackendAnswer, truth: Truth, gate: str) -> Judgement:
     if answer.mutated:
         return Judgement(Verdict.DIFFERS, PROVED, f"it changes its inputs: {', '.join(answer.mutated)}")
     findings = dict(examined(answer, truth, gate))
-    slopes = findings.get(SLOPES)
+    measured = {key: each.record() for key, each in findings.items() if key[0] in DERIVATIVES and each.entries}
     judged = Judgement(
         verdict=Verdict.AGREES,
         loss_error=findings["loss", None].largest_error,
-        errors={
-            name: finding.record()
-            for (kind, name), finding in findings.items()
-            if kind == "gradient" and name and finding.entries
-        },
-        slopes_error=slopes.record() if slopes and slopes.entries else None,
+        errors={name: error for (_, name), error in measured.items() if name},
+        slopes_error=measured.get(SLOPES),
     )
     if why := without_truth({LOSS: findings[LOSS]}, truth):
         return Judgement(Verdict.UNDECIDED, reason=why, undefined=True)  # there is no truth to measure errors by
@@ -325,7 +323,7 @@ def undecided(findings: Mapping[Key, Finding], truth: Truth) -> str | None:
     """
     chain = len(findings) == len(truth.tape.outputs) and all(finding.step_has_power for finding in findings.values())
     for key, finding in findings.items():
-        if key[0] in ("gradient", "slopes") and not finding.has_power and not chain:
+        if key[0] in DERIVATIVES and not finding.has_power and not chain:
             why = unbounded(key, truth) if finding.overflow else "the bound is wider than the values"
             return f"{in_words(*key)} cannot be judged: {why}"
     loss = findings["loss", None]
