@@ -26,6 +26,7 @@ from gradcheck.oracle.operations.terms import Bounded, Decision
 from gradcheck.oracle.operations.triples import THREE
 from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.tape import WATCH
+from gradcheck.problems.cases import round_to
 from tests.oracle.attaining import LARGEST, NORMAL, SINGLE, U, operation_of, share, step
 
 single = np.float32
@@ -68,6 +69,34 @@ def test_one_rounding_errs_by_the_unit_roundoff() -> None:
 def test_a_number_of_the_problem_is_rounded_once() -> None:
     assert 0.99 < share(single(1 + U), step(constant(1 + U), [])) <= 1
     assert step(constant(1 + 2 * U), []).worst is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_each_entry_of_an_array_of_the_problem_is_rounded_once(dtype: str) -> None:
+    format = Format.of(dtype)
+    u, tiny = format.roundoff, format.smallest
+    inexact = np.array([1 + u, -3 * (1 + u), 0.1, 1.5 * tiny, 100.25 * tiny])
+    exact = np.array([1 + 2 * u, -0.5, 0.0, np.inf, format.normal, format.largest / 2])
+    result = step(constant(np.concatenate([inexact, exact])), [], format=format)
+    assert result.worst is not None
+    assert result.variance is not None
+    sent = round_to(result.float64, dtype)  # what engines get
+    errors = np.abs(sent[:5].astype(np.float64) - inexact)
+    assert np.all(errors <= result.worst[:5])
+    shares = errors / result.worst[:5]
+    assert shares[0] > 0.99
+    assert shares[3] > 0.49  # of an underflow η is allowed, where rounding to nearest loses half of it
+    assert np.all(result.variance[:5] > 0)
+    assert not result.worst[5:].any()
+    assert not result.variance[5:].any()
+    assert np.array_equal(sent[5:].astype(np.float64), exact)
+
+
+def test_an_array_of_the_problem_that_the_format_holds_has_no_error_and_one_beyond_it_no_bound() -> None:
+    assert step(constant(np.array([1 + 2 * U, 0.25])), []).worst is None
+    worst = step(constant(np.array([0.1, 2 * LARGEST])), []).worst
+    assert worst is not None
+    assert np.isfinite(worst).tolist() == [True, False]
 
 
 def test_a_quotient_by_the_reciprocal_errs_twice() -> None:
