@@ -144,7 +144,7 @@ static void answer(const char *request) {
     else if (!*shape || !strstr(request, "/sigmoid_skip.py\"")) refuse("this program knows sigmoid_skip alone");
     else if (begins(dtype, "\"float64\"")) evaluate_float64(inputs, strtoul(shape + 1, NULL, 10));
     else if (begins(dtype, "\"float32\"")) evaluate_float32(inputs, strtoul(shape + 1, NULL, 10));
-    else refuse("C has float64 and float32 alone");
+    else refuse("C has float64 and float32 only");
 }
 
 int main(void) {

@@ -130,7 +130,7 @@ std::pair<std::string, std::string> reply(const Message &request) {
         return refused("this program knows sigmoid_skip alone");
     if (request.at("dtype") == "float64") return {"result", evaluate<double>(request)};
     if (request.at("dtype") == "float32") return {"result", evaluate<float>(request)};
-    return refused("C++ has float64 and float32 alone");
+    return refused("C++ has float64 and float32 only");
 }
 
 int main() {

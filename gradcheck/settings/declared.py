@@ -53,7 +53,7 @@ def option(default: Any, validator: Validator, help: str, metavar: str = "", **o
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A run's settings, checked; `given` are those of flags and keywords, `stated` those of files and variables."""
+    """A run's checked settings; `given` come from flags and keywords, `stated` from files and variables."""
 
     problem: str = option(
         "sigmoid_skip",
@@ -64,7 +64,7 @@ class Settings:
     )
     k: int = option(3, whole_number(1, bits=31), "Size of the problem.", "K")
     seed: int = option(0, whole_number(0, bits=63), "Seed of the random inputs.", "N")
-    dtype: str = option("float64", DTYPE, f"Of the inputs and of what is computed: {DTYPE.expected}.", "DTYPE")
+    dtype: str = option("float64", DTYPE, f"Dtype of the inputs and of the computation: {DTYPE.expected}.", "DTYPE")
     backend: tuple[str, ...] = option(
         (),
         text_in_reports(BACKEND_FORMS),
@@ -76,40 +76,42 @@ class Settings:
         unset="what the problem's file names, else its own gradients",
         rebased=_program_from,
     )
-    distribution: str = option("uniform", DISTRIBUTION, f"Of the random inputs: {DISTRIBUTION.expected}.", "NAME")
+    distribution: str = option(
+        "uniform", DISTRIBUTION, f"Distribution of the random inputs: {DISTRIBUTION.expected}.", "NAME"
+    )
     scale: float = option(1.0, FACTOR, "Factor on all inputs.", "FACTOR")
     inputs: str | None = option(
         None,
         text("the path of a .json or .npz file"),
-        "Inputs from a .json or .npz file instead of a seed; they say K.",
+        "Inputs from a .json or .npz file instead of a seed; their shapes determine K.",
         "FILE",
         keyword=None,
         rebased=_path_from,
     )
     device: str = option("cpu", DEVICE, f"Where engines compute: {DEVICE.expected}.", "NAME")
     tf32: bool = option(False, switch(), "Let float32 matrix products on the device round their operands to TF32.")
-    timeout: float = option(120.0, SECONDS, "For a backend to start, and again to answer.", "SECONDS")
+    timeout: float = option(120.0, SECONDS, "Time limit for a backend to start, and again for each answer.", "SECONDS")
     gate: str = option(
         "rounding",
         one_of("rounding", "formula", "proved"),
-        "rounding: refuse what rounding cannot explain; formula: refuse wrong formulas, and not lost digits; proved: "
-        "refuse proofs alone.",
+        "rounding: refuse errors that rounding cannot explain; formula: refuse wrong formulas, but not lost digits; "
+        "proved: refuse proved errors only.",
         "NAME",
     )
     watch: str = option(
         "named",
         one_of("named", "all"),
-        "Which intermediate values engines are asked for: those with a name, or all.",
+        "Which intermediate values engines return: those with a name, or all.",
         "named|all",
     )
     no_build: bool = option(False, switch(), "Never build an environment.", replayed=False)
     show_gradients: bool = option(
-        False, switch(), "Print the gradients also above k = 4, up to k = 16.", keyword=None, replayed=False
+        False, switch(), "Print the gradients up to k = 16, not only up to k = 4.", keyword=None, replayed=False
     )
     format: str = option(
         "table",
         text("the name of a report format"),
-        "What goes to standard output: table or json.",
+        "Format of standard output: table or json.",
         "NAME",
         keyword=None,
         replayed=False,
@@ -117,7 +119,7 @@ class Settings:
     report: tuple[str, ...] = option(
         (),
         text("the path of a file"),
-        "Write a report to a file too, in the format of its ending.",
+        "Write a report to a file too, in the format that its ending names.",
         "PATH",
         keyword=None,
         repeated=True,

@@ -11,13 +11,13 @@ INTRODUCTION = """\
 # Options
 
 Each option of `gradcheck run` is also a key in a TOML file (`--config`, see `configs/`), a key in `[tool.gradcheck]` of
-the nearest pyproject.toml, and an environment variable. Flags count most, then variables, `--config`, pyproject.toml.
-`--no-build` is the key `no-build` and the variable `GRADCHECK_NO_BUILD`. A switch is `true` or `false` there. An option
-that may be repeated is a list in a file; in a variable blanks or commas stand between its values. A relative path in a
-file is taken from the file's folder.
+the nearest pyproject.toml, and an environment variable. A flag overrides a variable, a variable overrides `--config`,
+and `--config` overrides pyproject.toml. `--no-build` is the key `no-build` and the variable `GRADCHECK_NO_BUILD`. A
+switch is `true` or `false` there. An option that may be repeated is a list in a file; in a variable, blanks or commas
+separate its values. A relative path in a file starts from the file's folder.
 
 `gradcheck.check`, `Session.check` and the pytest fixture take the keywords of the last column; they read no file and no
-variable. This page is made from the declarations by `python -m gradcheck.settings.documentation`.
+variable. `python -m gradcheck.settings.documentation` makes this page from the declarations.
 
 | option | what it is | default | keyword in Python |
 | --- | --- | --- | --- |
@@ -38,7 +38,7 @@ def row(option: Option) -> str:
 
 
 def code(text: str) -> str:
-    """Text as code; nothing stays nothing."""
+    """Text as code; an empty text stays empty."""
     return f"`{text}`" if text else ""
 
 

@@ -104,7 +104,7 @@ class Option:
                 return self.validator.read(value, is_text)
             return tuple(self.validator.read(each, is_text) for each in msgspec.convert(value, list))
         except UnicodeEncodeError:
-            raise RequestError(f"{written}: bytes that are no UTF-8: expected {self.expected}, in UTF-8") from None
+            raise RequestError(f"{written}: bytes that are not UTF-8: expected {self.expected}, in UTF-8") from None
         except ValueError:
             raise RequestError(f"{written}: {self._meant(value)}expected {self.expected}") from None
 

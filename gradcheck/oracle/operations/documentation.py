@@ -13,24 +13,25 @@ from gradcheck.oracle.operations import RULES
 INTRODUCTION = """\
 # The vocabulary
 
-What a problem's `loss(ops, …)` may use, and below what a loss in NumPy may. Values carry `.T`, `.shape` and `.ndim`,
-broadcast like NumPy's, and meet Python numbers, arrays and lists anywhere: these are constants. Each engine answers
-with its own primitives; the oracle knows of each word its value, its gradient and what rounding may do to it. This page
-is made from the table of operations by `python -m gradcheck.oracle.operations.documentation`.
+The first tables list the words and operators of a `loss(ops, …)`; the last section lists the functions of a loss in
+NumPy. Values have `.T`, `.shape` and `.ndim`, and broadcast like NumPy's. They combine with Python numbers, arrays and
+lists, which are constants. Each engine computes a word with its own primitive. For each word the oracle knows the
+value, the gradient and the possible rounding errors. `python -m gradcheck.oracle.operations.documentation` makes this
+page from the table of operations.
 
-*Worst* is the largest rounding error that a correct backend can make, beside what its operands' errors become:
-relative to the result where nothing else is said, u the unit roundoff of its dtype, θ(n, u) = (1 + u)ⁿ − 1, ρ(n) the
-same in the accumulator's precision with the rounding of the result, n the number of terms, λ the smallest normal
-number, v the result. *Typical* is the number of roundings, 0.6 u each, that the standard deviation of that error is
-worth. Underflow adds the smallest subnormal number.
+*Worst* is the largest rounding error that a correct backend can make, in addition to the errors that come from the
+operands. It is relative to the result unless the table states otherwise. u is the unit roundoff of the dtype,
+θ(n, u) = (1 + u)ⁿ − 1, ρ(n) the same in the accumulator's precision with the rounding of the result, n the number of
+terms, λ the smallest normal number, v the result. *Typical* is the standard deviation of that error as a number of
+roundings of 0.6 u each. Underflow adds the smallest subnormal number.
 
-The constants of functions come from the tables of CUDA, Sleef, glibc and NumPy, the rules of sums and products from
-Higham, *Accuracy and Stability of Numerical Algorithms* (2002), that of `softmax` and `logsumexp` from Blanchard,
-Higham and Higham (2021); the source of each stands beside it in `gradcheck/oracle/operations/`.
+The constants of functions come from the tables of CUDA, Sleef, glibc and NumPy. The rules of sums and products come
+from Higham, *Accuracy and Stability of Numerical Algorithms* (2002), the rule of `softmax` and `logsumexp` from
+Blanchard, Higham and Higham (2021). `gradcheck/oracle/operations/` cites the source beside each constant.
 
 A comparison is a condition for `ops.where`, and nothing else. At a tie of `max`, `maximum`, `relu` or `abs` engines
 differ: an answer that follows one of the usual conventions agrees, and another mean of the branches is undecided. An
-answer is wrong where the shares of a `max`, or of both sides of a `maximum`, do not add up to one, as MXNet's `max`.
+answer is wrong if the shares of a `max`, or of both sides of a `maximum`, do not add up to one, as in MXNet's `max`.
 """
 
 FIRST = "| | meaning | worst | typical |\n| --- | --- | --- | --- |"
@@ -52,11 +53,11 @@ def numpy() -> list[str]:
     return [
         "## NumPy",
         "",
-        "A loss without `ops` calls NumPy's functions, of which these become words and operators:",
+        "A loss without `ops` calls NumPy's functions. These become words and operators:",
         "",
         f"{', '.join(f'`{name}`' for name in KNOWN)}.",
         "",
-        f"Values have the methods {methods} too, `len`, iteration, and `None` in an index.",
+        f"Values also have the methods {methods}, `len`, iteration, and `None` in an index.",
         "",
     ]
 
