@@ -110,10 +110,10 @@ class Seen:
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     complaints: list[dict[str, Cell]] = field(default_factory=list)
 
-    def complain(self, what: str, examined: Examined, said: str) -> None:
+    def complain(self, what: str, examined: Examined, message: str) -> None:
         """Keep what somebody has to look into."""
         seed, dtype = examined.loss.seed, examined.case.dtype
-        self.complaints.append({"seed": seed, "what": what, "dtype": dtype, "said": said[:150]})
+        self.complaints.append({"seed": seed, "what": what, "dtype": dtype, "message": message[:150]})
 
 
 @dataclass(frozen=True)
@@ -322,8 +322,8 @@ def why(judgement: Judgement, answer: BackendAnswer) -> str:
     """Why a correct answer is undecided, and whether it has in fact overflowed."""
     arrays = (answer.loss, *answer.gradients.values(), *answer.values.values(), *answer.adjoints.values())
     reason = str(judgement.reason)
-    said = ", ".join(each for each in REASONS if each in reason) or reason
-    return said if all(np.isfinite(array).all() for array in arrays) else f"{said}: it overflowed"
+    summary = ", ".join(each for each in REASONS if each in reason) or reason
+    return summary if all(np.isfinite(array).all() for array in arrays) else f"{summary}: it overflowed"
 
 
 def tables(seen: Seen) -> list[Table]:
@@ -342,7 +342,7 @@ def tables(seen: Seen) -> list[Table]:
         for (name, dtype), tally in seen.tallies.items()
     ]
     reasons: list[dict[str, Cell]] = [
-        {"dtype": dtype, "reason": said, "answers": n} for (dtype, said), n in seen.reasons.most_common()
+        {"dtype": dtype, "reason": summary, "answers": n} for (dtype, summary), n in seen.reasons.most_common()
     ]
     return [
         Table("Enclosures of random losses", [in_columns(dtype, each) for dtype, each in seen.enclosures.items()]),

@@ -1,4 +1,4 @@
-"""Evaluate one loss and its gradients in many engines, and say with a certificate which of them is wrong.
+"""Evaluate one loss and its gradients in many engines, and report with a certificate which of them is wrong.
 
 >>> import gradcheck
 >>> report = gradcheck.check("sigmoid_skip", k=8, dtype="float32", backends=["numpy"])
@@ -54,7 +54,7 @@ def load_problem(problem: Any, **parts: Any) -> Problem:
     """A problem by its name, the path of its file, or its loss as a function; see `gradcheck.problems.functions`.
 
     Raises:
-        ProblemError: there is none, or it does not hold what a problem needs.
+        ProblemError: there is no such problem, or it is not complete.
     """
     from gradcheck.api import named
     from gradcheck.problems import load

@@ -1,4 +1,4 @@
-"""What a backend answers to a case."""
+"""A backend's answer to a case."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Printed:
     significant: int | None = None
 
     def half_unit(self, printed: Array) -> Array:
-        """Half a unit of the last printed place of each number: by so much printing may have changed it.
+        """Half a unit of the last printed place of each number: printing changed it by no more.
 
-        What is not finite has no places: printing has not changed it.
+        A number that is not finite has no places: printing has not changed it.
         """
         import numpy as np
 
@@ -40,13 +40,13 @@ class Printed:
 
 @dataclass(frozen=True)
 class BackendAnswer(Answer):
-    """An answer, and what is known of how it came about.
+    """An answer, and how the backend computed it.
 
     Attributes:
-        seconds: what computing it took.
-        again_seconds: what computing it a second time took.
-        varies: by how much arrays differed between the two at the most, by kind and name.
-        mutated: the inputs that were changed.
+        seconds: the time of the computation.
+        again_seconds: the time of the second computation.
+        varies: the largest difference of each array between the two, by kind and name.
+        mutated: the inputs that the backend changed.
         printed: how the numbers were rounded, where they were.
     """
 
@@ -58,9 +58,9 @@ class BackendAnswer(Answer):
 
 
 def meaningless(answer: BackendAnswer) -> str | None:
-    """What of a numerical witness's estimates, slopes and directions means nothing, in one line, or None.
+    """What is invalid in a numerical witness's estimates, slopes and directions, in one line, or None.
 
-    Shapes are judged elsewhere; what does not fit is passed over here.
+    Other code judges shapes; this function skips arrays that do not fit.
     """
     for name, estimate in answer.estimates.items():
         if not (estimate >= 0).all():
@@ -70,7 +70,7 @@ def meaningless(answer: BackendAnswer) -> str | None:
 
 
 def _meaningless_slopes(slopes: Array, answer: BackendAnswer) -> str | None:
-    """What of slopes means nothing: none of them, a number that is none, a direction that leads nowhere."""
+    """What is invalid in slopes: no slope, a slope that is not finite, or a direction that moves nothing."""
     import numpy as np
 
     estimate = answer.estimates.get("slopes")
@@ -80,7 +80,7 @@ def _meaningless_slopes(slopes: Array, answer: BackendAnswer) -> str | None:
         return "a slope is not finite: expected a finite number, or an infinite estimate of its error"
     for name, signs in answer.directions.items():
         if not np.isin(signs, (-1, 0, 1)).all():
-            return f"the directions of {name} hold another number than -1, 0 and 1"
+            return f"the directions of {name} hold a number other than -1, 0 and 1"
         if signs.size and not signs.any():
             return f"the directions of {name} are zero: expected one that moves it"
     rows = [signs.reshape(len(slopes), -1) for signs in answer.directions.values() if signs.shape[:1] == slopes.shape]

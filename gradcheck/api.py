@@ -37,14 +37,14 @@ def lists_options(function: Function) -> Function:
 
 
 class Logged:
-    """Tells the log what happens."""
+    """Writes events to the log."""
 
     def building(self, spec: str, text: str) -> None:
         """An environment is being built."""
         LOG.info("%s: %s", spec, text)
 
     def built(self, spec: str, complete: bool) -> None:
-        """An environment is complete, or will never be."""
+        """An environment is complete, or cannot be built."""
 
     def evaluating(self, specs: list[str]) -> None:
         """Workers have started."""
@@ -93,9 +93,9 @@ class Session:
         Args:
             problem: a problem's name, the path of its file, or its loss as a function `loss(ops, **inputs)`.
             inputs: where `problem` is a function: the inputs' shapes by name, or a function of `k` that gives them.
-            wrt: likewise: the inputs whose gradients are wanted; every one where left out.
-            gradients: likewise: hand-written gradients by name, each a function of the inputs.
-            **options: as for `gradcheck run`, which has the same defaults; no file and no variable counts here.
+            wrt: where `problem` is a function: the inputs whose gradients are wanted; default: every input.
+            gradients: where `problem` is a function: hand-written gradients by name, each a function of the inputs.
+            **options: as for `gradcheck run`, which has the same defaults; files and variables have no effect here.
 
         Raises:
             RequestError: the request is wrong; nothing was run.
@@ -105,12 +105,12 @@ class Session:
 
 
 def named(problem: str | os.PathLike[str] | Callable[..., Any], **parts: Any) -> str:
-    """What the settings call a problem: its name or the path of its file, which is written if it is a function."""
+    """A problem's name in the settings: its own, or the path of its file; a function is written to a file first."""
     if callable(problem):
         return str(_functions.write(problem, parts.get("inputs"), parts.get("wrt"), parts.get("gradients")))
     for part, value in parts.items():
         if value is not None:
             raise RequestError(
-                f"{part}={value!r}: expected only where the problem is a function: {problem} says it itself"
+                f"{part}={value!r}: expected only where the problem is a function: {problem} states it itself"
             )
     return str(Path(problem)) if isinstance(problem, os.PathLike) else problem

@@ -20,7 +20,7 @@ class Layout(NamedTuple):
         bits: of the significand.
         lowest_exponent: of a normal number: the smallest one is two to it.
         largest: the largest finite number.
-        container: NumPy's dtype that holds them: it has no bfloat16.
+        container: NumPy's dtype for them: float32 for bfloat16, which NumPy lacks.
     """
 
     bits: int

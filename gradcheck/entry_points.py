@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def files(group: str) -> Iterator[tuple[str, Path]]:
-    """The names and the files of a group's entry points; one whose module is missing is passed over."""
+    """The names and the files of a group's entry points; entry points without their module are skipped."""
     from importlib import metadata  # costs 10 ms, which the problems and engines of ours need not pay
 
     for entry in metadata.entry_points(group=group):
@@ -18,7 +18,7 @@ def files(group: str) -> Iterator[tuple[str, Path]]:
 
 
 def _file_of(module: str) -> Path | None:
-    """Where an installed module's file is. The package that it is in, which may be a framework, is not imported."""
+    """The file of an installed module. Its package, which may be a framework, is not imported."""
     first, *others = module.split(".")
     spec = importlib.util.find_spec(first)
     for name in others:

@@ -1,12 +1,12 @@
 """The exceptions that gradcheck raises.
 
     GradcheckError
-    └── RequestError          what was asked for is wrong; nothing was run (exit code 2)
-        └── ProblemError      the problem's file is wrong
+    └── RequestError          the request is wrong; nothing was run (exit code 2) └── ProblemError      the problem's
+        file is wrong
     BaseException
     └── Interrupted           SIGTERM or Ctrl-C; the workers are gone (exit code 130)
 
-What goes wrong inside a backend is no exception: it is that backend's verdict (see `gradcheck.results.Verdict`).
+A failure inside a backend raises no exception: it is that backend's verdict (see `gradcheck.results.Verdict`).
 """
 
 
@@ -19,7 +19,7 @@ class RequestError(GradcheckError):
 
 
 class ProblemError(RequestError):
-    """A problem's file is missing, cannot be loaded, or does not hold what a problem needs."""
+    """A problem's file is missing, cannot be loaded, or is not a complete problem."""
 
 
 class Interrupted(BaseException):

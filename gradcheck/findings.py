@@ -1,4 +1,4 @@
-"""Records of what is wrong with an answer: entries, arrays, steps and causes."""
+"""Records of the errors in an answer: entries, arrays, steps and causes."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Entry(Record, frozen=True, kw_only=True):
 class DetectionPower(Record, frozen=True, kw_only=True):
     """Detection power: the relative error beyond which an entry is refused, over the entries known not to be 0.
 
-    So an error that is larger than the 99th percentile in more than one entry in a hundred is found, in whichever step
-    it was made. Of at most 100 entries that percentile is the largest. Above 4096 entries, so many are measured, evenly
-    spaced.
+    So gradcheck finds an error that is larger than the 99th percentile in more than one entry in a hundred, whichever
+    step makes it. For at most 100 entries that percentile is the largest value. Of more than 4096 entries, 4096 evenly
+    spaced ones are measured.
     """
 
     median: Number
@@ -56,11 +56,12 @@ class DetectionPower(Record, frozen=True, kw_only=True):
 
 
 class ArrayError(Record, frozen=True, kw_only=True):
-    """How far one gradient, or the slopes of a witness, are from the truth, over all entries.
+    """The distance of one gradient, or of a witness's slopes, from the truth, over all entries.
 
     `max_ulp` is in units in the last place of the true value in the backend's dtype, `max_bound_ratio` in units of the
     bound of the same entry, `max_spread_ratio` in standard deviations of a correct backend's error (the step's own
-    included). `got`, `true` and `bound` are those of the entry at `worst_index`; `worst` are the worst that are bad.
+    included). `got`, `true` and `bound` are those of the entry at `worst_index`; `worst` are the worst of the bad
+    entries.
     """
 
     max_abs: Number
@@ -78,7 +79,7 @@ class ArrayError(Record, frozen=True, kw_only=True):
 
 
 class Cause(Record, frozen=True, kw_only=True):
-    """Why an answer is wrong: `bits` of the `of_bits` that its dtype has are lost, where digits are."""
+    """Why an answer is wrong: for lost digits, `bits` of the `of_bits` of its dtype are lost."""
 
     kind: Literal["wrong formula", "lost digits", "unknown"]
     reason: str
@@ -93,11 +94,11 @@ class Cause(Record, frozen=True, kw_only=True):
 
 
 LONGEST = 64
-"""Columns that a line of source may have, behind its label."""
+"""The largest width of a line of source after its label, in columns."""
 
 
 class Source(Record, frozen=True, kw_only=True):
-    """A line of the user's source: the path of its file, its number from 1, and what it says."""
+    """A line of the user's source: the path of its file, its number from 1, and its text."""
 
     file: str
     line: int
@@ -112,11 +113,11 @@ class Source(Record, frozen=True, kw_only=True):
 class WrongStep(Record, frozen=True, kw_only=True):
     """An array of an answer that is wrong, and its entry with the largest error.
 
-    Where `by_step`, `true` is what the true operation makes of the backend's own earlier values, so that a step that
-    only hands an error on is not wrong, and `bound` is that of the step; else both are from end to end. An error below
-    its bound is refused for being `deviations` standard deviations of rounding. `pattern` is what the array is, where
-    one sentence fits all of its entries: "−1 × the truth" for example. `source` is the line that computes it: of the
-    hand-written gradient, or else of the loss.
+    If `by_step`, `true` is the result of the true operation on the backend's own earlier values, so that a step that
+    only passes an error on is not wrong, and `bound` is that of the step; else both are from end to end. If an error is
+    below its bound, it is refused because it is `deviations` standard deviations of rounding. `pattern` describes the
+    array if one sentence fits all of its entries: "−1 × the truth" for example. `source` is the line that computes it:
+    of the hand-written gradient, or else of the loss.
     """
 
     kind: Kind
@@ -133,7 +134,7 @@ class WrongStep(Record, frozen=True, kw_only=True):
     source: Source | None = None
 
     def lines(self, label: str) -> list[str]:
-        """The step behind a label, and the line of source that computes it."""
+        """The step after a label, and the line of source that computes it."""
         return [f"{label}: {self}", *([f"           at: {self.source}"] if self.source else [])]
 
     def __str__(self) -> str:
@@ -141,6 +142,6 @@ class WrongStep(Record, frozen=True, kw_only=True):
         what = f"{in_words(self.kind, self.name)}{index_in_code(self.index)}"
         share = f", in {self.bad_entries} of {self.entries}" if self.entries > 1 else ""
         allowed = f"bound {two_digits(self.bound)}"
-        if abs(self.got - self.true) <= self.bound:  # so the bound is not why it is refused
+        if abs(self.got - self.true) <= self.bound:  # so the bound is not the reason of the refusal
             allowed = f"{self.deviations:.1f} standard deviations"
         return f"{what} {deviation(self.got, self.true, allowed)}{share}"

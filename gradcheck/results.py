@@ -56,7 +56,7 @@ class RunVerdict(StrEnum):
 SENTENCES = {
     RunVerdict.AGREE: "every backend agrees",
     RunVerdict.DIFFER: "at least one backend differs",
-    RunVerdict.UNANSWERED: "a backend that was asked for gave no answer",
+    RunVerdict.UNANSWERED: "a requested backend gave no answer",
     RunVerdict.UNDECIDED: "it cannot be decided whether every backend agrees",
 }
 

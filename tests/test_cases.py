@@ -129,7 +129,7 @@ def test_what_a_problem_samples_keeps_its_structure_and_the_rest_is_drawn(tmp_pa
 @pytest.mark.parametrize(
     ("sample", "message"),
     [
-        ("{'z': rng.uniform(-1, 1, (k,))}", r"sample\(rng, 3\)\['z'\] is no input: expected some of x, labels"),
+        ("{'z': rng.uniform(-1, 1, (k,))}", r"sample\(rng, 3\)\['z'\] is not an input: expected some of x, labels"),
         ("{'x': rng.uniform(-1, 1, (k, 1))}", r"sample\(rng, 3\)\['x'\] has shape \(3, 1\): expected \(3,\)"),
         ("{'x': rng.uniform(-1, 1, (k,)) / 0}", r"\['x'\] holds a value that is not finite"),
         ("{'x': undefined}", r"sampled.py: sample\(rng, 3\) raised NameError"),

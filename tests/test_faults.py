@@ -76,11 +76,11 @@ def test_a_users_own_traceback_is_shown_without_our_frames(gradcheck: Command) -
 @pytest.mark.parametrize(
     ("way", "verdict", "reason"),
     [
-        ("garbage", "crashed", "answered 'this is no reply', which is no reply"),
+        ("garbage", "crashed", "answered 'this is no reply', which is not a reply"),
         ("half-a-line", "crashed", 'exited with code 0 in the middle of the line \'{"id": 1, "resu\''),
-        ("another-id", "crashed", "which is no reply: the id of the request is 1"),
-        ("empty-result", "crashed", "answered evaluate with what is no result of it: Object missing required field"),
-        ("endless-line", "crashed", "which is no reply: a line has an end"),
+        ("another-id", "crashed", "which is not a reply: the id of the request is 1"),
+        ("empty-result", "crashed", "gave a result of evaluate that is not valid: Object missing required field"),
+        ("endless-line", "crashed", "which is not a reply: expected a line with an end"),
         ("deaf", "timed-out", "no answer within 2 s"),
     ],
 )
@@ -109,10 +109,10 @@ def test_no_worker_outlives_the_command(number: signal.Signals, fault: str, mark
     time.sleep(0.5)  # until it hangs
     assert len(workers(mark)) >= 2
     process.send_signal(number)
-    _, said = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=20)
     if number != signal.SIGKILL:
         assert process.returncode == 130
-        assert said == "gradcheck: interrupted\n"
+        assert errors == "gradcheck: interrupted\n"
         assert folders(process.pid) == []
     wait_for(lambda: workers(mark) == [])
 

@@ -70,7 +70,7 @@ def test_an_environment_that_is_lacking_is_named_by_the_engine(gradcheck: Comman
         ("mine@toch", "backend 'mine@toch': no engine 'toch': did you mean 'torch'? expected an engine, such as "),
         ("mine@python3", "expected an engine, such as mine@torch, or a path, such as mine@./python3"),
         ("torch@jax", "backend 'torch@jax': torch is an engine with an environment of its own: expected "),
-        ("mine@torch==two", "backend 'torch==two': 'two' is no release: expected one such as 2.4.1"),
+        ("mine@torch==two", "backend 'torch==two': 'two' is not a release: expected one such as 2.4.1"),
     ],
 )
 def test_what_is_no_engine_is_refused_in_words(layer: Path, spec: str, message: str) -> None:

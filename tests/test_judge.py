@@ -121,7 +121,7 @@ def test_the_power_that_is_stated_is_the_power_that_is_had(dtype: str, k: int) -
         (
             {"adjoints": {"q": np.zeros(8)}},
             "dL/dq is given: q is neither an input nor a watched value: "
-            "expected gradients of A, B, C, and if you like of y, u, v, z, w",
+            "expected gradients of A, B, C, and optionally of y, u, v, z, w",
         ),
     ],
 )
@@ -135,7 +135,7 @@ def test_nothing_to_compare_is_no_agreement() -> None:
     tape = record_tape(PROBLEM, 0)
     inputs = {name: np.zeros(shape) for name, shape in PROBLEM.shapes(0).items()}
     empty = judged(gradients_alone(Truth(tape, inputs, Format.of("float64"), {})), Truth(tape, inputs, None, {}))
-    assert (empty.verdict, empty.reason) == (Verdict.DIFFERS, "there is no entry of a gradient to compare")
+    assert (empty.verdict, empty.reason) == (Verdict.DIFFERS, "no gradient has an entry to compare")
 
 
 def test_errors_are_measured_in_ulp_of_the_backends_dtype() -> None:

@@ -67,8 +67,8 @@ def test_outcomes_are_printed_written_and_expected(gradcheck: Command, tmp_path:
     words = ("matrix", "-b", "manual", "-b", "numpy", "--problem", "mlp", "--problem", "sigmoid_skip", "--k", 2)
     done = gradcheck(*words, "--write", "m.txt")
     assert done.returncode == 0, done.stderr
-    said, _, head, *_ = done.stdout.splitlines()
-    assert said == "float64: the largest error in units of the bound, or the verdict"
+    title, _, head, *_ = done.stdout.splitlines()
+    assert title == "float64: the largest error in units of the bound, or the verdict"
     assert head.split() == ["float64", "mlp", "sigmoid", "skip"]
     written = (tmp_path / "m.txt").read_text()
     assert written.splitlines()[0] == "# k = 2, seed 0"

@@ -58,14 +58,14 @@ def test_float32_in_the_place_of_float64_is_found_out(problem: Path, k: int) -> 
     assert silently_narrow.verdict == "differs"
     for backend in (silently_narrow, narrow):
         assert str(backend.cause) == f"unknown: {AS_FLOAT32}"
-    assert narrow.notes == ("answers in float32 where float64 was asked for",)
+    assert narrow.notes == ("answers in float32, not in the requested float64",)
     assert (one_entry.verdict, one_entry.cause.kind) == ("differs", "wrong formula")
     assert AS_FLOAT32 in report.finding()
 
 
 def test_float64_in_the_place_of_float32_is_said(problem: Path) -> None:
     wide, right = gradcheck.check(problem, dtype="float32", backends=["wide", "right"]).backends
-    assert (wide.verdict, wide.notes) == ("agrees", ("answers in float64 where float32 was asked for",))
+    assert (wide.verdict, wide.notes) == ("agrees", ("answers in float64, not in the requested float32",))
     assert right.notes == ()
 
 

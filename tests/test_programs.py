@@ -44,22 +44,25 @@ WAYS = {
     "exits": ("crashed", "exited with code 7, having written 'planted text on standard error'"),
     "garbage": (
         "crashed",
-        "answered 'planted garbage', which is no reply: JSON is malformed: invalid character (byte 0); "
-        "what is no reply belongs on standard error",
+        "answered 'planted garbage', which is not a reply: JSON is malformed: invalid character (byte 0); "
+        "write all other text to standard error",
     ),
-    "another-id": ("crashed", 'answered \'{"id": 77, "result": {}}\', which is no reply: the id of the request is 2'),
-    "no-gradients": ("crashed", "answered evaluate with what is no result of it: Object missing required field"),
-    "varies-in-nothing": ("crashed", "answered evaluate with what is no result of it: Invalid enum value 'nothing'"),
+    "another-id": (
+        "crashed",
+        'answered \'{"id": 77, "result": {}}\', which is not a reply: the id of the request is 2',
+    ),
+    "no-gradients": ("crashed", "gave a result of evaluate that is not valid: Object missing required field"),
+    "varies-in-nothing": ("crashed", "gave a result of evaluate that is not valid: Invalid enum value 'nothing'"),
     "declares-itself-right": ("crashed", 'answered \'{"id": 2, "error": {"kind": "agrees"'),
-    "words": ("crashed", "answered what cannot be read: the array of a: could not convert string to float: 'no'"),
+    "words": ("crashed", "gave an answer that cannot be read: the array of a: could not convert string to float: 'no'"),
     "integers": (
         "crashed",
-        "answered what cannot be read: the array of a: expected floating-point numbers",
+        "gave an answer that cannot be read: the array of a: expected floating-point numbers",
     ),
-    "half-an-array": ("crashed", "answered what cannot be read: the array of a: no dtype, shape"),
+    "half-an-array": ("crashed", "gave an answer that cannot be read: the array of a: no dtype, shape"),
     "deep": ("crashed", 'answered \'{"id": 2, "result": [[[['),
-    "no-file": ("crashed", "answered what cannot be read: the array of a: [Errno 2] No such file or directory"),
-    "empty-file": ("crashed", "answered what cannot be read: the array of a: "),
+    "no-file": ("crashed", "gave an answer that cannot be read: the array of a: [Errno 2] No such file or directory"),
+    "empty-file": ("crashed", "gave an answer that cannot be read: the array of a: "),
     "refuses": ("unsupported", "planted reason"),
     "hangs": ("timed-out", "no answer within 2 s"),
     "hangs-the-second-time": ("timed-out", "no answer within 2 s"),
@@ -149,7 +152,7 @@ def test_what_is_no_program_is_unavailable_and_says_what_was_expected(gradcheck:
     assert {row["verdict"] for row in rows} == {"unavailable"}
     assert [row["reason"].removeprefix(f"{tmp_path}/") for row in rows] == [
         "nope does not exist: expected an executable file",
-        "folder is no file: expected an executable file",
+        "folder is not a file: expected an executable file",
         "text is not executable: expected an executable file (chmod +x)",
         "senseless: Exec format error: expected a program, or a script whose first line is #!/path/to/interpreter",
         "~nobody-of-this-name/x does not exist: expected an executable file",
@@ -206,7 +209,7 @@ def test_the_examples_agree_with_the_oracle(example: Path) -> None:
                 report.assert_agrees()
                 assert len(report.backends[0].errors) == 3
         for problem, dtype, reason in (
-            ("sigmoid_skip", "float16", "has float64 and float32 alone"),
+            ("sigmoid_skip", "float16", "has float64 and float32 only"),
             ("mlp", "float64", "this program knows sigmoid_skip alone"),
         ):
             (row,) = session.check(problem, dtype=dtype, backends=[f"exec:{example}"]).backends

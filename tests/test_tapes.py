@@ -1,4 +1,4 @@
-"""What is said of a loss that cannot be recorded: its file and line, what is wrong, and what to write instead."""
+"""Messages about a loss that cannot be recorded: file and line, what is wrong, and what to write instead."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ INTERNAL = ("Variable", "<locals>", "Recorder", "_lift", "__array")
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("np.tanh(a)", "a NumPy function was given a value of the problem: write ops.tanh"),
-        ("np.multiply(2.0, a)", "a NumPy function was given a value of the problem: write a * b"),
-        ("np.arctan(a)", "a NumPy function was given a value of the problem: write words of ops alone"),
+        ("np.tanh(a)", "a NumPy function received a value of the problem: write ops.tanh"),
+        ("np.multiply(2.0, a)", "a NumPy function received a value of the problem: write a * b"),
+        ("np.arctan(a)", "a NumPy function received a value of the problem: write words of ops alone"),
         ("a()", "loss raised TypeError: a value of the problem is not callable"),
         ("range(a)", "a value of the problem cannot be interpreted as an integer"),
         ("a << 2", "unsupported operand type"),
@@ -36,8 +36,8 @@ def test_one_line_in_the_users_words_with_file_and_line(tmp_path: Path, line: st
     )
     with pytest.raises(ProblemError) as caught:
         record_tape(problems.load(str(path)), 3)
-    said = str(caught.value)
-    assert said.startswith(f"{path}:9: ")
-    assert message in said
-    assert "\n" not in said
-    assert not [word for word in INTERNAL if word in said], said
+    refusal = str(caught.value)
+    assert refusal.startswith(f"{path}:9: ")
+    assert message in refusal
+    assert "\n" not in refusal
+    assert not [word for word in INTERNAL if word in refusal], refusal

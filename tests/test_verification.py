@@ -181,7 +181,7 @@ def test_a_value_that_nobody_watches_is_named(gradcheck: Command, tmp_path: Path
     torch = verified(gradcheck, path, 1)["torch"]
     assert torch["reason"] == (
         "dL/dq is given: q is neither an input nor a watched value: "
-        "expected gradients of A, B, C, and if you like of y, u, v, z, w"
+        "expected gradients of A, B, C, and optionally of y, u, v, z, w"
     )
 
 
@@ -277,8 +277,8 @@ MALFORMED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         put([1.0], "answers", "torch", "gradients"),
         "gradients: a list: expected the gradients by",
     ),
-    "a bare NaN": (put(float("nan"), "answers", "torch", "loss"), 'is no JSON: expected "NaN", "Infinity"'),
-    "a bare infinity": (put([float("-inf")], "inputs", "x"), 'is no JSON: expected "NaN", "Infinity"'),
+    "a bare NaN": (put(float("nan"), "answers", "torch", "loss"), 'is not JSON: expected "NaN", "Infinity"'),
+    "a bare infinity": (put([float("-inf")], "inputs", "x"), 'is not JSON: expected "NaN", "Infinity"'),
     "a value and a folder of one name": (put([1.0], "inputs/x/1"), "inputs/x"),
 }
 

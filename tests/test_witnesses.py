@@ -53,7 +53,7 @@ def test_they_agree_and_the_rate_is_told(session: gradcheck.Session, dtype: str)
     else:
         assert (complex_step.verdict, complex_step.reason) == (
             "unsupported",
-            "the complex step is taken in float64 alone",
+            "the complex step is available in float64 only",
         )
 
 

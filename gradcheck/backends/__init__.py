@@ -7,7 +7,7 @@ A backend's file states, as constants that are read without importing NumPy or t
 
     MODULE              what is imported, and looked for in the current interpreter
     DISTRIBUTION        what is installed into a managed environment
-    RELEASE             the release of it that the tests run with
+    RELEASE             the release of it that the tests use
     REQUIREMENTS        what must be installed beside it
     PYTHON              the Python releases on which it installs: from the first, below the second (or None)
     FORMATS             dtype -> how the engine departs from plain IEEE arithmetic of that dtype (usually not at all)

@@ -1,4 +1,4 @@
-"""How accurate an engine's functions are: for engines that compute in a narrower or cruder way than they say."""
+"""How accurate an engine's functions are: for engines that compute with less precision than their dtype has."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ TRUTH: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
 
 
 def complaints(functions: Mapping[str, Function], rows: Function, measure: Measure, limit: float) -> dict[str, str]:
-    """How far off functions or their derivatives are, of those that are further off than a relative error.
+    """The errors of functions or their derivatives that exceed a relative error.
 
     Args:
         functions: the vocabulary in the engine's functions.
@@ -62,7 +62,7 @@ def complaints(functions: Mapping[str, Function], rows: Function, measure: Measu
         "logsumexp": lambda a: functions["logsumexp"](rows(a), axis=1),
     }
     found = {name: _complaint(name, tried[name], measure, limit) for name in TRUTH if name in functions}
-    return {name: said for name, said in found.items() if said is not None}
+    return {name: error for name, error in found.items() if error is not None}
 
 
 def _complaint(name: str, function: Function, measure: Measure, limit: float) -> str | None:
@@ -75,7 +75,7 @@ def _complaint(name: str, function: Function, measure: Measure, limit: float) ->
 
 
 def refusing(reason: str) -> Function:
-    """A function that says why it is none."""
+    """A function that raises Unsupported with the reason."""
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise Unsupported(reason)

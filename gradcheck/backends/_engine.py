@@ -25,17 +25,17 @@ class Unavailable(Exception):
 
 
 class Malformed(Exception):
-    """What a user's function returned is no answer. The message says where, what it is, and what was expected."""
+    """A user's function returned no valid answer. The message says where, what it is, and what was expected."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
     """One backend's answer to one case: NumPy arrays by name (bfloat16 as float32). The loss has shape ().
 
-    A numerical witness says in `estimates`, by name, how far off it takes each entry of its gradients to be, infinite
-    where it knows nothing. Instead of gradients it may give `slopes` (shape (n,), estimates under "slopes"): the
-    derivatives along n `directions`, by name an array n × the input's shape, of −1, 0 and 1. `notes` are sentences that
-    are shown with the answer.
+    A numerical witness states in `estimates`, by name, its estimate of the error of each entry of its gradients,
+    infinite where it knows nothing. Instead of gradients it may give `slopes` (shape (n,), estimates under "slopes"):
+    the derivatives along n `directions`, by name an array n × the input's shape, of −1, 0 and 1. The report shows the
+    sentences in `notes`.
     """
 
     loss: np.ndarray
@@ -62,7 +62,7 @@ class Answer:
         yield from ((("direction", name), array) for name, array in self.directions.items())
 
     def converted(self, function: Callable[[Key, np.ndarray], Any]) -> dict[str, Any]:
-        """The fields of arrays, in which a function of its key and itself takes the place of each array."""
+        """The fields of arrays, each array replaced by a function of its key and itself."""
         found = {key: function(key, array) for key, array in self.arrays()}
         named = {f"{kind}s": kind for kind in ("value", "adjoint", "gradient", "estimate", "direction")}
         fields = {kind: each for (kind, name), each in found.items() if name is None}
@@ -95,7 +95,7 @@ class Operations:
     def watch(self, name: str, value: Any) -> Any:
         """Name an intermediate value. Its adjoint is the gradient with respect to a zero that is added here.
 
-        Frameworks differ in how, and whether, they keep gradients of intermediates; all have gradients of leaves.
+        Frameworks differ in how, and whether, they keep gradients of intermediates. All have gradients of leaves.
         """
         self.offsets[name] = self._offset(name, value)
         self.values[name] = value + self.offsets[name]
@@ -115,14 +115,14 @@ class Engine(abc.ABC):
             graph: the loss; `graph.loss(ops, **inputs)` computes it.
             inputs: name -> array of dtype `dtype` (float32 for bfloat16).
             wrt: names of inputs.
-            dtype: the name of the dtype in which the framework shall compute.
+            dtype: the name of the dtype of the computation.
 
         Raises:
             Unsupported: the framework cannot do that.
         """
 
     def use(self, device: str, tf32: bool) -> None:
-        """Compute on a device from now on; engines that know none but the CPU are not asked.
+        """Compute on a device from now on; it is not called for engines that support only the CPU.
 
         Args:
             device: "cuda" or "cuda:N".
@@ -131,12 +131,12 @@ class Engine(abc.ABC):
         Raises:
             Unavailable: the machine has no such device, or the engine was built without it.
         """
-        raise Unsupported(f"it knows no device {device}")
+        raise Unsupported(f"it does not support device {device}")
 
     def packages(self) -> dict[str, str]:
-        """The versions of the packages that took part, beside NumPy's."""
+        """The versions of the packages that the engine uses, except NumPy's."""
         return {}
 
     def threads(self) -> int | None:
-        """How many threads the framework uses for one operation, where it says so."""
+        """How many threads the framework uses for one operation, or None where it does not report that."""
         return None

@@ -20,7 +20,7 @@ Loss = Callable[[Leaves, Leaves, Leaves], "tuple[Any, Leaves]"]
 
 
 class FunctionalEngine(Engine):
-    """What is common to these engines. A subclass sets `primitives`, the vocabulary in the framework's functions."""
+    """The common part of these engines. A subclass sets `primitives`, the vocabulary in the framework's functions."""
 
     primitives: Mapping[str, Callable[..., Any]]
 
@@ -38,7 +38,7 @@ class FunctionalEngine(Engine):
         )
 
     def loss_of(self, graph: InterpretedGraph) -> Loss:
-        """The loss as a function of all that it depends on."""
+        """The loss as a function of everything that it depends on."""
 
         def loss(sources: Leaves, offsets: Leaves, constants: Leaves) -> tuple[Any, Leaves]:
             ops = Operations(self.primitives, lambda name, _: offsets[name])
@@ -47,7 +47,7 @@ class FunctionalEngine(Engine):
         return loss
 
     def offsets(self, graph: InterpretedGraph, leaves: Leaves) -> Leaves:
-        """Zeros for every watched value, whose shapes a first evaluation shows."""
+        """Zeros for every watched value; a first evaluation finds the shapes."""
         ops = Operations(self.primitives, lambda _, value: self.zeros_like(value))
         graph.loss(ops, **leaves)
         return ops.offsets

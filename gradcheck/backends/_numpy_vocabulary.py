@@ -1,7 +1,7 @@
-"""The vocabulary in NumPy, for real and complex arrays of any precision: what numerical witnesses evaluate a loss with.
+"""The vocabulary in NumPy, for real and complex arrays of any precision: numerical witnesses evaluate a loss with it.
 
-Choices (relu, abs, max, where) look at the real part alone, so that a complex step passes through the branch that the
-real numbers take. It is imported in workers alone: engines' files are read where NumPy is not to be loaded.
+Choices (relu, abs, max, where) look at the real part alone, so that a complex step takes the same branch as the
+real numbers. Only workers import it: gradcheck reads engines' files without loading NumPy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def magnitude(a: Any) -> Any:
 
 
 def maximum(a: Any, b: Any) -> Any:
-    """Whichever has the larger real part."""
+    """The one with the larger real part."""
     return np.where(np.real(a) > np.real(b), a, b)
 
 
@@ -61,7 +61,7 @@ def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def _shifted(a: Any, axis: Any) -> tuple[Any, Any]:
-    """The largest real parts along an axis, and the exponentials of what is left."""
+    """The largest real parts along an axis, and the exponentials of the distances from them."""
     largest = np.max(np.real(a), axis=axis, keepdims=True)
     return largest, np.exp(a - largest)
 

@@ -1,4 +1,4 @@
-"""Numerical witnesses: they evaluate the loss in NumPy, and say themselves how far off their derivatives may be."""
+"""Numerical witnesses: they evaluate the loss in NumPy, and estimate the error of their own derivatives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LACKS: dict[str, str] = {}
 LARGEST_STEP = 0.25
 """In units of an entry, and as such."""
 LEVELS = 40
-"""Steps that are tried at most, each half of the one before."""
+"""The largest number of steps, each half of the one before."""
 LARGEST_ORDER = 10
 """Of an extrapolation: more gains nothing in 64 bits."""
 AMPLIFICATION = 6.0
@@ -43,14 +43,14 @@ class Extrapolated(NamedTuple):
 
 
 class Witness(Engine):
-    """What numerical witnesses share: NumPy, and the vocabulary in it."""
+    """The common part of numerical witnesses: NumPy, and the vocabulary in it."""
 
     def __init__(self) -> None:
         import numpy
 
         from gradcheck.backends._numpy_vocabulary import PRIMITIVES
 
-        numpy.seterr(all="ignore")  # steps may leave the loss's domain; what is not finite is seen in the answer
+        numpy.seterr(all="ignore")  # steps may leave the loss's domain; the answer shows values that are not finite
         self.numpy: Any = numpy
         self.version = f"NumPy {numpy.__version__}"
         self.primitives = PRIMITIVES
@@ -62,7 +62,8 @@ class Difference(Witness):
     def loss_of(self, graph: InterpretedGraph, inputs: Arrays) -> tuple[Callable[..., Any], dict[str, np.ndarray]]:
         """The loss as a function of changed inputs, and the inputs in the wide type.
 
-        What `stop_gradient` takes stays what it is at the inputs themselves, or else differences would see through it.
+        An operand of `stop_gradient` keeps its value at the inputs themselves; otherwise differences include its
+        change.
         """
         wide = {name: array.astype(self.numpy.longdouble) for name, array in inputs.items()}
         frozen: list[Any] = []
@@ -90,10 +91,10 @@ class Difference(Witness):
         return rounded
 
     def noise(self, loss: Callable[..., Any], inputs: Arrays, wrt: Sequence[str]) -> float:
-        """The noise of the loss at its inputs, which is what rounding makes of its last digits.
+        """The noise of the loss at its inputs: the effect of rounding on its last digits.
 
-        Differences of high order of neighbouring values lose what is smooth in them: their size shows the noise.
-        J. J. Moré and S. M. Wild, Estimating computational noise, SIAM J. Sci. Comput. 33, 2011, equation 2.6.
+        Differences of high order of neighbouring values remove the smooth part: their size shows the noise. J. J. Moré
+        and S. M. Wild, Estimating computational noise, SIAM J. Sci. Comput. 33, 2011, equation 2.6.
         """
         numpy = self.numpy
         unit = numpy.finfo(numpy.longdouble).eps
@@ -111,8 +112,8 @@ class Difference(Witness):
     def derivative(self, function: Callable[[Any], Any], starts: Sequence[float], noise: float) -> tuple[float, float]:
         """The derivative at 0 of a function of one number, and an estimate of its error.
 
-        It is extrapolated from several largest steps, since one alone may leap over what is there. Where their results
-        contradict each other, the smaller step is the one to trust.
+        It is extrapolated from several largest steps, since a single one may miss a narrow feature. If their results
+        contradict each other, the result of the smaller step counts.
         """
         best = Extrapolated(self.numpy.inf, self.numpy.nan, self.numpy.longdouble(1))
         for start in sorted(starts):
@@ -121,13 +122,13 @@ class Difference(Witness):
             if found.error < best.error and not contradicts:
                 best = found
         value, error = float(best.value), float(best.error)
-        # Nothing is known where the error is NaN, or the value beyond float64.
+        # There is no estimate where the error is NaN, or the value beyond float64.
         return value, error if error >= 0 and self.numpy.isfinite(value) else float("inf")
 
     def extrapolated(self, function: Callable[[Any], Any], step: Any, noise: float) -> Extrapolated:
         """Central differences with steps halved, extrapolated to the step 0 (L. F. Richardson 1911).
 
-        It ends when what extrapolation still changes is less than what noise does (C. J. F. Ridders, Accurate
+        It ends when extrapolation changes the result by less than noise does (C. J. F. Ridders, Accurate
         computation of F'(x) and F'(x)F''(x), Advances in Engineering Software 4, 1982).
         """
         row: list[Any] = []
@@ -148,13 +149,13 @@ class Difference(Witness):
         return best._replace(error=best.error + self.surprise(function, best, noise))
 
     def difference(self, function: Callable[[Any], Any], step: Any, noise: float) -> tuple[Any, Any]:
-        """(f(h) − f(−h))/(2h), and what rounding may do to it; where f is larger than at 0, so is its noise."""
+        """(f(h) − f(−h))/(2h), and its possible rounding error; where f is larger than at 0, so is its noise."""
         above, below = function(step), function(-step)
         unit = self.numpy.finfo(self.numpy.longdouble).eps
         return (above - below) / (2 * step), AMPLIFICATION * (noise + 2 * unit * max(abs(above), abs(below))) / step
 
     def surprise(self, function: Callable[[Any], Any], found: Extrapolated, noise: float) -> Any:
-        """What a step a thousand times smaller shows that cannot be explained.
+        """The unexplained part of the difference from a step that is a thousand times smaller.
 
         A feature of the function that is narrower than all steps so far gives another derivative there. At a kink the
         derivatives to the left and to the right do not come closer to each other.

@@ -18,7 +18,7 @@ REQUIREMENTS = ("numpy", "scipy")
 # Before 1.7 it reads what NumPy 2 has removed: https://github.com/HIPS/autograd/pull/622
 OLDER_REQUIREMENTS = {"1.7": ("numpy<2", "scipy")}
 PYTHON = ((3, 9), None)
-# Behind mean, max, maximum and where gradients go on in float64, in which autograd makes the factors of theirs.
+# After mean, max, maximum and where, gradients continue in float64, since autograd computes their factors in it.
 FORMATS: dict[str, dict[str, object]] = {
     "float64": {},
     "float32": {"excess_precision": True},
@@ -33,7 +33,7 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any]) -> dict[str,
     Args:
         np: autograd.numpy.
         special: autograd.scipy.special.
-        getval: takes an array out of what records its gradient.
+        getval: takes an array out of the box that records its gradient.
     """
     same = [
         *("matmul", "transpose", "outer", "sum", "mean", "max", "maximum", "reshape", "concatenate"),
@@ -98,7 +98,7 @@ class Autograd(FunctionalEngine):
         def scalar(sources: Leaves, offsets: Leaves, zero: Any) -> Any:
             value, values = loss(sources, offsets, constants)
             watched.update({name: self.getval(each) for name, each in values.items()})
-            return value + zero  # so that it has a gradient even behind stop_gradient
+            return value + zero  # so that it has a gradient even if only stop_gradient uses it
 
         zero = self.autograd.numpy.zeros((), dtype=next(iter(sources.values())).dtype)
         function = self.autograd.value_and_grad(scalar, argnum=(0, 1, 2))
@@ -107,7 +107,7 @@ class Autograd(FunctionalEngine):
 
 
 def _like(gradients: Leaves, leaves: Leaves) -> Leaves:
-    """Gradients in the dtype of what they belong to."""
+    """Gradients in the dtype of their inputs."""
     return {name: gradient.astype(leaves[name].dtype) for name, gradient in gradients.items()}
 
 

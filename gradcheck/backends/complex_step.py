@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 VARIANT_OF = "_witness"
 
 FORMATS: dict[str, dict[str, object]] = {"float64": {}}
-LACKS = dict.fromkeys(("float32", "float16", "bfloat16"), "the complex step is taken in float64 alone")
+LACKS = dict.fromkeys(("float32", "float16", "bfloat16"), "the complex step is available in float64 only")
 
 RELATIVE_STEP = -80
 """The power of two that h is in units of an entry: its square is far below 2⁻⁵³.

@@ -75,7 +75,7 @@ class Jax(FunctionalEngine):
         if number >= len(known):
             raise Unavailable(f"JAX sees no {device}: expected a number below {len(known)}")
         self.jax.config.update("jax_default_device", known[number])
-        # Else a float32 product may be one of TF32 without being asked.
+        # Otherwise a float32 product may use TF32 without a request.
         self.jax.config.update("jax_default_matmul_precision", "tensorfloat32" if tf32 else "highest")
 
     def packages(self) -> dict[str, str]:

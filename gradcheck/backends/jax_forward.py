@@ -20,7 +20,7 @@ ENTRIES = 1 << 20
 
 
 class ForwardJax(Jax):
-    """JAX whose gradients are made of derivatives along unit vectors. It has no adjoints: none arise on the way."""
+    """JAX whose gradients are derivatives along unit vectors. It has no adjoints: forward mode computes none."""
 
     def differentiate(
         self, loss: Loss, sources: Leaves, offsets: Leaves, constants: Leaves

@@ -89,13 +89,13 @@ class MLX(FunctionalEngine):
         return value, watched, gradients, adjoints
 
     def _refusals(self) -> dict[str, Function]:
-        """Of each function that is no better than float32 in float64, one that says so."""
+        """A function that raises Unsupported, for each function that is no better than float32 in float64."""
         mx = self.mx
         found = complaints(
             self.functions["float64"], lambda a: mx.stack([a, mx.zeros_like(a)], axis=1), self._measured, NARROW
         )
-        reason = f"MLX {self.version} computes {{}} in float32 where float64 is asked for: {{}}"
-        return {name: refusing(reason.format(name, said)) for name, said in found.items()}
+        reason = f"MLX {self.version} computes {{}} in float32, not in the requested float64: {{}}"
+        return {name: refusing(reason.format(name, error)) for name, error in found.items()}
 
     def _measured(self, function: Function, points: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
         a = self.mx.array(points, dtype=self.mx.float64)

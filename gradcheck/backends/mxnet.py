@@ -41,7 +41,7 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     def where(condition: Any, a: Any, b: Any) -> Any:
         """Numbers as arrays: of two numbers MXNet makes float32, and beside one the array's gradient is wrong.
 
-        It comes where the number was taken: https://github.com/apache/mxnet/issues/17893, mended for 2.0 alone.
+        The number's place gets it: https://github.com/apache/mxnet/issues/17893, fixed only in 2.0.
         """
         a, b = (np.array(each, dtype=dtype) if isinstance(each, (int, float)) else each for each in (a, b))
         return np.where(condition, a, b)
@@ -79,7 +79,7 @@ class MXNet(Engine):
         ops = Operations(primitives(self.mxnet, dtype), lambda _, value: self._zeros_like(value))
         with self.mxnet.autograd.record():
             loss = graph.loss(ops, **leaves)
-            loss = loss + self._zeros_like(loss)  # so that it has a gradient even behind stop_gradient
+            loss = loss + self._zeros_like(loss)  # so that it has a gradient even if only stop_gradient uses it
         loss.backward()
         return Answer(
             loss=loss.asnumpy(),

@@ -16,7 +16,7 @@ VARIANT_OF = "_witness"
 
 DIRECTIONS = 5
 STEP = 2.0**-12
-"""At which the remainder is looked at: small enough for a rate, large enough to be far above its rounding."""
+"""The steps of the remainder: small enough for a rate, large enough to exceed its rounding by far."""
 
 
 class Taylor(Difference):
@@ -39,7 +39,7 @@ class Taylor(Difference):
             directions=directions,
             slopes=slopes,
             estimates={"slopes": estimates},
-            notes=(self.told(rates),),
+            notes=(self.in_words(rates),),
         )
 
     def rate(self, function: Callable[[Any], Any], slope: float, noise: float) -> float:
@@ -48,7 +48,7 @@ class Taylor(Difference):
         large, small = (abs(function(h) - middle - h * slope) for h in (step, step / 2))
         return float(self.numpy.log2(large / small)) if small > 100 * noise else self.numpy.nan
 
-    def told(self, rates: Sequence[float]) -> str:
+    def in_words(self, rates: Sequence[float]) -> str:
         """The rates in words."""
         known = [rate for rate in rates if rate == rate]
         if not known:

@@ -46,7 +46,7 @@ def primitives(torch: Any) -> dict[str, Callable[..., Any]]:
         "max": reduction(torch.amax),
         "logsumexp": reduction(torch.logsumexp),
         "softmax": lambda a, axis=-1: torch.softmax(a, dim=axis),
-        # Above its threshold, 20 unless told otherwise, it returns its argument: off by 2e-9 there, too far in float64.
+        # Above its threshold, by default 20, it returns its argument: off by 2e-9 there, too much in float64.
         "softplus": lambda a: torch.nn.functional.softplus(a, threshold=40.0),
         "maximum": lambda a, b: torch.maximum(torch.as_tensor(a), torch.as_tensor(b)),
         "concatenate": lambda arrays, axis=0: torch.cat(arrays, dim=axis),
@@ -82,7 +82,7 @@ class Torch(Engine):
         self.torch.set_default_device(device)
         matmul = self.torch.backends.cuda.matmul
         matmul.allow_tf32 = self.torch.backends.cudnn.allow_tf32 = tf32
-        # Else float16 and bfloat16 products may be summed in their own precision.
+        # Otherwise float16 and bfloat16 products may be summed in their own precision.
         matmul.allow_fp16_reduced_precision_reduction = matmul.allow_bf16_reduced_precision_reduction = False
 
     def threads(self) -> int | None:
@@ -111,7 +111,7 @@ class Torch(Engine):
             leaves[name].requires_grad_()
         ops = Operations(self.primitives, lambda _, value: self._zeros_like(value))
         loss = graph.loss(ops, **leaves)
-        loss = loss + self._zeros_like(loss)  # so that it has a gradient even behind stop_gradient
+        loss = loss + self._zeros_like(loss)  # so that it has a gradient even if only stop_gradient uses it
         sources = [leaves[name] for name in wrt] + list(ops.offsets.values())
         found = self.torch.autograd.grad(loss, sources, materialize_grads=True)
         return loss, dict(zip(wrt, found)), ops.values, dict(zip(ops.offsets, found[len(wrt) :]))

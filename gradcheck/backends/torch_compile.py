@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gradcheck.backends.torch import Tensors
 
 VARIANT_OF = "torch"
-DEVICES: dict[str, dict[str, object]] = {}  # on a GPU inductor is another compiler, by way of Triton: it was not tried
+DEVICES: dict[str, dict[str, object]] = {}  # on a GPU inductor is another compiler, which uses Triton: it is not tested
 
 FORMATS: dict[str, dict[str, object]] = {
     "float64": {},
@@ -58,20 +58,20 @@ class CompiledTorch(Torch):
     def _compiled(self, graph: InterpretedGraph) -> Callable[..., Any]:
         def loss(leaves: Tensors, offsets: Tensors, zero: Any) -> tuple[Any, Tensors]:
             ops = Operations(self.primitives, lambda name, _: offsets[name])
-            return graph.loss(ops, **leaves) + zero, ops.values  # zero: a gradient even behind stop_gradient
+            return graph.loss(ops, **leaves) + zero, ops.values  # zero: a gradient even if only stop_gradient uses it
 
         compiled: Callable[..., Any] = self.torch.compile(loss, fullgraph=True, dynamic=False)
         return compiled
 
 
 def compiled_code(capability: str) -> str | None:
-    """The folder in the user's cache below which inductor keeps what it has compiled, where it can be written.
+    """The folder in the user's cache for inductor's compiled code, where it can be written.
 
     Each capability of processors ("AVX2") has its own: inductor runs code that was compiled for another one, and ends
     with a segmentation fault, as in a home that machines share, or where ATEN_CPU_CAPABILITY emulates an older one.
 
-    By itself inductor keeps it, and headers whatever TORCHINDUCTOR_CACHE_DIR says, in Python's temporary folder, which
-    goes with the worker.
+    By default inductor keeps its code in Python's temporary folder, which is removed with the worker; its headers stay
+    there whatever TORCHINDUCTOR_CACHE_DIR says.
     """
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     folder = os.path.join(cache, "gradcheck", "compiled", capability.replace(" ", "-"))
@@ -83,7 +83,7 @@ def compiled_code(capability: str) -> str | None:
 
 
 def _gist(error: Exception) -> str:
-    """What the compiler says, in one line and without its hints for bug reports."""
+    """The compiler's message in one line, without its hints for bug reports."""
     return " ".join(str(error).partition("Set TORCHDYNAMO_VERBOSE")[0].split())[:300]
 
 

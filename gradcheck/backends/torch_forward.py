@@ -28,7 +28,7 @@ ENTRIES = 1 << 20
 
 
 class ForwardTorch(Torch):
-    """PyTorch whose gradients are made of derivatives along unit vectors. It has no adjoints: none arise on the way."""
+    """PyTorch whose gradients are derivatives along unit vectors. It has no adjoints: forward mode computes none."""
 
     def differentiate(
         self, graph: InterpretedGraph, leaves: Tensors, wrt: Sequence[str]

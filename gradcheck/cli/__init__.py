@@ -27,9 +27,9 @@ from gradcheck.text.suggestions import did_you_mean
 
 WRONG_REQUEST = 2
 INTERRUPTED = 130
-INTERNAL_ERROR = 70  # sysexits.h: Python's own 1 would read as a verdict
+INTERNAL_ERROR = 70  # sysexits.h: Python's own 1 would look like a verdict
 FEW_COLLECTIONS = 100_000
-"""Objects between two collections of garbage: importing makes 40,000 that stay, and Python's own 700 cost 15 ms."""
+"""Objects between two collections of garbage: imports make 40,000 that stay; Python's default, 700, costs 15 ms."""
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
@@ -75,14 +75,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _until_interrupted(arguments: list[str] | None) -> int:
-    """Run the command line, and give back its exit code, which says that a signal has arrived also if it went on."""
+    """Run the command line, and return its exit code, which reports an arrived signal even if the run went on."""
     interrupt = _signals.Interrupt()
     try:
         interrupt.install()
         code = _run(arguments)
     except (Interrupted, click.Abort):
         code = INTERRUPTED
-    interrupt.is_over = True  # no call comes before it, and Python runs handlers at calls: nothing is raised out here
+    interrupt.is_over = True  # no call comes before it, and Python runs handlers at calls: nothing can raise here
     if interrupt.has_arrived or code == INTERRUPTED:
         _say("interrupted")
         return INTERRUPTED
@@ -90,7 +90,7 @@ def _until_interrupted(arguments: list[str] | None) -> int:
 
 
 def _run(arguments: list[str] | None) -> int:
-    """Run the command line, and give back its exit code."""
+    """Run the command line, and return its exit code."""
     try:
         code: int = gradcheck.main(arguments, prog_name="gradcheck", standalone_mode=False)
         sys.stdout.flush()
@@ -103,7 +103,7 @@ def _run(arguments: list[str] | None) -> int:
     except (click.ClickException, RequestError, MemoryError) as error:
         _say(_in_words(error))
         return WRONG_REQUEST
-    except BaseException as error:  # also SystemExit, with which a library may end: its 1 would read as a verdict
+    except BaseException as error:  # also SystemExit, with which a library may end: its 1 would look like a verdict
         return _failed(error)
 
 
@@ -118,15 +118,15 @@ def _in_words(error: Exception) -> str:
 
 
 def _failed(error: BaseException) -> int:
-    """Say what went wrong that no request asked for: a full disk, a folder that is gone, or a bug of ours."""
+    """Report a failure that is not the request's: a full disk, a folder that does not exist, or a bug of gradcheck."""
     if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
-        _say(f"{error.strerror}: expected room to write")
+        _say(f"{error.strerror}: expected free space to write")
         return WRONG_REQUEST
     if isinstance(error, FileNotFoundError) and _current_folder_is_gone():
-        _say("the current folder is gone: expected to be run in one that exists")
+        _say("the current folder does not exist: expected an existing one")
         return WRONG_REQUEST
     traceback.print_exception(error)
-    _say("this is a bug in gradcheck: nothing is said of the backends")
+    _say("this is a bug in gradcheck: it says nothing about the backends")
     return INTERNAL_ERROR
 
 

@@ -1,4 +1,4 @@
-"""Groups of commands that suggest a near name where a command is not known."""
+"""Groups of commands that suggest a similar name for an unknown command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Commands(click.Group):
         """The command that the first argument names.
 
         Raises:
-            UsageError: there is none.
+            UsageError: there is no such command.
         """
         name, known = args[0], self.list_commands(ctx)
         if name not in known and not name.startswith("-"):

@@ -1,6 +1,6 @@
-"""What programs start and leave: a daemon is in no process group of its program, but Linux can give it to this process.
+"""Processes that programs leave behind: a daemon leaves its program's group, but Linux can give it to this process.
 
-This is for the command alone: in a library it would adopt, and end, what other code of the same process has left.
+Only the command uses this: in a library it would adopt, and end, processes of other code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PATIENCE = 2.0  # seconds in which a killed process ends
 
 
 class Descendants:
-    """Processes that this one has started, or that were left by those."""
+    """Processes that this one has started, and processes that those have left."""
 
     def __init__(self) -> None:
         self._others: set[int] | None = None  # None where none are adopted
@@ -29,10 +29,10 @@ class Descendants:
             import ctypes  # NumPy needs it too: no command that only prints help loads it
 
             ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-            self._others = set(_running_children())  # what the shell had started before it became this process
+            self._others = set(_running_children())  # those that the shell had started before it became this process
 
     def end(self) -> None:
-        """Kill each that is left."""
+        """Kill each remaining process."""
         deadline = time.monotonic() + PATIENCE
         while self._others is not None and time.monotonic() < deadline:
             left = set(_running_children()) - self._others
@@ -45,7 +45,7 @@ class Descendants:
 
 
 def _running_children() -> Iterator[int]:
-    """The children of this process in other sessions than its own: in that one are the shell's."""
+    """The children of this process in other sessions than its own: its own session has those of the shell."""
     own, session = os.getpid(), os.getsid(0)
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

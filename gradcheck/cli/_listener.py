@@ -1,4 +1,4 @@
-"""What the user sees on standard error while a command works: notices, and a progress display on a terminal."""
+"""Output on standard error while a command works: notices, and a progress display on a terminal."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from gradcheck.text.escaping import escaped
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-AROUND = len("⠋  0:00:00 ")  # what a line shows beside its text
+AROUND = len("⠋  0:00:00 ")  # columns of a line beside its text
 
 
 class TerminalListener:
-    """Shows what happens in a run. On a terminal each environment that is being built has a line with a clock."""
+    """Shows the progress of a run. On a terminal each environment under construction has a line with a clock."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._waiting: TaskID | None = None
-        self._guard = threading.Lock()  # several building threads tell, and one display serves them all
+        self._guard = threading.Lock()  # several building threads report, and one display serves them all
 
     def __enter__(self) -> TerminalListener:
         return self
@@ -33,9 +33,9 @@ class TerminalListener:
         self.quiet()
 
     def building(self, spec: str, text: str) -> None:
-        """An environment is being built: `text` says how far it is."""
+        """An environment is under construction: `text` states its progress."""
         if not sys.stderr.isatty():
-            sys.stderr.write(f"gradcheck: {escaped(f'{spec}: {text}')}\n")  # in one piece: several threads tell
+            sys.stderr.write(f"gradcheck: {escaped(f'{spec}: {text}')}\n")  # in one piece: several threads report
             return
         with self._guard:
             progress = self._display()
@@ -44,7 +44,7 @@ class TerminalListener:
         progress.update(self._tasks[spec], description=fitting(progress, f"{spec}: {text}"))
 
     def built(self, spec: str, complete: bool) -> None:
-        """An environment is complete, or will never be."""
+        """An environment is complete, or cannot be built."""
         if self._progress is not None and spec in self._tasks:
             line = fitting(self._progress, f"{spec}: {'✓ complete' if complete else '✗ cannot be built'}")
             self._progress.update(self._tasks.pop(spec), total=1, completed=1, description=line)
@@ -66,7 +66,7 @@ class TerminalListener:
         print("\n".join(escaped(f"{spec}: {line}") for line in lines), file=sys.stderr, flush=True)
 
     def quiet(self) -> None:
-        """Take the progress display away."""
+        """Remove the progress display."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = self._waiting = None
@@ -88,5 +88,5 @@ class TerminalListener:
 
 
 def fitting(progress: Progress, line: str) -> str:
-    """As much of a line as the terminal has room for: several rows that wrap are hard to follow."""
+    """As much of a line as fits the terminal: lines that wrap are hard to follow."""
     return escaped(line)[: max(progress.console.width - AROUND, 1)]

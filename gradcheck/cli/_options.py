@@ -16,7 +16,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def reader(option: Option) -> Callable[[Any], Any]:
-    """What reads and checks a value of a flag, as the option's declaration says."""
+    """The function that reads and checks a value of a flag, according to the option's declaration."""
     one = replace(option, repeated=False)  # click gives the values of a repeated flag one by one
 
     def read(value: Any) -> Any:
@@ -27,7 +27,7 @@ def reader(option: Option) -> Callable[[Any], Any]:
 
 
 def option(name: str, **others: Any) -> Callable[[Function], Function]:
-    """The flag of a setting; what a command declares otherwise is given, as attributes of `Option`."""
+    """The flag of a setting; a command may override attributes of `Option`."""
     declared = replace(OPTIONS[name], **others)
     flags = [declared.letter, declared.flag] if declared.letter else [declared.flag]
     if declared.is_switch:
@@ -52,7 +52,7 @@ def given(context: click.Context) -> dict[str, Any]:
 
 
 def every_option(function: Function) -> Function:
-    """The flags of all settings, but the problem, which is an argument."""
+    """The flags of all settings except the problem, which is an argument."""
     for name in reversed(OPTIONS):
         function = function if name == "problem" else option(name)(function)
     return function

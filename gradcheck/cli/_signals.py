@@ -13,14 +13,15 @@ from gradcheck.errors import Interrupted
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 QUIET = 3.0  # seconds in which a run ends
-AGAIN = 0.1  # seconds after which it is seen whether a signal has to be sent again
+AGAIN = 0.1  # seconds after which it checks whether a signal has to be sent again
 
 
 class Interrupt:
     """The handler of these signals: it raises Interrupted, and knows that a signal has arrived.
 
-    Soon after, another signal does nothing: the run is ending. Where it does not end, the signal is sent again: Python
-    drops what a destructor or a callback of its garbage collector raises, and code of a problem's file may swallow it.
+    Another signal soon after it does nothing: the run is ending. If it does not end, the handler sends the signal
+    again: Python drops exceptions of destructors and of callbacks of its garbage collector, and a problem's code may
+    swallow them.
 
     Attributes:
         has_arrived: whether a signal has, before the command was over.
@@ -33,7 +34,7 @@ class Interrupt:
         self._report_others = sys.unraisablehook
 
     def install(self) -> None:
-        """Handle each signal that ends a command. `nohup` has SIGHUP ignored, and that stays so."""
+        """Handle each signal that ends a command. If SIGHUP is ignored, as under `nohup`, it stays ignored."""
         sys.unraisablehook = self._report_dropped
         for number in ENDING:
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
@@ -45,7 +46,7 @@ class Interrupt:
             return
         if not self.has_arrived:
             self.has_arrived = True
-            # A Thread takes a lock to start, which the code that is interrupted here may hold.
+            # A Thread takes a lock to start, and the interrupted code may hold that lock.
             _thread.start_new_thread(self._send_again, (number,))
         now = time.monotonic()
         if now - self._raised >= QUIET:
@@ -58,10 +59,10 @@ class Interrupt:
         while not self.is_over:
             time.sleep(AGAIN)
             if time.monotonic() - self._raised >= QUIET:
-                signal.pthread_kill(main, number)  # to that thread, so that what it waits for ends
+                signal.pthread_kill(main, number)  # to that thread, so that its wait ends
 
     def _report_dropped(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """Have an interruption that Python has dropped raised anew soon; say what else it has dropped."""
+        """Soon raise a dropped interruption once more; print other exceptions that Python has dropped."""
         if issubclass(unraisable.exc_type, Interrupted):
             self._raised = -QUIET
         else:

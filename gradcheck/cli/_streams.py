@@ -1,4 +1,4 @@
-"""The standard streams of a command: where they cannot be written, its exit code says all the same what it found."""
+"""The standard streams of a command: if they cannot be written, its exit code still reports the verdict."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from gradcheck.errors import RequestError
 
 
 class StandardOutput(io.FileIO):
-    """Standard output. Where its reader has gone, as `head` does, the rest goes nowhere and the command goes on."""
+    """Standard output. If its reader has ended, as `head` does, the rest is dropped and the command continues."""
 
     def write(self, data: Any) -> int:
         """Write bytes.
 
         Raises:
-            RequestError: there is no room for them.
+            RequestError: there is no space for them.
         """
         try:
             return super().write(data)
@@ -25,14 +25,14 @@ class StandardOutput(io.FileIO):
             _redirect_to_nothing(self.fileno())
             return len(data)
         except OSError as error:
-            raise RequestError(f"standard output: {error.strerror}: expected room to write") from None
+            raise RequestError(f"standard output: {error.strerror}: expected free space to write") from None
 
 
 class Messages(io.FileIO):
-    """Standard error, which nobody has to read."""
+    """Standard error, which may have no reader."""
 
     def write(self, data: Any) -> int:
-        """Write bytes, where that is possible."""
+        """Write bytes if that is possible."""
         try:
             return super().write(data)
         except OSError:
@@ -40,7 +40,7 @@ class Messages(io.FileIO):
 
 
 def prepare() -> None:
-    """Let standard output and standard error be those of this module, and open what the caller has closed."""
+    """Use the standard output and standard error of this module, and open the streams that the caller has closed."""
     for descriptor in range(3):  # in order: the lowest free descriptor is taken
         try:
             os.fstat(descriptor)
@@ -55,7 +55,7 @@ def prepare() -> None:
 
 
 def settle() -> None:
-    """Write what is in the buffers, or drop it: at the interpreter's end it could change the exit code."""
+    """Write the content of the buffers, or drop it: at the interpreter's end it could change the exit code."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -27,9 +27,9 @@ UNITS = {"d": 86400, "h": 3600, "min": 60}  # seconds
 )
 @click.pass_context
 def command(context: click.Context) -> None:
-    """List every engine, and every environment that was built for one.
+    """List every engine, and every environment that gradcheck has built.
 
-    Of an engine: its version, whether it is ready, its dtypes, and where it would run or what is missing. Of an
+    For an engine: its version, whether it is ready, its dtypes, and where it would run or what is missing. For an
     environment: its size, how long ago it was built and last used, and whether an engine would use it.
     """
     if context.invoked_subcommand is None:
@@ -56,7 +56,7 @@ def listing() -> None:
 
 
 def environment_row(kept: Kept) -> tuple[str, ...]:
-    """What a line says of an environment, under `COLUMNS`."""
+    """The cells of an environment's row, under `COLUMNS`."""
     unused = "-" if kept.used is None else since(kept.used)
     return kept.name, kept.python_version or "-", megabytes(kept.size), since(kept.built), unused, kept.state
 
@@ -83,7 +83,7 @@ def megabytes(size: int) -> str:
 @command.command("build", short_help="Build an engine's environment.")
 @click.argument("spec", metavar="NAME[==VERSION]", nargs=-1, required=True)
 def build(spec: tuple[str, ...]) -> int:
-    """Build the environment of each engine named, where it is not built yet."""
+    """Build the environment of each named engine that has none yet."""
     from gradcheck.execution.environments import Environment
     from gradcheck.results import RunVerdict
     from gradcheck.runs import runner
@@ -91,8 +91,8 @@ def build(spec: tuple[str, ...]) -> int:
     with TerminalListener() as listener:
         built = runner.build(spec, listener)
     for name, where in built.items():
-        said = str(where.python) if isinstance(where, Environment) else f"unavailable: {where.reason}"
-        click.echo(escaped(f"{name}: {said}"))
+        place = str(where.python) if isinstance(where, Environment) else f"unavailable: {where.reason}"
+        click.echo(escaped(f"{name}: {place}"))
     complete = all(isinstance(where, Environment) for where in built.values())
     return (RunVerdict.AGREE if complete else RunVerdict.UNANSWERED).exit_code
 
@@ -100,7 +100,7 @@ def build(spec: tuple[str, ...]) -> int:
 @command.command("remove", short_help="Remove an engine's environments.")
 @click.argument("spec", metavar="NAME[==VERSION]", nargs=-1, required=True)
 def remove(spec: tuple[str, ...]) -> None:
-    """Remove every environment, or those of one release, of the distribution of each engine named.
+    """Remove every environment, or those of one release, of the distribution of each named engine.
 
     Engines of one distribution share them.
     """
@@ -110,16 +110,16 @@ def remove(spec: tuple[str, ...]) -> None:
         click.echo(f"{distribution}: {count} environment{'s' if count != 1 else ''} removed")
 
 
-@command.command("prune", short_help="Remove environments that are of no use.")
+@command.command("prune", short_help="Remove environments that nothing needs.")
 @click.option(
     "--unused-for", type=click.IntRange(min=0), default=30, metavar="DAYS", show_default=True,
-    help="After how many days without use an environment goes.",
+    help="Remove environments unused for this many days.",
 )  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
 def prune(unused_for: int, dry_run: bool) -> None:
-    """Remove what builds left half-way, environments that no engine would use, and those unused for DAYS.
+    """Remove incomplete environments, those that no engine would use, and those unused for DAYS.
 
-    What is being built stays.
+    An environment that another process is building stays.
     """
     from gradcheck.runs import runner
 

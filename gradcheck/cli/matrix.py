@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 DIFFERS = 1
 
 
-@click.command("matrix", short_help="Run many backends on many problems, and say what was not expected.")
+@click.command("matrix", short_help="Run many backends on many problems, and report changed outcomes.")
 @option("backend")
-@click.option("--every-engine", is_flag=True, help="Every engine that is known, besides hand-written gradients.")
+@click.option("--every-engine", is_flag=True, help="Run every known engine, and the hand-written gradients.")
 @option("problem", repeated=True, default=(), unset="every shipped problem")
 @option("dtype", repeated=True, default=("float64", "float32"))
 @option("k")
@@ -35,7 +35,7 @@ DIFFERS = 1
     "--write", type=click.Path(path_type=Path), metavar="FILE", help="Write the outcome of each cell, as text."
 )
 @click.option(
-    "--expect", type=click.Path(path_type=Path), metavar="FILE", help="Say which verdicts are not as in such a file."
+    "--expect", type=click.Path(path_type=Path), metavar="FILE", help="Report verdicts that differ from those in FILE."
 )
 def command(
     every_engine: bool,
@@ -47,10 +47,10 @@ def command(
 ) -> int:
     """Run backends × problems × dtypes, and print the outcome of each cell.
 
-    What agrees is shown as its largest error in units of the bound, anything else as its verdict.
+    A cell that agrees shows its largest error in units of the bound. Any other cell shows its verdict.
 
-    Exit code: with --expect 1 where an outcome is not the expected one; else that of a run of all cells, in which what
-    an engine lacks is no fault, and 3 where no cell has an answer.
+    Exit code: with --expect, 1 if an outcome is not the expected one, else 0. Without it, that of a run of all cells,
+    where an unsupported cell is not a fault; 3 if no cell has an answer.
     """
     from gradcheck.execution import engines
     from gradcheck.runs import matrix
@@ -79,7 +79,7 @@ def command(
 
 
 def printed(found: Sequence[Cell]) -> None:
-    """Print a table for each dtype, a line for each backend, and below it why something was not answered."""
+    """Print a table for each dtype, a line for each backend, and below them the reason of each missing answer."""
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, emoji=False)
@@ -108,14 +108,14 @@ def table(dtype: str, found: Sequence[Cell], names: Sequence[str]) -> Grid:
         for name in names:
             cell = cells.get((backend, name))
             agrees = cell is not None and cell.verdict is Verdict.AGREES
-            said = "" if cell is None else f"{cell.bound_ratio:.2g}" if agrees else str(cell.verdict)
-            row.append(Text(said, STYLES.get(cell.verdict, OTHER_STYLE) if cell else ""))
+            shown = "" if cell is None else f"{cell.bound_ratio:.2g}" if agrees else str(cell.verdict)
+            row.append(Text(shown, STYLES.get(cell.verdict, OTHER_STYLE) if cell else ""))
         grid.add(*row)
     return grid
 
 
 def reasons(found: Sequence[Cell]) -> Iterator[str]:
-    """Each reason that was given, once, with the cells that it is of."""
+    """Each reason once, with the cells that have it."""
     places: dict[tuple[str, str], list[str]] = {}
     for cell in found:
         if cell.reason:

@@ -24,8 +24,8 @@ def command(context: click.Context) -> None:
         from gradcheck import problems
 
         for name, problem in problems.described():
-            said = problem if isinstance(problem, Exception) else problem.title
-            click.echo(escaped(f"{name:24} {said}"))
+            title = problem if isinstance(problem, Exception) else problem.title
+            click.echo(escaped(f"{name:24} {title}"))
 
 
 @command.command("show", short_help="Show one problem: its inputs, gradients and backends.")
@@ -57,7 +57,7 @@ def show(context: click.Context, /, name: str, k: int, graph: bool) -> None:
 @command.command("new", short_help="Write a commented starting file that passes.")
 @click.argument("path", type=click.Path(path_type=Path))
 def new(path: Path) -> None:
-    """Write a starting file to PATH: a two-layer network with a hand-written gradient, to make your own of."""
+    """Write a starting file to PATH: a two-layer network with a hand-written gradient, for you to change."""
     from gradcheck import problems
 
     problems.start(path)

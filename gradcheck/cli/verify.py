@@ -14,9 +14,9 @@ from gradcheck.text.escaping import escaped
 @option("format")
 @option("report", help="Write a report to a file too (one RECORD only).")
 @option("show_gradients")
-@option("problem", default=None, help="The problem, whatever the record names: a name or a file.")
-@option("timeout", help="For code of the problem's file.")
-@click.option("--trust", is_flag=True, help="Run the file that a record names also where it is not beside the record.")
+@option("problem", default=None, help="The problem, a name or a file, in place of the one that the record names.")
+@option("timeout", help="Time limit for code of the problem's file.")
+@click.option("--trust", is_flag=True, help="Run the file that a record names even if it is not beside the record.")
 def command(
     record: tuple[str, ...],
     gate: str,
@@ -35,8 +35,8 @@ def command(
                answers   by name: dtype, loss, gradients; and if known values and adjoints of
                          watched values, and printed: {"decimals": 4} or {"significant": 8}
 
-    A problem's file is code, and is run. One that lies beside the record is run, which standard error says; any other
-    one needs --trust, or --problem.
+    A problem's file is code. gradcheck runs a file that lies beside the record, and reports that on standard error. Any
+    other file needs --trust, or --problem.
     """
     from pathlib import Path
 

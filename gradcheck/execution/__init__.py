@@ -1,1 +1,1 @@
-"""Which backends there are, their interpreters, and their processes."""
+"""The known backends, their interpreters, and their processes."""

@@ -1,4 +1,4 @@
-"""The .npy files between gradcheck and its workers: inputs that nobody can change, and answers, which are copied."""
+"""The .npy files between gradcheck and its workers: inputs, which are read-only, and answers, which are copied."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEALABLE = hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir()
 
 
 class Inputs:
-    """The inputs of a request, which each worker reads and none can change, until they are closed.
+    """The inputs of a request until they are closed: each worker can read them, and none can change them.
 
     Large ones are files in memory, which Linux seals against writing: all workers may map the same one. Elsewhere each
     worker has copies in a folder of its own.
@@ -38,7 +38,7 @@ class Inputs:
             self._sealed = {name: protocol.encode(array, self._seal) for name, array in self._arrays.items()}
 
     def close(self) -> None:
-        """Give the memory back, once nobody maps it."""
+        """Free the memory as soon as no process maps it."""
         while self._open:
             self._open.pop().close()
 
@@ -69,10 +69,10 @@ class Inputs:
 
 
 class AnswerFiles:
-    """Reads the files of one answer into memory of our own: whatever becomes of a file afterwards is not seen.
+    """Reads the files of one answer into our own memory: later changes of a file have no effect.
 
     Args:
-        limit: the bytes that they may hold together.
+        limit: the largest number of bytes of all files together.
     """
 
     def __init__(self, limit: int) -> None:
@@ -83,7 +83,7 @@ class AnswerFiles:
         """The array of a name in an answer.
 
         Raises:
-            ValueError: there is none that can be read, whatever stands there instead.
+            ValueError: there is no readable array.
         """
         try:
             return protocol.decode(message, self.load)
@@ -92,7 +92,7 @@ class AnswerFiles:
             raise ValueError(f"the array of {name}: {reason[:200]}") from error
 
     def load(self, path: str) -> Array:
-        """A copy of the array in a .npy file. Nothing that is put in the place of one blocks, or takes memory."""
+        """A copy of the array in a .npy file. No other object in its place can block the read, or take memory."""
         self.loaded = True
         with _regular(path) as file:
             shape, transposed, dtype = _header(file)
@@ -138,5 +138,5 @@ def _read(file: BufferedReader, shape: tuple[int, ...], dtype: np.dtype[Any]) ->
         raise ValueError(f"its file has {held} bytes of numbers: expected {expected}")
     entries = np.empty(math.prod(shape), dtype)
     if file.readinto(entries.view(np.uint8).data) != expected:
-        raise ValueError("its file was cut short while it was read")
+        raise ValueError("its file became shorter during reading")
     return entries.reshape(shape).astype(dtype.newbyteorder("="), copy=False)

@@ -1,4 +1,4 @@
-"""Which backends there are, what each needs, and how a user names one."""
+"""The known backends, their requirements, and their names."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ENGINE_FORM = r"[A-Za-z][\w.-]*(==[\w.+!-]+)?"
 
 @dataclass(frozen=True)
 class EngineDeclaration:
-    """The constants that a backend's file states; `gradcheck.backends` says what each means."""
+    """The constants in a backend's file; `gradcheck.backends` documents each."""
 
     name: str
     path: Path
@@ -43,15 +43,15 @@ class EngineDeclaration:
     variant_of: str | None = None
 
     def on(self, device: str) -> EngineDeclaration:
-        """The engine as it is installed for a device; for the CPU, or a device that it does not know, as it is."""
+        """The engine as installed for a device; unchanged for the CPU, or for a device that it does not support."""
         return replace(self, **self.devices.get(kind_of(device), {}))
 
     def packages(self, version: str | None) -> tuple[str, ...]:
-        """What a managed environment for this engine is built from."""
+        """The requirement of the engine itself in its managed environment."""
         return (f"{self.distribution}=={version or self.release}", *self._beside(version))
 
     def _beside(self, version: str | None) -> tuple[str, ...]:
-        """What must be installed beside a release: an older one may need an older NumPy."""
+        """The other requirements of a release: an older one may need an older NumPy."""
         if version is None or not self.older_requirements:
             return self.requirements
         from packaging.version import Version
@@ -69,8 +69,8 @@ def kind_of(device: str) -> str:
 class Spec:
     """A backend as the user names it: `NAME`, `NAME==VERSION`, `NAME@/path/to/python` or `exec:/path/to/program`.
 
-    `program` is the path as it is written, since it is the backend's name in reports. A hand-written gradient may be
-    named `NAME@ENGINE` or `NAME@ENGINE==VERSION`: it runs in the environment of that engine, its `home`.
+    `program` is the path as the user writes it, since it is the backend's name in reports. A hand-written gradient may
+    be named `NAME@ENGINE` or `NAME@ENGINE==VERSION`: it runs in the environment of that engine, its `home`.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Spec:
 
     @property
     def program_path(self) -> Path | None:
-        """Where the program is, where the backend is one."""
+        """The path of the program, if the backend is one."""
         return absolute(self.program) if self.program else None
 
     def __str__(self) -> str:
@@ -97,7 +97,7 @@ def parse(text: str) -> Spec:
     """Read a backend's name.
 
     Raises:
-        RequestError: it is none.
+        RequestError: it is not the name of a backend.
     """
     if text.startswith(PROGRAM):
         return parse_program(text)
@@ -106,7 +106,7 @@ def parse(text: str) -> Spec:
         several = " for each -b" if "," in text or " " in text else ""
         raise RequestError(f"backend {text!r}: expected {BACKEND_FORMS}{several}")
     if match["version"] and not _is_release(match["version"]):
-        raise RequestError(f"backend {text!r}: {match['version']!r} is no release: expected one such as 2.4.1")
+        raise RequestError(f"backend {text!r}: {match['version']!r} is not a release: expected one such as 2.4.1")
     where = match["python"]
     if where and re.fullmatch(ENGINE_FORM, where):
         return Spec(match["name"], home=parse(where))
@@ -117,7 +117,7 @@ def parse_program(text: str) -> Spec:
     """Read the name of a backend that is a program.
 
     Raises:
-        RequestError: it names none.
+        RequestError: it names no program.
     """
     path = text.removeprefix(PROGRAM)
     if not path.strip():
@@ -151,14 +151,14 @@ def paths() -> dict[str, Path]:
 @functools.cache
 def find(name: str) -> EngineDeclaration | None:
     """An engine's constants, or None where there is no such engine."""
-    path: Path | None = FOLDER / f"{name.replace('-', '_')}.py"  # ours need no look at distributions, which costs 30 ms
+    path: Path | None = FOLDER / f"{name.replace('-', '_')}.py"  # searching distributions costs 30 ms
     if "_" in name or path is None or not path.is_file():
         path = paths().get(name)
     return None if path is None else read_engine(name, path)
 
 
 def read_engine(name: str, path: Path) -> EngineDeclaration:
-    """The constants that a backend's file states.
+    """The constants in a backend's file.
 
     Raises:
         RequestError: one is missing.

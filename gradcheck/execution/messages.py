@@ -1,4 +1,4 @@
-"""What gradcheck and its workers say to each other; docs/protocol.md is the page on it."""
+"""The messages between gradcheck and its workers; docs/protocol.md describes them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 ENTRY_BYTES = 16 * 8  # for each entry of an answer: of float64, and a witness has several directions for each gradient
 
 Note = Annotated[str, msgspec.Meta(max_length=1000)]
-"""A sentence that a report shows whole."""
+"""A sentence that a report shows completely."""
 
 
 class StartMessage(msgspec.Struct, frozen=True):
-    """A worker's answer to `start`. A program need not say anything."""
+    """A worker's answer to `start`. All fields are optional for a program."""
 
     version: Annotated[str, msgspec.Meta(max_length=200)] | None = None
     python_version: str | None = None
@@ -53,7 +53,7 @@ class AnswerMessage(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Request:
-    """What a worker shall compute.
+    """A request to a worker.
 
     Attributes:
         problem: the problem's file, which has its hand-written gradients.
@@ -62,7 +62,7 @@ class Request:
         wrt: the inputs whose gradients are wanted.
         inputs: name -> array of that dtype (float32 for bfloat16).
         entries: how many the arrays of a whole answer have, watched values and adjoints included.
-        folders: where our own workers find what the problem's file imports.
+        folders: where our own workers search for the imports of the problem's file.
     """
 
     problem: Path
@@ -83,5 +83,5 @@ class Request:
 
     @property
     def largest_answer(self) -> int:
-        """The bytes that the files of one answer may hold."""
+        """The largest number of bytes in the files of one answer."""
         return max(LONGEST_LINE, ENTRY_BYTES * self.entries)

@@ -1,4 +1,4 @@
-"""Workers side by side: start them, ask them, and take their answers as they come."""
+"""A pool of workers: start them, send them requests, and take their answers as they come."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Launch:
     Attributes:
         command: the command to run.
         start: what is sent with `start`.
-        repeats: whether it asks its backend twice by itself. Ours do; what a program says of that is not believed.
+        repeats: whether it runs its backend twice by itself. Our own workers do, and a program's claim has no effect.
     """
 
     command: Sequence[str]
@@ -55,7 +55,7 @@ def cannot_run(error: OSError) -> str:
 
 
 def hosted(python: Path, **start: str | bool) -> Launch:
-    """A worker of ours: it hosts, in an interpreter, the `backend` of a file or a problem's `gradient` of a name."""
+    """One of our own workers: it hosts, in an interpreter, the `backend` of a file or a problem's named `gradient`."""
     return Launch([str(python), "-I", str(BOOTSTRAP)], start, repeats=True)
 
 
@@ -67,8 +67,8 @@ class Pending:
         request: the request.
         inputs: its inputs and constants, which no worker can change.
         folder: the worker's own, for its answers.
-        spare: likewise, on disk, for what has no space there.
-        first: its first answer, while it is asked a second time.
+        spare: the same on disk, for arrays that do not fit there.
+        first: its first answer, during the second request.
     """
 
     request: Request
@@ -78,10 +78,10 @@ class Pending:
     first: BackendAnswer | None = None
 
     def message(self) -> dict[str, Any]:
-        """What is sent. A program may have removed what it was given: only its own folders are made anew.
+        """The message. A program may have removed its folders, so they are made again; other files are not.
 
         Raises:
-            OSError: they cannot be.
+            OSError: they cannot be made.
         """
         for folder in (self._answers, self.spare):
             clear(folder)
@@ -102,7 +102,7 @@ class Pending:
         return self.folder / ("again" if self.first else "first")
 
     def decoded(self, wire: AnswerMessage) -> BackendAnswer:
-        """An answer, whose arrays are copied: they stay as they are now. Its files are removed.
+        """An answer with copies of its arrays, which the worker cannot change. Its files are removed.
 
         Raises:
             Exception: it cannot be read.
@@ -134,7 +134,7 @@ class Pending:
 
 
 def clear(folder: Path) -> None:
-    """Make an empty folder of a path, whatever is there. Where it is one, that takes no time: the disk has not to act.
+    """Make a path an empty folder, whatever it is. If it is one already, this takes no time: the disk does nothing.
 
     Raises:
         OSError: it cannot be made.
@@ -152,7 +152,7 @@ class Pool:
     def __init__(self) -> None:
         self._folders = Folders()
         self._folder: Path | None = None
-        self._memory: Path | None = None  # a folder in memory, once it had space enough
+        self._memory: Path | None = None  # a folder in memory, if it had enough space
         self._own: dict[str, Path] = {}  # each worker's folder on disk
         self._numbers = itertools.count()
         self._timeout = 0.0
@@ -160,19 +160,19 @@ class Pool:
         self._launches: dict[str, Launch] = {}
         self._dropped: dict[str, Failure] = {}
         self._deadlines: dict[str, float] = {}
-        self._listened = time.monotonic()  # until when workers were listened to
+        self._listened = time.monotonic()  # when the pool last read from workers
         self._pending: dict[str, Pending] = {}
         self.started: dict[str, StartMessage] = {}
-        # Where an interruption comes just before `close` begins, the interpreter's end calls it.
+        # If an interruption comes just before `close` begins, the interpreter's end calls it.
         self._close = weakref.finalize(self, _close, self._workers, self._folders, os.getpid())
 
     def close(self) -> None:
-        """End all workers; in a fork of the process that started them they go on."""
+        """End all workers; in a fork of the process that started them, leave them alone."""
         with deferred():
             self._close()
 
     def start(self, launches: Mapping[str, Launch], timeout: float) -> None:
-        """Start, all at once, the workers that do not run yet, and anew those that were dropped or start otherwise.
+        """Start, all at once, the workers that do not run yet; restart those that were dropped or have another launch.
 
         It does not wait for them.
 
@@ -216,14 +216,14 @@ class Pool:
         return self._folder
 
     def evaluate(self, request: Request, keys: Sequence[str]) -> Iterator[tuple[str, BackendAnswer | Failure]]:
-        """Ask several workers now, and give each one's answer to a case, or why it gave none, as they come."""
+        """Send a request to several workers, and yield each answer to a case, or why there is none, as they come."""
         inputs = array_files.Inputs({**request.inputs, **request.constants})
         base = self._base(request)
         for key in keys:
-            if key in self._pending:  # an interruption came between: its answer would be one to another request
+            if key in self._pending:  # an interruption came between: its answer would belong to another request
                 self._restart(key)
             if key not in self._dropped:
-                # A worker that still imports its framework finds this when it is done.
+                # A worker that still imports its framework reads this afterwards.
                 own = self._own[key]
                 self._pending[key] = Pending(request, inputs, base / own.name, own / "spare")
                 self._send_request(key)
@@ -238,7 +238,7 @@ class Pool:
             yield from self._as_they_come([key for key in keys if key not in self._dropped])
 
     def _base(self, request: Request) -> Path:
-        """A private folder for answers: in memory, where several fit, or else on disk."""
+        """A private folder for answers: in memory if several answers fit there, else on disk."""
         with contextlib.suppress(OSError):
             if shutil.disk_usage(MEMORY).free > 2 * request.largest_answer:
                 self._memory = self._memory or self._folders.make(MEMORY)
@@ -266,8 +266,8 @@ class Pool:
                 yield key, outcome
 
     def _next(self, waiting: Sequence[str]) -> str:
-        """The first of several workers that has something to say, or whose time is up."""
-        # While nobody listened, since an answer was judged for example, a worker could write no more than a pipe holds.
+        """The first of several workers that has a message, or whose time is over."""
+        # While gradcheck did not read, for example while it judged an answer, a worker could only fill its pipe.
         now = time.monotonic()
         listen_until = now + min(now - self._listened, LONGEST_GRACE)
         for key in waiting:
@@ -291,7 +291,7 @@ class Pool:
         return None
 
     def _answer(self, key: str) -> BackendAnswer | Failure | None:
-        """A worker's answer, once it has answered twice."""
+        """A worker's answer, after it has answered twice."""
         answer = self._received_answer(key)
         if isinstance(answer, Failure):
             return answer
@@ -312,11 +312,11 @@ class Pool:
         try:
             answer = self._pending[key].decoded(wire)
             unfit = meaningless(answer)
-        except Exception as error:  # somebody else wrote it: whatever is wrong with it is wrong in this row alone
+        except Exception as error:  # another program wrote it: any fault in it concerns only this row
             reason = str(error) or type(error).__name__
-            return self._drop(key, Failure(Verdict.CRASHED, f"answered what cannot be read: {reason}"))
+            return self._drop(key, Failure(Verdict.CRASHED, f"gave an answer that cannot be read: {reason}"))
         if unfit:
-            return self._drop(key, Failure(Verdict.CRASHED, f"answered what means nothing: {unfit}"))
+            return self._drop(key, Failure(Verdict.CRASHED, f"gave an answer without meaning: {unfit}"))
         return answer
 
     def _receive(self, key: str, kind: type[T]) -> T | Failure:
@@ -325,12 +325,12 @@ class Pool:
             return self._drop(key, received) if received.lost else received
         try:
             return msgspec.json.decode(received, type=kind)
-        except (ValueError, RecursionError) as error:  # msgspec's own, and those of text that is no UTF-8
+        except (ValueError, RecursionError) as error:  # msgspec's own, and those of text that is not UTF-8
             method = "start" if kind is StartMessage else "evaluate"
-            return self._drop(key, Failure(Verdict.CRASHED, f"answered {method} with what is no result of it: {error}"))
+            return self._drop(key, Failure(Verdict.CRASHED, f"gave a result of {method} that is not valid: {error}"))
 
     def _drop(self, key: str, failure: Failure) -> Failure:
-        """End a worker: what it would answer later would be the answer to another request."""
+        """End a worker: a later answer of it would count for another request."""
         if failure.verdict is Verdict.TIMED_OUT:
             failure = replace(failure, reason=f"no answer within {self._timeout:g} s")
         self._dropped[key] = failure

@@ -1,4 +1,4 @@
-"""The selection: which backends a run has, what each is, and where it runs."""
+"""The selection: the backends of a run, their kinds, and where they run."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 CPU = "cpu"
 NVIDIA_DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
-"""What the driver shows on Linux and on WSL."""
+"""Files of the driver on Linux and on WSL."""
 TF32_ROUNDING = 2.0**-11
 """Of each operand of a float32 matrix product: TF32 keeps 11 bits (NVIDIA A100 Tensor Core GPU Architecture, 2020)."""
 
 
 @dataclass(frozen=True)
 class Selected:
-    """A backend that was asked for: where `engine` is None, a program or a hand-written gradient of the problem.
+    """A requested backend; if `engine` is None, a program or a hand-written gradient of the problem.
 
-    `home` is the engine in whose environment a hand-written gradient runs, where one is named.
+    `home` is the engine in whose environment a hand-written gradient runs, if the user names one.
     """
 
     spec: Spec
@@ -46,12 +46,12 @@ class Selected:
 
     @property
     def key(self) -> str:
-        """What it is called in reports."""
+        """Its name in reports."""
         return str(self.spec)
 
     @property
     def environment(self) -> tuple[Spec, EngineDeclaration] | None:
-        """The engine in whose environment it runs, and how that is named; None where it runs in no engine's."""
+        """The engine in whose environment it runs, and the name of that; None if it runs in no engine's."""
         if self.home and self.spec.home:
             return self.spec.home, self.home
         return (self.spec, self.engine) if self.engine else None
@@ -64,10 +64,10 @@ class Selected:
         return self.engine.lacks if self.engine else handwritten.LACKS
 
     def format(self, dtype: str) -> Format:
-        """How it rounds."""
+        """The format of its rounding."""
         from gradcheck.oracle import Format
 
-        if self.spec.program:  # nothing is known of it: it may flush subnormal numbers, and sum in its own dtype
+        if self.spec.program:  # its rounding is unknown: it may flush subnormal numbers, and sum in its own dtype
             return Format.of(dtype, flushes=True)
         formats = self.engine.formats if self.engine else handwritten.FORMATS
         traits: dict[str, Any] = dict(formats.get(dtype, {}))
@@ -77,7 +77,7 @@ class Selected:
 
     @property
     def knows_device(self) -> bool:
-        """Whether it is an engine that can compute on the device, other than the CPU, that was asked for."""
+        """Whether it is an engine that supports the requested device, which is not the CPU."""
         return self.engine is not None and engines.kind_of(self.device) in self.engine.devices
 
     @property
@@ -86,7 +86,7 @@ class Selected:
         return self.device if self.knows_device else CPU
 
     def launch(self, place: Environment) -> Launch:
-        """How its worker is started."""
+        """The launch of its worker."""
         if self.spec.program:
             return Launch([str(place.python)])
         if self.engine:
@@ -96,12 +96,12 @@ class Selected:
 
 
 def choose(specs: Sequence[str], problem: Problem, device: str = CPU, tf32: bool = False) -> list[Selected]:
-    """The backends to run: those named, or those that the problem names itself.
+    """The backends to run: the named ones, or those that the problem names itself.
 
-    Engines compute on the device; hand-written gradients and programs where they do.
+    Engines compute on the device; hand-written gradients and programs choose their device themselves.
 
     Raises:
-        RequestError: a name stands for no backend, or comes twice; there is none; TF32 is asked for on the CPU.
+        RequestError: a name means no backend, or comes twice; there is no backend; TF32 is requested on the CPU.
     """
     if tf32 and device == CPU:
         raise RequestError("tf32: expected with a device such as cuda")
@@ -115,10 +115,10 @@ def choose(specs: Sequence[str], problem: Problem, device: str = CPU, tf32: bool
 
 
 def selected(specs: Sequence[str], problem: Problem, device: str, tf32: bool) -> list[Selected]:
-    """What each name of a backend stands for.
+    """The backend that each name means.
 
     Raises:
-        RequestError: one stands for none, or comes twice.
+        RequestError: a name means no backend, or comes twice.
     """
     backends: list[Selected] = []
     for text in specs:
@@ -134,17 +134,17 @@ def selected(specs: Sequence[str], problem: Problem, device: str, tf32: bool) ->
 
 
 def home_of(spec: Spec, device: str, is_engine: bool) -> EngineDeclaration | None:
-    """The engine in whose environment a hand-written gradient shall run, as it is installed for a device.
+    """The engine in whose environment a hand-written gradient runs, as installed for a device.
 
     Raises:
-        RequestError: it is none, or it is not a hand-written gradient that shall run there.
+        RequestError: there is no such engine, or the backend is not a hand-written gradient.
     """
     if spec.home is None:
         return None
     if is_engine:
         forms = f"{spec.name}, {spec.name}==VERSION or {spec.name}@/path/to/python"
-        said = f"{spec.name} is an engine with an environment of its own"
-        raise RequestError(f"backend {str(spec)!r}: {said}: expected {forms}")
+        fault = f"{spec.name} is an engine with an environment of its own"
+        raise RequestError(f"backend {str(spec)!r}: {fault}: expected {forms}")
     engine = engines.find(spec.home.name)
     if engine is None:
         meant = did_you_mean(spec.home.name, engines.paths())
@@ -154,7 +154,7 @@ def home_of(spec: Spec, device: str, is_engine: bool) -> EngineDeclaration | Non
 
 
 def default_backends(problem: Problem, device: str = CPU) -> Sequence[str]:
-    """Those that a problem names itself, less the engines that do not know the device where others do.
+    """The backends that a problem names itself, without engines that lack the device, unless all engines lack it.
 
     Raises:
         RequestError: it names none.
@@ -170,12 +170,12 @@ def default_backends(problem: Problem, device: str = CPU) -> Sequence[str]:
 
 
 def engines_on(device: str) -> list[str]:
-    """The engines that know a device other than the CPU."""
+    """The engines that support a device other than the CPU."""
     return [engine.name for engine in known_engines() if engines.kind_of(device) in engine.devices]
 
 
 def known_engine(spec: Spec, others: Sequence[str] = ()) -> EngineDeclaration:
-    """The engine that a backend's name stands for; `others` are names that would do as well.
+    """The engine that a backend's name means; `others` are other valid names.
 
     Raises:
         RequestError: there is none.
@@ -195,7 +195,7 @@ def known_engines() -> list[EngineDeclaration]:
 
 @dataclass(frozen=True)
 class Selection:
-    """The backends of a run in the order in which they were asked for, where each runs, and why the others cannot."""
+    """The requested backends of a run in their order, where each runs, and why the others cannot run."""
 
     backends: Sequence[Selected]
     places: Mapping[str, Environment]
@@ -207,7 +207,7 @@ class Selection:
         return {backend.key: backend.spec for backend in self.backends}
 
     def launches(self) -> dict[str, Launch]:
-        """How the workers are started."""
+        """The launches of the workers."""
         return {
             backend.key: backend.launch(self.places[backend.key])
             for backend in self.backends
@@ -222,9 +222,9 @@ def place(
     known: dict[tuple[Spec, str], Environment],
     before_building: Callable[[], None] = lambda: None,
 ) -> Selection:
-    """Find where each backend runs, and build its environment if need be; what is found is added to `known`.
+    """Find where each backend runs, and build its environment if necessary; add the result to `known`.
 
-    Building takes a minute: `before_building` may refuse the request, which otherwise is looked at while workers start.
+    Building takes a minute: `before_building` may refuse the request first; else it is checked while workers start.
     """
     found = {backend.spec: located(backend, settings.dtype, known) for backend in backends}
     if not settings.no_build:
@@ -251,14 +251,14 @@ def place(
 def located(
     backend: Selected, dtype: str, known: Mapping[tuple[Spec, str], Environment]
 ) -> Environment | Missing | Failure:
-    """Where a backend runs as things are, or why it cannot."""
+    """Where a backend runs without building, or why it cannot."""
     if backend.engine and backend.device != CPU and not backend.knows_device:
         others = ", ".join(engines_on(backend.device))
         return Failure(
-            Verdict.UNSUPPORTED, f"{backend.spec.name} computes on the CPU alone: {others} know {backend.device}"
+            Verdict.UNSUPPORTED, f"{backend.spec.name} computes on the CPU only: {others} support {backend.device}"
         )
     if backend.knows_device and not any(path.exists() for path in NVIDIA_DRIVERS):
-        return Missing(f"no {backend.device} here: this machine has no NVIDIA driver")  # several GB need not be built
+        return Missing(f"no {backend.device} here: this machine has no NVIDIA driver")  # no need to build several GB
     if dtype in backend.lacks:
         return Failure(Verdict.UNSUPPORTED, backend.lacks[dtype])
     if (backend.spec, backend.device) in known:
@@ -274,7 +274,7 @@ def located(
 
 
 def explained(failure: Failure, spec: Spec, place: Environment, started: bool) -> Failure:
-    """Why a backend gave no answer, and what to do where its managed environment does not even start it."""
+    """Why a backend gave no answer, and what to do if its managed environment cannot even start it."""
     last = failure.details.rstrip().rpartition("\n")[2]
     broken = failure.verdict is Verdict.CRASHED or last.startswith(("ImportError", "ModuleNotFoundError"))
     if place.where != "managed" or started or not broken:
@@ -285,11 +285,11 @@ def explained(failure: Failure, spec: Spec, place: Environment, started: bool) -
 
 
 def located_program(path: Path) -> Environment | Missing:
-    """A program in the place of an interpreter, or why it cannot be run."""
+    """A program in the role of an interpreter, or why it cannot be run."""
     if not path.exists():
         return Missing(f"{path} does not exist: expected an executable file")
     if not path.is_file():
-        return Missing(f"{path} is no file: expected an executable file")
+        return Missing(f"{path} is not a file: expected an executable file")
     if not os.access(path, os.X_OK):
         return Missing(f"{path} is not executable: expected an executable file (chmod +x)")
     return Environment(path, "program")

@@ -1,4 +1,4 @@
-"""The end of what a process writes to its standard error."""
+"""The end of the output of a process on standard error."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ CHUNK = 1 << 16  # bytes, as many as a pipe holds
 
 
 class StandardError:
-    """A pipe for the standard error of a process, and the last 64 KiB of what came through it.
+    """A pipe for the standard error of a process, and its last 64 KiB.
 
-    A thread reads it, so that the process need not wait for us, nor fill a disk, however much it writes.
+    A thread reads it, so that the process need not wait for us and fills no disk, however much it writes.
     """
 
     def __init__(self) -> None:
@@ -26,14 +26,14 @@ class StandardError:
         threading.Thread(target=self._listen, name="gradcheck-standard-error", daemon=True).start()
 
     def text(self, characters: int) -> str:
-        """The end of what has been written up to now."""
+        """The end of the output so far."""
         with self._lock:
             if not self._closed:
                 self._read()
             return self._kept.decode(errors="replace").strip()[-characters:]
 
     def close(self) -> None:
-        """Read no more. What the process writes from now on is an error there."""
+        """Stop reading. From now on, a write of the process fails there."""
         with self._lock:
             if self._closed:
                 return

@@ -22,21 +22,21 @@ from gradcheck.system.idle_threads import let_sleep
 from gradcheck.system.interruptions import deferred
 from gradcheck.system.lifelines import Lifeline
 
-# How long a worker has to end, in seconds, when it is asked to stop, terminated, and killed.
+# How long a worker has to end, in seconds, after a request to stop, after SIGTERM, and after SIGKILL.
 STOP_GRACE = 0.5
 TERMINATE_GRACE = 0.5
-KILL_GRACE = 5.0  # one that hangs in the kernel, for a disk or a device, ends when it may
+KILL_GRACE = 5.0  # one that hangs in the kernel, for a disk or a device, ends when the kernel allows it
 NO_SPEAKER = "expected a program that speaks the protocol of docs/protocol.md"
 LONGEST_SHOWN = 100  # bytes of a line
 LONGEST_REASON = 1000  # characters of an error's message
-LONGEST_LINE = 1 << 26  # bytes; a worker that writes more without a line's end answers garbage
+LONGEST_LINE = 1 << 26  # bytes; more without the end of a line is garbage
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a backend gave no answer. `details` is its traceback or the end of what it printed.
+    """Why a backend gave no answer. `details` is its traceback or the end of its output.
 
-    `lost` says that its worker is of no further use; an error that a worker itself reports leaves it ready for more.
+    If `lost`, its worker is no longer usable; an error that a worker reports itself leaves it ready for more.
     """
 
     verdict: Verdict
@@ -58,7 +58,7 @@ class _Reply(msgspec.Struct, frozen=True):
 
 
 class Worker:
-    """A process that hosts one backend. Nothing here waits for it to read or to write: `exchange` does.
+    """A process that hosts one backend. Nothing here waits until it reads or writes: `exchange` does.
 
     Args:
         command: what to run.
@@ -91,16 +91,16 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """The process's number."""
+        """The id of the process."""
         return self._process.pid
 
     @property
     def has_news(self) -> bool:
-        """Whether `reply` has something to give."""
+        """Whether `reply` has a result."""
         return self._has_line or self._has_ended or len(self._unread) > LONGEST_LINE
 
     def send(self, method: str, **parameters: object) -> None:
-        """Send a request, as much of it as the worker takes; what is left is sent when it has."""
+        """Send as much of a request as the worker takes; the rest follows when it can take more."""
         self._requests += 1
         self._unsent += msgspec.json.encode({"id": self._requests, "method": method, **parameters}) + b"\n"
         self._write()
@@ -111,7 +111,7 @@ class Worker:
                 del self._unsent[: os.write(self._input.fileno(), self._unsent)]
         except BlockingIOError:
             pass
-        except BrokenPipeError:  # it has closed its input; what it has written is still of interest
+        except BrokenPipeError:  # it has closed its input; its output still counts
             self._unsent.clear()
 
     def _read(self) -> None:
@@ -124,7 +124,7 @@ class Worker:
         self._has_ended = not arrived
 
     def _read_to_the_end(self) -> None:
-        """Read what the process has written before it ended, though a child of its own may hold its output open."""
+        """Read the output of a process that has ended, even if a child of that process holds the output open."""
         held = -1
         while held < len(self._unread) <= LONGEST_LINE:
             held = len(self._unread)
@@ -132,7 +132,7 @@ class Worker:
         self._has_ended = True
 
     def reply(self) -> msgspec.Raw | Failure:
-        """The result of the first request that is not answered yet; a worker that has no news has timed out."""
+        """The result of the first request without an answer; a worker without new output has timed out."""
         if not self._has_line:
             return self._silence()
         line, _, rest = self._unread.partition(b"\n")
@@ -153,7 +153,7 @@ class Worker:
 
     def _silence(self) -> Failure:
         if len(self._unread) > LONGEST_LINE:
-            return self._garbage(bytes(self._unread[:LONGEST_SHOWN]), "a line has an end")
+            return self._garbage(bytes(self._unread[:LONGEST_SHOWN]), "expected a line with an end")
         if self._has_ended and not self._ended(STOP_GRACE):
             return self._crash("closed its output")
         code = self._process.poll()
@@ -162,23 +162,23 @@ class Worker:
         return self._crash(how_it_ended(code))
 
     def _crash(self, what: str) -> Failure:
-        """Why there is no reply, with what was begun on standard output, and the last line on standard error."""
+        """Why there is no reply, with the incomplete line on standard output, and the last line on standard error."""
         begun = f" in the middle of the line {shown(bytes(self._unread))}" if self._unread else ""
         printed = self.printed()
         written = f", having written {shown(printed.splitlines()[-1].encode())}" if printed else ""
         return Failure(Verdict.CRASHED, f"{what}{begun}{written}", printed)
 
     def _garbage(self, line: bytes, expected: object) -> Failure:
-        hint = "" if line.lstrip().startswith(b"{") else "; what is no reply belongs on standard error"
-        reason = f"answered {shown(line)}, which is no reply: {expected}{hint}"
+        hint = "" if line.lstrip().startswith(b"{") else "; write all other text to standard error"
+        reason = f"answered {shown(line)}, which is not a reply: {expected}{hint}"
         return Failure(Verdict.CRASHED, reason, self.printed())
 
     def printed(self) -> str:
-        """The end of what the worker has printed."""
+        """The end of the worker's output on standard error."""
         return self._standard_error.text(4000)
 
     def ask_to_stop(self) -> None:
-        """The first step of `end`, which does the rest."""
+        """The first step of `end`, which does the other steps."""
         if self._input.closed:
             return
         with contextlib.suppress(OSError):
@@ -186,12 +186,12 @@ class Worker:
         self._input.close()
 
     def end(self) -> None:
-        """End the process and all of its group. Signals wait: one half-way would let a descriptor be closed twice."""
+        """End the process and all of its group. Signals wait: a signal in between could close a descriptor twice."""
         with deferred():
             end([self])
 
     def close(self) -> None:
-        """Let go of a process that has ended, and kill whatever it started and left."""
+        """Release a process that has ended, and kill the processes that it left."""
         if not self._output.closed:
             self.signal(signal.SIGKILL)
             self._lifeline.close()
@@ -218,7 +218,7 @@ class Worker:
 
 
 def end(workers: Collection[Worker]) -> None:
-    """End processes with all of their groups, side by side: ask them to stop, terminate them, kill them."""
+    """End processes with all of their groups, in parallel: send `stop`, terminate them, kill them."""
     for worker in workers:
         worker.ask_to_stop()
     running = still_running(workers, STOP_GRACE)
@@ -231,13 +231,13 @@ def end(workers: Collection[Worker]) -> None:
 
 
 def still_running(workers: Collection[Worker], patience: float) -> list[Worker]:
-    """Those of several workers that have not ended within some seconds."""
+    """The workers that have not ended within some seconds."""
     deadline = time.monotonic() + patience
     return [worker for worker in workers if not worker.ended_by(deadline)]
 
 
 def worker_environment(folder: Path) -> dict[str, str]:
-    """The environment variables of a worker: its temporary files go into its own folder, and away with that."""
+    """The environment variables of a worker: its temporary files go into its own folder, and are removed with it."""
     temporary = folder / "tmp"
     temporary.mkdir()
     environment = scrubbed(os.environ) | {"TMPDIR": str(temporary)}
@@ -251,25 +251,25 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 
 
 def _reason(message: str) -> str:
-    """An error's message as the reason of a row, which shows it whole."""
-    said = message.strip() or "an error without a message"
-    return said if len(said) <= LONGEST_REASON else f"{said[:LONGEST_REASON]}…"
+    """An error's message as the reason of a row, which shows it completely."""
+    reason = message.strip() or "an error without a message"
+    return reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]}…"
 
 
 def _end_of(pid: int) -> int | None:
-    """A descriptor that can be read once a process has ended; None where the system has none."""
+    """A descriptor that becomes readable when a process ends; None if the system has none."""
     with contextlib.suppress(AttributeError, OSError):
         return os.pidfd_open(pid)
     return None
 
 
 def shown(line: bytes) -> str:
-    """The beginning of a line that a worker wrote, in quotes."""
+    """The beginning of a worker's line, in quotes."""
     return repr(line[:LONGEST_SHOWN].decode(errors="replace"))
 
 
 def how_it_ended(code: int) -> str:
-    """What the code of a process that has ended says, in words; -N stands for signal N."""
+    """The exit code of a process in words; -N means signal N."""
     if code >= 0:
         return f"exited with code {code}"
     names = {number.value: number.name for number in signal.Signals}  # real-time signals have none
@@ -277,9 +277,9 @@ def how_it_ended(code: int) -> str:
 
 
 def exchange(workers: Iterable[Worker], deadline: float) -> None:
-    """Wait until some of several workers read or write (or end), and pass on what they do; until `deadline` at most.
+    """Wait until some of several workers read or write (or end), and transfer their data; until `deadline` at most.
 
-    No worker is waited for: half a reply, or a request that is not read, keeps nobody from the others'.
+    No worker blocks the others: half a reply, or a request that a worker does not read, delays none of them.
 
     Args:
         workers: the workers.

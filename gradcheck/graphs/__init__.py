@@ -1,10 +1,10 @@
-"""A loss as a graph of words: what a front end makes of it, and what the oracle and every engine take.
+"""A loss as a graph of words: a front end makes it, and the oracle and every engine take it.
 
     ops function ───┐            ┌─→ the oracle's tape
                     ├──→ Graph ──┼─→ every engine, which interprets it with its own primitives
     NumPy function ─┘            └─→ reports: the line of the user's source for every step
 
-One file is one front end; `words/` declares what a loss may be made of.
+One file is one front end; `words/` declares the parts of a loss.
 """
 
 from gradcheck.graphs import words

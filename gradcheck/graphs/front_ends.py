@@ -1,4 +1,4 @@
-"""Which front end a loss is for."""
+"""The choice of a front end for a loss."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def record(loss: Callable[..., Any], shapes: Mapping[str, Shape]) -> Graph:
         shapes: of the inputs, by name.
 
     Raises:
-        RecordingError: an unknown word, shapes that do not fit, a name watched twice, a loss that is no scalar.
+        RecordingError: an unknown word, shapes that do not fit, a name watched twice, a loss that is not a scalar.
     """
     if _takes(loss, None, **shapes):
         return ops.record(loss, shapes)

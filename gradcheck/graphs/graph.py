@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 FORMAT: Literal["gradcheck-graph/1"] = "gradcheck-graph/1"
 Shape = tuple[int, ...]
 Dtype = Literal["float", "boolean"]
-"""Of a node's entries: a run says in which floating-point dtype it computes; a comparison is a condition."""
+"""The dtype of a node's entries: a run determines the floating-point dtype; a comparison is a condition."""
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class Slice(msgspec.Struct, frozen=True):
 
 
 Piece = int | str | Slice
-"""Of an index or a shape: a whole number, a slice, or "..." for all axes that are not named."""
+"""A part of an index or a shape: a whole number, a slice, or "..." for all other axes."""
 Attribute = bool | int | float | str | tuple[Piece, ...] | None
 
 
@@ -35,15 +35,15 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True):
     """One step of a loss.
 
     Attributes:
-        word: a word of the vocabulary; "input" and "constant" for what comes from outside; "watch" for a name.
-        operands: the nodes that it takes, by their places in the graph.
+        word: a word of the vocabulary; "input" and "constant" for arrays from outside; "watch" for a name.
+        operands: the places of its operands among the nodes.
         attributes: its other arguments: axes, shapes, indices, exponents. A number of the loss is the "value" of a
             constant; an array of the loss is a constant without one.
         shape: of its value.
         dtype: of its entries.
         name: of an input, a constant array, or a watched value.
         file: the path of the source that wrote it.
-        line: there, from 1.
+        line: the line in that file, from 1.
     """
 
     word: str
@@ -57,12 +57,12 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_step(self) -> bool:
-        """Whether it computes numbers that could be watched."""
+        """Whether it computes numbers that a user can watch."""
         return self.word not in ("input", "constant", "watch") and self.dtype == "float"
 
 
 class ConstantArray(msgspec.Struct, frozen=True):
-    """A constant array in JSON: float64, row by row; what is not finite is "NaN", "Infinity" or "-Infinity"."""
+    """A constant array in JSON: float64, row by row; not finite: "NaN", "Infinity" or "-Infinity"."""
 
     shape: Shape
     data: list[float | str]
@@ -82,7 +82,7 @@ class Graph:
     """A loss.
 
     Attributes:
-        nodes: in order of computation: each takes only what stands before it.
+        nodes: in order of computation: each takes only nodes before it.
         outputs: name -> the place of its node; "loss" is a scalar.
         constants: name -> the float64 array of a constant node.
     """
@@ -118,7 +118,7 @@ class Graph:
         return replace(self, nodes=tuple(nodes), outputs={name: places[each] for name, each in self.outputs.items()})
 
     def watching_all(self) -> Graph:
-        """The same loss with every step watched; what has no name is called by its word and its number."""
+        """The same loss with every step watched; a step without a name gets one of its word and its number."""
         taken = {node.name for node in self.nodes}
         already = {index for place in self.watched.values() for index in (place, *self.nodes[place].operands)}
         unnamed = [
@@ -129,7 +129,7 @@ class Graph:
         return self.watching({index: name for index, name in unnamed if name not in taken})
 
     def needed(self, places: Iterable[int]) -> set[int]:
-        """The nodes that some nodes are computed from, these included."""
+        """The nodes from which some nodes are computed, including these."""
         found = set(places)
         for index in range(len(self.nodes) - 1, -1, -1):
             if index in found:
@@ -137,7 +137,7 @@ class Graph:
         return found
 
     def pruned(self) -> Graph:
-        """The same loss without what neither it nor a watched value needs; inputs stay."""
+        """The same loss without nodes that neither it nor a watched value needs; inputs stay."""
         roots = {index for index, node in enumerate(self.nodes) if node.word in ("input", "watch")}
         kept = sorted(self.needed(roots | set(self.outputs.values())))
         place = {index: position for position, index in enumerate(kept)}
@@ -150,7 +150,7 @@ class Graph:
         return Graph(nodes, {name: place[index] for name, index in self.outputs.items()}, constants)
 
     def first_difference(self, other: Graph) -> Node | None:
-        """The first node that is another one in another graph, or whose constant is; None where there is none."""
+        """The first node that differs from that of another graph, or whose constant differs; None if no node does."""
         for mine, theirs in itertools.zip_longest(self.nodes, other.nodes):
             same = mine == theirs
             if same and mine.word == "constant" and mine.name:
@@ -178,7 +178,7 @@ class Graph:
         if name is None or name not in self.watched:
             return None
         watch = self.nodes[self.watched[name]]
-        made_by = self.nodes[watch.operands[0]]  # its line says more than that of a watch
+        made_by = self.nodes[watch.operands[0]]  # its line is more useful than that of a watch
         return made_by if made_by.file else watch
 
     def json(self) -> bytes:

@@ -1,4 +1,4 @@
-"""What to write in the place of names that other libraries have, and how a value is called in an error message."""
+"""Replacements for names of other libraries, and descriptions of values for error messages."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ INSTEAD = {
     "view": RESHAPE,
 }
 ARGUMENTS = {"dim": "axis", "dims": "axis", "axes": "axis", "keepdim": "keepdims"}
-"""What other libraries call the arguments of words."""
+"""Other libraries' names for the arguments of words."""
 
 REFUSED = {
     "__abs__": ("abs(a)", "write ops.abs(a)"),
@@ -90,25 +90,25 @@ REFUSED = {
         "write ops.concatenate of pieces, or ops.where(condition, a, b)",
     ),
 }
-"""What values cannot do, by the methods that Python asks for: what was written, and what to write instead."""
+"""Operations that values lack, by Python's methods: the wrong code, and what to write instead."""
 
 
 def instead(name: str, words: Iterable[str]) -> str:
-    """What to write in the place of a function or method of another library: a clause, or nothing."""
+    """What to write instead of a function or method of another library: a clause, or nothing."""
     if name in words:
         return f"write ops.{name}"
     return f"write {INSTEAD[name]}" if name in INSTEAD else ""
 
 
 def unknown_word(name: str, words: Iterable[str]) -> str:
-    """What to say of ``ops.name``, which is none of the words."""
+    """The message about ``ops.name``, which is not one of the words."""
     words = list(words)
     hint = f"{instead(name, words)}; " if name in INSTEAD else did_you_mean(name, words)
     return f"unknown operation ops.{name}: {hint}expected one of {', '.join(sorted(words))}"
 
 
 def unknown_attribute(name: str, words: Iterable[str]) -> str:
-    """What to say of ``a.name``, which values do not have."""
+    """The message about ``a.name``, which values do not have."""
     hint = instead(name, words) or "write what it stands for in words of ops"
     return f"a value of the problem has no .{name}, only .T, .shape and .ndim: {hint}"
 
@@ -119,7 +119,7 @@ def is_value(value: Any) -> bool:
 
 
 def described(value: Any) -> str:
-    """A value that is wrong, in the words of who wrote it."""
+    """A wrong value, in the words of its writer."""
     if is_value(value):
         return "a comparison" if value.is_condition else f"a value of shape {value.shape}"
     if isinstance(value, np.ndarray):

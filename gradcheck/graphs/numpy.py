@@ -1,6 +1,6 @@
 """The front end for losses written in NumPy, `loss(A, B)`.
 
-NumPy hands its functions over to values that ask for it: ufuncs by NEP 13, most others by NEP 18
+NumPy passes calls on to values that implement its protocols: ufuncs by NEP 13, most others by NEP 18
 (https://numpy.org/neps/nep-0013-ufunc-overrides.html, https://numpy.org/neps/nep-0018-array-function-protocol.html).
 """
 
@@ -48,7 +48,7 @@ class ArrayValue(Value):
         raise RecordingError(f"{user_line()}: a NumPy array cannot hold a value of the problem: {hint}")
 
     def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("__"):  # how Python and NumPy ask what an object can do
+        if name.startswith("__"):  # names with which Python and NumPy test the abilities of an object
             raise AttributeError(name)
         hint = METHOD_HINTS.get(name, "write it with NumPy's functions, or leave it out")
         raise UnknownAttributeError(f"{user_line()}: a value of the problem has no .{name}: {hint}")
@@ -96,7 +96,7 @@ class ArrayValue(Value):
         return self._again("/", self / other)
 
     def _again(self, symbol: str, result: Value) -> Value:
-        """What `a += b` makes: a number of its own; an array would change under all of its names."""
+        """The result of `a += b`: a new number; an array would change under all of its names."""
         if self.shape:
             raise RecordingError(f"{user_line()}: a {symbol}= b changes an array in place: write a = a {symbol} b")
         return result
@@ -107,7 +107,7 @@ class ArrayValue(Value):
 
 
 def name_of(function: Any) -> str:
-    """What a loss calls a function of NumPy."""
+    """The name of a NumPy function in a loss."""
     return f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
 
 
@@ -122,7 +122,7 @@ def between(name: str) -> Function:
 
 
 def called(name: str, function: Function, arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:
-    """What a function of ours makes of the arguments that NumPy's got.
+    """The result of our function for the arguments of NumPy's.
 
     Raises:
         RecordingError: it has no such arguments.
@@ -138,7 +138,7 @@ def called(name: str, function: Function, arguments: Sequence[Any], options: Map
 
 
 def unknown(name: str) -> str:
-    """What is said of a function for which there is no word."""
+    """The message about a function for which there is no word."""
     return FUNCTION_HINTS.get(name) or f"no word of the vocabulary stands for it: expected one of {', '.join(KNOWN)}"
 
 
@@ -180,7 +180,7 @@ def power(a: Any, exponent: Any) -> Value:
 
 
 def variance(a: Value, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Value:
-    """The mean square of what the mean leaves."""
+    """The mean square of the distances from the mean."""
     centred = a - word("mean")(a, axis, True)
     squares: Value = word("sum")(centred * centred, axis, keepdims)
     return squares / (math.prod(a.shape) // math.prod(squares.shape) - ddof)
@@ -259,7 +259,7 @@ def broadcast_to(array: Value, shape: Any) -> Value:
 
 
 def full_like(a: Value, fill_value: float, **_: Any) -> Value:
-    """An array of the loss itself with a value's shape: of a backend it has the dtype of the value, and rounds so."""
+    """A constant array with a value's shape: a backend gives it the dtype of the value, and rounds it to that."""
     return a.recording.constant(np.full(a.shape, fill_value, np.float64))
 
 
@@ -289,7 +289,7 @@ UFUNCS: dict[str, Function] = {
     "minimum": minimum,
     "tan": lambda a: word("sin")(a) / word("cos")(a),
 }
-"""NumPy's functions of entries by name -> what stands for them."""
+"""NumPy's functions of entries by name -> their replacements."""
 
 FUNCTIONS: dict[Any, Function] = {
     np.sum: lambda a, axis=None, keepdims=False: word("sum")(a, axis, keepdims),
@@ -324,7 +324,7 @@ FUNCTIONS: dict[Any, Function] = {
     np.ones_like: lambda a, **_: full_like(a, 1.0),
     np.full_like: full_like,
 }
-"""NumPy's other functions -> what stands for them."""
+"""NumPy's other functions -> their replacements."""
 for _old, _new in (("amax", np.max), ("amin", np.min)):  # functions of their own before NumPy 1.25
     FUNCTIONS.setdefault(getattr(np, _old), FUNCTIONS[_new])
 
@@ -370,8 +370,8 @@ FUNCTION_HINTS = {
 def record(loss: Function, shapes: Mapping[str, Shape]) -> Graph:
     """The graph of `loss(**inputs)`; see `gradcheck.graphs.record`.
 
-    What the loss's variables hold when it returns is watched under their names. One that is assigned twice, or in a
-    loop, is not: a gradient by hand may well mean another of its values.
+    It watches the loss's variables, with their values when the loss returns, under their names. It does not watch a
+    variable that is assigned twice, or in a loop: a hand-written gradient may mean another of its values.
     """
     variables = Variables(loss)
     recording = Recording(ArrayValue, variables.note)
@@ -385,7 +385,7 @@ def record(loss: Function, shapes: Mapping[str, Shape]) -> Graph:
     except ValueError as error:
         if not isinstance(error.__cause__, RecordingError):
             raise
-        # NumPy asks a value for its number where an entry of an array is set to it, and hides why there is none.
+        # When code sets an entry of an array to a value, NumPy requests the value's number, and hides the error.
         where = str(error.__cause__).partition(": ")[0]
-        said = "a NumPy array cannot hold a value of the problem: write np.stack or np.concatenate of values"
-        raise RecordingError(f"{where}: {said}") from error
+        fault = "a NumPy array cannot hold a value of the problem: write np.stack or np.concatenate of values"
+        raise RecordingError(f"{where}: {fault}") from error

@@ -14,7 +14,7 @@ from gradcheck.graphs.vocabulary import VOCABULARY
 
 
 class Ops:
-    """``ops`` as the loss sees it."""
+    """``ops`` for the loss."""
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording

@@ -1,4 +1,4 @@
-"""What a loss returned."""
+"""The return value of a loss."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def checked(loss: Callable[..., Any], result: Any, summing: str) -> Value:
 
     Args:
         loss: the function.
-        result: what it returned.
-        summing: what sums an array, where the loss is written.
+        result: its return value.
+        summing: the name of the function that sums an array in the loss.
 
     Raises:
-        RecordingError: it is no value of the problem, or no scalar.
+        RecordingError: it is not a value of the problem, or not a scalar.
     """
     if isinstance(result, Value) and result.shape == () and not result.is_condition:
         return result
@@ -28,7 +28,7 @@ def checked(loss: Callable[..., Any], result: Any, summing: str) -> Value:
 
 
 def _instead_of_a_loss(result: object, summing: str) -> str:
-    """What a loss returns that is none, and what to write."""
+    """The description of a wrong return value, and what to write."""
     if result is None:
         return "None: expected one number, computed from the inputs: is a return missing?"
     if isinstance(result, Value) and not result.is_condition:

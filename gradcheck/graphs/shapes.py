@@ -1,4 +1,4 @@
-"""The shapes of results, and the axes that a word may name."""
+"""The shapes of results, and the axes of words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def normalise_axes(axis: Axes, ndim: int) -> tuple[int, ...]:
     """The axes as non-negative numbers; all of them for None.
 
     Raises:
-        TypeError: it is no whole number, and no tuple of them.
+        TypeError: it is neither a whole number nor a tuple of them.
         ValueError: there is no such axis, or one comes twice.
     """
     axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
@@ -34,7 +34,7 @@ def one_axis(axis: int, ndim: int) -> int:
     """An axis as a non-negative number.
 
     Raises:
-        TypeError: it is no whole number.
+        TypeError: it is not a whole number.
         ValueError: there is no such axis.
     """
     if axis is None or isinstance(axis, tuple):
@@ -43,7 +43,7 @@ def one_axis(axis: int, ndim: int) -> int:
 
 
 def reduced_shape(shape: Shape, axes: tuple[int, ...], keepdims: bool) -> Shape:
-    """The shape that is left when the axes are summed over."""
+    """The shape that remains after a sum over the axes."""
     if keepdims:
         return tuple(1 if a in axes else n for a, n in enumerate(shape))
     return tuple(n for a, n in enumerate(shape) if a not in axes)
@@ -66,7 +66,7 @@ def outer_shape(a: Shape, b: Shape) -> Shape:
     """The shape of the product a bᵀ of two vectors.
 
     Raises:
-        ValueError: one is none.
+        ValueError: one is not a vector.
     """
     if len(a) != 1 or len(b) != 1:
         raise ValueError(f"two vectors are needed, got shapes {a} and {b}")
@@ -85,13 +85,13 @@ def transposed_shape(shape: Shape) -> Shape:
 
 
 def indexed_shape(shape: Shape, index: Any) -> Shape:
-    """The shape of a piece of an array; raises IndexError where there is none."""
+    """The shape of a piece of an array; raises IndexError if there is no such piece."""
     piece: np.ndarray = np.broadcast_to(np.empty(()), shape)[index]
     return np.shape(piece)
 
 
 def concatenated_shape(shapes: list[Shape], axis: int) -> Shape:
-    """The shape of arrays one behind the other; raises ValueError where they do not fit."""
+    """The shape of concatenated arrays; raises ValueError if they do not fit."""
     joined: np.ndarray = np.concatenate([np.broadcast_to(np.empty(()), each) for each in shapes], axis)
     return joined.shape
 
@@ -100,7 +100,7 @@ def checked_shape(source: Shape, shape: Any) -> Shape:
     """A shape to reshape into: sizes alone.
 
     Raises:
-        TypeError: it is no tuple or list of whole numbers.
+        TypeError: it is not a tuple or list of whole numbers.
         ValueError: a size is negative, or the sizes do not fit.
     """
     if not isinstance(shape, (tuple, list)) or not all(hasattr(size, "__index__") for size in shape):

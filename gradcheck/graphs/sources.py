@@ -13,11 +13,11 @@ OURS = (f"{Path(__file__).parent}/", f"{Path(np.__file__).parent}/")
 
 
 class RecordingError(ValueError):
-    """The loss cannot be recorded; the message begins with the file and line of the user's code that is at fault."""
+    """The loss cannot be recorded; the message begins with the file and line of the wrong code of the user."""
 
 
 class UnknownAttributeError(RecordingError, AttributeError):
-    """A recorded value has no such attribute; for ``hasattr`` and ``getattr`` it is like any that is missing."""
+    """A recorded value has no such attribute; for ``hasattr`` and ``getattr`` it is like any missing one."""
 
 
 def user_place() -> tuple[str | None, int | None]:

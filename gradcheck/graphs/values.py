@@ -1,4 +1,4 @@
-"""What a loss computes with while it is recorded: values, which have a shape and no entries; and the recording."""
+"""The objects of a loss during recording: values, which have a shape and no entries; and the recording."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Value:
     """
 
     __slots__ = ("index", "is_condition", "recording", "shape")
-    __array_ufunc__: Any = None  # NumPy's arrays and numbers on the left leave operators to us
+    __array_ufunc__: Any = None  # with NumPy's arrays and numbers on the left, Python calls our operators
 
     def __init__(self, recording: Recording, index: int, shape: Shape, is_condition: bool = False) -> None:
         self.recording = recording
@@ -47,7 +47,7 @@ class Value:
         return f"<{described(self)[2:]}>"
 
     def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("__"):  # how Python and NumPy ask what an object can do
+        if name.startswith("__"):  # names with which Python and NumPy test the abilities of an object
             raise AttributeError(name)
         raise UnknownAttributeError(f"{user_line()}: {unknown_attribute(name, VOCABULARY)}")
 
@@ -57,7 +57,7 @@ class Value:
     def __array_function__(self, function: Any, *_: Any) -> Any:
         name = function.__name__
         hint = instead(name, VOCABULARY) or "write words of ops alone"
-        raise RecordingError(f"{user_line()}: NumPy's {name} was given a value of the problem: {hint}")
+        raise RecordingError(f"{user_line()}: NumPy's {name} received a value of the problem: {hint}")
 
     def __getitem__(self, index: Any) -> Value:
         return operated("index", self, index if isinstance(index, tuple) else (index,))
@@ -116,7 +116,7 @@ Operand = Any
 
 
 def operated(name: str, *operands: Any) -> Value:
-    """What an operator makes of its operands."""
+    """The result of an operator for its operands."""
     result: Value = OPERATORS[name](*operands)
     return result
 
@@ -138,7 +138,7 @@ class Recording:
 
     Args:
         kind: the class of its values.
-        on_step: is called whenever a step is added, from within the loss.
+        on_step: is called after each new step, from within the loss.
     """
 
     def __init__(self, kind: type[Value] = Value, on_step: Callable[[], None] = lambda: None) -> None:
@@ -168,11 +168,11 @@ class Recording:
         return self._add(Node(word, places, dict(attributes or {}), shape, dtype, name, *user_place()))
 
     def constant(self, value: Any) -> Value:
-        """Add a number or an array of the loss itself.
+        """Add a constant number or array.
 
         Raises:
             TypeError: it is neither.
-            ValueError: float64 does not hold a number of it, or one is NaN.
+            ValueError: float64 cannot hold a number of it, or one is NaN.
         """
         if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value):
             return self._array(np.asarray(value))
@@ -197,7 +197,7 @@ class Recording:
         return operated("gt", value, 0.5) if array.dtype.kind == "b" else value
 
     def watch(self, name: str, value: Value) -> Value:
-        """Name a value; raises RecordingError where the name is taken."""
+        """Name a value; raises RecordingError if the name is in use."""
         if not isinstance(name, str) or not isinstance(value, Value) or value.is_condition:
             found = f"{described(name)} and {described(value)}"
             raise RecordingError(f"{user_line()}: ops.watch: got {found}: expected ops.watch('name', a)")
@@ -207,7 +207,7 @@ class Recording:
         return self.add("watch", (value,), shape=value.shape, name=name)
 
     def finish(self, loss: Value, names: Mapping[int, str] | None = None) -> Graph:
-        """The graph of a loss, without what nothing needs.
+        """The graph of a loss, without unneeded nodes.
 
         Args:
             loss: a scalar.

@@ -1,4 +1,4 @@
-"""The variables of a function: what they hold when it has returned."""
+"""The variables of a function, with their values after its return."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any
 class Variables:
     """The variables of a function that is called once.
 
-    A frame keeps its variables after its function has returned, for as long as somebody has it. So no profiler and no
-    tracer is needed, of which Python has one each, perhaps the user's.
+    A frame keeps its variables after its function has returned, as long as a reference to the frame exists. So this
+    needs no profiler and no tracer. Python has only one of each, and the user may use them.
 
     Args:
         function: the function.
@@ -36,7 +36,7 @@ class Variables:
             self._frame = frame
 
     def values(self) -> dict[str, Any]:
-        """What those variables hold that are assigned once: one that is assigned twice, or in a loop, had others."""
+        """The values of the variables that are assigned once: one that is assigned twice, or in a loop, had others."""
         if self._frame is None:
             return {}
         once = assigned_once(self._function)
@@ -44,7 +44,7 @@ class Variables:
 
 
 def assigned_once(function: Callable[..., Any]) -> frozenset[str]:
-    """The variables of a function that a statement outside of loops assigns, and no other one, as its source shows."""
+    """The variables of a function that exactly one statement assigns, outside of loops, according to its source."""
     try:
         [definition] = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function)))).body
     except (OSError, TypeError, SyntaxError, ValueError):
@@ -56,6 +56,6 @@ def assigned_once(function: Callable[..., Any]) -> frozenset[str]:
 
 
 def _stored(tree: ast.AST) -> list[str]:
-    """The variables that a tree of source assigns, once for each time that it is written."""
+    """The variables that a syntax tree assigns, once for each assignment."""
     names = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
     return [node.id for node in names if isinstance(node.ctx, ast.Store)]

@@ -14,14 +14,14 @@ class DeclaredWord(Protocol):
 
     @property
     def signature(self) -> str:
-        """How it is written, with its parameters."""
+        """Its spelling, with its parameters."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Record it."""
 
 
 VOCABULARY: dict[str, DeclaredWord] = {}
-"""What a problem finds under ``ops``."""
+"""The words in a problem's ``ops``."""
 
 OPERATORS: dict[str, DeclaredWord] = {}
-"""What stands between a problem's values, by the names of Python's `operator` module; "index" for a[i, j:k]."""
+"""The operators of a problem's values, by the names of Python's `operator` module; "index" for a[i, j:k]."""

@@ -1,1 +1,1 @@
-"""Answers against the oracle: verdicts, their evidence and their cause."""
+"""Answers compared with the oracle: verdicts, their evidence and their cause."""

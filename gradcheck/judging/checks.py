@@ -1,4 +1,4 @@
-"""A block of entries against what the oracle allows, from end to end and by the step (docs/math.md, W6 to W9)."""
+"""A block of entries compared with the oracle's limits, from end to end and by the step (docs/math.md, W6 to W9)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gradcheck.findings import Entry
 from gradcheck.oracle import DOUBT
-from gradcheck.oracle.formats import SMALLEST  # added to what is divided by: no error is 0 units of a bound of 0
+from gradcheck.oracle.formats import SMALLEST  # added to the divisor: no error is 0 units of a bound of 0
 from gradcheck.oracle.lazy import lazy
 
 Array = npt.NDArray[np.floating[Any]]
@@ -22,9 +22,10 @@ Mask = npt.NDArray[np.bool_]
 class Check:
     """One comparison of a block of entries, float64 arrays: an error beyond `bound` is a proof of a wrong entry.
 
-    `limit` is how far rounding explains an error; it counts where `limited`. The errors of an answer that is itself an
-    estimate are no `proof`, and those of a step neither: the backend may have computed anew what stands before it.
-    `typical` is how far correct backends commonly are, and `radius` how far the true values may lie from `true`.
+    `limit` is the largest error that rounding explains; it counts where `limited`. The errors of an answer that is
+    itself an estimate are no `proof`, and neither are those of a step: the backend may have computed earlier values
+    again. `typical` is the usual distance of correct backends, and `radius` the largest distance of the true values
+    from `true`.
     """
 
     true: Array
@@ -40,8 +41,8 @@ class Check:
     def threshold(self) -> Array:
         """The largest error that is not refused; infinite where nothing is known.
 
-        Here alone it is decided what is unknown: where arithmetic on bounds, such as 0·∞ or ∞ − ∞, left no number ≥ 0,
-        and where the true value itself is not finite.
+        Only here the code decides what is unknown: entries where arithmetic on bounds, such as 0·∞ or ∞ − ∞, left no
+        number ≥ 0, and entries whose true value itself is not finite.
         """
         threshold = np.minimum(self.bound, self.limit) if self.limited else self.bound
         if threshold.min(initial=0.0) >= 0 and np.isfinite(np.sum(self.true)):
@@ -50,13 +51,13 @@ class Check:
 
     @lazy
     def refused(self) -> Mask:
-        """Where the error is beyond it; written so that NaN is, where anything is known."""
+        """Where the error exceeds the limit; a NaN error exceeds it too, where the limit is known."""
         refused = ~(self.error <= self.threshold)
         return refused & np.isfinite(self.threshold) if refused.any() else refused
 
     @property
     def lost(self) -> Mask:
-        """Where a number that is not finite stands for a finite one, and is not refused since nothing is known."""
+        """Where a number that is not finite has a finite true value, and is not refused since no limit is known."""
         return ~np.isfinite(self.error) & np.isfinite(self.true) & ~self.refused
 
     @property
@@ -67,10 +68,10 @@ class Check:
 
 @dataclass(frozen=True, eq=False)
 class CheckedBlock:
-    """Some rows of an array, from `row` on: what was got, and its checks, from end to end or of the step or both.
+    """Some rows of an array, from `row` on: the answer, and its checks, from end to end or of the step or both.
 
-    `unsure` counts the entries that the answer itself takes to be further off than a correct backend may be, and
-    `terms` is the size of the terms whose sum the array is.
+    `unsure` counts the entries whose own error estimate is larger than a correct backend's error may be, and `terms` is
+    the size of the terms whose sum the array is.
     """
 
     row: int
@@ -82,14 +83,14 @@ class CheckedBlock:
 
     @lazy
     def checks(self) -> list[Check]:
-        """The checks that there are; the first one's error is what is reported."""
+        """The existing checks; reports show the error of the first one."""
         return [check for check in (self.whole, self.step) if check is not None]
 
     @lazy
     def excused(self) -> Mask:
-        """Where the step is refused, and yet the entry is as near to the truth as correct backends commonly are.
+        """Where the step is refused, but the entry is as near to the truth as correct backends usually are.
 
-        That says something only where their distance is less than the values, or than the terms that cancel in them.
+        That is meaningful only where their distance is less than the values, or than the terms that cancel in them.
         """
         assert self.step is not None, "there is a step"
         refused = self.step.refused

@@ -1,8 +1,8 @@
-"""Diagnosis: why a wrong answer is wrong. Its cause, by asking the backend in another precision, and its pattern.
+"""Diagnosis: why a wrong answer is wrong. Its cause, from a run in another precision, and its pattern.
 
-The error of an answer is E(u) = a + b·u, u being the unit roundoff. A wrong formula has an error a that stays whatever
-the precision; digits that are lost, by a badly conditioned formula or a narrower precision on the way, have one that
-shrinks with u. Two precisions tell the two apart where the error is visible in both (docs/math.md, D1).
+The error of an answer is E(u) = a + b·u, u being the unit roundoff. A wrong formula has an error a that stays in every
+precision. Lost digits, from an ill-conditioned formula or a narrower precision in between, have an error that shrinks
+with u. Two precisions distinguish the two if the error is visible in both (docs/math.md, D1).
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from gradcheck.text.wording import two_digits
 Array = npt.NDArray[np.float64]
 
 LONGDOUBLE = "longdouble"
-"""NumPy's, which hand-written gradients are asked in; their answers come back rounded to float64."""
+"""NumPy's longdouble, for hand-written gradients; their answers come back rounded to float64."""
 SAME = 4.0
 """An error that changes by no more than this factor from one precision to another stays."""
 LUCK = 32.0
 """Rounding errors of two runs are random: their ratio may miss that of the unit roundoffs by this factor."""
 BEYOND_LUCK = 1024.0
-"""By this factor it cannot, in all but one of a thousand runs: the chance that a standard normal is below 1/1024."""
+"""In only one of a thousand runs it misses by this factor: the chance that a standard normal is below 1/1024."""
 TYPICAL = 1 / 8
 """Errors of a precision reach this share of its standard deviation in their largest entry."""
 SHARE = 0.5
-"""Of the entries that are refused where a narrower precision is suspected: a single wrong entry has another cause."""
+"""The share of refused entries that suggests a narrower precision: a single wrong entry has another cause."""
 
 Asked = Callable[[str], "tuple[BackendAnswer, Truth] | str"]
-"""Ask the backend once more, in another dtype: its answer and the truth of that case, or why there is none."""
+"""Runs the backend once more, in another dtype: its answer and the truth of that case, or why there is none."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Measured:
     """The error of one array in one precision, over the entries that are wrong.
 
     Attributes:
-        dtype: in which it was asked.
+        dtype: the dtype of the run.
         roundoff: the unit roundoff of that dtype.
         error: the largest error; NaN or infinite where an entry is not finite.
         explained: the largest error that rounding explains.
@@ -66,11 +66,11 @@ def diagnose(answer: BackendAnswer, known: Truth, judgement: Judgement, other: s
     """Add the cause and the pattern to the judgement of an answer that differs.
 
     Args:
-        answer: what the backend gave.
+        answer: the backend's answer.
         known: the truth of the case in the backend's format.
         judgement: of the answer.
-        other: the dtype to ask in, `other_dtype`; None where there is none.
-        asked: asks the backend.
+        other: the dtype of the second run, `other_dtype`; None if there is none.
+        asked: runs the backend again.
     """
     step = judgement.first_wrong
     if judgement.verdict is not Verdict.DIFFERS or step is None or answer.estimates:
@@ -90,17 +90,17 @@ def diagnose(answer: BackendAnswer, known: Truth, judgement: Judgement, other: s
 
 
 def passed(judgement: Judgement) -> Judgement:
-    """What the gate "formula" makes of a judgement: lost digits are reported, and pass."""
+    """A judgement under the gate "formula": lost digits are reported, and pass."""
     if judgement.cause is None or judgement.cause.kind != "lost digits":
         return judgement
     return replace(judgement, verdict=Verdict.AGREES)
 
 
 def other_dtype(dtype: str, by_hand: bool, lacks: Callable[[str], bool]) -> str | None:
-    """The dtype in which a backend is asked once more.
+    """The dtype of a backend's second run.
 
     Args:
-        dtype: in which it was asked first.
+        dtype: that of the first run.
         by_hand: whether it is a hand-written gradient in NumPy, which has longdouble.
         lacks: whether it cannot compute in a dtype.
     """
@@ -121,7 +121,7 @@ def cause_of(
 
 
 def by_asking(answer: BackendAnswer, known: Truth, key: Key, other: str | None, asked: Asked) -> Cause:
-    """The cause as answers in other precisions show it."""
+    """The cause according to answers in other precisions."""
     if other is None:
         return Cause(kind="unknown", reason=f"it computes in {known.format.name} alone")
     entries = wrong_entries(answer, known, key)
@@ -147,7 +147,7 @@ def remeasured(key: Key, entries: npt.NDArray[np.bool_], dtype: str, asked: Aske
     if got is None or got.shape != entries.shape:
         return f"its answer in {dtype} lacks the array"
     if dtype != LONGDOUBLE and got.dtype != LAYOUTS[dtype].container:
-        return f"it answers in {got.dtype} where {dtype} is asked for"
+        return f"it answers in {got.dtype}, not in the requested {dtype}"
     return measured(again, there, key, entries, dtype)
 
 
@@ -155,7 +155,7 @@ def measured(answer: BackendAnswer, known: Truth, key: Key, entries: npt.NDArray
     """The error of some entries of an array."""
     error, allowed, true = held_against(answer, known, key)
     roundoff = known.format.roundoff
-    if dtype == LONGDOUBLE:  # the answer was rounded to float64 on its way here: that is all that rounding explains
+    if dtype == LONGDOUBLE:  # the answer was rounded to float64 for the transfer: rounding explains no more than that
         allowed = 2 * roundoff * np.abs(true) + known.format.smallest
         roundoff = float(np.finfo(np.longdouble).eps) / 2
     return Measured(
@@ -168,7 +168,7 @@ def measured(answer: BackendAnswer, known: Truth, key: Key, entries: npt.NDArray
 
 
 def held_against(answer: BackendAnswer, known: Truth, key: Key) -> tuple[Array, Array, Array]:
-    """Errors from end to end, what rounding explains of them, and the true values."""
+    """Errors from end to end, the part that rounding explains, and the true values."""
     got, output = dict(answer.arrays())[key], known.analysis[key]
     with np.errstate(all="ignore"):
         enclosure = output.enclosure
@@ -178,7 +178,7 @@ def held_against(answer: BackendAnswer, known: Truth, key: Key) -> tuple[Array, 
 
 
 def wrong_entries(answer: BackendAnswer, known: Truth, key: Key) -> npt.NDArray[np.bool_]:
-    """The entries that are wrong from end to end; where only the step is, the one that is nearest to it."""
+    """The entries that are wrong from end to end; if only the step is wrong, the entry that is nearest to that."""
     error, allowed, _ = held_against(answer, known, key)
     refused = ~(error <= allowed)
     if not refused.any():
@@ -188,32 +188,32 @@ def wrong_entries(answer: BackendAnswer, known: Truth, key: Key) -> npt.NDArray[
 
 
 def from_finer(first: Measured, second: Measured) -> Cause:
-    """The cause by an answer in a finer precision."""
-    said = changed(first, second)
+    """The cause according to an answer in a finer precision."""
+    change = changed(first, second)
     if second.error <= second.explained or second.error <= LUCK * first.error * second.roundoff / first.roundoff:
-        return lost(first, said)
+        return lost(first, change)
     stays = min(first.error / SAME, BEYOND_LUCK * first.error * second.roundoff / first.roundoff)
     if math.isfinite(second.error) and second.error >= stays:
-        return Cause(kind="wrong formula", reason=said)
-    return Cause(kind="unknown", reason=f"{said}: neither does it stay nor does it shrink with the unit roundoff")
+        return Cause(kind="wrong formula", reason=change)
+    return Cause(kind="unknown", reason=f"{change}: neither does it stay nor does it shrink with the unit roundoff")
 
 
 def from_coarser(first: Measured, second: Measured) -> Cause:
-    """The cause by an answer in a coarser precision, in which small errors are not seen."""
-    said = changed(first, second)
+    """The cause according to an answer in a coarser precision, which hides small errors."""
+    change = changed(first, second)
     if second.error <= second.explained:
-        return Cause(kind="unknown", reason=f"{said}: in {second.dtype} rounding explains an error of that size")
+        return Cause(kind="unknown", reason=f"{change}: in {second.dtype} rounding explains an error of that size")
     if second.error <= SAME * first.error + second.explained:
-        return Cause(kind="wrong formula", reason=said)
+        return Cause(kind="wrong formula", reason=change)
     if not second.error < second.size / LUCK:
         return Cause(kind="unknown", reason=f"in {second.dtype} no digit is left to compare")
     if first.error <= LUCK * second.error * first.roundoff / second.roundoff:
-        return lost(first, said)
-    return Cause(kind="unknown", reason=f"{said}: neither does it stay nor does it grow with the unit roundoff")
+        return lost(first, change)
+    return Cause(kind="unknown", reason=f"{change}: neither does it stay nor does it grow with the unit roundoff")
 
 
 def confirmed(cause: Cause, first: Measured, coarse: Measured | str) -> Cause:
-    """Rule out that an error stays in longdouble because the code rounds to float64 on its way."""
+    """Rule out that an error stays in longdouble because the code rounds to float64 in between."""
     if isinstance(coarse, str):
         return Cause(kind="unknown", reason=f"the error stays in {LONGDOUBLE}, but {coarse}")
     if coarse.error > SAME * first.error + coarse.explained:
@@ -227,13 +227,13 @@ def changed(first: Measured, second: Measured) -> str:
     return f"{two_digits(first.error)} off in {first.dtype}, {two_digits(second.error)} in {second.dtype}"
 
 
-def lost(measured: Measured, said: str) -> Cause:
+def lost(measured: Measured, change: str) -> Cause:
     """The cause of an error that shrinks with the unit roundoff: how many digits are lost."""
     of_bits = round(-math.log2(measured.roundoff))
     bits = of_bits
     if math.isfinite(measured.error) and measured.size > 0:
         bits = min(max(round(math.log2(measured.error / (measured.roundoff * measured.size))), 1), of_bits)
-    return Cause(kind="lost digits", reason=said, bits=bits, of_bits=of_bits)
+    return Cause(kind="lost digits", reason=change, bits=bits, of_bits=of_bits)
 
 
 def narrower(answer: BackendAnswer, judgement: Judgement, known: Truth) -> str | None:
@@ -257,7 +257,7 @@ def narrower_dtypes(format: Format) -> Iterator[str]:
 
 
 def wrong(answer: BackendAnswer, known: Truth, key: Key) -> Wrong:
-    """A wrong array beside what is right: by its own step where the answer gave earlier ones, else from end to end."""
+    """A wrong array and the right one: by its own step if the answer has earlier steps, else from end to end."""
     arrays = dict(answer.arrays())
     got = arrays[key]
     sizes = {size for array in known.inputs.values() for size in (*array.shape, array.size)}

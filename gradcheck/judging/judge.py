@@ -157,8 +157,8 @@ def refused(judged: Judgement, findings: Mapping[Key, Finding], wrong: Mapping[K
     """The judgement of an answer in which something is wrong: what is proved comes first, and where it begins."""
     proved = [key for key, finding in wrong.items() if finding.proved]
     start = first_wrong(findings, wrong)
-    said = start if start in proved or (start in wrong and not proved) else next(iter(proved or wrong))
-    reason = sentence(said, wrong[said])
+    subject = start if start in proved or (start in wrong and not proved) else next(iter(proved or wrong))
+    reason = sentence(subject, wrong[subject])
     if gate == "proved" and not proved:
         return replace(judged, verdict=Verdict.UNDECIDED, reason=f"{reason}, which proves nothing")
 
@@ -201,7 +201,7 @@ def missing(answer: BackendAnswer, tape: Tape) -> str | None:
         what = in_words(kind, name)
         if array is None:
             others = [in_words("gradient", other) for other in answer.adjoints if ("adjoint", other) not in shapes]
-            return f"{what} is missing" + (f", and {others[0]} is given, of which there is no input" if others else "")
+            return f"{what} is missing" + (f", and {others[0]} is given, for which there is no input" if others else "")
         if array.shape != shape:
             return f"{what} has shape {array.shape}: expected {shape or 'a scalar'}"
         compared += array.size if kind == "gradient" else 0
@@ -211,7 +211,7 @@ def missing(answer: BackendAnswer, tape: Tape) -> str | None:
     compared += answer.slopes.size if answer.slopes is not None else 0
     if unfit := unfit_estimate(answer) or unfit_slopes(answer, shapes):
         return unfit
-    return None if compared else "there is no entry of a gradient to compare"
+    return None if compared else "no gradient has an entry to compare"
 
 
 def surplus(kind: str, name: str, shapes: Mapping[Key, tuple[int, ...]]) -> str:
@@ -224,7 +224,7 @@ def surplus(kind: str, name: str, shapes: Mapping[Key, tuple[int, ...]]) -> str:
         meant = did_you_mean(name, watched)
         return f"a value {name} is given: it is not watched: {meant}expected some of {', '.join(watched) or 'none'}"
     meant = did_you_mean(name, [*inputs, *watched])
-    adjoints = f", and if you like of {', '.join(watched)}" if watched else ""
+    adjoints = f", and optionally of {', '.join(watched)}" if watched else ""
     return (
         f"{what} is given: {name} is neither an input nor a watched value: {meant}"
         f"expected gradients of {', '.join(inputs)}{adjoints}"

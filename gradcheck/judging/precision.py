@@ -16,7 +16,7 @@ def remarks(answer: BackendAnswer, case: Case) -> Iterator[str]:
     if answer.estimates:  # a witness takes the precision that it needs
         return
     if came := another_dtype(answer, case.dtype):
-        yield f"answers in {came} where {case.dtype} was asked for"
+        yield f"answers in {came}, not in the requested {case.dtype}"
 
 
 def another_dtype(answer: BackendAnswer, asked: str) -> str | None:

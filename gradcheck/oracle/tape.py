@@ -92,7 +92,7 @@ def tape_of(graph: Graph, wrt: Sequence[str]) -> Tape:
     """
     if unknown := [name for name in wrt if name not in graph.inputs]:
         raise RecordingError(
-            f"gradients are asked for of {unknown[0]!r}, which is none of the inputs {', '.join(graph.inputs)}"
+            f"gradients are requested of {unknown[0]!r}, which is not one of the inputs {', '.join(graph.inputs)}"
         )
     recording = TapeRecording()
     variables: list[Variable] = []

@@ -166,7 +166,7 @@ def find(name: str) -> Path:
     try:
         os.fspath(resolved).encode()
     except UnicodeEncodeError:
-        raise ProblemError(f"problem {name!r}: {resolved} is no UTF-8: expected a path in UTF-8") from None
+        raise ProblemError(f"problem {name!r}: {resolved} is not UTF-8: expected a path in UTF-8") from None
     return resolved
 
 
@@ -202,14 +202,14 @@ def _not_imported(path: Path, error: ImportError) -> str:
     lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     where = f"{path}:{lines[-1].lineno}" if lines else str(path)
     if lines and error.name is None and "relative import" in str(error):
-        said = (lines[-1].line or "").strip()
+        statement = (lines[-1].line or "").strip()
         expected = "expected the module's full name, such as `import layers`, as a file that is run by itself has it"
-        return f"{where}: {said}: {expected}"
-    said = f"{where}: loading raised {described_error(error)}"
+        return f"{where}: {statement}: {expected}"
+    message = f"{where}: loading raised {described_error(error)}"
     if not isinstance(error, ModuleNotFoundError):
-        return said
+        return message
     expected = "expected a module in the file's folder, the current one, on PYTHONPATH, or installed with gradcheck"
-    return f"{said}: {expected}; what a gradient alone needs can be imported in its function"
+    return f"{message}: {expected}; what a gradient alone needs can be imported in its function"
 
 
 def _problem(

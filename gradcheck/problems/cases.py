@@ -183,7 +183,7 @@ def sample_structured(
     for name, array in drawn.items():
         what = f"{problem.path}: {doing}[{name!r}]"
         if name not in shapes:
-            raise ProblemError(f"{what} is no input: expected some of {', '.join(shapes)}")
+            raise ProblemError(f"{what} is not an input: expected some of {', '.join(shapes)}")
         if array.shape != shapes[name]:
             raise ProblemError(f"{what} has shape {array.shape}: expected {shapes[name]}")
         if not np.isfinite(array).all():

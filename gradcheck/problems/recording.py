@@ -33,7 +33,7 @@ def _recorded(problem: Problem, shapes: Mapping[str, Shape]) -> Graph:
         if other := graph.first_difference(again):
             where = f"{other.file}:{other.line}" if other.file else str(problem.path)
             expected = "expected the same loss from the same inputs; draw random arrays in sample(rng), as inputs"
-            raise ProblemError(f"{where}: the loss was another one when it was recorded again: {expected}")
+            raise ProblemError(f"{where}: the loss changed when it was recorded again: {expected}")
         return graph
     except RecordingError as error:
         raise ProblemError(str(error)) from None
@@ -45,15 +45,15 @@ def _recorded(problem: Problem, shapes: Mapping[str, Shape]) -> Graph:
         files = {str(problem.path), code.co_filename if code else ""}
         lines = [frame for frame in frames if frame.filename in files]
         where = f"{lines[-1].filename}:{lines[-1].lineno}" if lines else str(problem.path)
-        said = _in_words(described_error(error), lines[-1].line if lines else None)
-        raise ProblemError(f"{where}: {said}") from error
+        raised = _in_words(described_error(error), lines[-1].line if lines else None)
+        raise ProblemError(f"{where}: {raised}") from error
 
 
-def _in_words(said: str, line: str | None) -> str:
+def _in_words(raised: str, line: str | None) -> str:
     """What a loss raised, of whose file that line was run last; recorded values are called what they are for a user."""
-    if "__array_ufunc__" in said:  # how NumPy says that a recorded value is none of its arrays
+    if "__array_ufunc__" in raised:  # how NumPy says that a recorded value is none of its arrays
         hints = [instead(name, VOCABULARY) for name in re.findall(r"\b(?:np|numpy)\.(\w+)", line or "")]
         hint = next(filter(None, hints), "write words of ops alone")
-        return f"a NumPy function was given a value of the problem: {hint}"
-    message = re.sub(r"'?\bValue\b'?( object)?(\.__\w+__)?", "a value of the problem", said)
+        return f"a NumPy function received a value of the problem: {hint}"
+    message = re.sub(r"'?\bValue\b'?( object)?(\.__\w+__)?", "a value of the problem", raised)
     return f"loss raised {message}"

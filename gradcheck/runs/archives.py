@@ -66,7 +66,7 @@ def _arrays(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> Iterato
     for member in members:
         name = member.filename.removesuffix(".npy")
         if name == member.filename:
-            raise Refused(f"member {name!r}: expected .npy files alone")
+            raise Refused(f"member {name!r}: expected .npy files only")
         try:
             with archive.open(member) as file:
                 array, taken = _array(file, name, left)

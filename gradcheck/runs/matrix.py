@@ -104,8 +104,8 @@ def lines(found: Iterable[Cell], plan: Plan) -> Iterator[str]:
     """A file of outcomes."""
     yield f"{header(plan)}\n"
     for cell in sorted(found, key=place):
-        said = cell.reason if cell.reason else two_digits(cell.bound_ratio)
-        yield f"{' '.join(place(cell))} {cell.verdict} {said}\n"
+        outcome = cell.reason if cell.reason else two_digits(cell.bound_ratio)
+        yield f"{' '.join(place(cell))} {cell.verdict} {outcome}\n"
 
 
 def header(plan: Plan) -> str:
@@ -166,5 +166,5 @@ def drift(found: Iterable[Cell], expected: Mapping[Place, Verdict]) -> Iterator[
         known = expected.get(place(cell))
         if cell.verdict != known:
             expectation = f"expected {known}" if known else "not in the file"
-            said = f": {cell.reason}" if cell.reason else ""
-            yield f"{' '.join(place(cell))}: {expectation}, found {cell.verdict}{said}"
+            reason = f": {cell.reason}" if cell.reason else ""
+            yield f"{' '.join(place(cell))}: {expectation}, found {cell.verdict}{reason}"

@@ -166,7 +166,7 @@ def _numbers(value: Any, depth: int = 0) -> Any:
         raise TypeError("a number is missing")
     if isinstance(value, str) and value in NON_FINITE:
         return NON_FINITE[value]
-    raise TypeError(f"{_short(repr(value)) if isinstance(value, str) else 'an object'} is no number")
+    raise TypeError(f"{_short(repr(value)) if isinstance(value, str) else 'an object'} is not a number")
 
 
 def _read(path: Path) -> Any:
@@ -202,7 +202,7 @@ def _decoded(content: bytes) -> Any:
         place = re.search(r"\(byte (\d+)\)", str(error))
         if place and (bare := BARE.match(content, int(place[1]))):
             quoted = 'expected "NaN", "Infinity" or "-Infinity", in quotes'
-            raise archives.Refused(f"{bare[0].decode()} at byte {place[1]} is no JSON: {quoted}") from None
+            raise archives.Refused(f"{bare[0].decode()} at byte {place[1]} is not JSON: {quoted}") from None
         raise
 
 

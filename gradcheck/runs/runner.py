@@ -212,7 +212,7 @@ class Runner:
             problem = case.problem
             request = Request(problem.path, known.tape.graph, dtype, problem.wrt, other.inputs, folders=problem.folders)
             [(_, outcome)] = self._pool.evaluate(request, [backend.key])
-            return (outcome, there) if not isinstance(outcome, Failure) else f"asked in {dtype}: {outcome.reason}"
+            return (outcome, there) if not isinstance(outcome, Failure) else f"run again in {dtype}: {outcome.reason}"
 
         by_hand = backend.engine is None and not backend.spec.program
         dtype = diagnosis.other_dtype(case.dtype, by_hand, backend.lacks.__contains__)

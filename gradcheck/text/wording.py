@@ -53,7 +53,7 @@ def quality(value: float) -> str:
 
 def change(value: float) -> str:
     """By how much something varies, in words."""
-    return f"by {two_digits(value)}" if math.isfinite(value) else "to or from what is not finite"
+    return f"by {two_digits(value)}" if math.isfinite(value) else "to or from a value that is not finite"
 
 
 def out_of(count: int, total: int, things: str = "entries") -> str:

@@ -59,7 +59,7 @@ def test_engines_of_one_distribution_share_what_is_removed(gradcheck: Command, c
 def test_a_wrong_request_is_refused_in_one_line(gradcheck: Command, cache: Path) -> None:
     for words, expected in (
         (("build", "nope"), "backend 'nope': unknown: expected one of"),
-        (("build", "mxnet==x"), "backend 'mxnet==x': 'x' is no release: expected one such as 2.4.1"),
+        (("build", "mxnet==x"), "backend 'mxnet==x': 'x' is not a release: expected one such as 2.4.1"),
         (("remove", "nope"), "backend 'nope': unknown: expected one of"),
         (("prune", "--unused-for", "-1"), "-1 is not in the range x>=0"),
         (("prune", "--unused-for", "soon"), "'soon' is not a valid integer"),

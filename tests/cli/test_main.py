@@ -47,7 +47,7 @@ def test_a_full_disk_is_no_bug(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "gradcheck", "schema"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2
-    assert done.stderr == "gradcheck: standard output: No space left on device: expected room to write\n"
+    assert done.stderr == "gradcheck: standard output: No space left on device: expected free space to write\n"
 
 
 def test_the_version(gradcheck: Command) -> None:

@@ -44,7 +44,7 @@ LOSS = "def inputs(k): return {'a': (k,), 'b': (k, 2)}\n\n\ndef loss(ops, a, b):
         ("ops.frobnicate(a)", "problem.py:5: unknown operation ops.frobnicate"),
         (
             "ops.sum(__import__('numpy').tanh(a))",
-            "a NumPy function was given a value of the problem: write words of ops alone",
+            "a NumPy function received a value of the problem: write words of ops alone",
         ),
         ("ops.sum(ops.matmul(a, a + b))", "problem.py:5: "),
         ("a + a", "the loss returns a value of shape (3,): expected one number; write ops.sum of it"),
@@ -84,5 +84,5 @@ def test_a_gradient_of_an_unknown_name_is_said(gradcheck: Command, tmp_path: Pat
     )
     done = gradcheck("run", "problem.py", "-b", "mine")
     assert done.returncode == 1
-    said = " ".join(done.stdout.split())
-    assert "mine: differs (proved): dL/dq is given: q is neither an input nor a watched value: expected" in said
+    printed = " ".join(done.stdout.split())
+    assert "mine: differs (proved): dL/dq is given: q is neither an input nor a watched value: expected" in printed

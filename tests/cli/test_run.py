@@ -209,7 +209,7 @@ def test_an_interpreter_can_be_named(gradcheck: Command, tmp_path: Path) -> None
     done = gradcheck("run", "-b", f"numpy@{sys.executable}", "-b", "torch@/nowhere/python", "--format", "json")
     numpy, torch = json.loads(done.stdout)["backends"]
     assert numpy["verdict"] == "agrees"
-    assert (torch["verdict"], torch["reason"]) == ("unavailable", "/nowhere/python is no executable file")
+    assert (torch["verdict"], torch["reason"]) == ("unavailable", "/nowhere/python is not an executable file")
 
 
 def test_a_framework_that_cannot_be_imported_is_unavailable(gradcheck: Command) -> None:

@@ -202,7 +202,7 @@ def test_every_word_agrees_with_the_oracle(name, dtype, pools, written):
             expression = SAMPLES[number].expression
             found.setdefault(WORD_OF[number], []).append(f"{expression}, {distribution} at k = {k}: {complaint}")
     known = {word for each, word, which in FINDINGS if (each, which) == (name, dtype)}
-    assert {word: said for word, said in found.items() if word not in known} == {}
+    assert {word: reason for word, reason in found.items() if word not in known} == {}
     assert known == set(found)
 
 

@@ -75,7 +75,7 @@ def source(folder: Path, name: str, release: str) -> None:
             archive.addfile(member, io.BytesIO(text.encode()))
 
 
-class Told:
+class HeardLines:
     """Notes what a builder says."""
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class Told:
         self.lines.append(f"{spec}: {'complete' if complete else 'cannot be built'}")
 
 
-class Telling(Told):
+class PrintedLines(HeardLines):
     """Says it on stderr."""
 
     def building(self, spec: str, text: str) -> None:
@@ -96,11 +96,11 @@ class Telling(Told):
 
 
 def build(small: EngineDeclaration, version: str | None = None) -> tuple[Environment | Missing, list[str]]:
-    told = Told()
+    listener = HeardLines()
     spec = Spec(small.name, version)
-    return environments.Builder(told).build({spec: small})[spec], told.lines
+    return environments.Builder(listener).build({spec: small})[spec], listener.lines
 
 
 if __name__ == "__main__":
     small = engine(Path(sys.argv[1]))
-    print(environments.Builder(Telling()).build({Spec("small"): small})[Spec("small")])
+    print(environments.Builder(PrintedLines()).build({Spec("small"): small})[Spec("small")])

@@ -14,7 +14,7 @@ from gradcheck.execution.engines import Spec
 from gradcheck.execution.environments import Environment, Missing
 from gradcheck.execution.environments.building import base_python
 from gradcheck.execution.environments.manifest import manifest_path, read_manifest
-from tests.environments.small import Told, build, engine, wheel
+from tests.environments.small import HeardLines, build, engine, wheel
 
 HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
 OLDER = ".".join(f"cp3{minor}" for minor in range(9, sys.version_info[1]))
@@ -26,10 +26,10 @@ def test_an_environment_is_built_once_and_found_again(tmp_path: Path, wheels: Pa
     assert isinstance(missing, Missing)
     assert missing.buildable
     assert "gradcheck backends build small" in missing.reason
-    built, told = build(small)
+    built, lines = build(small)
     assert isinstance(built, Environment)
     assert (built.where, built.version) == ("managed", "2.0")
-    assert "small: building an environment with small==2.0" in told
+    assert "small: building an environment with small==2.0" in lines
     assert list(built.python.parents[1].rglob("small/__pycache__/*.pyc")), "byte-compiled"
     assert environments.find(Spec("small"), small) == built
     assert build(small)[1] == ["small: complete"], "nothing is done twice"
@@ -48,14 +48,14 @@ def test_a_manifest_says_what_was_built_how_large_it_is_and_when(tmp_path: Path,
 
 def test_engines_of_one_distribution_share_an_environment_that_is_built_once(tmp_path: Path, wheels: Path) -> None:
     wanted = {Spec("small"): engine(tmp_path), Spec("small-eager"): engine(tmp_path, "small-eager")}
-    told = Told()
-    built = environments.Builder(told).build(wanted)
+    listener = HeardLines()
+    built = environments.Builder(listener).build(wanted)
     first, second = built.values()
     assert isinstance(first, Environment)
     assert first == second
-    assert told.lines[0] == "small, small-eager: building an environment with small==2.0"
-    assert not any("waiting" in line for line in told.lines)
-    assert told.lines.count("small, small-eager: complete") == 1
+    assert listener.lines[0] == "small, small-eager: building an environment with small==2.0"
+    assert not any("waiting" in line for line in listener.lines)
+    assert listener.lines.count("small, small-eager: complete") == 1
 
 
 def test_a_failure_to_build_a_shared_environment_is_told_of_each(tmp_path: Path, wheels: Path) -> None:
@@ -64,14 +64,14 @@ def test_a_failure_to_build_a_shared_environment_is_told_of_each(tmp_path: Path,
         Spec("small-eager"): engine(tmp_path, "small-eager", release="9"),
         Spec("beside"): engine(tmp_path, "beside", "beside"),
     }
-    told = Told()
-    first, second, beside = environments.Builder(told).build(wanted).values()
+    listener = HeardLines()
+    first, second, beside = environments.Builder(listener).build(wanted).values()
     assert isinstance(first, Missing)
     assert first == second
     assert "try again with: gradcheck backends build small small-eager" in first.reason
     assert isinstance(beside, Environment)
-    assert "small, small-eager: cannot be built" in told.lines
-    assert "beside: complete" in told.lines
+    assert "small, small-eager: cannot be built" in listener.lines
+    assert "beside: complete" in listener.lines
 
 
 def test_an_environment_without_its_manifest_or_its_interpreter_is_built_again(tmp_path: Path, wheels: Path) -> None:
@@ -117,9 +117,9 @@ def test_a_release_for_older_pythons_alone_is_built_on_one(
     if subprocess.run(older, capture_output=True).returncode:
         pytest.skip(f"uv finds no Python older than {HERE} here")
     wheel(wheels, "small", "0.5", python=OLDER)
-    built, told = build(engine(tmp_path), "0.5")
+    built, lines = build(engine(tmp_path), "0.5")
     assert isinstance(built, Environment)
-    assert "small==0.5: not for this Python; trying an older one" in told
+    assert "small==0.5: not for this Python; trying an older one" in lines
     version = subprocess.run([built.python, "-c", "import sys; print(sys.version_info < (3, 9))"], capture_output=True)
     assert version.stdout == b"False\n"
 
@@ -130,13 +130,13 @@ def test_where_an_older_python_does_not_help_the_first_reason_is_told(
     for name in ("PATH", "UV_PYTHON_INSTALL_DIR"):  # no other Python is found
         monkeypatch.setenv(name, str(tmp_path))
     wheel(wheels, "small", "0.5", python=OLDER)
-    missing, told = build(engine(tmp_path), "0.5")
+    missing, lines = build(engine(tmp_path), "0.5")
     assert isinstance(missing, Missing)
-    assert "small==0.5: not for this Python; trying an older one" in told
+    assert "small==0.5: not for this Python; trying an older one" in lines
     assert "no wheels with a matching Python" in missing.reason
-    own, told = build(engine(tmp_path, release="0.5"))
+    own, lines = build(engine(tmp_path, release="0.5"))
     assert isinstance(own, Missing)
-    assert not any("older" in line for line in told), "an engine says itself on which Pythons its own release installs"
+    assert not any("older" in line for line in lines), "an engine says itself on which Pythons its own release installs"
 
 
 def test_the_cpu_build_is_preferred_and_the_registrys_is_the_fallback(
@@ -148,9 +148,9 @@ def test_the_cpu_build_is_preferred_and_the_registrys_is_the_fallback(
     small = engine(tmp_path, distribution="iniconfig", release="2.0.0")
     options = {sys.platform: ("--index", "http://127.0.0.1:9/nowhere")}  # nothing answers there
     preferring = engines.EngineDeclaration(**{**vars(small), "install_options": options})
-    built, told = build(preferring)
+    built, lines = build(preferring)
     assert isinstance(built, Environment)
-    assert any("cannot be had; trying the registry's own build" in line for line in told)
+    assert any("cannot be had; trying the registry's own build" in line for line in lines)
 
 
 def test_the_range_of_pythons_is_asked_for_where_this_one_does_not_fit(tmp_path: Path) -> None:

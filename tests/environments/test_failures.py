@@ -119,7 +119,7 @@ def test_a_cache_that_may_only_be_read(tmp_path: Path, wheels: Path, cache: Path
 
 @contextlib.contextmanager
 def builder(tmp_path: Path, until: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that builds, as soon as it has said something; it and its uv are ended afterwards."""
+    """A process that builds, once it has written something; it and its uv end afterwards."""
     process = subprocess.Popen(
         [*BUILD, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -195,7 +195,7 @@ def test_two_builders_at_once_build_once(tmp_path: Path, wheels: Path, cache: Pa
     outputs = [process.communicate(timeout=120) for process in processes]
     assert outputs[0][0] == outputs[1][0]
     assert outputs[0][0].startswith("Environment(")
-    assert sum("building an environment" in said for _, said in outputs) == 1
+    assert sum("building an environment" in errors for _, errors in outputs) == 1
     assert len([path for path in cache.iterdir() if path.is_dir()]) == 1
 
 
@@ -220,9 +220,9 @@ def test_ctrl_c_ends_who_builds_and_who_waits(cache: Path, silent_index: str) ->
     for process in reversed(processes):
         process.send_signal(signal.SIGINT)
         began = time.monotonic()
-        _, said = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=30)
         assert process.returncode == 130
         assert time.monotonic() - began < 5
-        assert said == "gradcheck: interrupted\n"
+        assert errors == "gradcheck: interrupted\n"
     assert not uv.is_running()
     assert [path for path in cache.iterdir() if path.suffix != ".lock"] == []

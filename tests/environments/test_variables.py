@@ -117,24 +117,24 @@ def alone(x):
     found = os.environ["OPENBLAS_THREAD_TIMEOUT"], gc.isenabled()
     assert found == (expected, True), found
     return (x * x).sum() / 2, {{"x": x}}
-if "{said_by}" == "file":
+if "{reader}" == "file":
     assert os.environ["OPENBLAS_THREAD_TIMEOUT"] == expected
 gradients = {{"alone": alone}}
 '''
 
 
-@pytest.mark.parametrize("said", [None, "26"])
+@pytest.mark.parametrize("setting", [None, "26"])
 def test_idle_threads_of_blas_sleep_soon_unless_the_user_says_otherwise(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str | None
 ) -> None:
     monkeypatch.delenv("OPENBLAS_THREAD_TIMEOUT", raising=False)
-    if said:
-        monkeypatch.setenv("OPENBLAS_THREAD_TIMEOUT", said)
+    if setting:
+        monkeypatch.setenv("OPENBLAS_THREAD_TIMEOUT", setting)
     problem = tmp_path / "half_square.py"
-    problem.write_text(WAITING.format(expected=said or "20", said_by="gradient"))
+    problem.write_text(WAITING.format(expected=setting or "20", reader="gradient"))
     report = gradcheck.check(problem, backends=["alone"])
     assert report.backends[0].verdict == "agrees", report.backends[0].reason
-    assert os.environ.get("OPENBLAS_THREAD_TIMEOUT") == said, "the process that imports gradcheck is its user's"
-    problem.write_text(WAITING.format(expected=said or "20", said_by="file"))
+    assert os.environ.get("OPENBLAS_THREAD_TIMEOUT") == setting, "the process that imports gradcheck is its user's"
+    problem.write_text(WAITING.format(expected=setting or "20", reader="file"))
     done = subprocess.run([sys.executable, "-m", "gradcheck", "run", str(problem)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

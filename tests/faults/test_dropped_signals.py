@@ -76,8 +76,8 @@ def test_a_signal_that_was_dropped_ends_a_run_that_would_go_on(tmp_path: Path, w
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     with Run(temporary, ["run", problem(tmp_path, where), "-b", "right", "-b", "hangs"]) as run:
-        printed, said = run.ended()
-        assert (run.process.returncode, printed, said) == (130, "", "gradcheck: interrupted\n")
+        printed, errors = run.ended()
+        assert (run.process.returncode, printed, errors) == (130, "", "gradcheck: interrupted\n")
         assert run.processes() == []
         assert run.folders() == []
 
@@ -89,18 +89,18 @@ def test_a_run_that_ends_before_its_signal_is_sent_again_was_interrupted(tmp_pat
     script.write_text("import sys; from gradcheck.cli import _signals, main; _signals.QUIET = 600; main(sys.argv[1:])")
     words = ["run", problem(tmp_path, "code that catches everything"), "-b", "right"]
     with Run(temporary, words, script=script) as run:
-        printed, said = run.ended()
+        printed, errors = run.ended()
         assert "agree: every backend agrees" in printed
-        assert (run.process.returncode, said) == (130, "gradcheck: interrupted\n")
+        assert (run.process.returncode, errors) == (130, "gradcheck: interrupted\n")
 
 
 def test_what_else_python_drops_is_still_shown(tmp_path: Path) -> None:
     path = problem(tmp_path, "a destructor")
     path.write_text(path.read_text().replace("        send()\n", "        raise OSError('planted')\n"))
     with Run(tmp_path, ["run", path, "-b", "right"]) as run:
-        _, said = run.ended()
+        _, errors = run.ended()
         assert run.process.returncode == 0
-        assert "OSError: planted" in said
+        assert "OSError: planted" in errors
 
 
 # What happens while handlers are set is the start, or the end, of the command.
@@ -125,5 +125,5 @@ def test_a_signal_while_handlers_are_set_means_that_it_was_interrupted_or_nothin
         "main(['schema'])\n"
     )
     with Run(tmp_path, [], script=script) as run:
-        _, said = run.ended()
-        assert (run.process.returncode, said) == (code, "gradcheck: interrupted\n" if code else "")
+        _, errors = run.ended()
+        assert (run.process.returncode, errors) == (code, "gradcheck: interrupted\n" if code else "")

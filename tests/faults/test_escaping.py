@@ -125,12 +125,12 @@ def test_a_path_that_is_no_utf_8(gradcheck: Command, tmp_path: Path) -> None:
     folder = tmp_path / "caf\udce9"
     folder.mkdir()
     (folder / "problem.py").write_text(PROBLEM + "''")
-    assert_refused(gradcheck("run", folder / "problem.py"), r"caf\udce9/problem.py: bytes that are no UTF-8: expected")
+    assert_refused(gradcheck("run", folder / "problem.py"), r"caf\udce9/problem.py: bytes that are not UTF-8: expected")
     assert_refused(
-        gradcheck("run", "-b", f"exec:{folder}/program"), "bytes that are no UTF-8: expected NAME, NAME==VERSION"
+        gradcheck("run", "-b", f"exec:{folder}/program"), "bytes that are not UTF-8: expected NAME, NAME==VERSION"
     )
     (tmp_path / "link.py").symlink_to(folder / "problem.py")
-    assert_refused(gradcheck("run", "link.py"), r"caf\udce9/problem.py is no UTF-8: expected a path in UTF-8")
+    assert_refused(gradcheck("run", "link.py"), r"caf\udce9/problem.py is not UTF-8: expected a path in UTF-8")
 
 
 @pytest.mark.parametrize("columns", [1, 9])

@@ -29,8 +29,8 @@ WAYS = {
     "of-infinity": ("undecided", "dL/da cannot be judged: its own estimate of its error is wider than the bound"),
     "no-slopes": ("crashed", "slopes are empty: expected derivatives along one direction or more"),
     "slopes-nowhere": ("crashed", "the directions of a are zero: expected one that moves it"),
-    "slopes-along-nan": ("crashed", "the directions of a hold another number than -1, 0 and 1"),
-    "slopes-along-thirds": ("crashed", "the directions of a hold another number than -1, 0 and 1"),
+    "slopes-along-nan": ("crashed", "the directions of a hold a number other than -1, 0 and 1"),
+    "slopes-along-thirds": ("crashed", "the directions of a hold a number other than -1, 0 and 1"),
     "slopes-of-infinity": ("crashed", "a slope is not finite: expected a finite number, or an infinite estimate"),
     "slopes-below-zero": ("crashed", f"the estimate of slopes holds -1: {EXPECTED}"),
     "slopes-of-a-alone": ("crashed", "the directions of b are zero: expected one that moves it"),
@@ -67,7 +67,7 @@ def test_tables_show_slopes_beside_gradients(gradcheck: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "largest", "said"),
+    ("key", "largest", "reason"),
     [
         (("slopes", None), 1e-16, None),
         (("slopes", None), 3.6, "dL/d(step) varies from call to call by 3.6"),
@@ -77,7 +77,7 @@ def test_tables_show_slopes_beside_gradients(gradcheck: Command) -> None:
     ],
 )
 def test_slopes_of_a_witness_are_compared_with_those_of_the_second_call(
-    key: tuple[str, str | None], largest: float, said: str | None
+    key: tuple[str, str | None], largest: float, reason: str | None
 ) -> None:
     problem = problems.load(str(FAKES / "faulty.py"))
     inputs = {"a": np.array([0.5, -1.0]), "b": np.array([[1.0, 2.0], [0.25, -3.0]])}
@@ -88,8 +88,8 @@ def test_slopes_of_a_witness_are_compared_with_those_of_the_second_call(
     answer = BackendAnswer(loss, {}, slopes=slope, directions=signs, estimates={"slopes": np.array([1e-16])})
     assert judge.judge(answer, truth, "rounding").verdict is Verdict.AGREES
     judged = judge.judge(replace(answer, varies={key: largest}), truth, "rounding")
-    assert judged.verdict is (Verdict.DIFFERS if said else Verdict.AGREES)
-    assert (judged.reason or "").startswith(said or "")
+    assert judged.verdict is (Verdict.DIFFERS if reason else Verdict.AGREES)
+    assert (judged.reason or "").startswith(reason or "")
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_slopes_of_a_witness_are_compared_with_those_of_the_second_call(
 def test_slopes_that_mean_something_pass_and_shapes_are_judged_elsewhere(
     slopes: list[float], direction: object, estimate: list[float]
 ) -> None:
-    told = BackendAnswer(
+    answer = BackendAnswer(
         np.zeros(()), {}, slopes=np.array(slopes), directions={"a": np.array(direction)},
         estimates={"slopes": np.array(estimate)},
     )  # fmt: skip
-    assert meaningless(told) is None
+    assert meaningless(answer) is None

@@ -50,18 +50,18 @@ class Done(NamedTuple):
 
     code: int
     output: str
-    said: str
+    errors: str
 
     def check(self) -> None:
         """What holds of any command."""
-        assert self.code in EXIT_CODES, self.said
-        text = self.output + self.said
+        assert self.code in EXIT_CODES, self.errors
+        text = self.output + self.errors
         assert "Traceback (most recent call last)" not in text, text
         assert text.replace("\n", "").isprintable(), ascii(text)
         if self.code == 2:
             assert self.output == ""
-            assert len(self.said) < 5000
-            assert [line for line in self.said.splitlines() if not line.startswith("gradcheck: ")] == []
+            assert len(self.errors) < 5000
+            assert [line for line in self.errors.splitlines() if not line.startswith("gradcheck: ")] == []
 
     def verdicts(self) -> dict[str, str]:
         """The verdicts in the JSON report, by backend."""
@@ -97,16 +97,16 @@ def left() -> set[object]:
 
 def command(*words: object) -> Done:
     """Run a command in this process."""
-    output, said = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(said):
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
         code = cli._run([str(word) for word in words])
-    return Done(code, output.getvalue(), said.getvalue())
+    return Done(code, output.getvalue(), errors.getvalue())
 
 
-def agree_within(told: Any, true: Any, slack: float = 0.0) -> bool:
+def agree_within(stated: Any, true: Any, slack: float = 0.0) -> bool:
     """Whether numbers are what they should be, but for rounding, and for what printing may have changed."""
     try:
-        got, expected = np.array(told, np.float64), np.array(true)
+        got, expected = np.array(stated, np.float64), np.array(true)
     except (ValueError, TypeError, OverflowError):
         return False
     return got.shape == expected.shape and bool((np.abs(got - expected) <= slack + WITHIN * np.abs(expected)).all())
@@ -140,8 +140,8 @@ def assert_is_right(answer: dict[str, Any]) -> None:
     slack = 0.5 * 10.0**-places
     assert agree_within(answer["loss"], RIGHT["loss"], slack)
     for group in GROUPS:
-        for name, told in answer.get(group, {}).items():
-            assert agree_within(told, RIGHT[group][name], slack)
+        for name, stated in answer.get(group, {}).items():
+            assert agree_within(stated, RIGHT[group][name], slack)
     assert set(answer["gradients"]) == {"a", "b"}
 
 
@@ -227,13 +227,13 @@ WITNESSED = {
     "directions": arrays(SIGNS),
     "estimates": {"slopes": array([1e-16])},
 }
-SAID_BY_WORKERS = {"seconds": 0.1, "again_seconds": 0.1, "varies": [], "mutated": [], "notes": ["a sentence"]}
+FROM_WORKERS = {"seconds": 0.1, "again_seconds": 0.1, "varies": [], "mutated": [], "notes": ["a sentence"]}
 STARTED = {"version": "1", "python_version": "3", "packages": {"numpy": "2"}, "threads": 1, "seconds": 0.5}
 
 
 def replies(result: dict[str, Any]) -> list[Any]:
     """What a right program says: to `start`, and twice to `evaluate`."""
-    evaluated = {"id": "@ID@", "result": result | SAID_BY_WORKERS}
+    evaluated = {"id": "@ID@", "result": result | FROM_WORKERS}
     return [{"id": "@ID@", "result": STARTED}, evaluated, evaluated]
 
 
@@ -251,8 +251,8 @@ def assert_reply_is_right(reply: Any) -> None:
     result = reply["result"]
     assert agree_within(decoded(result["loss"]), RIGHT["loss"])
     for group in GROUPS:
-        for name, told in result.get(group, {}).items():
-            assert agree_within(decoded(told), RIGHT[group][name])
+        for name, stated in result.get(group, {}).items():
+            assert agree_within(decoded(stated), RIGHT[group][name])
     if result.get("slopes") is None:
         assert set(result["gradients"]) == {"a", "b"}
         return
@@ -264,8 +264,8 @@ def assert_reply_is_right(reply: Any) -> None:
     assert (np.abs(slopes - terms.sum(axis=1)) <= WITHIN * np.abs(terms).sum(axis=1)).all()
 
 
-def decoded(told: dict[str, Any]) -> np.ndarray:
-    return np.array([float(each) for each in told["data"]], told["dtype"]).reshape(told["shape"])
+def decoded(stated: dict[str, Any]) -> np.ndarray:
+    return np.array([float(each) for each in stated["data"]], stated["dtype"]).reshape(stated["shape"])
 
 
 @pytest.fixture
@@ -284,19 +284,19 @@ def ask(tmp_path: Path) -> Callable[[str, bytes], Done]:
     return asked
 
 
-def lines(said: list[Any]) -> bytes:
-    return b"\n".join(as_text(each) for each in said)
+def lines(replies: list[Any]) -> bytes:
+    return b"\n".join(as_text(each) for each in replies)
 
 
 @pytest.mark.parametrize("kind", ["exec:", "torch@"])
 def test_replies(ask: Callable[[str, bytes], Done], explore: Explore, kind: str) -> None:
     """A worker of ours asks its backend twice by itself, so its second line is nobody's."""
 
-    def check(said: list[Any]) -> None:
-        if list(ask(kind, lines(said)).verdicts().values()) == ["agrees"]:
-            assert_reply_is_right(said[1])
+    def check(replies: list[Any]) -> None:
+        if list(ask(kind, lines(replies)).verdicts().values()) == ["agrees"]:
+            assert_reply_is_right(replies[1])
             if kind == "exec:":
-                assert_reply_is_right(said[2])
+                assert_reply_is_right(replies[2])
 
     for right in (EVALUATED, WITNESSED):
         assert ask(kind, lines(replies(right))).code == 0
@@ -347,13 +347,13 @@ GOOD = {
 def files_of_settings(draw: st.DrawFn) -> bytes:
     """A TOML file with settings, of which some are no such thing."""
     names = draw(st.lists(st.sampled_from([*GOOD]) | st.text(max_size=8), min_size=1, max_size=4, unique=True))
-    told = [(name, draw(st.sampled_from(GOOD.get(name, [1])) | VALUES)) for name in names]
-    text = "".join(f"{json.dumps(name)} = {json.dumps(value)}\n" for name, value in told).encode()
+    stated = [(name, draw(st.sampled_from(GOOD.get(name, [1])) | VALUES)) for name in names]
+    text = "".join(f"{json.dumps(name)} = {json.dumps(value)}\n" for name, value in stated).encode()
     return draw(damaged(text)) if draw(st.booleans()) else text
 
 
 def test_settings(tmp_path: Path, explore: Explore) -> None:
-    """What the flags say is said by them, lest a file names a path to write to, or an engine."""
+    """Flags override files here, so that no file names a path to write to, or an engine."""
     right = f"exec:{program(tmp_path, 'replies.py', 'right')}"
     words = ("run", SQUARES, "-b", right, "--k", "2", "--report", "out.json")
 
@@ -372,8 +372,8 @@ def test_the_command_as_it_is(gradcheck: Command, tmp_path: Path, explore: Explo
     def check(record: Any) -> None:
         (tmp_path / "record.json").write_bytes(as_text(record))
         done = gradcheck("verify", "record.json")
-        told = Done(done.returncode, done.stdout, done.stderr)
-        told.check()
-        assert told == command("verify", "record.json")
+        process = Done(done.returncode, done.stdout, done.stderr)
+        process.check()
+        assert process == command("verify", "record.json")
 
     explore(check, documents(RECORD), few=5, many=100)

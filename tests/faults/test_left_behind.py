@@ -74,8 +74,8 @@ def test_ctrl_c_while_a_session_ends_reaches_its_caller_once_all_is_gone(
         for _ in range(times):
             time.sleep(0.3)
             run.process.send_signal(signal.SIGINT)
-        _, said = run.ended()
-        assert said.endswith("KeyboardInterrupt\n")
+        _, errors = run.ended()
+        assert errors.endswith("KeyboardInterrupt\n")
         assert run.processes() == []
         assert run.folders() == []
 
@@ -106,8 +106,8 @@ def test_a_thread_that_ends_leaves_its_workers(temporary: Path, tmp_path: Path) 
         "session.close()\n"
     )
     with Run(temporary, [RIGHT], script=script) as run:
-        printed, said = run.ended()
-        assert said == ""
+        printed, errors = run.ended()
+        assert errors == ""
         first, second = printed.splitlines()
         assert first == second, "the same worker"
 

@@ -141,8 +141,9 @@ def test_a_threshold_that_is_no_number_is_unknown(wrong: float) -> None:
 def verified(gradcheck: Command, folder: Path, answer: dict[str, Any], printed: dict[str, int]) -> tuple[str, int]:
     """The verdict of `verify` on an answer that was printed, and the exit code."""
     (folder / "squares.py").write_text(SUM_OF_SQUARES)
-    told = {"dtype": "float64", "printed": printed, **answer}
-    (folder / "record.json").write_text(json.dumps({"problem": "squares.py", "inputs": ONE, "answers": {"told": told}}))
+    stated = {"dtype": "float64", "printed": printed, **answer}
+    record = {"problem": "squares.py", "inputs": ONE, "answers": {"stated": stated}}
+    (folder / "record.json").write_text(json.dumps(record))
     done = gradcheck("verify", "record.json", "--format", "json")
     return json.loads(done.stdout)["backends"][0]["verdict"], done.returncode
 
@@ -161,8 +162,8 @@ def test_a_printed_record_of_what_is_not_finite_differs(
 def test_a_printed_record_with_too_few_places_is_undecided(gradcheck: Command, tmp_path: Path) -> None:
     """0.0001 printed with one decimal is 0.0: half a unit of its last place is more than the number."""
     (tmp_path / "squares.py").write_text(SUM_OF_SQUARES)
-    told = {"dtype": "float64", "printed": {"decimals": 1}, "loss": 0.0, "gradients": {"a": [0.0], "b": [[0.0]]}}
-    record = {"problem": "squares.py", "inputs": {"a": [0.01], "b": [[0.01]]}, "answers": {"told": told}}
+    stated = {"dtype": "float64", "printed": {"decimals": 1}, "loss": 0.0, "gradients": {"a": [0.0], "b": [[0.0]]}}
+    record = {"problem": "squares.py", "inputs": {"a": [0.01], "b": [[0.01]]}, "answers": {"stated": stated}}
     (tmp_path / "record.json").write_text(json.dumps(record))
     assert gradcheck("verify", "record.json").returncode == 4
 
@@ -192,8 +193,8 @@ def test_where_the_truth_is_undefined_the_reason_names_the_step(tmp_path: Path, 
     truth = judge.truth(record_tape(problem, 3), inputs, Format.of("float64"))
     known = {key: output.enclosure for key, output in truth.analysis.items()}
     true = {key: np.where(np.isfinite(each.radius), each.high, np.nan) for key, each in known.items()}
-    told = BackendAnswer(true["loss", None], {name: true["gradient", name] for name in "ab"})
-    judged = judge.judge(told, truth, "rounding")
+    stated = BackendAnswer(true["loss", None], {name: true["gradient", name] for name in "ab"})
+    judged = judge.judge(stated, truth, "rounding")
     assert judged.reason == reason
     assert judged.verdict is (Verdict.AGREES if reason is None else Verdict.UNDECIDED)
 

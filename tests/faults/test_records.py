@@ -118,7 +118,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "deep lists": (lambda path: text(path, "[" * 100_000), "record.json: "),
     "a deep array": (lambda path: changed(path, A=json.loads("[" * 100 + "]" * 100)), "more than 32 dimensions"),
-    "deep mappings": (lambda path: changed(path, A=json.loads('{"a":' * 500 + "1" + "}" * 500)), "is no number"),
+    "deep mappings": (lambda path: changed(path, A=json.loads('{"a":' * 500 + "1" + "}" * 500)), "is not a number"),
     "a long problem": (lambda path: text(path, json.dumps(RECORD | {"problem": "a" * 10**6})), "problem: 'aaaa"),
     "a long unknown field": (lambda path: text(path, json.dumps(RECORD | {"a" * 10**6: 1})), "unknown field"),
     "17 MB": (lambda path: text(path, " " * 17_000_000), "more than 16777216 bytes of JSON"),

@@ -12,14 +12,14 @@ import pytest
 from tests.conftest import FAKES, Command
 
 FAULTY = FAKES / "faulty.py"
-NO_RESULT = "answered evaluate with what is no result of it: "
-UNREADABLE = "answered what cannot be read: "
+NO_RESULT = "gave a result of evaluate that is not valid: "
+UNREADABLE = "gave an answer that cannot be read: "
 # What a program says -> its verdict, and the beginning of the reason.
 WAYS = {
     "unknown-keys": ("agrees", ""),
     "very-many-threads": ("agrees", ""),
-    "number-as-version": ("crashed", "answered start with what is no result of it: Expected `str | null`, got `int`"),
-    "long-version": ("crashed", "answered start with what is no result of it: Expected `str` of length <= 200"),
+    "number-as-version": ("crashed", "gave a result of start that is not valid: Expected `str | null`, got `int`"),
+    "long-version": ("crashed", "gave a result of start that is not valid: Expected `str` of length <= 200"),
     "negative-seconds": ("agrees", ""),
     "no-message": ("crashed", "an error without a message"),
     "lines-alone": ("crashed", "an error without a message"),
@@ -52,8 +52,8 @@ WAYS = {
     "both": ("unsupported", "x"),
     "neither": ("crashed", f"{NO_RESULT}Expected `object`, got `null`"),
     "null": ("crashed", f"{NO_RESULT}Expected `object`, got `null`"),
-    "nul": ("crashed", r"answered '\x00', which is no reply"),
-    "blank-line": ("crashed", "answered '', which is no reply"),
+    "nul": ("crashed", r"answered '\x00', which is not a reply"),
+    "blank-line": ("crashed", "answered '', which is not a reply"),
     "carriage-return": ("agrees", ""),
     "fraction-as-id": ("crashed", 'answered \'{"id": 2.0'),
     "large-id": ("crashed", 'answered \'{"id": 1208925819614629174706176'),

@@ -49,15 +49,15 @@ CASES = {
     ),
     "objects": ("return L, {'W': np.array([None])}", "dL/dW is an array of Python objects: expected an array of real"),
     "a_dictionary": ("return L, {'W': {'x': dW}}", "dL/dW is a dict: expected an array of real numbers"),
-    "ragged": ("return L, {'W': [[1.0], [1.0, 2.0]]}", "dL/dW is a list of 2 things that is no array"),
+    "ragged": ("return L, {'W': [[1.0], [1.0, 2.0]]}", "dL/dW is a list of 2 things that is not an array"),
     "no_loss": ("return None, {'W': dW}", "the loss is None: expected a real number"),
     "a_set_of_values": ("return L, {'W': dW}, {h.sum()}", "returned a set as watched values: expected (loss, "),
 }
 WRONG = {
-    "other_case": ("return L, {'w': dW}", "dL/dW is missing, and dL/dw is given, of which there is no input"),
+    "other_case": ("return L, {'w': dW}", "dL/dW is missing, and dL/dw is given, for which there is no input"),
     "extra": (
         "return L, {'W': dW, 'Q': dW}",
-        "dL/dQ is given: Q is neither an input nor a watched value: expected gradients of W, and if you like of h",
+        "dL/dQ is given: Q is neither an input nor a watched value: expected gradients of W, and optionally of h",
     ),
     "not_asked_for": (
         "return L, {'W': dW, 'x': x}",

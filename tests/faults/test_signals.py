@@ -29,15 +29,15 @@ class Outcome:
     times: int
     moment: float
     code: int
-    said: str
+    errors: str
     processes: list[str]
     folders: list[str]
 
     @property
     def is_clean(self) -> bool:
         """Whether nothing is left and the exit code says what happened, where Python had started at all."""
-        starting = "KeyboardInterrupt" in self.said
-        known = starting or (self.code in (0, 130, -self.number) and "Traceback" not in self.said)
+        starting = "KeyboardInterrupt" in self.errors
+        known = starting or (self.code in (0, 130, -self.number) and "Traceback" not in self.errors)
         return known and not self.processes and not self.folders
 
 
@@ -57,11 +57,11 @@ def signalled(number: signal.Signals, times: int, moment: float) -> Outcome:
             for _ in range(times):
                 run.process.send_signal(number)
                 time.sleep(PAUSE)
-            _, said = run.ended()
+            _, errors = run.ended()
             time.sleep(0.2)  # for what ends by itself
             left = [" ".join(process.cmdline()) for process in run.processes()]
             folders = [path.name for path in run.folders()]
-        return Outcome(number, times, moment, run.process.returncode, said, left, folders)
+        return Outcome(number, times, moment, run.process.returncode, errors, left, folders)
 
 
 def undisturbed() -> float:

@@ -133,9 +133,9 @@ def test_powers(exponent, slope):
         (lambda ops, a, M: ops.dot(M, a), "unknown operation ops.dot: write a @ b; expected one of"),
         (lambda ops, a, M: ops.tnah(M), "unknown operation ops.tnah: did you mean 'tanh'"),
         (lambda ops, a, M: ops.watch(a, "h"), r"got a value of shape \(2,\) and 'h': expected ops.watch\('name', a\)"),
-        (lambda ops, a, M: np.dot(M.T, a), "NumPy's dot was given a value of the problem: write a @ b"),
-        (lambda ops, a, M: np.sum(a), "NumPy's sum was given a value of the problem: write ops.sum"),
-        (lambda ops, a, M: np.linalg.norm(a), r"NumPy's norm was given .*: write ops.sqrt\(ops.sum\(a \* a\)\)"),
+        (lambda ops, a, M: np.dot(M.T, a), "NumPy's dot received a value of the problem: write a @ b"),
+        (lambda ops, a, M: np.sum(a), "NumPy's sum received a value of the problem: write ops.sum"),
+        (lambda ops, a, M: np.linalg.norm(a), r"NumPy's norm received .*: write ops.sqrt\(ops.sum\(a \* a\)\)"),
         (lambda ops, a, M: np.asarray(a), "NumPy cannot hold a value of the problem"),
         (lambda ops, a, M: np.array([a, a]), "NumPy cannot hold a value of the problem"),
         (lambda ops, a, M: np.ones(3) @ a, r"operator @: shapes \(3,\) and \(2,\) do not fit"),
@@ -153,7 +153,7 @@ def test_an_error_names_the_line_and_the_reason(loss, message):
 
 
 def test_gradients_of_what_is_no_input_are_refused():
-    with pytest.raises(RecordingError, match="'B', which is none of the inputs A"):
+    with pytest.raises(RecordingError, match="'B', which is not one of the inputs A"):
         record(lambda ops, A: ops.sum(A), {"A": (2,)}, ("B",))
 
 

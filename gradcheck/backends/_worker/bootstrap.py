@@ -1,4 +1,4 @@
-"""Run in a worker's interpreter: makes the folder above importable as `gradcheck.backends`, and no more of ours."""
+"""Run in a worker's interpreter: makes only the folder above importable, as `gradcheck.backends`."""
 
 import importlib.machinery
 import importlib.util

@@ -1,4 +1,4 @@
-"""Whether a backend that is asked twice repeats itself."""
+"""Whether a backend gives the same answer twice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def same_bits(left: np.ndarray, right: np.ndarray) -> bool:
 
 
 def differences(first: Answer, second: Answer) -> Iterator[tuple[Key, float]]:
-    """The arrays in which two answers are not the same bits, and by how much they differ at the most."""
+    """The arrays whose bits differ between two answers, each with its largest difference."""
     import numpy as np
 
     others = dict(second.arrays())

@@ -12,11 +12,11 @@ BETWEEN_VALUES = {
     **{name: getattr(operator, name) for name in ("add", "sub", "mul", "truediv", "neg", "pow", "gt", "ge")},
     "index": operator.getitem,
 }
-"""What stands between values: engines have it as Python's operators."""
+"""Operators between values: engines have them as Python's operators."""
 OF_LISTS = ("concatenate",)
 """Words that take their operands as one list."""
 IN_PLACE = ("shape", "exponent", "index")
-"""Attributes that are given by their place: engines call them by different names."""
+"""Attributes that are passed by position: engines have different names for them."""
 
 
 class InterpretedGraph:
@@ -35,7 +35,7 @@ class InterpretedGraph:
 
         Args:
             ops: the vocabulary in an engine's own functions.
-            inputs: the engine's own arrays by name, those of constants included.
+            inputs: the engine's own arrays by name, including the constants.
         """
         values: list[Any] = []
         for each in self._steps:
@@ -44,7 +44,7 @@ class InterpretedGraph:
 
 
 def step(node: Mapping[str, Any]) -> Step:
-    """What computes a node."""
+    """The function that computes a node."""
     word, places = node["word"], node.get("operands", ())
     name: Any = node.get("name")
     attributes = {key: plain(key, value) for key, value in node.get("attributes", {}).items()}
@@ -59,7 +59,7 @@ def step(node: Mapping[str, Any]) -> Step:
 
 
 def computing(word: str, places: Sequence[int], attributes: Mapping[str, Any]) -> Step:
-    """What computes a node of a word or an operator."""
+    """The function that computes a node of a word or an operator."""
     given = [value for key, value in attributes.items() if key in IN_PLACE]
     named = {key: value for key, value in attributes.items() if key not in IN_PLACE}
 

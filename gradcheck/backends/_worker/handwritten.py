@@ -1,4 +1,4 @@
-"""A problem's hand-written gradients, each a backend of its own: what is under test most of the time."""
+"""A problem's hand-written gradients, each a backend of its own: usually the code under test."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 MODULE = "numpy"
 LONGDOUBLE = "longdouble"
-"""The dtype in which a gradient is asked once more why it differs: float64 inputs, and outputs, in NumPy's widest."""
+"""The dtype of the second run of a gradient that differs: float64 inputs and outputs, computed in NumPy's widest."""
 FORMATS: dict[str, dict[str, Any]] = {"float64": {}, "float32": {}, "float16": {}}
 LACKS = {"bfloat16": "NumPy has no bfloat16"}
 KINDS = {"c": "complex numbers", "O": "Python objects", "U": "strings", "S": "bytes", "M": "dates", "m": "times"}
-FORM = 'expected (loss, {"W": dL/dW, ...}), and if you like the watched values as a third'
+FORM = 'expected (loss, {"W": dL/dW, ...}), with the watched values as an optional third'
 
 
 class HandWritten(Engine):
@@ -50,10 +50,10 @@ class HandWritten(Engine):
             raise Malformed(f"{where}: {error}") from None
 
     def answer(self, returned: Any, inputs: Arrays) -> Answer:
-        """What a function returned as an answer.
+        """A function's return value as an answer.
 
         Raises:
-            Malformed: it is none.
+            Malformed: it is not a valid answer.
         """
         if not isinstance(returned, (tuple, list)):
             hint = ": is a return missing?" if returned is None else ""
@@ -76,17 +76,17 @@ class HandWritten(Engine):
         )
 
     def refuse_narrower(self, answer: Answer) -> None:
-        """Refuse an answer that says nothing of its precision.
+        """Refuse an answer that shows nothing about its precision.
 
         Raises:
-            Unsupported: a gradient is narrower than the inputs, so that something rounded it on the way.
+            Unsupported: a gradient is narrower than the inputs, so that something rounded it.
         """
         for name, array in answer.gradients.items():
             if array.dtype != self.numpy.longdouble:
                 raise Unsupported(f"dL/d{name} comes back in {array.dtype} where the inputs are longdouble")
 
     def array(self, value: Any, what: str) -> np.ndarray:
-        """A value that was returned as an array.
+        """A returned value as an array.
 
         Raises:
             Malformed: it holds no real numbers.
@@ -98,7 +98,7 @@ class HandWritten(Engine):
             array = self.numpy.asarray(value)
         except Exception as error:
             raise Malformed(
-                f"{what} is {described(value)} that is no array ({str(error).splitlines()[0]}): {expected}"
+                f"{what} is {described(value)} that is not an array ({str(error).splitlines()[0]}): {expected}"
             ) from None
         if array.dtype.kind not in "fiub":
             kind = KINDS.get(array.dtype.kind, str(array.dtype))
@@ -107,7 +107,7 @@ class HandWritten(Engine):
 
 
 def called(function: Any, inputs: Arrays) -> Any:
-    """What a function returns for the inputs.
+    """The return value of a function for the inputs.
 
     Raises:
         Malformed: it does not take them by their names.
@@ -121,7 +121,7 @@ def called(function: Any, inputs: Arrays) -> Any:
 
 
 def takes(function: Any, inputs: Arrays) -> bool:
-    """Whether a function can be called with the inputs, as far as it says."""
+    """Whether a function can be called with the inputs, as far as its signature shows."""
     try:
         inspect.signature(function).bind(**inputs)
     except TypeError:
@@ -132,7 +132,7 @@ def takes(function: Any, inputs: Arrays) -> bool:
 
 
 def hint_for(kind: str) -> str:
-    """What to write instead where an array's entries are of a kind that is no real number."""
+    """What to write instead if an array's entries are not real numbers."""
     if kind == "c":
         return "; write array.real where the imaginary part is rounding"
     return "; write np.stack, or a list of rows of the same length" if kind == "O" else ""
@@ -146,7 +146,7 @@ def line_of(function: Any) -> str:
 
 
 def described(value: Any) -> str:
-    """A value that is wrong, in the words of who wrote it."""
+    """A wrong value, in the words of its writer."""
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple):
         return f"an array of shape {shape}"

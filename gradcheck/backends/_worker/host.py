@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 KEPT_GRAPHS = 16
-"""How many losses a worker keeps, the last ones first."""
+"""How many losses a worker keeps, the latest ones first."""
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Keep standard input and output for the protocol; what frameworks and problems print goes to standard error."""
+    """Keep standard input and output for the protocol; prints of frameworks and problems go to standard error."""
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -57,7 +57,7 @@ def take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
 
 
 def listen(requests: BinaryIO, arrived: queue.SimpleQueue[dict[str, Any]]) -> None:
-    """Pass requests on, and end the process when a request says so or the parent is gone, even in mid-evaluation.
+    """Pass requests on, and end the process when a request says so or the parent has ended, even during an evaluation.
 
     It ends at once: a framework's own teardown costs a tenth of a second and may crash, and there is nothing to save.
     """
@@ -70,7 +70,7 @@ def listen(requests: BinaryIO, arrived: queue.SimpleQueue[dict[str, Any]]) -> No
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What came of asking a backend once: its answer, the seconds that it took, and the inputs that it changed."""
+    """One evaluation of a backend: its answer, the seconds that it took, and the inputs that it changed."""
 
     answer: Answer
     seconds: float
@@ -144,7 +144,7 @@ class Host:
         }
 
     def evaluate(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer a case, and ask the backend a second time: one that keeps state, or races, does not repeat itself."""
+        """Evaluate a case twice: a backend that keeps state, or has a race, does not repeat itself."""
         subject: Any
         context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         if isinstance(self.engine, HandWritten):
@@ -169,7 +169,7 @@ class Host:
         }
 
     def ask(self, subject: Any, given: Arrays, request: Mapping[str, Any]) -> Evaluation:
-        """Ask the backend once, with inputs of its own."""
+        """Evaluate the backend once, with its own copy of the inputs."""
         import numpy as np
 
         assert self.engine is not None, "evaluate comes after start"
@@ -190,11 +190,11 @@ class Host:
         return self.graphs[0][1]
 
     def problem(self, path: str, folders: Sequence[str]) -> tuple[Imports, ModuleType]:
-        """The problem's module, and the context of its code: loaded anew once a file has changed.
+        """The problem's module, and the context of its code; both are loaded again if a file has changed.
 
         Args:
             path: its file.
-            folders: where its user's modules are looked for.
+            folders: where its user's modules are searched.
         """
         key = (path, *folders)
         if key not in self.problems or self.problems[key][0].have_changed():
@@ -217,7 +217,7 @@ def loaded(request: Mapping[str, Any]) -> Engine:
 
 @contextlib.contextmanager
 def no_collections() -> Iterator[None]:
-    """Look for no garbage while a framework is imported: nearly all that it makes stays, and looking takes a tenth."""
+    """Collect no garbage during the import of a framework: nearly all objects stay, and collecting takes a tenth."""
     gc.disable()
     try:
         yield
@@ -232,7 +232,7 @@ def in_words(key: Key) -> str:
 
 
 def failure(kind: str, error: BaseException, files: Collection[str] = ()) -> dict[str, Any]:
-    """An exception as an error message; where it was raised by way of a file of the user's, that line begins it."""
+    """An exception as an error message; it begins with the line of the user's file through which the exception came."""
     if isinstance(error, Malformed):
         return {"error": {"kind": kind, "message": str(error)}}
     message = str(error)
@@ -243,13 +243,13 @@ def failure(kind: str, error: BaseException, files: Collection[str] = ()) -> dic
 
 
 def line_in(files: Collection[str], error: BaseException) -> str:
-    """`file:line: ` of the last line of some files that an exception came through, or nothing."""
+    """`file:line: ` of the last line in some files through which an exception came, or nothing."""
     lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
     return f"{lines[-1].filename}:{lines[-1].lineno}: " if lines else ""
 
 
 def trimmed(error: BaseException) -> str:
-    """A traceback without our own frames: what is left is the problem's and the framework's."""
+    """A traceback without our own frames: only those of the problem and the framework."""
     summary = traceback.TracebackException.from_exception(error)
     worker = os.path.dirname(os.path.abspath(__file__))
     ours = (worker, os.path.dirname(worker))

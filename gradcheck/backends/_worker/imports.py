@@ -1,8 +1,8 @@
-"""What a problem's file imports of its user's own: found in its folders, and kept apart from other problems' modules.
+"""The user's own modules that a problem's file imports: found in its folders, separate from other problems' modules.
 
 While a problem's code runs, the standard library comes first, then the user's folders in their order, then what is
 installed: so a `helper` of the user's own comes before an installed one, and a file named `random.py` or `queue.py`
-breaks nothing that imports those. What a worker has imported already, NumPy or its framework, stays as it is.
+breaks nothing that imports those. A module that a worker has imported already, NumPy or its framework, stays as it is.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ OURS = "gradcheck"
 
 
 class Imports(AbstractContextManager):  # type: ignore[type-arg]
-    """A context in which a problem's code runs: modules of its user's own are found, and are this problem's alone.
+    """A context in which a problem's code runs: it finds the user's own modules, and they belong to this problem only.
 
-    They are loaded anew for each problem, and again once a file has changed: see `have_changed`. A package with a
+    Each problem loads them again, and loads them once more if a file has changed: see `have_changed`. A package with a
     compiled part is loaded once in a process, since most cannot be loaded twice.
 
     Args:
-        folders: where the user's modules are looked for, in this order.
+        folders: where the user's modules are searched, in this order.
     """
 
     def __init__(self, folders: Sequence[str]) -> None:
@@ -85,11 +85,11 @@ class Imports(AbstractContextManager):  # type: ignore[type-arg]
             return execute(path)
 
     def have_changed(self) -> bool:
-        """Whether the problem's file, or one of its user's modules, is no longer as it was when it was loaded."""
+        """Whether the problem's file, or one of its user's modules, has changed since it was loaded."""
         return any(stamp(path) != before for path, before in self._stamps.items())
 
     def _hidden(self) -> Iterator[str]:
-        """Modules of the process, of its user's own too, that have the name of what may be found in the folders."""
+        """Modules of the process, including the user's own, that have the name of a module in the folders."""
         folders = [folder for folder in self._path if not is_installed(folder)]
         names = {entry.partition(".")[0] for folder in folders for entry in listed(folder)}
         hidden = {name for name in names & sys.modules.keys() if is_own(name)}
@@ -115,7 +115,7 @@ def path_with(folders: Sequence[str]) -> list[str]:
 
 
 def is_installed(path: str) -> bool:
-    """Whether a folder or a file is the standard library's, or of what is installed."""
+    """Whether a folder or a file belongs to the standard library or to an installed package."""
     inside = any(f"{os.sep}{name}" in path for name in INSTALLED)
     return inside or path.startswith(STANDARD_LIBRARY) or path in BUILT_IN
 
@@ -147,7 +147,7 @@ def place_of(module: ModuleType | None) -> str | None:
 
 
 def listed(folder: str) -> list[str]:
-    """What is in a folder, if it can be read."""
+    """The content of a folder, empty if it cannot be read."""
     try:
         return os.listdir(folder)
     except OSError:
@@ -155,7 +155,7 @@ def listed(folder: str) -> list[str]:
 
 
 def stamp(path: str) -> tuple[int, int] | None:
-    """What changes when a file is written: its time and its length; None where it cannot be read."""
+    """The properties that change when a file is written: time and length; None where it cannot be read."""
     try:
         status = os.stat(path)
     except OSError:

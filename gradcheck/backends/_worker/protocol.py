@@ -1,4 +1,4 @@
-"""The worker protocol, one JSON object a line, as docs/protocol.md tells it: its arrays and its lines."""
+"""The worker protocol, one JSON object a line, as docs/protocol.md describes it: its arrays and its lines."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def encode(array: np.ndarray, store: Callable[[np.ndarray], str]) -> dict[str, A
 
 
 def number(value: float) -> float | str:
-    """A number as JSON can have it."""
+    """A number in JSON."""
     return value if math.isfinite(value) else {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
 
 
@@ -54,8 +54,8 @@ def decode(message: Mapping[str, Any], load: Callable[[str], np.ndarray]) -> np.
         load: reads a .npy file.
 
     Raises:
-        Exception: the part holds no array of floating-point numbers. It was written by somebody else: which exception
-            NumPy raises then is not known.
+        Exception: the part holds no array of floating-point numbers. Another program wrote it: NumPy
+            may raise any exception then.
     """
     import numpy as np
 
@@ -70,7 +70,7 @@ def decode(message: Mapping[str, Any], load: Callable[[str], np.ndarray]) -> np.
         raise TypeError(f"expected a list of numbers: its data are {type(data).__name__}")
     if not is_shape(shape) or volume(shape) > LARGEST_INLINE:
         raise ValueError(f"expected a list of lengths: its shape is {shape!r}")
-    with np.errstate(over="ignore"):  # what its dtype does not hold is infinite, and judged as that
+    with np.errstate(over="ignore"):  # a number beyond its dtype becomes infinite, and is judged as such
         return np.array([float(each) for each in data], dtype).reshape(shape)
 
 
@@ -95,7 +95,7 @@ def write_npy(file: BinaryIO, array: np.ndarray) -> None:
     """Write an array, row by row, as a .npy file.
 
     Raises:
-        OSError: there is no room. (`numpy.save` loses that where the array fits into a buffer.)
+        OSError: there is no space. (`numpy.save` loses that error if the array fits into a buffer.)
     """
     import numpy as np
 

@@ -1,6 +1,6 @@
-"""Find the interpreter in which a backend's framework is installed, or build one with uv, and keep what is built.
+"""Find the interpreter in which a backend's framework is installed, or build one with uv, and keep it.
 
-A managed environment is a folder in the user's cache, beside which a manifest says what is in it; see `manifest`.
+A managed environment is a folder in the user's cache, with a manifest beside it that lists its content; see `manifest`.
 """
 
 from gradcheck.execution.environments.building import Builder, Building

@@ -32,18 +32,18 @@ from gradcheck.system.interruptions import deferred
 
 OLDEST_PYTHON = (3, 9)  # of a worker
 
-# What uv says where another Python may help: no wheel for this one, or a source that this one cannot build.
+# uv's messages when another Python may help: no wheel for this one, or a source that this one cannot build.
 BLAMES_PYTHON = ("Python", "Failed to build")
 
 
 class Building(Protocol):
-    """Hears from the building threads how far an environment is."""
+    """Receives the progress of environments from the building threads."""
 
     def building(self, spec: str, text: str) -> None:
-        """It is being built, for the backends in `spec`."""
+        """It is under construction, for the backends in `spec`."""
 
     def built(self, spec: str, complete: bool) -> None:
-        """It is complete, or will never be."""
+        """It is complete, or cannot be built."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ class Order:
 
     @property
     def label(self) -> str:
-        """What it is called while it is built."""
+        """Its name in progress messages."""
         return ", ".join(map(str, self.specs))
 
     @property
     def version(self) -> str | None:
-        """The release that was asked for; None for the engine's own."""
+        """The requested release; None for the engine's own."""
         return self.specs[0].version
 
     @property
@@ -71,7 +71,7 @@ class Order:
 
 
 def orders(wanted: Mapping[Spec, EngineDeclaration]) -> list[Order]:
-    """What to build for some backends."""
+    """The environments to build for some backends."""
     shared: dict[Path, list[Spec]] = {}
     for spec, engine in wanted.items():
         shared.setdefault(manifest_path(engine, spec.version), []).append(spec)
@@ -79,10 +79,10 @@ def orders(wanted: Mapping[Spec, EngineDeclaration]) -> list[Order]:
 
 
 class Builder:
-    """Builds managed environments with uv, several at once, and ends uv where it is interrupted.
+    """Builds managed environments with uv, several at once, and ends uv when it is interrupted.
 
     Args:
-        listener: hears how far they are.
+        listener: receives their progress.
     """
 
     def __init__(self, listener: Building) -> None:
@@ -90,7 +90,7 @@ class Builder:
         self._listener = listener
 
     def build(self, wanted: Mapping[Spec, EngineDeclaration]) -> dict[Spec, Environment | Missing]:
-        """Build an environment for each backend that has none, and say where each is or why there is none."""
+        """Build an environment for each backend that has none, and return where each is or why there is none."""
         from concurrent.futures import ThreadPoolExecutor  # costs 3 ms, and most runs build nothing
 
         pool = ThreadPoolExecutor(max_workers=max(len(wanted), 1))
@@ -106,7 +106,7 @@ class Builder:
         return {spec: missing[spec] or find(spec, engine) for spec, engine in wanted.items()}
 
     def _build_one(self, order: Order) -> Missing | None:
-        """Build an environment where there is none yet; what is given back says why that failed."""
+        """Build an environment if there is none yet; return why that failed, if it did."""
         complete = False
         try:
             if read_manifest(order.path) is None:
@@ -121,14 +121,14 @@ class Builder:
         return None
 
     def _build_alone(self, order: Order) -> None:
-        """Build an environment unless another process does: then wait for it."""
+        """Build an environment; if another process builds it, wait for that."""
         caches.make(order.path.parent)
         with locked(order.path, lambda: self._tell(order, "waiting for another builder"), self._uv.check):
             if read_manifest(order.path) is None:
                 self._fill(order)
 
     def _fill(self, order: Order) -> None:
-        """Build on the Python that fits; a release that was asked for may install on an older one alone."""
+        """Build on a suitable Python; a requested release may install only on an older one."""
         packages = " ".join(order.engine.packages(order.version))
         self._tell(order, f"building an environment with {packages}")
         try:
@@ -150,7 +150,7 @@ class Builder:
             self._install(order, folder)
             write_manifest(order.path, self._manifest(order, folder))
         except BaseException:
-            clear(order.path)  # a pile of halves would fill the disk that may be what failed
+            clear(order.path)  # incomplete environments would fill the disk, and a full disk may be the failure
             raise
 
     def _install(self, order: Order, folder: Path) -> None:
@@ -191,7 +191,7 @@ def interpreter(folder: Path) -> Path:
 
 
 def base_python(engine: EngineDeclaration) -> str:
-    """What uv shall build on: this interpreter where the engine installs on it, else any that fits."""
+    """The Python for uv: this interpreter if the engine installs on it, else any suitable one."""
     lowest, below = engine.python
     if lowest <= sys.version_info[:2] and (below is None or sys.version_info[:2] < below):
         return getattr(sys, "_base_executable", sys.executable)
@@ -200,12 +200,12 @@ def base_python(engine: EngineDeclaration) -> str:
 
 
 def older_python() -> str:
-    """Any older Python than this one: an engine's own range is that of the release that it states."""
+    """Any Python older than this one: an engine's own range is for the release that it states."""
     return f">={OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]},<{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def python_version(folder: Path) -> str:
-    """The version that a virtual environment's configuration states."""
+    """The version in a virtual environment's configuration."""
     lines = (folder / "pyvenv.cfg").read_text().splitlines()
     settings = dict(line.split(" = ", 1) for line in lines if " = " in line)
     return settings.get("version_info", settings.get("version", ""))

@@ -16,7 +16,7 @@ from gradcheck.execution.environments.manifest import manifest_path, note_use, r
 
 @dataclass(frozen=True)
 class Environment:
-    """An interpreter for a backend, or the program that it is; `version` is known without importing a framework."""
+    """An interpreter for a backend, or its program; `version` is known without importing a framework."""
 
     python: Path
     where: str
@@ -25,14 +25,14 @@ class Environment:
 
 @dataclass(frozen=True)
 class Missing:
-    """Why there is no interpreter for a backend; `buildable` where building one would help."""
+    """Why there is no interpreter for a backend; `buildable` if building one would help."""
 
     reason: str
     buildable: bool = False
 
 
 def find(spec: Spec, engine: EngineDeclaration) -> Environment | Missing:
-    """The interpreter for a backend, as `locate` finds it; a managed environment is noted as used."""
+    """The interpreter for a backend, as `locate` finds it; a managed environment counts as used now."""
     found = locate(spec, engine)
     if isinstance(found, Environment) and found.where == "managed":
         note_use(manifest_path(engine, spec.version))
@@ -40,14 +40,14 @@ def find(spec: Spec, engine: EngineDeclaration) -> Environment | Missing:
 
 
 def locate(spec: Spec, engine: EngineDeclaration) -> Environment | Missing:
-    """The interpreter for a backend, in this order: the one named, the current one, a managed environment.
+    """The interpreter for a backend, in this order: the named one, the current one, a managed environment.
 
-    The framework is looked for, never imported: that is the worker's part.
+    It searches for the framework and never imports it: the worker does.
     """
     if spec.python is not None:
         if os.access(spec.python, os.X_OK) and spec.python.is_file():
             return Environment(spec.python, "named")
-        return Missing(f"{spec.python} is no executable file")
+        return Missing(f"{spec.python} is not an executable file")
     if spec.version is None and (version := installed_here(engine)) is not None:
         return Environment(Path(sys.executable), "current", version or None)
     manifest = read_manifest(manifest_path(engine, spec.version))
@@ -61,8 +61,8 @@ def locate(spec: Spec, engine: EngineDeclaration) -> Environment | Missing:
 
 
 def installed_here(engine: EngineDeclaration) -> str | None:
-    """The engine's version in the current interpreter ("" where it does not say), or None where it is not installed."""
-    # A worker runs isolated: what the current directory, PYTHONPATH or the user's site add here is not there.
+    """The engine's version in the current interpreter ("" if unknown), or None if it is not installed."""
+    # A worker runs isolated: the current directory, PYTHONPATH and the user's site have no effect there.
     leaked = {"", str(Path.cwd()), site.getusersitepackages(), *os.environ.get("PYTHONPATH", "").split(os.pathsep)}
     path = [entry for entry in sys.path[1:] if entry not in leaked]
     if importlib.machinery.PathFinder.find_spec(engine.module, path) is None:

@@ -14,16 +14,16 @@ from pathlib import Path
 from gradcheck.execution.environments.variables import uv_environment
 from gradcheck.system.lifelines import Lifeline
 
-# Of what uv says, the lines that tell how far it is.
+# The lines of uv's output that report progress.
 PROGRESS = ("Resolved", "Downloading", "Prepared", "Installed", "Bytecode")
 
-# How a line of uv's begins that says what went wrong, and each that says why: as of 0.13, and before.
+# The beginning of uv's line with the error, and of those with its causes: as of 0.13, and before.
 LINK = re.compile(r"\s*(?:error:|[×╰├]─?▶?|cause:|Caused by:)\s*(.*)")
 
-# Links that say no more than the one before.
+# Causes that add nothing to the one before.
 BETWEEN = ("error sending request", "client error", "tcp connect error")
 
-# The folders in which a file lies; those of an address stay, since they say who did not answer.
+# The folders of a file; those of an address stay, since they show which server did not answer.
 FOLDERS = re.compile(r"(?<=[ `])/[^\s`]*/(?=[^\s`/])")
 
 
@@ -32,14 +32,14 @@ class Failed(Exception):
 
 
 class Stopped(Exception):
-    """uv was ended, or not begun, because the command was interrupted."""
+    """uv was ended, or not started, because the command was interrupted."""
 
 
 class Installer:
     """Runs uv, several at once.
 
     Args:
-        folder: where it runs, so that no project's uv settings around the user's current directory take part.
+        folder: where it runs, so that uv settings of a project around the user's current directory have no effect.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -51,15 +51,15 @@ class Installer:
         self._guard = threading.Lock()
         self._stopped = False
 
-    def run(self, arguments: Sequence[str], said: Callable[[str], None]) -> str:
-        """Run uv and give back what it prints.
+    def run(self, arguments: Sequence[str], report: Callable[[str], None]) -> str:
+        """Run uv and return its output.
 
         Args:
             arguments: uv's.
-            said: is called with each line that says how far it is.
+            report: is called with each line that reports progress.
 
         Raises:
-            Failed: uv did not do it.
+            Failed: uv failed.
             Stopped: `stop` was called.
             OSError: uv cannot be started.
         """
@@ -70,7 +70,7 @@ class Installer:
             for line in process.stderr:
                 errors.append(line)
                 if line.startswith(PROGRESS):
-                    said(line.strip())
+                    report(line.strip())
             printed = process.stdout.read()
         with self._guard:
             self._running.discard(process)
@@ -94,12 +94,12 @@ class Installer:
         return process
 
     def check(self) -> None:
-        """Raise `Stopped` where `stop` was called."""
+        """Raise `Stopped` if `stop` was called."""
         if self._stopped:
             raise Stopped
 
     def stop(self) -> None:
-        """End every uv that runs, and begin no other."""
+        """End every running uv, and start no other."""
         with self._guard:
             self._stopped = True
             for process in self._running:
@@ -107,17 +107,17 @@ class Installer:
                     os.killpg(process.pid, signal.SIGKILL)
 
 
-def gist(said: str) -> str:
-    """The gist of uv's error output in one line: what went wrong, the first cause and the last one."""
+def gist(output: str) -> str:
+    """A summary of uv's error output in one line: the error, the first cause and the last one."""
     links: list[str] = []
     goes_on = False  # whether the next line may belong to the last link: a blank one ends it, and hints follow
-    for line in said.splitlines():
+    for line in output.splitlines():
         if match := LINK.match(line):
             links.append(match[1].strip())
         elif goes_on and line.strip():
             links[-1] += f" {line.strip()}"
         goes_on = bool(links) and bool(line.strip())
     links = [link for link in links if not link.startswith(BETWEEN)]
-    chosen = dict.fromkeys([*links[:2], *links[-1:]] or said.splitlines()[-1:])
+    chosen = dict.fromkeys([*links[:2], *links[-1:]] or output.splitlines()[-1:])
     chain = ": ".join(link.strip(" .") for link in chosen if link)
     return FOLDERS.sub("…/", chain)[:400] or "it gave no reason"

@@ -1,4 +1,4 @@
-"""Managed environments in the user's cache: for each a folder, a lock, and a manifest, which says what is in it."""
+"""Managed environments in the user's cache: for each a folder, a lock, and a manifest, which lists its content."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ POLL = 0.1  # seconds
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """The file that makes a managed environment known. It is written last: what no manifest names is half built.
+    """The file that makes a managed environment known. It is written last: a folder without a manifest is incomplete.
 
-    Each build has a folder of its own, so a uv that outlived its killed parent cannot write into another one's work.
-    Its time of modification is when the environment was last used. `size` is in bytes, as files say it and not as the
-    disk stores it, where uv may share them; `built` is in seconds since the epoch.
+    Each build has its own folder, so a uv that outlived its killed parent cannot write into another build. Its time of
+    modification is when the environment was last used. `size` is the sum of the files' bytes, not of the disk's blocks,
+    which files may share; `built` is in seconds since the epoch.
     """
 
     folder: str
@@ -56,7 +56,7 @@ class Held(Exception):
 
 
 def cache_folder() -> Path:
-    """Where managed environments are kept."""
+    """The folder of the managed environments."""
     return caches.folder("environments")
 
 
@@ -69,7 +69,7 @@ def manifest_path(engine: EngineDeclaration, version: str | None) -> Path:
 
 
 def manifest_paths() -> list[Path]:
-    """The manifests of every environment in the cache, complete or half built: what else lies there is not ours.
+    """The manifests of every environment in the cache, complete or not: other files there are not ours.
 
     Raises:
         RequestError: the cache is not the user's own.
@@ -82,10 +82,10 @@ def manifest_paths() -> list[Path]:
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """What a manifest says; None where there is none, or where its environment or the interpreter below that is gone.
+    """A manifest's content; None if there is none, or if its environment or the interpreter in that is missing.
 
     Raises:
-        RequestError: it, its environment or the cache is not the user's own, or it names a folder that is none of its.
+        RequestError: it, its environment or the cache is not the user's own, or it names a folder that is not its own.
     """
     caches.check_owned(path.parent)
     caches.check(path)
@@ -102,13 +102,13 @@ def read_manifest(path: Path) -> Manifest | None:
 
 
 def _is_own_folder(path: Path, name: str) -> bool:
-    """Whether a manifest may name a folder: one that a build of its environment made, and no link elsewhere."""
+    """Whether a manifest may name a folder: a build of its environment made it, and it is not a link."""
     is_name = re.fullmatch(rf"{re.escape(path.stem)}\.[a-z0-9_]+", name) is not None
     return is_name and (path.parent / name).resolve() == path.parent.resolve() / name
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Make an environment known, whole or not at all."""
+    """Make an environment known, completely or not at all."""
     partial = manifest.place / "manifest.json"
     partial.touch(0o600)  # whatever the umask
     partial.write_bytes(msgspec.json.encode(manifest))
@@ -116,23 +116,23 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 
 
 def note_use(path: Path) -> None:
-    """Note in a manifest that its environment is used; a cache that others own is used all the same."""
+    """Record in a manifest that its environment is in use; a cache of another owner works without that."""
     with contextlib.suppress(OSError):
         os.utime(path)
 
 
 def size_of(folder: Path) -> int:
-    """The bytes that a folder's files hold, each counted as if nothing shared it."""
+    """The bytes of a folder's files, each counted as if nothing shared it."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:
-            with contextlib.suppress(FileNotFoundError):  # of a build that goes on
+            with contextlib.suppress(FileNotFoundError):  # of a running build
                 total += os.lstat(f"{parent}/{name}").st_size
     return total
 
 
 def leftovers(path: Path, manifest: Manifest | None) -> list[Path]:
-    """What builds of an environment left half-way: folders that its manifest does not name, one that says nothing."""
+    """Leftovers of builds of an environment: folders that its manifest does not name, and an empty manifest."""
     folders = [
         folder
         for folder in path.parent.glob(f"{glob.escape(path.stem)}.*/")
@@ -142,7 +142,7 @@ def leftovers(path: Path, manifest: Manifest | None) -> list[Path]:
 
 
 def clear(path: Path) -> None:
-    """Remove an environment, its manifest first, and whatever builds of it were left half-way.
+    """Remove an environment, its manifest first, and leftovers of its builds.
 
     Raises:
         OSError: the manifest cannot be removed.
@@ -151,7 +151,7 @@ def clear(path: Path) -> None:
 
 
 def discard(paths: Iterable[Path]) -> None:
-    """Remove files, and folders as far as they let themselves be removed: half of one is a leftover.
+    """Remove files, and as much of folders as possible: the rest of one is a leftover.
 
     Raises:
         OSError: a file cannot be removed.
@@ -164,7 +164,7 @@ def discard(paths: Iterable[Path]) -> None:
 
 
 def refuse_to_wait() -> None:
-    """What to do where nobody should wait for a lock."""
+    """The function for callers that must not wait for a lock."""
     raise Held
 
 
@@ -177,7 +177,7 @@ def locked(
     Args:
         path: its manifest.
         waiting: called once where another process holds the lock; may raise.
-        polled: called again and again while that lasts; may raise.
+        polled: called repeatedly while that lasts; may raise.
     """
     import filelock
 

@@ -1,4 +1,4 @@
-"""What is kept in the cache of managed environments, and what of it to remove."""
+"""The content of the cache of managed environments, and the removal of unneeded parts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DAY = 86400  # seconds
 
 
 class State(enum.StrEnum):
-    """How an environment is."""
+    """The state of an environment."""
 
     READY = "ready"
     UNWANTED = "no engine uses it"
@@ -39,10 +39,10 @@ class State(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Kept:
-    """A managed environment, or what builds of one left half-way.
+    """A managed environment, or leftovers of its builds.
 
     `name` is its distribution and release; `size` is in bytes; `built` and `used` are in seconds since the epoch, and
-    `used` is None for what is half built; `paths` are all that there is of it.
+    `used` is None for an incomplete one; `paths` are all of its files and folders.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Kept:
     paths: tuple[Path, ...]
 
     def reason_to_go(self, unused_for: int) -> str | None:
-        """Why `prune` removes it, where it does."""
+        """Why `prune` removes it, if it does."""
         if self.state in (State.HALF_BUILT, State.UNWANTED):
             return str(self.state)
         days = (time.time() - (self.used or self.built)) / DAY
@@ -66,15 +66,15 @@ def survey(engines: Iterable[EngineDeclaration]) -> list[Kept]:
     known = list(engines)
     found: list[Kept] = []
     for path in manifest_paths():
-        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+        with contextlib.suppress(FileNotFoundError):  # removed in the meantime
             found.extend(_at(path, known, being_built=_is_held(path)))
     return found
 
 
 def prune(engines: Iterable[EngineDeclaration], unused_for: int, dry_run: bool = False) -> list[tuple[Kept, str]]:
-    """Remove half-built environments, those that no engine would use, and those that none has used for long.
+    """Remove incomplete environments, those that no engine would use, and those that none has used for long.
 
-    What another process builds is left alone.
+    Environments that another process is building stay.
 
     Args:
         engines: those that may use them.
@@ -82,7 +82,7 @@ def prune(engines: Iterable[EngineDeclaration], unused_for: int, dry_run: bool =
         dry_run: remove nothing.
 
     Returns:
-        What was removed, and why.
+        The removed environments, and why.
 
     Raises:
         RequestError: one cannot be removed.
@@ -99,11 +99,11 @@ def prune(engines: Iterable[EngineDeclaration], unused_for: int, dry_run: bool =
 
 
 def remove(distribution: str, version: str | None = None) -> int:
-    """Remove every managed environment of a distribution, half-built ones too, and count those that were complete.
+    """Remove every managed environment of a distribution, incomplete ones too, and count those that were complete.
 
     Args:
         distribution: its name.
-        version: the release whose environments go; None stands for all.
+        version: the release whose environments are removed; None means all.
 
     Raises:
         RequestError: one cannot be removed.
@@ -118,7 +118,7 @@ def remove(distribution: str, version: str | None = None) -> int:
 
 
 def is_of(path: Path, distribution: str, version: str | None) -> bool:
-    """Whether an environment was built for a distribution, as its manifest says, or its name where that is missing."""
+    """Whether an environment was built for a distribution, by its manifest, or by its name if that is missing."""
     from packaging.utils import canonicalize_version
 
     manifest = read_manifest(path)
@@ -127,7 +127,7 @@ def is_of(path: Path, distribution: str, version: str | None) -> bool:
 
 
 def _at(path: Path, engines: Sequence[EngineDeclaration], being_built: bool) -> Iterator[Kept]:
-    """The environment that a manifest names, and what is half built beside it."""
+    """The environment that a manifest names, and incomplete builds beside it."""
     manifest = read_manifest(path)
     if manifest is not None:
         wanted = any(
@@ -168,7 +168,7 @@ def _is_held(path: Path) -> bool:
             return False
     except Held:
         return True
-    except OSError:  # a cache that others own; no builder of ours is in it
+    except OSError:  # a cache of another owner; no build of ours runs in it
         return False
 
 

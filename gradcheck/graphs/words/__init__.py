@@ -1,4 +1,4 @@
-"""The vocabulary: each word with its signature, the shape of what it makes, and its documentation.
+"""The vocabulary: each word with its signature, the shape of its result, and its documentation.
 
 A new word is one declaration here, one in `oracle/operations`, and one function in each engine.
 """

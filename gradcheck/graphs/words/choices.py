@@ -1,4 +1,4 @@
-"""Comparisons, and words that choose among values."""
+"""Comparisons, and words that select values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a word is declared: a function of its arguments that gives the shape of what it makes."""
+"""The declaration of a word: a function of its arguments that gives the shape of its result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gradcheck.text.suggestions import did_you_mean
 Rule = Callable[..., Shape]
 """Values and attributes -> the shape of the result; raises TypeError, ValueError or IndexError where they do not fit.
 
-The annotations of its parameters say what they take: `Value` a value or an array, `Operand` a number too, `Values` a
+The annotations of its parameters state what they take: `Value` a value or an array, `Operand` a number too, `Values` a
 list of values, `Condition` a comparison; all others are attributes.
 """
 OPERANDS = ("Value", "Operand", "Values", "Condition")
@@ -101,7 +101,7 @@ class Word:
         return _lifted(value, beside, kind)
 
     def _written(self, attributes: Mapping[str, Any]) -> dict[str, Attribute]:
-        """The attributes that are not what the signature says anyway."""
+        """The attributes that differ from the signature's defaults."""
         parameters = self._signature.parameters
         return {
             name: tuple(value) if isinstance(value, list) else value
@@ -110,7 +110,7 @@ class Word:
         }
 
     def _misfit(self, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> str | None:
-        """Why the arguments of a call are not those of the word, or None where they are."""
+        """Why the arguments of a call do not fit the word, or None if they do."""
         for option in options:
             if option not in self._kinds:
                 known = ARGUMENTS.get(option)
@@ -138,7 +138,7 @@ def _lifted(value: Any, beside: Value, kind: str) -> Value:
 
 
 def plain(value: Any) -> Any:
-    """An attribute as the graph holds it: whole numbers of any kind as int, slices and ... as data."""
+    """An attribute in the graph: whole numbers of any kind as int, slices and ... as data."""
     if isinstance(value, tuple):
         return tuple(map(plain, value))
     if isinstance(value, slice):
@@ -155,7 +155,7 @@ def plain(value: Any) -> Any:
 
 
 def word(rule: Rule) -> Word:
-    """Put a rule into the vocabulary under its name, less a trailing underscore."""
+    """Put a rule into the vocabulary under its name, without a trailing underscore."""
     name = rule.__name__.rstrip("_")
     VOCABULARY[name] = declared = Word(name, f"ops.{name}", rule, "float")
     return declared

@@ -60,7 +60,7 @@ def pow_(a: Operand, exponent: float) -> Shape:
     """The power aᵖ of a number p, entry by entry.
 
     Raises:
-        TypeError: the exponent is no Python number.
+        TypeError: the exponent is not a Python number.
         ValueError: it is not finite, or an integer that float64 does not hold.
     """
     if not isinstance(exponent, (int, float)):
@@ -78,7 +78,7 @@ def together(a: Any, b: Any) -> Shape:
 
 
 def shape_of(a: Any) -> Shape:
-    """The shape of an operand, which is a value by now."""
+    """The shape of an operand, which is already a value."""
     assert isinstance(a, Value)
     return a.shape
 

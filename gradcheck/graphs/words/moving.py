@@ -1,4 +1,4 @@
-"""Words that only move entries: shapes, pieces, arrays put together, and a value behind which no gradient flows."""
+"""Words that only move entries: shapes, pieces, concatenation, and a value through which no gradient flows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def index(a: Value, index: tuple[Piece, ...]) -> Shape:
 
 
 def _check(piece: Any) -> None:
-    """Refuse what is no index that every engine has: integers, slices with positive steps, and an ellipsis."""
+    """Refuse an index that some engine lacks; all have integers, slices with positive steps, and an ellipsis."""
     if isinstance(piece, Slice):
         if piece.step is not None and piece.step < 1:
             raise ValueError(f"a step of {piece.step}: engines have positive ones")
