@@ -11,6 +11,7 @@ import numpy as np
 from gradcheck.oracle.factors import Factors, Multiply, product, widest
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import Array, Operation
+from gradcheck.oracle.operations.base import total
 from gradcheck.oracle.quantities import Chain, Quantity
 
 PRODUCTS = frozenset({"mul", "scale", "outer", "product of three", "share", "div"})
@@ -18,9 +19,6 @@ UNCHANGED = frozenset({"signed", "softplus product"})
 """Operations that make of the first operand what it is itself, on a way that their own rules cover."""
 CHAINED = PRODUCTS | UNCHANGED | {"any"}
 """Operations whose result may be a product of several factors, beside those that move entries."""
-
-FEW = 0.25
-"""So many factors, in units of 1/u, have a rounding error of less than twice their product: (1 + u)^(2n) < 2."""
 
 
 def chained(operation: Operation, operands: Sequence[Quantity]) -> Chain | None:
@@ -57,39 +55,62 @@ def _multiplied(operation: Operation, factors: Sequence[Factors], multiply: Mult
 def _handed_on(operation: Operation, factors: Sequence[Factors]) -> Factors:
     """The factors of entries that are moved, beside which zeros may be put, or of several forms of one value."""
     if operation.moves:
-        return widest(factors, lambda *bounds: np.maximum(np.abs(operation.value(*bounds)), 1.0))
+        return widest(factors, lambda *bounds: np.abs(operation.value(*bounds))).beside_zeros
     return widest(factors, lambda *bounds: reduce(np.maximum, bounds))
 
 
 def reorder(format: Format, operation: Operation, result: Quantity) -> None:
-    """Let a product be unknown where some order of its factors overflows; also its spread, if by typical errors."""
-    if not _is_open(format, operation, result):
+    """Let the errors of a product hold for every order of its factors; infinite where one of them may overflow."""
+    most = _at_most(format, operation, result)
+    if not most:
         return
-    lost = _overflow(format, result.worst_factors)
-    if lost.any():
-        result.worst = np.where(lost, np.inf, 0.0 if result.worst is None else result.worst)
-        lost = _overflow(format, result.typical_factors)
-        result.variance = np.where(lost, np.inf, 0.0 if result.variance is None else result.variance)
+    if result.worst is not None and most <= format.roundoff * result.worst.min(initial=np.inf):
+        result.worst = result.worst + most
+        result.variance = total(result.variance, np.square(np.float64(most)))
+        return
+    reach = result.size if result.worst is None else result.size + result.worst
+    added = _of_orders(format, result.worst_factors, reach)
+    if added.any():
+        result.worst = total(result.worst, added)
+        result.variance = total(result.variance, np.square(_typically_of_orders(format, result)))
 
 
 def overflows_reordered(format: Format, operation: Operation, result: Quantity) -> bool:
     """Whether some order of a product's factors overflows within reach of typical errors."""
     with np.errstate(all="ignore"):
-        return _is_open(format, operation, result) and bool(_overflow(format, result.typical_factors).any())
+        if _at_most(format, operation, result) < np.inf:
+            return False
+        return bool(np.isinf(_typically_of_orders(format, result)).any())
 
 
-def _is_open(format: Format, operation: Operation, result: Quantity) -> bool:
-    """Whether some order may overflow, by the largest bounds; a product of single factors has orders of its own."""
+def _at_most(format: Format, operation: Operation, result: Quantity) -> float:
+    """The most that an order adds to an error of any entry; a product of single factors has a rule of its own."""
     chain = result.chain
     if chain is None or not chain.long or operation.name not in PRODUCTS:
-        return False
-    known = chain.largest
-    peak = max(known.high * known.divisor_low, known.divisor_high if known.divisors > 1 else 1.0)
-    return not (2 * peak <= format.safe_largest and known.factors * format.roundoff <= FEW)
+        return 0.0
+    return float(_of_orders(format, chain.largest, chain.largest.high * chain.largest.divisor_low))
 
 
-def _overflow(format: Format, factors: Factors) -> Array:
-    """Where a product of some factors, and of reciprocals of some divisors, may overflow, or one of some divisors."""
-    largest = format.safe_largest / (1 + format.sum_error(2 * factors.factors))
-    lost = ~np.asarray(factors.high * factors.divisor_low <= largest)
-    return lost | ~(factors.divisor_high <= largest) if factors.divisors > 1 else lost
+def _typically_of_orders(format: Format, result: Quantity) -> Array:
+    return _of_orders(format, result.typical_factors, result.size, 0.5)
+
+
+def _of_orders(format: Format, factors: Factors, reach: Array | float, exponent: float = 1.0) -> Array:
+    """What an order of one's own may add to an error: inf where it may overflow, else what underflows, times the rest.
+
+    ``reach`` is how large the product may be. ``exponent`` says how errors of several roundings add up: 1 in full, 0.5
+    if they are independent.
+    """
+    roundings = factors.factors + factors.divisors - 1
+    growth = 1 + format.sum_error(2 * roundings)
+    peak = factors.high * factors.divisor_low
+    lost = ~np.less_equal(peak, format.safe_largest / growth)
+    once, deepest = growth * (format.underflow + 3 * format.flush), 1 / (2 * format.normal * growth)
+    added = np.where(factors.low * factors.divisor_high > deepest, once * roundings**exponent * peak, 0.0)
+    if factors.divisors > 1:
+        lost |= ~np.less_equal(factors.divisor_high, format.safe_largest / growth)
+        underflows = np.greater(factors.divisor_low, deepest)
+        relative = once * (factors.divisors - 1) ** exponent * factors.divisor_low
+        lost |= underflows & ~(relative < 1)
+        added = added + np.where(underflows, relative / (1 - relative) * reach, 0.0)
+    return np.where(lost, np.inf, added)

@@ -63,7 +63,10 @@ def distributed(operation: Operation, format: Format, sizes: Sizes, parts: Seque
     exact: list[Errors] = [None] * len(parts)
     places = operation.places
     relative = ROUNDINGS[operation.name](format, sizes, terms) if places is None else places.sum_error(format)
-    return Distributed(terms, relative * (terms - _applied(operation, sizes, exact)))
+    added = relative * (terms - _applied(operation, sizes, exact))
+    if not terms.max(initial=0.0) <= format.safe_largest:
+        added = np.where(terms <= format.safe_largest, added, np.inf)
+    return Distributed(terms, added)
 
 
 def _applied(operation: Operation, sizes: Sizes, parts: Sequence[Errors]) -> Array:

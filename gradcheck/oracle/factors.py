@@ -19,7 +19,8 @@ class Factors(NamedTuple):
 
     Attributes:
         high: Π max(1, |x|): no product of some factors is larger.
-        low: Π max(1, 1/|x|): no product of their reciprocals is larger.
+        low: Π max(1, 1/|x|): no product of their reciprocals is larger; arrays are 0 where a factor is exactly zero, so
+            that nothing can be lost.
         divisor_high: Π max(1, |d|).
         divisor_low: Π max(1, 1/|d|).
         factors: how many there are of both.
@@ -34,25 +35,27 @@ class Factors(NamedTuple):
     divisors: int = 0
 
     @classmethod
-    def of(cls, size: Array, error: Errors) -> Factors:
+    def of(cls, size: Array, error: Errors, zero: Array, parts: Errors) -> Factors:
         """A single factor.
 
         Args:
             size: its magnitudes.
             error: how far they may be off.
+            zero: where it is zero.
+            parts: the size of the terms whose sum it is, each of which may take its place; None where none does.
         """
-        nearest = size if error is None else size - error * WIDENING
+        nearest = _nearest(size, error)
         low = np.where(nearest > 0, np.maximum(1.0, 1 / nearest), np.inf)
+        low = np.where(_exactly(zero, error), 0.0, low)
         one = np.broadcast_to(1.0, size.shape)
-        return cls(np.maximum(1.0, size if error is None else size + error), low, one, one)
+        return cls(np.maximum(1.0, _reach(size, error, parts)), low, one, one)
 
     @classmethod
-    def largest_of(cls, size: Array, error: Errors) -> Factors:
-        """The largest bounds of a single factor, floats; those of an array without entries are 1."""
-        reach = 0.0 if error is None else float(error.max(initial=0.0))
-        nearest = float(size.min(initial=np.inf)) - reach * WIDENING
+    def largest_of(cls, size: Array, error: Errors, zero: Array, parts: Errors) -> Factors:
+        """The largest bounds of a single factor, floats; those of an array without entries, or of zeros, are 1."""
+        nearest = float(_nearest(size, error).min(initial=np.inf, where=~_exactly(zero, error)))
         low = max(1.0, 1 / nearest) if nearest > 0 else np.inf
-        return cls(max(1.0, float(size.max(initial=0.0)) + reach), low, 1.0, 1.0)
+        return cls(float(_reach(size, error, parts).max(initial=1.0)), low, 1.0, 1.0)
 
     @property
     def bounds(self) -> tuple[Any, Any, Any, Any]:
@@ -65,6 +68,13 @@ class Factors(NamedTuple):
         divisors = self.factors - self.divisors
         return Factors(self.divisor_high, self.divisor_low, self.high, self.low, self.factors, divisors)
 
+    @property
+    def beside_zeros(self) -> Factors:
+        """Those of entries among which zeros were put, all of whose bounds are 0: these have no factors."""
+        high, low, divisor_high, divisor_low = self.bounds
+        high, divisor_high, divisor_low = (np.maximum(bound, 1.0) for bound in (high, divisor_high, divisor_low))
+        return _together((high, low, divisor_high, divisor_low), self.factors, self.divisors)
+
     def rows(self, rows: Any) -> Factors:
         """Some rows of arrays."""
         return self.mapped(lambda bound: bound[rows])
@@ -76,6 +86,21 @@ class Factors(NamedTuple):
     def mapped(self, function: Callable[[Any], Any]) -> Factors:
         """A function of each bound."""
         return _together(map(function, self.bounds), self.factors, self.divisors)
+
+
+def _reach(size: Array, error: Errors, parts: Errors) -> Array:
+    """The largest magnitudes that a factor may have, or a term in its place."""
+    reach = size if error is None else size + error
+    return reach if parts is None else np.maximum(reach, parts)
+
+
+def _nearest(size: Array, error: Errors) -> Array:
+    """The smallest magnitudes that a factor may have."""
+    return size if error is None else size - error * WIDENING
+
+
+def _exactly(zero: Array, error: Errors) -> Array:
+    return zero if error is None else zero & (error == 0)
 
 
 def _together(bounds: Iterable[Any], factors: int, divisors: int) -> Factors:

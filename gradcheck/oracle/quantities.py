@@ -93,17 +93,19 @@ class Quantity:
     @lazy
     def largest(self) -> Factors:
         """The largest of its factors' bounds over all entries."""
-        return Factors.largest_of(self.size, self.worst) if self.chain is None else self.chain.largest
+        if self.chain is not None:
+            return self.chain.largest
+        return Factors.largest_of(self.size, self.worst, self.middle == 0, self.parts)
 
     @lazy
     def worst_factors(self) -> Factors:
         """The bounds of its factors where errors are at their worst; arrays of its shape."""
-        return _factors(self, "worst_factors", lambda factor: factor.worst)
+        return _factors(self, "worst_factors", lambda factor: (factor.worst, factor.middle == 0, factor.parts))
 
     @lazy
     def typical_factors(self) -> Factors:
         """The same for typical errors."""
-        return _factors(self, "typical_factors", lambda factor: factor.doubt)
+        return _factors(self, "typical_factors", lambda factor: (factor.doubt, factor.middle == 0, None))
 
     def rows(self, rows: Rows) -> Quantity:
         """Some rows of the quantity."""
@@ -113,8 +115,11 @@ class Quantity:
         return Quantity(self.middle[rows], radius, worst, variance, coherent, parts, self.decides, chain)
 
 
-def _factors(quantity: Quantity, name: str, error: Callable[[Quantity], Errors]) -> Factors:
-    """Evaluate a lazy attribute of a quantity after that of those it is made of, however long the chain is."""
+def _factors(quantity: Quantity, name: str, known: Callable[[Quantity], tuple[Errors, Array, Errors]]) -> Factors:
+    """Evaluate a lazy attribute of a quantity after that of those it is made of, however long the chain is.
+
+    ``known`` says of a single factor what ``Factors.of`` wants beside its size.
+    """
     waiting = [quantity]
     while True:
         last = waiting[-1]
@@ -124,7 +129,7 @@ def _factors(quantity: Quantity, name: str, error: Callable[[Quantity], Errors])
             waiting.extend(missing)
             continue
         if last.chain is None:
-            found = Factors.of(last.size, error(last))
+            found = Factors.of(last.size, *known(last))
         else:
             found = last.chain.join([operand.__dict__[name] for operand in operands]).spread_out(last.shape)
         last.__dict__[name] = found

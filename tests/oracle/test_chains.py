@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -87,7 +90,7 @@ def known_of(factors, kinds):
 
 
 def in_some_order(generator, factors, kinds):
-    """Products and quotients of some of the factors, put together at random; whether one of them overflowed."""
+    """Products and quotients of some of the factors, put together at random; the last, and whether one overflowed."""
     parts = [(half(factor), kind) for factor, kind in zip(factors, kinds)]
     overflowed = False
     while len(parts) > 1:
@@ -95,7 +98,14 @@ def in_some_order(generator, factors, kinds):
         value = a * b if first == second else a / b if first == MULTIPLY else b / a
         overflowed |= not np.isfinite(value)
         parts.append((value, first if first == second else MULTIPLY))
-    return overflowed
+    return float(parts[0][0]), overflowed
+
+
+def exact(factors, kinds):
+    """The true product."""
+    return math.prod(
+        Fraction(float(half(factor))) ** (1 if kind == MULTIPLY else -1) for factor, kind in zip(factors, kinds)
+    )
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:divide by zero", "ignore:invalid value")
@@ -105,11 +115,27 @@ def test_where_an_order_overflows_nothing_is_known():
     for _ in range(150):
         factors = np.exp2(generator.uniform(-7, 9, 5)) * generator.choice([-1, 1], 5)
         kinds = [MULTIPLY, *generator.choice([MULTIPLY, DIVIDE], 4)]
-        overflowed = any(in_some_order(generator, factors, kinds) for _ in range(60))
+        overflowed = any(in_some_order(generator, factors, kinds)[1] for _ in range(60))
         open_ = bool(np.isinf(known_of(factors, kinds).worst))
         seen[open_] += 1
         assert open_ or not overflowed, (factors, kinds)
     assert min(seen.values()) > 20
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:divide by zero", "ignore:invalid value")
+def test_where_an_order_underflows_the_bound_holds_for_it():
+    generator = np.random.default_rng(1)
+    beyond = 0
+    for _ in range(200):
+        factors = np.exp2(generator.uniform(-12, 5, 5)) * generator.choice([-1, 1], 5)
+        kinds = [MULTIPLY, *generator.choice([MULTIPLY, DIVIDE], 4, p=[0.8, 0.2])]
+        bound, truth = known_of(factors, kinds).worst.item(), exact(factors, kinds)
+        for _ in range(60):
+            value, overflowed = in_some_order(generator, factors, kinds)
+            error = np.inf if overflowed else float(abs(Fraction(value) - truth))
+            assert error <= bound, (factors, kinds)
+            beyond += error > 2 * 4 * HALF.roundoff * abs(truth) + HALF.smallest
+    assert beyond > 100
 
 
 @pytest.mark.parametrize(
@@ -122,6 +148,33 @@ def test_a_chain_is_known_up_to_the_largest_product_of_its_factors(factors, kind
     grown = [factors[0], *(factor * (1.08 if factor > 1 else 1 / 1.08) for factor in factors[1:])]
     assert np.isfinite(known_of(factors, kinds).worst).all()
     assert np.isinf(known_of(grown, kinds).worst).all()
+
+
+@pytest.mark.parametrize(
+    ("factors", "kinds", "order"),
+    [
+        ((2**5, 2**-12, 2**-13), "***", lambda a, b, c: a * (b * c)),
+        ((2**-4, 2**-6, 2**-9 * (1 + 2**-10)), "*//", lambda a, b, c: a / (b * c)),
+    ],
+    ids=["product", "divisors"],
+)
+def test_what_a_product_loses_grows_by_the_factors_beside_it(factors, kinds, order):
+    """In float16 2⁻²⁵ is zero, and 512.5·2⁻²⁴ is 512·2⁻²⁴."""
+    value, truth = Fraction(float(order(*map(half, factors)))), exact(factors, kinds)
+    bound = known_of(factors, kinds).worst.item()
+    assert 0.2 * bound < abs(value - truth) <= bound
+
+
+def test_an_engine_that_flushes_loses_a_whole_subnormal_product():
+    """x·(y·z) is zero where y·z is subnormal; where y is zero every order gives zero."""
+    inputs = {"x": [2.0**40] * 2, "y": [2.0**-30, 0], "z": [2.0**-100] * 2}
+    inputs = {name: np.array(entries, np.float32) for name, entries in inputs.items()}
+    tape = record(lambda ops, x, y, z: ops.sum(ops.watch("v", x * y * z)), dict.fromkeys(inputs, (2,)), ())
+    flushing, rounding = (
+        analyse(tape, inputs, Format.of("float32", flushes=flushes))["value", "v"].worst for flushes in (True, False)
+    )
+    assert flushing[0] > 2.0**-90 > 2.0**-100 > rounding[0]
+    assert max(flushing[1], rounding[1]) < 2.0**-120
 
 
 def test_the_gradients_of_a_matrix_product_are_in_the_chain():
@@ -214,3 +267,13 @@ def test_a_zero_beside_what_is_put_in_place_meets_an_overflow():
     inputs = {name: np.array(entries, half) for name, entries in {"a": [1, 1], "b": [2, 300], "c": [2, 300]}.items()}
     tape = record(lambda ops, a, b, c: ops.sum((a * b * c)[:1] * 3.0 * 5.0), dict.fromkeys(inputs, (2,)), ("a",))
     assert np.isfinite(analyse(tape, inputs, HALF)["gradient", "a"].worst).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("third", [1.0, 0.01], ids=["product", "chain"])
+@pytest.mark.parametrize(("size", "known"), [(170.0, True), (300.0, False)])
+def test_a_product_that_overflows_where_it_is_distributed_over_a_sum_is_no_proof(size, known, third):
+    """x(a − b)·y as (xa − xb)·y, or with y first: 300² is infinite in float16."""
+    inputs = {"x": size, "a": size, "b": size - 0.5, "y": third}
+    inputs = {name: np.array([entry], half) for name, entry in inputs.items()}
+    tape = record(lambda ops, x, a, b, y: ops.sum(ops.watch("v", x * (a - b) * y)), dict.fromkeys(inputs, (1,)), ())
+    assert np.isfinite(analyse(tape, inputs, HALF)["value", "v"].worst).all() == known
