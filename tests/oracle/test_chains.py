@@ -18,6 +18,7 @@ from tests.oracle.attaining import operation_of
 
 half = np.float16
 HALF = Format.of("float16")
+LITTLE = 1 + 2**-9
 
 
 def powers_of_exponentials(ops, a, w):
@@ -154,15 +155,26 @@ def test_a_chain_is_known_up_to_the_largest_product_of_its_factors(factors, kind
     ("factors", "kinds", "order"),
     [
         ((2**5, 2**-12, 2**-13), "***", lambda a, b, c: a * (b * c)),
-        ((2**-4, 2**-6, 2**-9 * (1 + 2**-10)), "*//", lambda a, b, c: a / (b * c)),
+        ((2**-4, 131 * 2**-15, 2**-8 * LITTLE, LITTLE, LITTLE), "*////", lambda a, b, c, d, e: a / (b * c * d * e)),
     ],
     ids=["product", "divisors"],
 )
 def test_what_a_product_loses_grows_by_the_factors_beside_it(factors, kinds, order):
-    """In float16 2⁻²⁵ is zero, and 512.5·2⁻²⁴ is 512·2⁻²⁴."""
+    """In float16 2⁻²⁵ is zero; the divisors' products are 262.5, 263.5 and 264.5 times 2⁻²⁴, and rounded up."""
     value, truth = Fraction(float(order(*map(half, factors)))), exact(factors, kinds)
     bound = known_of(factors, kinds).worst.item()
     assert 0.2 * bound < abs(value - truth) <= bound
+
+
+def test_a_product_of_divisors_that_is_flushed_is_unknown():
+    """In float32 a/(b·c) is infinite where b·c is subnormal and flushed, and a/b/c is 2¹²⁷."""
+    inputs = {name: np.array([entry], np.float32) for name, entry in {"a": 1, "b": 2.0**-63, "c": 2.0**-64}.items()}
+    tape = record(lambda ops, a, b, c: ops.sum(ops.watch("v", a / b / c)), dict.fromkeys(inputs, (1,)), ())
+    flushing, rounding = (
+        analyse(tape, inputs, Format.of("float32", flushes=flushes))["value", "v"].worst for flushes in (True, False)
+    )
+    assert np.isinf(flushing)
+    assert np.isfinite(rounding)
 
 
 def test_an_engine_that_flushes_loses_a_whole_subnormal_product():
