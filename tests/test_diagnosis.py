@@ -173,3 +173,78 @@ def test_an_engine_is_asked_once_more_too(tmp_path: Path) -> None:
     assert torch.verdict == "differs"
     assert torch.cause.kind in ("lost digits", "unknown")
     assert torch.cause.kind != "wrong formula"
+
+
+WIDE = """
+import numpy as np
+
+GAIN = np.array([0.1, 0.7, 1.3])
+ONE = np.ones((3, 3))
+
+def inputs(): return {"A": (3, 3), "x": (3,)}
+
+wrt = ("A",)
+
+def loss(A, x):
+    return np.sum((np.tanh(A @ x) * GAIN) ** 2)
+
+def right(A, x):
+    y = np.tanh(A @ x)
+    return loss(A, x), {"A": np.outer(2 * y * GAIN**2 * (1 - y * y), x)}
+
+def wrong(A, x):
+    y = np.tanh(A @ x)
+    return loss(A, x), {"A": np.outer(2 * y * GAIN**2 * (1 - y), x)}
+
+def cancels_before(A, x):
+    y = np.tanh(A @ x)
+    return loss(A, x), {"A": np.outer(2 * y * GAIN**2 * ((1 + 10000 - y * y) - 10000), x)}
+
+def cancels_behind(A, x):
+    y = np.tanh((A * ONE) @ x)
+    return loss(A, x), {"A": np.outer(2 * y * GAIN**2 * ((1 + 1e15 - y * y) - 1e15), x)}
+
+def wrong_in_float64(A, x):
+    value, gradients = wrong(A.astype(float), x.astype(float))
+    return value, gradients
+
+gradients = {f.__name__: f for f in (right, wrong, cancels_before, cancels_behind, wrong_in_float64)}
+"""
+NOTE = "answers in float64, not in the requested {}"
+UNKNOWN = {
+    "float64": "the error stays in longdouble, but it answers in float64, not in the requested float32",
+    "float64 alone": "run again in longdouble: dL/dA comes back in float64 where the inputs are longdouble",
+}
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("wide") / "wide.py"
+    path.write_text(WIDE)
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_constants_of_float64_widen_an_answer_and_its_cause_is_found(wide: Path, dtype: str) -> None:
+    report = gradcheck.check(wide, dtype=dtype)
+    found = {backend.name: backend for backend in report.backends}
+    assert all(NOTE.format(dtype) in backend.notes for backend in found.values())
+    assert found["right"].verdict == "agrees"
+    assert "in float64" in found["wrong"].cause.reason
+    assert "in longdouble" in found["wrong"].cause.reason
+    assert {name: each.cause.kind for name, each in found.items() if each.cause} == {
+        "wrong": "wrong formula",
+        "cancels_before": "lost digits",
+        "cancels_behind": "lost digits",
+        "wrong_in_float64": "unknown",
+    }
+    assert found["cancels_before"].cause.of_bits == {"float32": 24, "float16": 11}[dtype]
+    assert found["cancels_behind"].cause.of_bits == 53
+    assert found["wrong_in_float64"].cause.reason == UNKNOWN["float64 alone"]
+
+
+def test_where_no_answer_comes_in_float32_an_error_that_stays_in_longdouble_has_no_known_cause(wide: Path) -> None:
+    found = {backend.name: backend for backend in gradcheck.check(wide).backends}
+    assert not any(backend.notes for backend in found.values())
+    assert str(found["wrong"].cause) == f"unknown: {UNKNOWN['float64']}"
+    assert str(found["wrong_in_float64"].cause) == f"unknown: {UNKNOWN['float64 alone']}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -74,8 +74,8 @@ def diagnosed(name: str, k: int, dtype: str, distribution: str, given: BackendAn
             return in_float64(again), known
         return again, judge.truth(known.tape, inputs, Format.of(other))
 
-    finer = diagnosis.other_dtype(dtype, by_hand=True, lacks=lambda _: False)
-    return diagnosis.diagnose(given, known, judge.judge(given, known, "rounding"), finer, asked)
+    other = partial(diagnosis.other_dtype, by_hand=True, lacks=lambda _: False)
+    return diagnosis.diagnose(given, known, judge.judge(given, known, "rounding"), other, asked)
 
 
 def in_float64(given: BackendAnswer) -> BackendAnswer:

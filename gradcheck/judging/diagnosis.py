@@ -41,6 +41,8 @@ SHARE = 0.5
 
 Asked = Callable[[str], "tuple[BackendAnswer, Truth] | str"]
 """Runs the backend once more, in another dtype: its answer and the truth of that case, or why there is none."""
+Other = Callable[[str], "str | None"]
+"""The dtype of a run -> the dtype of the next one, `other_dtype`; None if there is none."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,14 @@ class Measured:
     size: float
 
 
-def diagnose(answer: BackendAnswer, known: Truth, judgement: Judgement, other: str | None, asked: Asked) -> Judgement:
+def diagnose(answer: BackendAnswer, known: Truth, judgement: Judgement, other: Other, asked: Asked) -> Judgement:
     """Add the cause and the pattern to the judgement of an answer that differs.
 
     Args:
         answer: the backend's answer.
         known: the truth of the case in the backend's format.
         judgement: of the answer.
-        other: the dtype of the second run, `other_dtype`; None if there is none.
+        other: the dtype of a second run.
         asked: runs the backend again.
     """
     step = judgement.first_wrong
@@ -110,9 +112,7 @@ def other_dtype(dtype: str, by_hand: bool, lacks: Callable[[str], bool]) -> str 
     return None if lacks(wider) else wider
 
 
-def cause_of(
-    answer: BackendAnswer, known: Truth, key: Key, judgement: Judgement, other: str | None, asked: Asked
-) -> Cause:
+def cause_of(answer: BackendAnswer, known: Truth, key: Key, judgement: Judgement, other: Other, asked: Asked) -> Cause:
     """The cause of an error in one array."""
     cause = by_asking(answer, known, key, other, asked)
     if cause.kind != "lost digits" and (resembled := narrower(answer, judgement, known)):
@@ -120,21 +120,38 @@ def cause_of(
     return cause
 
 
-def by_asking(answer: BackendAnswer, known: Truth, key: Key, other: str | None, asked: Asked) -> Cause:
+def by_asking(answer: BackendAnswer, known: Truth, key: Key, other: Other, asked: Asked) -> Cause:
     """The cause according to answers in other precisions."""
-    if other is None:
+    dtype = other(known.format.name)
+    if dtype is None:
         return Cause(kind="unknown", reason=f"it computes in {known.format.name} alone")
     entries = wrong_entries(answer, known, key)
     first = measured(answer, known, key, entries, known.format.name)
-    second = remeasured(key, entries, other, asked)
+    wider = wider_dtype(answer, known, key)
+    second = remeasured(key, entries, wider or dtype, asked)
+    cause = compared(first, second)
+    if cause.kind != "wrong formula" or isinstance(second, str):
+        return cause
+    if second.dtype == LONGDOUBLE:
+        return confirmed(cause, first, remeasured(key, entries, "float32", asked))
+    if wider:  # perhaps the backend computed both answers in this dtype
+        return compared(second, remeasured(key, entries, other(wider) or wider, asked))
+    return cause
+
+
+def compared(first: Measured, second: Measured | str) -> Cause:
+    """The cause according to an answer in another precision; unknown if there is none."""
     if isinstance(second, str):
         return Cause(kind="unknown", reason=second)
     if first.roundoff < second.roundoff:
         return from_coarser(first, second)
-    cause = from_finer(first, second)
-    if cause.kind == "wrong formula" and second.dtype == LONGDOUBLE:
-        return confirmed(cause, first, remeasured(key, entries, "float32", asked))
-    return cause
+    return from_finer(first, second)
+
+
+def wider_dtype(answer: BackendAnswer, known: Truth, key: Key) -> str | None:
+    """The dtype of an array if it is wider than the requested one: float64 constants widen NumPy's results."""
+    dtype = dict(answer.arrays())[key].dtype
+    return dtype.name if dtype.itemsize > np.dtype(LAYOUTS[known.format.name].container).itemsize else None
 
 
 def remeasured(key: Key, entries: npt.NDArray[np.bool_], dtype: str, asked: Asked) -> Measured | str:

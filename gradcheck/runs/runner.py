@@ -215,8 +215,8 @@ class Runner:
             return (outcome, there) if not isinstance(outcome, Failure) else f"run again in {dtype}: {outcome.reason}"
 
         by_hand = backend.engine is None and not backend.spec.program
-        dtype = diagnosis.other_dtype(case.dtype, by_hand, backend.lacks.__contains__)
-        diagnosed = diagnosis.diagnose(answer, known, judgement, dtype, asked)
+        other = functools.partial(diagnosis.other_dtype, by_hand=by_hand, lacks=backend.lacks.__contains__)
+        diagnosed = diagnosis.diagnose(answer, known, judgement, other, asked)
         return diagnosis.passed(diagnosed) if gate == "formula" else diagnosed
 
 

@@ -120,6 +120,6 @@ def replay(path: Path, gate: str, problem: str | None, trust: bool) -> str:
 def judged(answer: BackendAnswer, known: judge.Truth, gate: str) -> judge.Judgement:
     """The judgement of one answer. Its cause rests on its pattern alone: nobody can be asked once more."""
     judgement = judge.judge(answer, known, gate)
-    judgement = diagnosis.diagnose(answer, known, judgement, None, lambda _: "")
+    judgement = diagnosis.diagnose(answer, known, judgement, lambda _: None, lambda _: "")
     is_known = judgement.cause is not None and judgement.cause.kind != "unknown"
     return judgement if is_known else replace(judgement, cause=None)
