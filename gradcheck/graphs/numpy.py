@@ -6,6 +6,7 @@ NumPy passes calls on to values that implement its protocols: ufuncs by NEP 13, 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -121,13 +122,17 @@ def between(name: str) -> Function:
     return lambda *operands: operated(name, *operands)
 
 
+signature_of = functools.cache(inspect.signature)
+"""The parameters of a function of ours."""
+
+
 def called(name: str, function: Function, arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:
     """The result of our function for the arguments of NumPy's.
 
     Raises:
         RecordingError: it has no such arguments.
     """
-    signature = inspect.signature(function)
+    signature = signature_of(function)
     try:
         signature.bind(*arguments, **options)
     except TypeError:
