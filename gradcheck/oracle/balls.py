@@ -7,14 +7,64 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from flint import arb, ctx
+from flint import arb, arb_mat, ctx
 
 from gradcheck.oracle.enclosure import Enclosure
 from gradcheck.oracle.operations import Array
+from gradcheck.oracle.operations.products import MATMUL
 from gradcheck.oracle.tape import Key, Tape, TapeNode
 
 NARROW = 2.0**-30
 """The radius of a ball, in units of 1 or its value, up to which a step that has no value there is undefined."""
+
+
+class Steps:
+    """The steps of a walk.
+
+    Args:
+        inputs: name -> array, exact.
+
+    Attributes:
+        results: of the steps taken, object arrays of balls.
+    """
+
+    def __init__(self, inputs: Mapping[str, Array]) -> None:
+        self.results: list[Array] = []
+        self._inputs = inputs
+        self._matrices: dict[int, arb_mat] = {}
+
+    def operands(self, node: TapeNode) -> list[Array]:
+        """What a step takes."""
+        return [self.results[operand] for operand in node.operands]
+
+    def take(self, node: TapeNode) -> Array:
+        """Take the next step, and give back its result."""
+        self.results.append(self._result(node))
+        return self.results[-1]
+
+    def _result(self, node: TapeNode) -> Array:
+        if node.operation is None:
+            return _exact(self._inputs[str(node.name)])
+        if node.operation is MATMUL:
+            return self._product(node)
+        result = (node.operation.ball or node.operation.value)(*self.operands(node))
+        if not node.operands:
+            return _exact(result)
+        return result if isinstance(result, np.ndarray) else _scalar(result)
+
+    def _product(self, node: TapeNode) -> Array:
+        left, right = node.operands
+        product = self._matrix(left, (1, -1)) * self._matrix(right, (-1, 1))
+        return np.array(product.entries(), dtype=object).reshape(node.shape)
+
+    def _matrix(self, index: int, shape: tuple[int, int]) -> arb_mat:
+        """An operand as Arb has it, a vector in a shape. Matrices are kept: this costs more than a product does."""
+        balls = self.results[index]
+        if balls.ndim == 1:
+            return arb_mat(balls.reshape(shape).tolist())
+        if index not in self._matrices:
+            self._matrices[index] = arb_mat(balls.tolist())
+        return self._matrices[index]
 
 
 def walk(tape: Tape, inputs: Mapping[str, Array], bits: int) -> dict[Key, Array]:
@@ -28,11 +78,11 @@ def walk(tape: Tape, inputs: Mapping[str, Array], bits: int) -> dict[Key, Array]
     Returns:
         Object arrays of Arb balls for every output.
     """
-    results: list[Array] = []
+    steps = Steps(inputs)
     with ctx.workprec(bits):
         for node in tape.nodes:
-            results.append(_step(node, inputs, [results[operand] for operand in node.operands]))
-    return {key: results[index] for key, index in tape.outputs.items()}
+            steps.take(node)
+    return {key: steps.results[index] for key, index in tape.outputs.items()}
 
 
 def enclose(tape: Tape, inputs: Mapping[str, Array], bits: int) -> dict[Key, Enclosure]:
@@ -50,12 +100,11 @@ def undefined(tape: Tape, inputs: Mapping[str, Array], bits: int) -> str | None:
     Returns:
         The step in words, with the operands there.
     """
-    results: list[Array] = []
+    steps = Steps(inputs)
     with ctx.workprec(bits):
         for node in tape.nodes:
-            operands = [results[operand] for operand in node.operands]
-            results.append(_step(node, inputs, operands))
-            lost = _not_finite(results[-1])
+            lost = _not_finite(steps.take(node))
+            operands = steps.operands(node)
             if node.operands and lost.any() and not any(_not_finite(operand).any() for operand in operands):
                 return _described(tape, node, operands, lost) if all(map(_is_narrow, operands)) else None
     return None
@@ -91,15 +140,6 @@ def _described(tape: Tape, node: TapeNode, operands: list[Array], lost: Array) -
 def _enclosure(balls: Array) -> Enclosure:
     parts = np.array([_parts(ball) for ball in balls.ravel()], dtype=np.float64).reshape(*balls.shape, 3)
     return Enclosure(parts[..., 0], parts[..., 1], parts[..., 2])
-
-
-def _step(node: TapeNode, inputs: Mapping[str, Array], operands: list[Array]) -> Array:
-    if node.operation is None:
-        return _exact(inputs[str(node.name)])
-    result = (node.operation.ball or node.operation.value)(*operands)
-    if not operands:
-        return _exact(result)
-    return result if isinstance(result, np.ndarray) else _scalar(result)
 
 
 def _exact(array: Array) -> Array:

@@ -34,6 +34,16 @@ def test_what_no_output_needs_is_dropped():
     assert len(asked.nodes) < len(everything.nodes)
 
 
+def test_a_matrix_that_many_products_take_is_transposed_once():
+    def loss(ops, W, h):
+        for _ in range(5):
+            h = W @ h
+        return ops.sum(h)
+
+    tape = record(loss, {"W": (3, 3), "h": (3,)}, ("W", "h"))
+    assert [node.operation.name for node in tape.nodes if node.operation].count("transpose") == 1
+
+
 def test_an_input_that_the_loss_does_not_use_has_gradient_zero():
     found = gradient(lambda ops, a, unused: ops.sum(a * a), a=[1.0, 2.0], unused=[[3.0]])
     assert found["a"].tolist() == [2.0, 4.0]

@@ -107,9 +107,10 @@ class Variable:
         index: of its node there.
         shape: of the value.
         is_condition: it came from a comparison, and may only be the condition of ``where``.
+        transposed: its transpose, once the reverse pass has recorded it.
     """
 
-    __slots__ = ("index", "is_condition", "recorder", "shape")
+    __slots__ = ("index", "is_condition", "recorder", "shape", "transposed")
     __array_ufunc__ = None  # NumPy scalars on the left leave the operation to us
 
     def __init__(self, recorder: Recorder, index: int, shape: Shape, is_condition: bool = False) -> None:
@@ -117,6 +118,7 @@ class Variable:
         self.index = index
         self.shape = shape
         self.is_condition = is_condition
+        self.transposed: Variable | None = None
 
     @property
     def ndim(self) -> int:

@@ -138,20 +138,19 @@ def _matrix_value(a: Array, b: Array) -> Array:
     return np.asarray(np.matmul(a, b))
 
 
-def _matrix_ball(a: Array, b: Array) -> Array:
-    from flint import arb_mat
-
-    rows, columns = np.atleast_2d(a), b.reshape(b.shape[0], -1)
-    product = arb_mat(rows.tolist()) * arb_mat(columns.tolist())
-    return np.array(product.entries(), dtype=object).reshape(matrix_shape(a.shape, b.shape))
-
-
 def _matrix_gradients(g: Variable, _v: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
     if a.ndim == 1:
         return apply(SCALE, g, b), apply(SCALE, g, a)
     if b.ndim == 1:
-        return outer(g, b), matmul(transpose(a), g)
-    return matmul(g, transpose(b)), matmul(transpose(a), g)
+        return outer(g, b), matmul(_transposed(a), g)
+    return matmul(g, _transposed(b)), matmul(_transposed(a), g)
+
+
+def _transposed(a: Variable) -> Variable:
+    """The transpose of a product's operand, recorded once however many products take it, as in a recursion."""
+    if a.transposed is None:
+        a.transposed = transpose(a)
+    return a.transposed
 
 
 def _rule(rule: Bilinear) -> dict[str, Any]:
@@ -185,7 +184,6 @@ MATMUL = Operation(
     _matrix_value,
     _matrix_gradients,
     shape=matrix_shape,
-    ball=_matrix_ball,
     partial_sums=_MATRIX.partial_sums,
     by_rows=True,
     **_rule(_MATRIX),
