@@ -30,10 +30,10 @@ def gradcheck_session() -> Iterator[Session]:
 
 @pytest.fixture
 def gradcheck(gradcheck_session: Session, request: pytest.FixtureRequest) -> Callable[..., list[Report]]:
-    """`gradcheck(problem, seeds=..., **options)`: check cases of a problem, and fail with the finding of the first bad.
+    """`gradcheck(problem, seeds=..., **options)`: check cases of a problem, and fail with the first finding.
 
-    The options are those of `gradcheck.Session.check`; `seeds` are several for `seed`. The path of a problem's file is
-    taken from the test's folder where it is there. The reports are given back.
+    The options are those of `gradcheck.Session.check`; `seeds` are several values of `seed`. The path of a problem's
+    file starts from the test's folder if the file exists there. It returns the reports.
     """
 
     def check(problem: Any, seeds: Iterable[int] | None = None, **options: Any) -> list[Report]:

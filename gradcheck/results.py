@@ -1,4 +1,4 @@
-"""What a run found: frozen records. The JSON report is these records, and its JSON Schema is made from them."""
+"""The findings of a run: frozen records. The JSON report is these records, and its JSON Schema comes from them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RunVerdict(StrEnum):
 
     @classmethod
     def of(cls, verdicts: list[Verdict]) -> RunVerdict:
-        """The run's verdict from its backends': a difference outranks a missing answer, and that an open question."""
+        """The run's verdict: a difference outranks a missing answer, which outranks an undecided one."""
         if not verdicts or Verdict.DIFFERS in verdicts:
             return cls.DIFFER
         if set(verdicts) - {Verdict.AGREES, Verdict.UNDECIDED}:
@@ -62,9 +62,9 @@ SENTENCES = {
 
 
 class CaseRecord(Record, frozen=True, kw_only=True):
-    """One problem at one size, seed, dtype, distribution and scale; `notes` say what rounding made of its inputs.
+    """One problem at one size, seed, dtype, distribution and scale.
 
-    A problem of one size has no `k`: it is left out of JSON.
+    `notes` describe the effect of rounding on its inputs. A problem of one size has no `k`, and its JSON has no such key.
     """
 
     problem: str
@@ -86,28 +86,29 @@ class Enclosed(Record, frozen=True, kw_only=True):
 
 
 class Oracle(Record, frozen=True, kw_only=True):
-    """The truth; `precision_bits` is of the arithmetic that found it."""
+    """The truth; `precision_bits` is that of the arithmetic that found it."""
 
     loss: Enclosed
     precision_bits: int
 
 
 class Variation(Record, frozen=True, kw_only=True):
-    """An array that was not the same when its backend was asked again, and the largest difference."""
+    """An array that differed in the second answer of its backend, and the largest difference."""
 
     kind: ArrayKind
     name: str | None
     largest: Number
 
     def __str__(self) -> str:
-        """What varies, in one line."""
+        """The variation in one line."""
         return f"{in_words(self.kind, self.name)} varies from call to call {change(self.largest)}"
 
 
 class Seconds(Record, frozen=True, kw_only=True):
     """Wall-clock times: importing the framework (`imported`, written `import`), the first answer, and the second.
 
-    A backend says them itself, since only it knows when it is done: a program that does not has null.
+    A backend measures them itself, since only the backend knows when it has finished; for a program without them they
+    are null.
     """
 
     imported: float | None = msgspec.field(name="import")
@@ -116,13 +117,13 @@ class Seconds(Record, frozen=True, kw_only=True):
 
 
 class Backend(Record, frozen=True, kw_only=True):
-    """One backend's answer and the verdict on it. What an answer would give is null without one.
+    """One backend's answer and the verdict on it. Without an answer, its fields are null.
 
     `errors` are those of gradients, by name; `slopes_error` is that of the slopes which a witness gives instead.
     `first_wrong` is the first array that is wrong in the order of computation: values, the loss, adjoints backwards,
-    gradients; `wrong_steps` are all that are wrong by themselves, whatever came before. Every backend is asked twice:
-    `varies` says what was not the same then. `notes` are sentences of the backend's own, and one on the dtype of its
-    answer where it is not the one asked for.
+    gradients; `wrong_steps` are all that are wrong by themselves, in any case. Every backend computes twice: `varies`
+    lists the differences. `notes` are the backend's own sentences, and one about the dtype of its answer if it is not
+    the requested one.
     """
 
     name: str
@@ -150,7 +151,7 @@ class Backend(Record, frozen=True, kw_only=True):
         return gradients | ({in_words("slopes", None): self.slopes_error} if self.slopes_error else {})
 
     def finding(self) -> list[str]:
-        """What is to be said of it in words, line by line: where it agrees, nothing but its notes."""
+        """Its findings in words, line by line: if it agrees, only its notes."""
         aside = [f"{self.spec}: {note}" for note in self.notes]
         aside += [f"{self.spec}: {variation}" for variation in self.varies]
         if self.verdict is Verdict.AGREES:
@@ -172,7 +173,7 @@ class Backend(Record, frozen=True, kw_only=True):
 
 
 class Cell(Record, frozen=True, kw_only=True):
-    """What came out for one backend, problem and dtype; `bound_ratio` is its largest error in units of the bound."""
+    """The outcome of one backend, problem and dtype; `bound_ratio` is its largest error in units of the bound."""
 
     problem: str
     dtype: str
@@ -192,10 +193,10 @@ class Pair(Record, frozen=True, kw_only=True):
 
 
 class FirstDivergence(Record, frozen=True, kw_only=True):
-    """Two releases, or two interpreters, of one backend, and where in the order of computation they first diverge.
+    """Two releases, or two interpreters, of one backend, and where they first diverge in the order of computation.
 
-    `kind` and what follows it are null where all bits are the same; `differing` counts the entries that are not.
-    `packages` are those that took part in both in different releases: any of them may be why.
+    `kind` and the later fields are null if all bits are the same; `differing` counts the entries that differ.
+    `packages` are those that both used in different releases: any of them may be the reason.
     """
 
     left: str
@@ -211,7 +212,7 @@ class FirstDivergence(Record, frozen=True, kw_only=True):
     source: Source | None = None
 
     def __str__(self) -> str:
-        """What is to be said of them, in one line."""
+        """The divergence in one line."""
         releases = ", ".join(f"{name} {left} and {right}" for name, (left, right) in self.packages.items())
         both = f"{self.left} and {self.right}{f' ({releases})' if releases else ''}"
         if self.kind is None or self.index is None or self.left_value is None or self.right_value is None:
@@ -225,7 +226,7 @@ class FirstDivergence(Record, frozen=True, kw_only=True):
 
 
 class BackendEnvironment(Record, frozen=True, kw_only=True):
-    """Where a backend ran: a program has no interpreter."""
+    """The environment of a backend: a program has no interpreter."""
 
     python: str | None
     python_version: str | None
@@ -235,7 +236,7 @@ class BackendEnvironment(Record, frozen=True, kw_only=True):
 
 
 class RunEnvironment(Record, frozen=True, kw_only=True):
-    """Where a run took place. The only part of a report, beside `seconds`, that may change from run to run."""
+    """The environment of a run: apart from `seconds`, the only part of a report that may change from run to run."""
 
     gradcheck: str
     python: str
@@ -258,11 +259,11 @@ class Report(Record, frozen=True, kw_only=True):
     environment: RunEnvironment
 
     def printable(self) -> Report:
-        """The same, its texts and names escaped: many come from elsewhere, and a terminal must not obey them."""
+        """The same with escaped texts and names: many come from elsewhere, and must not control a terminal."""
         return msgspec.convert(all_escaped(msgspec.to_builtins(self)), Report)
 
     def finding(self) -> str:
-        """What is to be said of the run in words, and the command that runs it again."""
+        """The findings of the run in words, and the command that runs it again."""
         shown = self.printable()
         lines = [line for backend in shown.backends for line in backend.finding()]
         lines += map(str, shown.first_divergences)
@@ -272,16 +273,16 @@ class Report(Record, frozen=True, kw_only=True):
         return "\n".join([*lines, f"{self.verdict}: {SENTENCES[self.verdict]}", f"again: {self.case.replay}"])
 
     def assert_agrees(self) -> None:
-        """Do nothing where every backend agrees.
+        """Do nothing if every backend agrees.
 
         Raises:
-            AssertionError: one does not, with the finding as its message.
+            AssertionError: a backend does not agree; the message is the finding.
         """
         if self.verdict is not RunVerdict.AGREE:
             raise AssertionError(self.finding())
 
     def _repr_html_(self) -> str:
-        """The report as notebooks show it."""
+        """The report for notebooks."""
         cells = [
             (
                 backend.spec,

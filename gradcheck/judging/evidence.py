@@ -1,4 +1,4 @@
-"""Evidence: one array of an answer against what the oracle allows it, by blocks of rows, so that it may be large."""
+"""Evidence: one array of an answer compared with the oracle's limits, by blocks of rows, so that it may be large."""
 
 from __future__ import annotations
 
@@ -19,36 +19,37 @@ from gradcheck.oracle.formats import SMALLEST
 Array = npt.NDArray[np.floating[Any]]
 
 WORST_SHOWN = 5
-# The power of a check is measured on so many entries of an array, evenly spaced: all of them in a small one.
+# The number of entries on which the power of a check is measured, evenly spaced: all of them in a small array.
 MEASURED = 1 << 12
 EXPONENT_BITS = np.int64(0x7FF0_0000_0000_0000)
 
 # glibc hands freed memory back to the kernel above a threshold that it raises when a large block is freed, even one
-# never touched (mallopt(3), M_MMAP_THRESHOLD). Else every temporary is faulted in anew: half of the time at K = 256.
+# never touched (mallopt(3), M_MMAP_THRESHOLD). Otherwise every temporary causes new page faults: half of the time at K
+# = 256.
 np.empty(31 << 17)
 
 
 @dataclass
 class Finding:
-    """What was found in one array; blocks are added to it.
+    """The findings in one array; blocks are added to it.
 
     Attributes:
         format: of the backend.
         shape: of the array.
-        measured: whether errors are measured everywhere; else the array is only held against its thresholds.
+        measured: whether errors are measured everywhere; else the array is only compared with its thresholds.
         bad, proved: how many entries are refused, and how many of them by a proof.
         whole_bad: how many of them from end to end.
         worst: the worst of them; an error is reported from end to end where that is known.
         step_bad, step_worst: the same by the check of the step alone.
-        excused, excused_worst: the entries that do not follow from what stands before them, and are near the truth.
-        lost: how many entries are not finite where the truth is, and are not refused since nothing is known of them.
+        excused, excused_worst: the entries that do not follow from the earlier arrays, and are near the truth.
+        lost: how many entries are not finite where the truth is, and are not refused since they have no known limit.
         threshold, step_threshold: the largest error of an entry that is not refused from end to end (where that is
-            known), or by the step; infinite where nothing is known of an entry, or where there is no step.
+            known), or by the step; infinite where an entry has no known limit, or where there is no step.
         bound: the largest error of an entry that a correct backend can have.
         largest_true: the largest magnitude of a true value.
         terms: the size of the terms whose sum the array is.
         closest: the entry with the largest error in units of its bound.
-        unsure: how many entries the answer itself takes to be further off than a correct backend may be.
+        unsure: how many entries have an own error estimate above the error of a correct backend.
         estimated: whether the answer is an estimate.
     """
 
@@ -79,7 +80,7 @@ class Finding:
     powers: list[Array] = field(default_factory=list)
 
     def add(self, block: CheckedBlock) -> None:
-        """Take a block into account."""
+        """Add a block."""
         size = np.abs(block.checks[0].true)
         self.entries += block.got.size
         self.unsure += block.unsure
@@ -105,7 +106,7 @@ class Finding:
             self.whole_bad += int(np.count_nonzero(block.whole.refused))
 
     def _follow(self, block: CheckedBlock, step: Check) -> None:
-        """Take into account where the block does not follow from what stands before it."""
+        """Add the entries of a block that do not follow from the earlier arrays."""
         if not step.refused.any():
             return
         self.step_bad += int(np.count_nonzero(block.step_refused))
@@ -129,7 +130,7 @@ class Finding:
 
     @property
     def step_weight(self) -> float:
-        """The largest error of the step beside the largest true value; infinite where an entry is not finite."""
+        """The largest error of the step relative to the largest true value; infinite where an entry is not finite."""
         worst = next(iter(self.step_worst or self.excused_worst), None)
         if worst is None:
             return 0.0
@@ -137,7 +138,7 @@ class Finding:
 
     @property
     def reach(self) -> float:
-        """What a threshold has to be below to have power: the largest value, or what is underflow's alone.
+        """The upper limit of a threshold with power: the largest value, or the limit of pure underflow.
 
         Below λ/u the absolute error λ of an underflow is no larger than a rounding error.
         """
@@ -150,7 +151,7 @@ class Finding:
 
     @property
     def step_has_power(self) -> bool:
-        """Whether the check of the step alone is."""
+        """The same for the check of the step alone."""
         return self._is_narrow(self.step_threshold)
 
     def _is_narrow(self, threshold: float) -> bool:
@@ -166,7 +167,7 @@ class Finding:
         return math.isinf(self.threshold)
 
     def record(self) -> ArrayError:
-        """What a report says of it."""
+        """Its record in a report."""
         assert self.closest is not None, "a gradient is measured, and has entries"
         return ArrayError(
             max_abs=self.largest_error,
@@ -184,7 +185,7 @@ class Finding:
         )
 
     def power(self) -> DetectionPower:
-        """The smallest relative error that would have been caught, over the entries known not to be 0 (W10)."""
+        """The smallest relative error that the check finds, over the entries known not to be 0 (W10)."""
         caught = np.concatenate(self.powers)
         if not caught.size:
             return DetectionPower(median=math.inf, percentile_99=math.inf)
@@ -194,10 +195,10 @@ class Finding:
 
 
 class Known(Protocol):
-    """What is known of an array from end to end: an `oracle.Output`, or one like it."""
+    """The knowledge about an array from end to end: an `oracle.Output`, or a similar object."""
 
     def blocks(self) -> Iterator[oracle.Block]:
-        """It by blocks of rows."""
+        """The same by blocks of rows."""
         ...
 
     def size_of_terms(self) -> float:
@@ -216,17 +217,17 @@ def examine(
     limited: bool,
     measured: bool,
 ) -> Finding:
-    """Hold one array of an answer against what the oracle allows.
+    """Compare one array of an answer with the oracle's limits.
 
     Args:
         got: the array.
-        output: what is known of it from end to end, if that shall count.
-        step: what is known of it from the answer's own earlier values, if that shall count.
+        output: the knowledge about it from end to end, or None to ignore that.
+        step: the knowledge about it from the answer's own earlier values, or None to ignore that.
         format: of the backend.
         slack: how much printing may have changed each entry, if the answer was rounded for print.
-        estimate: how far off a numerical witness takes each entry to be.
+        estimate: a numerical witness's own estimate of the error of each entry.
         limited: whether errors beyond rounding, short of a proof, count.
-        measured: whether errors shall be measured.
+        measured: whether to measure errors.
     """
     terms = output.size_of_terms if output is not None else lambda: 0.0
     finding = Finding(format, got.shape, measured, estimated=estimate is not None, terms=terms)
@@ -274,9 +275,9 @@ def _widest(output: Known) -> float:
 
 
 def _estimated(got: Array, known: oracle.Block, estimate: Array, widest: float, limited: bool) -> tuple[Check, int]:
-    """The check of a numerical witness, which has no say where it is less sure of itself than a backend has to be.
+    """The check of a numerical witness, which decides nothing where its own estimate exceeds a backend's bound.
 
-    That is measured by the widest bound of the array: a difference cannot tell 0 from what is nothing beside the rest.
+    The widest bound of the array counts: a difference cannot distinguish 0 from a value that is tiny beside the others.
     """
     enclosure = known.enclosure
     unsure = ~((estimate >= 0) & (estimate <= np.maximum(known.worst, widest) + enclosure.radius))
@@ -293,7 +294,7 @@ def ulp(size: Array, format: Format) -> Array:
 
 
 def _refused(block: CheckedBlock, check: Check, refused: Mask) -> Iterator[Entry]:
-    """The refused entries of a block with the largest errors: these matter, whatever their bounds are."""
+    """The refused entries of a block with the largest errors: these matter, for any bounds."""
     few = min(int(np.count_nonzero(refused)), WORST_SHOWN)
     if not few:
         return
@@ -303,7 +304,7 @@ def _refused(block: CheckedBlock, check: Check, refused: Mask) -> Iterator[Entry
 
 
 def _worst(entries: list[Entry]) -> list[Entry]:
-    """The entries with the largest errors; NaN is worse than all, and of equals the first in the array comes first."""
+    """The entries with the largest errors; NaN is the worst, and equal errors keep their order in the array."""
     return sorted(entries, key=lambda entry: (not math.isnan(entry.error), -entry.error, entry.index))[:WORST_SHOWN]
 
 

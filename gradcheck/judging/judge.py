@@ -1,11 +1,11 @@
-"""The verdict on an answer, which is held against the oracle, entry by entry. Pure: answers in, records out.
+"""The verdict on an answer: it compares the answer with the oracle, entry by entry. Pure: answers in, records out.
 
-An answer differs where an entry is proved wrong: from end to end beyond the worst error of a correct backend, or not
-finite where it must be. That holds however a backend sums, distributes or factors out products, and computes anew what
-it had. It differs too where an entry is off by more than rounding explains: by more than `oracle.DOUBT` standard
-deviations of a correct backend's error, or in one step from the answer's own earlier values. A step proves nothing, and
-is no more than remarked on where the entry is as near to the truth as correct backends commonly are (docs/math.md, W6
-to W9).
+An answer differs if an entry is proved wrong: its error from end to end exceeds the worst error of a correct backend,
+or it is not finite where it must be. This holds in every order of sums and products, for distributed and factored
+products, and for values that a backend computes again. An answer differs too if rounding does not explain the error of
+an entry: the error exceeds `oracle.DOUBT` standard deviations of a correct backend's error, or its bound in one step
+from the answer's own earlier values. A step proves nothing. It is only a remark where the entry is as near to the truth
+as correct backends usually are (docs/math.md, W6 to W9).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DERIVATIVES = ("gradient", "slopes")
 
 @dataclass(frozen=True)
 class Truth:
-    """What the oracle knows of a case in one format."""
+    """The oracle's knowledge about a case in one format."""
 
     tape: Tape
     inputs: Mapping[str, Array]
@@ -54,20 +54,20 @@ class Truth:
 
     @lazy
     def undefined(self) -> str | None:
-        """The first step that has no real value, in words; to be asked where an enclosure is unbounded."""
+        """The first step that has no real value, in words; for unbounded enclosures."""
         from gradcheck.oracle.balls import undefined  # importing flint takes 30 ms
 
         return undefined(self.tape, self.inputs, BALL_BITS)
 
     def resolved(self) -> Iterator[Truth]:
-        """The same for each combination of conventions at the ties that there are."""
+        """The same for each combination of conventions at the existing ties."""
         names = sorted(self.analysis.ties)
         for conventions in itertools.product(CONVENTIONS, repeat=len(names)):
             yield truth(self.tape.resolved(dict(zip(names, conventions, strict=True))), self.inputs, self.format)
 
 
 def truth(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Truth:
-    """What the oracle knows of a case in one format."""
+    """The oracle's knowledge about a case in one format."""
     return Truth(tape, inputs, format, analyse(tape, inputs, format))
 
 
@@ -94,9 +94,9 @@ def judge(answer: BackendAnswer, truth: Truth, gate: str) -> Judgement:
     Where entries tie, it agrees if it follows a convention, and differs if shares do not add up to one (R8, R21).
 
     Args:
-        answer: what the backend gave.
-        truth: what the oracle knows of the case in the backend's format.
-        gate: "proved" refuses on proofs alone, "rounding" and "formula" also what is beyond rounding.
+        answer: the backend's answer.
+        truth: the oracle's knowledge about the case in the backend's format.
+        gate: "proved" refuses only proved errors, "rounding" and "formula" also errors beyond rounding.
     """
     judged = judge_once(answer, truth, gate)
     if judged.verdict is Verdict.DIFFERS or not truth.analysis.ties or judged.undefined:
@@ -114,7 +114,7 @@ def judge(answer: BackendAnswer, truth: Truth, gate: str) -> Judgement:
 
 
 def at_ties(answer: BackendAnswer, truth: Truth, gate: str) -> Iterator[Unshared]:
-    """Where the shares of a tie do not add up to one; a witness, whose errors are its own, is not asked."""
+    """Where the shares of a tie do not add up to one; a witness, which has its own kind of errors, is not checked."""
     known = iter(()) if answer.estimates else wholes(truth.tape, truth.inputs, truth.format)
     return unshared(answer, known, truth.format, gate)
 
@@ -135,7 +135,7 @@ def judge_once(answer: BackendAnswer, truth: Truth, gate: str) -> Judgement:
         slopes_error=measured.get(SLOPES),
     )
     if why := without_truth({LOSS: findings[LOSS]}, truth):
-        return Judgement(Verdict.UNDECIDED, reason=why, undefined=True)  # there is no truth to measure errors by
+        return Judgement(Verdict.UNDECIDED, reason=why, undefined=True)  # there is no truth with which to compare
     wrong = {key: finding for key, finding in findings.items() if finding.bad}
     if wrong:
         return refused(judged, findings, wrong, gate)
@@ -149,12 +149,12 @@ def judge_once(answer: BackendAnswer, truth: Truth, gate: str) -> Judgement:
 
 
 def differs(judged: Judgement, reason: str, proved: bool) -> Judgement:
-    """The judgement of an answer that is wrong, as no single entry shows."""
+    """The judgement of an answer that is wrong as a whole, not in a single entry."""
     return replace(judged, verdict=Verdict.DIFFERS, evidence=PROVED if proved else BEYOND_ROUNDING, reason=reason)
 
 
 def refused(judged: Judgement, findings: Mapping[Key, Finding], wrong: Mapping[Key, Finding], gate: str) -> Judgement:
-    """The judgement of an answer in which something is wrong: what is proved comes first, and where it begins."""
+    """The judgement of an answer with something wrong: proved errors come first, and their first step."""
     proved = [key for key, finding in wrong.items() if finding.proved]
     start = first_wrong(findings, wrong)
     subject = start if start in proved or (start in wrong and not proved) else next(iter(proved or wrong))
@@ -179,9 +179,9 @@ def refused(judged: Judgement, findings: Mapping[Key, Finding], wrong: Mapping[K
 
 
 def first_wrong(findings: Mapping[Key, Finding], wrong: Mapping[Key, Finding]) -> Key:
-    """The array with which it begins: the first wrong step, else one that would be excused, else what is wrong.
+    """The array with the first error: the first wrong step, else an excused one, else a wrong array.
 
-    A step that is off by next to nothing, beside a later one, is not what its reader is looking for.
+    A step with a tiny error compared with a later one does not help the reader.
     """
     by_step = [key for key, finding in wrong.items() if finding.step_bad]
     heaviest = max((findings[key].step_weight for key in by_step), default=0.0)
@@ -191,7 +191,7 @@ def first_wrong(findings: Mapping[Key, Finding], wrong: Mapping[Key, Finding]) -
 
 
 def missing(answer: BackendAnswer, tape: Tape) -> str | None:
-    """What an answer lacks or has too much of before its numbers can be looked at, or None."""
+    """What an answer lacks, or has in addition, before a look at its numbers, or None."""
     shapes = {key: tape.nodes[index].shape for key, index in tape.outputs.items()}
     arrays, compared = dict(answer.arrays()), 0
     for (kind, name), shape in shapes.items():
@@ -215,7 +215,7 @@ def missing(answer: BackendAnswer, tape: Tape) -> str | None:
 
 
 def surplus(kind: str, name: str, shapes: Mapping[Key, tuple[int, ...]]) -> str:
-    """What to say of an array that nobody asked for."""
+    """The message about an unrequested array."""
     what = in_words(kind, name)
     inputs, watched = ([str(each) for of, each in shapes if of == wanted] for wanted in ("gradient", "value"))
     if kind == "gradient":
@@ -232,7 +232,7 @@ def surplus(kind: str, name: str, shapes: Mapping[Key, tuple[int, ...]]) -> str:
 
 
 def unfit_estimate(answer: BackendAnswer) -> str | None:
-    """Which estimate of a numerical witness is of nothing that it gave, or None."""
+    """The estimate of a numerical witness that belongs to none of its arrays, or None."""
     subjects = dict(answer.gradients) if answer.slopes is None else {**answer.gradients, "slopes": answer.slopes}
     for name, estimate in answer.estimates.items():
         if name not in subjects:
@@ -256,10 +256,10 @@ def unfit_slopes(answer: BackendAnswer, shapes: Mapping[Key, tuple[int, ...]]) -
 
 
 def examined(answer: BackendAnswer, truth: Truth, gate: str) -> Iterator[tuple[Key, Finding]]:
-    """Look at every array of an answer, in the order of computation: values, the loss, adjoints backwards, gradients.
+    """Check every array of an answer, in the order of computation: values, the loss, adjoints backwards, gradients.
 
-    Every array is judged from end to end, and by its own step as well; of the loss and the gradients the errors are
-    measured. Numbers that were rounded for print are no step's real operands: then there are no steps.
+    Every array is judged from end to end, and by its own step too. For the loss and the gradients the errors are
+    measured. Numbers that were rounded for print are not the real operands of a step: then there are no steps.
     """
     arrays = dict(answer.arrays())
     steps: Mapping[Key, Stage] = {}
@@ -292,12 +292,12 @@ def examined(answer: BackendAnswer, truth: Truth, gate: str) -> Iterator[tuple[K
 
 
 def varying(answer: BackendAnswer, findings: Mapping[Key, Finding]) -> tuple[str, bool] | None:
-    """Which array varies from call to call by more than two correct answers commonly do, or None.
+    """The array that varies from call to call by more than two correct answers usually do, or None.
 
-    Also whether that is more than any two can: what varies within its bound proves nothing (docs/math.md, W13).
+    Also whether that is more than any two can differ: a variation within the bound proves nothing (docs/math.md, W13).
     """
     for (kind, name), largest in answer.varies.items():
-        if kind == "direction" and answer.slopes is not None:  # then its slopes were never looked at twice
+        if kind == "direction" and answer.slopes is not None:  # then its slopes were not compared
             return f"the directions of {name} vary from call to call: expected the same ones", False
         finding = findings.get((kind, name))
         if finding and not largest <= 2 * finding.threshold:
@@ -316,10 +316,10 @@ def remarks(findings: Mapping[Key, Finding]) -> Iterator[str]:
 
 
 def undecided(findings: Mapping[Key, Finding], truth: Truth) -> str | None:
-    """Why nothing can be said of an answer in which nothing is wrong, or None.
+    """Why an answer with nothing wrong cannot be judged, or None.
 
-    Where it gave every watched value and adjoint, each step stands on the one before: then it is enough that every step
-    has power. Else the checks from end to end have to.
+    If it has every watched value and adjoint, each step follows from the one before: then it is enough that every step
+    has power. Else the checks from end to end must have power.
     """
     chain = len(findings) == len(truth.tape.outputs) and all(finding.step_has_power for finding in findings.values())
     for key, finding in findings.items():
@@ -337,16 +337,16 @@ def undecided(findings: Mapping[Key, Finding], truth: Truth) -> str | None:
 
 
 def unbounded(key: Key, truth: Truth) -> str:
-    """Why there is no bound of an array that is finite."""
+    """Why an array has no finite bound."""
     if key not in truth.tape.outputs:
         return WIDE
     return why_unbounded(truth.tape, truth.inputs, truth.format, key)
 
 
 def without_truth(findings: Mapping[Key, Finding], truth: Truth) -> str | None:
-    """Why the loss or a gradient has no true value, or None where it has one.
+    """Why the loss or a gradient has no true value, or None if all have one.
 
-    Where the loss has none, its gradients have none either, though the formulas of some may be evaluated.
+    If the loss has none, its gradients have none either, even if the formulas of some can be evaluated.
     """
     for key, finding in findings.items():
         if key[0] not in ("loss", "gradient") or key not in truth.analysis or not finding.overflow:
@@ -357,7 +357,7 @@ def without_truth(findings: Mapping[Key, Finding], truth: Truth) -> str | None:
 
 
 def unsure(findings: Mapping[Key, Finding]) -> str | None:
-    """Which array a numerical witness is itself not sure enough of, or None."""
+    """The array for which a numerical witness's own estimate is too wide, or None."""
     for key, finding in findings.items():
         if finding.unsure:
             where = out_of(finding.unsure, finding.entries)
@@ -366,7 +366,7 @@ def unsure(findings: Mapping[Key, Finding]) -> str | None:
 
 
 def wrong_step(key: Key, finding: Finding) -> WrongStep:
-    """The record of an array that is wrong: by its own step, where that is known to be."""
+    """The record of a wrong array: by its own step, if that is known to be wrong."""
     worst, bad = finding.worst, finding.bad
     if finding.step_bad:
         worst, bad = finding.step_worst, finding.step_bad
@@ -388,7 +388,7 @@ def wrong_step(key: Key, finding: Finding) -> WrongStep:
 
 
 def sentence(key: Key, finding: Finding) -> str:
-    """What is wrong first, in one line."""
+    """The first error, in one line."""
     what = in_words(*key)
     where = out_of(finding.bad, finding.entries)
     if finding.proved:

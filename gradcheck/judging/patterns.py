@@ -1,4 +1,4 @@
-"""Patterns: what a wrong array has to do with the true one, where one sentence says it for every entry.
+"""Patterns: the relation of a wrong array to the true one, if one sentence describes every entry.
 
 Pure; docs/math.md, D2.
 """
@@ -18,21 +18,21 @@ Array = npt.NDArray[np.float64]
 Transform = Callable[[Array], Array]
 
 ROUNDINGS = 16
-"""How many roundings a pattern may cost beside the errors of what it is made from."""
+"""How many roundings a pattern may cost in addition to the errors of its operands."""
 LONGEST_SHIFT = 2
 
 
 @dataclass(frozen=True)
 class Wrong:
-    """A wrong array beside the true one.
+    """A wrong array and the true one.
 
     Attributes:
-        got: what the backend gave, float64.
-        true: what is right, of the same shape.
-        allowed: how far a correct backend may be off, entry by entry.
+        got: the backend's array, float64.
+        true: the right array, of the same shape.
+        allowed: the largest error of a correct backend, entry by entry.
         roundoff: the unit roundoff of the backend's dtype.
-        terms: what `true` is the sum of, where it is a sum of several contributions.
-        sizes: lengths of axes in the problem, by which a forgotten mean or scale is off.
+        terms: the contributions to `true`, where it is a sum of several.
+        sizes: lengths of axes in the problem: the possible factors of a forgotten mean or scale.
     """
 
     got: Array
@@ -43,24 +43,24 @@ class Wrong:
     sizes: Iterable[int] = ()
 
     def fits(self, expected: Array, allowed: Array) -> bool:
-        """Whether every entry is what a pattern makes of the truth, within rounding."""
+        """Whether every entry fits a pattern of the truth, within rounding."""
         tolerance = allowed + ROUNDINGS * self.roundoff * np.abs(expected)
         return bool(np.all(np.abs(self.got - expected) <= tolerance))
 
     def is_image(self, transform: Transform) -> bool:
-        """Whether it is the truth under a linear map that adds no terms of different signs."""
+        """Whether it is the truth after a linear map that adds no terms of different signs."""
         return self.fits(transform(self.true), np.abs(transform(self.allowed)))
 
 
 class Pattern(NamedTuple):
-    """What a wrong array is, in words that follow "it is"; `exact` says that no lost digits look like it."""
+    """A wrong array in words that follow "it is"; `exact` means that no lost digits can look like it."""
 
     text: str
     exact: bool = True
 
 
 def pattern(wrong: Wrong) -> Pattern | None:
-    """What the array is; None where no pattern fits every entry.
+    """The pattern of the array; None if no pattern fits every entry.
 
     An entry that is not finite fits no pattern.
     """
@@ -71,9 +71,9 @@ def pattern(wrong: Wrong) -> Pattern | None:
 
 
 def found(wrong: Wrong) -> Iterator[Pattern]:
-    """Every pattern that fits, the most telling first.
+    """Every pattern that fits, the most informative one first.
 
-    Digits that are lost may leave zero, and a common factor in which they are lost may change all entries alike.
+    Lost digits may leave zero, and lost digits in a common factor may change all entries in the same way.
     """
     if not np.any(wrong.got):
         yield Pattern("zero", exact=False)
@@ -85,7 +85,7 @@ def found(wrong: Wrong) -> Iterator[Pattern]:
 
 
 def exact_patterns(wrong: Wrong) -> Iterator[str]:
-    """The patterns that a wrong formula alone makes."""
+    """The patterns that only a wrong formula makes."""
     for sentence, number in named_factors(wrong.sizes):
         if wrong.is_image(lambda array, number=number: number * array):  # type: ignore[misc]
             yield sentence
@@ -96,7 +96,7 @@ def exact_patterns(wrong: Wrong) -> Iterator[str]:
 
 
 def is_off_by_a_constant(wrong: Wrong, axis: int) -> bool:
-    """Whether the error is the same along an axis, as the entry tells that is known best, and seen in most entries."""
+    """Whether the error is the same along an axis, by the most accurate entry, and visible in most entries."""
     best = np.argmin(wrong.allowed, axis, keepdims=True)
     constant = np.take_along_axis(wrong.got - wrong.true, best, axis)
     seen = np.abs(constant) > 4 * wrong.allowed
@@ -105,7 +105,7 @@ def is_off_by_a_constant(wrong: Wrong, axis: int) -> bool:
 
 
 def named_factors(sizes: Iterable[int]) -> Iterator[tuple[str, float]]:
-    """The factors that people forget or write twice, each with the sentence that says so."""
+    """The factors that people forget or write twice, each with its sentence."""
     for name, factor in (("−1", -1.0), ("2", 2.0), ("1/2", 0.5), ("−2", -2.0)):
         yield f"{name} × the truth", factor
     for size in dict.fromkeys(size for size in sizes if size > 2):
@@ -115,7 +115,7 @@ def named_factors(sizes: Iterable[int]) -> Iterator[tuple[str, float]]:
 
 
 def measured_factor(wrong: Wrong) -> float | None:
-    """The factor at the entry that tells most; None where it shows in fewer than half of the entries."""
+    """The factor at the most accurate entry; None if it is visible in fewer than half of the entries."""
     telling = np.flatnonzero(np.abs(wrong.true) > 4 * wrong.allowed)
     if len(telling) < 2:
         return None
@@ -126,7 +126,7 @@ def measured_factor(wrong: Wrong) -> float | None:
 
 
 def factor_in_words(factor: float) -> str:
-    """A factor with the digits that tell it from 1.
+    """A factor with enough digits to distinguish it from 1.
 
     >>> factor_in_words(0.3), factor_in_words(1 + 2.0**-40)
     ('0.3', '(1 + 9.1e-13)')
@@ -166,7 +166,7 @@ def shifted(array: Array, step: int, axis: int) -> Array:
 
 
 def of_terms(wrong: Wrong) -> Iterator[str]:
-    """Where a sum of contributions has too few or too many of them."""
+    """Patterns of a sum with too few or too many contributions."""
     count = len(wrong.terms)
     if count < 2:
         return
@@ -180,7 +180,7 @@ def of_terms(wrong: Wrong) -> Iterator[str]:
 
 
 def summed_over_axes(wrong: Wrong) -> Iterator[str]:
-    """Where an axis is summed up that should not be."""
+    """Patterns of a wrong sum over an axis."""
     for axis, size in enumerate(wrong.true.shape):
         if size < 2:
             continue
@@ -191,7 +191,7 @@ def summed_over_axes(wrong: Wrong) -> Iterator[str]:
 
 
 def off_by_constants(wrong: Wrong) -> Iterator[str]:
-    """Where an error is constant along an axis, and where the first entry alone is right."""
+    """Patterns of an error that is constant along an axis, and of an array whose first entry alone is right."""
     for axis, size in enumerate(wrong.true.shape):
         if size > 2 and is_off_by_a_constant(wrong, axis):
             yield f"off by a constant along axis {axis}"

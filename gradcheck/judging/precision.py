@@ -1,4 +1,4 @@
-"""The precision in which a backend computes, where it is not the one that it was asked for."""
+"""The precision of a backend, if it is not the requested one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from gradcheck.problems.cases import Case
 
 
 def remarks(answer: BackendAnswer, case: Case) -> Iterator[str]:
-    """Remarks on the dtype in which an answer came."""
-    if answer.estimates:  # a witness takes the precision that it needs
+    """Remarks on the dtype of an answer."""
+    if answer.estimates:  # a witness uses the precision that it needs
         return
     if came := another_dtype(answer, case.dtype):
         yield f"answers in {came}, not in the requested {case.dtype}"
 
 
 def another_dtype(answer: BackendAnswer, asked: str) -> str | None:
-    """The dtype of the gradients where one is narrower than asked for, or all are wider (bfloat16 comes as float32)."""
+    """The dtype of the gradients if one is narrower than requested, or all are wider (bfloat16 comes as float32)."""
     sizes = {array.dtype.itemsize: array.dtype.name for array in answer.gradients.values()}
     size = np.dtype(LAYOUTS[asked].container).itemsize
     if not sizes or min(sizes) == size:

@@ -1,4 +1,4 @@
-"""Answers at ties: what their shares add up to, whatever convention they follow (docs/math.md, R21)."""
+"""Answers at ties: the sums of their shares, for any convention (docs/math.md, R21)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gradcheck.text.wording import in_words, out_of
 Array = npt.NDArray[np.floating[Any]]
 
 DOUBLE = 2.0**-52
-"""Twice the unit roundoff of float64, in which sums of an answer are taken."""
+"""Twice the unit roundoff of float64, in which sums of an answer are computed."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Unshared:
 
 
 def unshared(answer: BackendAnswer, wholes: Iterable[TiedSum], format: Format, gate: str) -> Iterator[Unshared]:
-    """Where the shares of a tie do not add up to one.
+    """The sums where the shares of a tie do not add up to one.
 
     Args:
-        answer: what the backend gave.
+        answer: the backend's answer.
         wholes: sums that no convention changes.
         format: of the backend.
-        gate: "proved" refuses on proofs alone.
+        gate: "proved" refuses only proved errors.
     """
     given = dict(answer.arrays())
     for whole in wholes:
@@ -56,7 +56,7 @@ def unshared(answer: BackendAnswer, wholes: Iterable[TiedSum], format: Format, g
 
 
 def _summed(array: Array, printed: Printed | None, axes: tuple[int, ...]) -> tuple[Array, Array]:
-    """The sums along axes, which stay as unit axes, and by how much printing and our own summation move them."""
+    """The sums along axes, which stay as unit axes, and the possible error from printing and our own summation."""
     terms = array.astype(np.float64)
     moved = terms.size * DOUBLE * np.abs(terms) + (0.0 if printed is None else printed.half_unit(terms))
     total, slack = (np.sum(each, axis=axes, keepdims=True) for each in (terms, moved))

@@ -4,7 +4,7 @@
     analysis = analyse(tape, inputs, Format.of("float32"))          # end to end
     for stage in stages(tape, inputs, Format.of("float32"), arrays): ...  # step by step
 
-Formulas and constants carry their sources where they stand.
+The source of each formula and constant is beside it.
 """
 
 from gradcheck.oracle.analysis import BALL_BITS, Analysis, Block, Output, analyse

@@ -32,7 +32,7 @@ BALL_BITS = 128
 """Precision of the Arb balls: twice that of the widest middles."""
 
 FINER_BITS = (BALL_BITS, 256, 512, 1024)
-"""What is tried in turn where the radius of a middle hides errors."""
+"""The precisions that are tried in turn if the radius of a middle hides errors."""
 
 Balls = Callable[[int], Mapping[Key, Enclosure]]
 Terms = Callable[[], Mapping[Key, float]]
@@ -48,10 +48,10 @@ class Block(NamedTuple):
 
 
 class Output:
-    """One output of an analysis, evaluated when it is asked for.
+    """One output of an analysis, evaluated on request.
 
     Accept an entry of a backend where ``abs(enclosure.distance(got)) <= worst + enclosure.radius``; both are widened
-    for the float64 rounding of these. An infinite ``worst`` says that overflow was possible, or that nothing is known.
+    for the float64 rounding of these. An infinite ``worst`` means that overflow was possible, or that nothing is known.
     """
 
     def __init__(self, key: Key, result: Result, balls: Balls, sharp: bool, terms: Terms) -> None:
@@ -64,7 +64,7 @@ class Output:
 
     @property
     def enclosure(self) -> Enclosure:
-        """Where the true values lie."""
+        """The enclosure of the true values."""
         return self._whole.enclosure
 
     @property
@@ -78,11 +78,11 @@ class Output:
         return self._whole.spread
 
     def size_of_terms(self) -> float:
-        """The largest size of the terms whose sums its entries are; another walk finds it, where it is asked for."""
+        """The largest size of the terms whose sums its entries are; another walk computes it on request."""
         return self._terms()[self._key]
 
     def blocks(self, rows: int | None = None) -> Iterator[Block]:
-        """The output by blocks of ``rows``, else of what a cache holds, so that it need never exist as a whole."""
+        """The output by blocks of ``rows``, by default as large as a cache, so that it need never exist as a whole."""
         parts = list(row_blocks(self.shape, rows))
         if len(parts) == 1:  # small, so it is kept for the next backend of this format
             yield self._whole._replace(rows=parts[0])
@@ -105,7 +105,7 @@ class Output:
             enclosure, worst = self._ball(rows), total(worst, quantity.radius)
         elif not enclosure.radius.max(initial=0.0) < np.inf:
             enclosure = enclosure.completed(self._ball(rows))
-        elif coherent is not None:  # errors are counted from our middles, so that a tie is in the radius and in them
+        elif coherent is not None:  # errors are relative to our middles, so that a tie is in the radius and in them
             worst, coherent = _beyond(worst, quantity.radius), _beyond(coherent, quantity.radius)
         spread = spread_of(quantity.variance, coherent, quantity.shape)
         if coherent is None and _is_blurred(enclosure, spread):
@@ -116,7 +116,7 @@ class Output:
         return self._balls(bits)[self._key].rows(rows)
 
     def _finer(self, rows: Rows, enclosure: Enclosure, spread: Array) -> Enclosure:
-        """Balls of as many bits as it takes for a radius that hides no error: a long recursion's radius grows."""
+        """Balls with enough bits for a radius that hides no error: a long recursion's radius grows."""
         for bits in FINER_BITS:
             enclosure = self._ball(rows, bits)
             if not _is_blurred(enclosure, spread):
@@ -130,16 +130,16 @@ def _is_blurred(enclosure: Enclosure, spread: Array) -> bool:
 
 
 def _beyond(errors: Errors, radius: Errors) -> Errors:
-    """What errors are beside a radius that is counted too."""
+    """The part of errors that exceeds a radius; the radius counts separately."""
     return errors if errors is None or radius is None else np.maximum(errors - radius, 0.0)
 
 
 class Analysis(Mapping[Key, Output]):
-    """What is known of every output of a tape for one case and one format.
+    """The analysis of every output of a tape for one case and one format.
 
     Attributes:
         precision_bits: of the arithmetic behind the enclosures.
-        ties: the operations of which an exact tie leaves open whose gradient it is.
+        ties: the operations with an exact tie, which leaves open which operand gets the gradient.
     """
 
     def __init__(self, outputs: Mapping[Key, Output], precision_bits: int, ties: frozenset[str]) -> None:
@@ -163,7 +163,7 @@ def analyse(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Analysis
     Args:
         tape: of the problem.
         inputs: name -> array of float64, float32 or float16, exact (bfloat16 values come in float32).
-        format: of the backend that is to be judged.
+        format: of the judged backend.
 
     Returns:
         For each key of ``tape.outputs`` an Output. Enclosures are computed in float64 for narrower formats, in
@@ -195,7 +195,7 @@ def analyse(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Analysis
 
 
 def _ties(walk: Walk) -> Iterator[str]:
-    """The operations whose result hangs on a convention."""
+    """The operations whose result depends on a convention."""
     for node, result in zip(walk.tape.nodes, walk.results, strict=True):
         if node.operation is not None and node.operation.conventions and whole(result).worst is not None:
             operands = [whole(walk.results[operand]).middle for operand in node.operands]

@@ -15,7 +15,7 @@ from gradcheck.oracle.operations.products import MATMUL
 from gradcheck.oracle.tape import Key, Tape, TapeNode
 
 NARROW = 2.0**-30
-"""The radius of a ball, in units of 1 or its value, up to which a step that has no value there is undefined."""
+"""The radius of a ball, in units of 1 or its value, up to which a step without a value there counts as undefined."""
 
 
 class Steps:
@@ -86,7 +86,7 @@ def walk(tape: Tape, inputs: Mapping[str, Array], bits: int) -> dict[Key, Array]
 
 
 def enclose(tape: Tape, inputs: Mapping[str, Array], bits: int) -> dict[Key, Enclosure]:
-    """Evaluate a tape in ball arithmetic, and round outwards to float64: unbounded where beyond its range."""
+    """Evaluate a tape in ball arithmetic, and round outwards to float64: unbounded beyond its range."""
     with ctx.workprec(bits):
         return {key: _enclosure(balls) for key, balls in walk(tape, inputs, bits).items()}
 
@@ -94,8 +94,8 @@ def enclose(tape: Tape, inputs: Mapping[str, Array], bits: int) -> dict[Key, Enc
 def undefined(tape: Tape, inputs: Mapping[str, Array], bits: int) -> str | None:
     """The first step that has no real value although its operands have one, such as `log` of −1; None: there is none.
 
-    Exponents of balls cannot overflow, so that an overflow is none. Where an operand is no further from such a point
-    than the radius of its ball, the step counts as undefined too.
+    Exponents of balls cannot overflow, so an overflow is not such a step. If the distance of an operand from such a
+    point is at most the radius of its ball, the step counts as undefined too.
 
     Returns:
         The step in words, with the operands there.
@@ -111,7 +111,7 @@ def undefined(tape: Tape, inputs: Mapping[str, Array], bits: int) -> str | None:
 
 
 def _is_narrow(balls: Array) -> bool:
-    """Whether every ball tells where its value is: a chaotic recursion's grow until they tell nothing."""
+    """Whether every ball locates its value: the balls of a chaotic recursion grow until they are useless."""
     return all(ball.rad() <= NARROW * (1 + abs(ball.mid())) for ball in balls.ravel() if isinstance(ball, arb))
 
 

@@ -1,4 +1,4 @@
-"""The size of the terms whose sum an array is: what rounding is measured by where they cancel (docs/math.md, W11)."""
+"""The size of the terms whose sum an array is: the measure of rounding where they cancel (docs/math.md, W11)."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ CANCELLING: Mapping[str, Callable[..., Array]] = {
     "sigmoid derivative": lambda s: s * (1 + s),
     "tanh derivative": lambda t: 1 + t * t,
 }
-"""Operations with a difference in them -> the size of its terms. Of all others the value alone counts.
+"""Operations that contain a difference -> the size of its terms. For all others only the value counts.
 
-log-sum-exp has log S of a sum S of which one term is 1: what is left of S − 1 is as good as its rounding.
+log-sum-exp has log S of a sum S with one term equal to 1: the rest, S − 1, is as accurate as its rounding.
 """
 
 
 def sizes_of_terms(tape: Tape, inputs: Mapping[str, Array], format: Format) -> dict[Key, float]:
     """The largest size of the terms of each output.
 
-    An operand that is zero as far as rounding can tell counts with the size of its terms, and any other with its value:
-    so sizes do not grow along a tape, unless zeros do. Half of the digits of the terms must be left: what a recursion
-    has lost by growing errors is no cancellation. Below λ/u the error λ of an underflow is no larger than a
+    An operand that is zero within rounding counts with the size of its terms, and any other operand with its value: so
+    sizes do not grow along a tape, unless zeros do. Half of the digits of the terms must remain: digits that a
+    recursion loses by growing errors are not a cancellation. Below λ/u the error λ of an underflow is no larger than a
     rounding error.
 
     Args:
@@ -54,7 +54,7 @@ def sizes_of_terms(tape: Tape, inputs: Mapping[str, Array], format: Format) -> d
 
 
 def _size(operation: Operation | None, operands: Sequence[Array], result: Quantity, format: Format) -> Array:
-    """The size of a result: of its terms, and no less than λ/u, where it is zero as far as their rounding can tell."""
+    """The size of a result: that of its terms, and at least λ/u, where it is zero within their rounding."""
     if result.middle.dtype == bool:
         return result.middle
     size = np.abs(result.float64)

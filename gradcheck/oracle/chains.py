@@ -16,13 +16,13 @@ from gradcheck.oracle.quantities import Chain, Quantity
 
 PRODUCTS = frozenset({"mul", "scale", "outer", "product of three", "share", "div"})
 UNCHANGED = frozenset({"signed", "softplus product"})
-"""Operations that make of the first operand what it is itself, on a way that their own rules cover."""
+"""Operations whose result has the chain of the first operand; their own rules cover the way in between."""
 CHAINED = PRODUCTS | UNCHANGED | {"any"}
 """Operations whose result may be a product of several factors, beside those that move entries."""
 
 
 def chained(operation: Operation, operands: Sequence[Quantity]) -> Chain | None:
-    """The chain of a result; None where it is a factor of its own: a sum, a function, a choice, or what moves one."""
+    """The chain of a result; None for a factor of its own: a sum, a function, a choice, or moved entries of one."""
     if not operation.moves and operation.name not in CHAINED:
         return None
     long = any(operand.chain for operand in operands)
@@ -53,7 +53,7 @@ def _multiplied(operation: Operation, factors: Sequence[Factors], multiply: Mult
 
 
 def _handed_on(operation: Operation, factors: Sequence[Factors]) -> Factors:
-    """The factors of entries that are moved, beside which zeros may be put, or of several forms of one value."""
+    """The factors of moved entries, perhaps with zeros beside them, or of several forms of one value."""
     if operation.moves:
         return widest(factors, lambda *bounds: np.abs(operation.value(*bounds))).beside_zeros
     return widest(factors, lambda *bounds: reduce(np.maximum, bounds))

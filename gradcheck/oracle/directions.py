@@ -1,4 +1,4 @@
-"""What is known of derivatives along directions: sums of what is known of the gradients (docs/math.md, W17)."""
+"""The analysis of derivatives along directions: sums of the analyses of the gradients (docs/math.md, W17)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Slopes:
         return sum(float(np.sum(np.abs(self.analysis["gradient", name].enclosure.high))) for name in self.directions)
 
     def blocks(self) -> Iterator[Block]:
-        """All of it as one block."""
+        """The whole output as one block."""
         number = len(next(iter(self.directions.values())))
         high, low, radius, worst, spread = np.array([self._slope(each) for each in range(number)]).T
         yield Block(..., Enclosure(high, low, radius), worst, spread)

@@ -1,4 +1,4 @@
-"""What distributing products over sums may add to a worst error (docs/math.md, W7)."""
+"""The increase of a worst error if products are distributed over sums (docs/math.md, W7)."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ ROUNDINGS: Mapping[str, Callable[[Format, Sizes, Array], float]] = {
 }
 """Linear operations -> (format, operands, result) -> the relative error of each of their terms.
 
-That of a scatter-add hangs on the entry: ``Places.sum_error``.
+That of a scatter-add depends on the entry: ``Places.sum_error``.
 """
 
 SUMS = frozenset({"add", "sub", "accumulate", "scatter add", "sum", "matmul", "whole"})
 
 
 class Distributed(NamedTuple):
-    """The size of the terms of a result, None where it is a single one; and what they add to its worst error."""
+    """The size of the terms of a result, None if it is a single term; and their increase of its worst error."""
 
     parts: Errors
     added: Errors
 
 
 def distributed(operation: Operation, format: Format, sizes: Sizes, parts: Sequence[Errors]) -> Distributed:
-    """What becomes of terms in an operation, which may be done on each of them before they are summed.
+    """The terms after an operation, which an engine may apply to each of them before their sum.
 
     Args:
         operation: a row of the table.

@@ -30,7 +30,7 @@ class Enclosure:
 
     @classmethod
     def of(cls, middle: Array, high: Array, radius: Errors) -> Enclosure:
-        """Split middles in two; what float64 cannot hold of a wider one, ``SPLITTING``, is already in its radius.
+        """Split middles in two; the remainder of a wider one beyond float64, ``SPLITTING``, is already in its radius.
 
         Args:
             middle: float64 or wider.
@@ -81,7 +81,7 @@ def bound_of(errors: Errors, shape: Shape) -> Array:
 def spread_of(variance: Variances, coherent: Errors, shape: Shape) -> Array:
     """The standard deviation of a variance: zero where exact, infinite where unknown (NaN).
 
-    ``DOUBT`` of them reach over the coherent part as a whole too.
+    ``DOUBT`` of them also cover the whole coherent part.
     """
     with np.errstate(invalid="ignore"):
         parts = total(None if variance is None else np.sqrt(variance), None if coherent is None else coherent / DOUBT)

@@ -1,4 +1,4 @@
-"""Bounds of the products of some factors of a chain, whichever these are (docs/math.md, R22)."""
+"""Bounds of the products of some factors of a chain, for any choice of these (docs/math.md, R22)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Factors(NamedTuple):
 
         Args:
             size: its magnitudes.
-            error: how far they may be off.
+            error: their largest errors.
             zero: where it is zero.
             parts: the size of the terms whose sum it is, each of which may take its place; None where none does.
         """

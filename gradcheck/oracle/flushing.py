@@ -8,7 +8,7 @@ _SMALLEST, _NORMAL, _TWO, _HALF = 5e-324, 2.0**-1022, 2.0, 0.5  # variables, so 
 
 
 def require_subnormal_numbers() -> None:
-    """See that this thread neither reads subnormal numbers as zero (DAZ) nor makes them zero (FTZ).
+    """Check that this thread neither reads subnormal numbers as zero (DAZ) nor makes them zero (FTZ).
 
     Raises:
         RequestError: it does.

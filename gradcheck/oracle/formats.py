@@ -1,4 +1,4 @@
-"""Floating-point formats: what one rounded operation of an engine may do to its result."""
+"""Floating-point formats: the possible errors of one rounded operation of an engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SMALLEST = 5e-324
 """The smallest positive float64, 2⁻¹⁰⁷⁴: the floor of every bound, since bounds are themselves computed in float64."""
 
 WIDENING = 1 + 1e-9
-"""What pays for the float64 rounding of a bound itself: some 10⁴ roundings of 2⁻⁵³, a thousand times over."""
+"""Covers the float64 rounding of a bound itself: a thousand times some 10⁴ roundings of 2⁻⁵³."""
 
 LARGEST_EXPONENT = 700.0
 """e to it is still far from float64's largest number."""
@@ -23,7 +23,7 @@ LARGEST_EXPONENT = 700.0
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """What rounding can do: fl(a∘b) = (a∘b)(1+δ) + ε, |δ| ≤ ``roundoff``, |ε| ≤ ``underflow`` (Higham 2002, 2.2).
+    """The effect of rounding: fl(a∘b) = (a∘b)(1+δ) + ε, |δ| ≤ ``roundoff``, |ε| ≤ ``underflow`` (Higham 2002, 2.2).
 
     Attributes:
         name: as NumPy spells it, and "bfloat16".
@@ -32,13 +32,13 @@ class Format:
         accumulator_roundoff: u of the sums inside a matrix product.
         function_roundoff: the u that the accuracies of transcendental functions are multiples of.
         operand_rounding: relative rounding of each operand of a matrix product (TF32: 2⁻¹¹), else 0.
-        truncates_products: a matrix product leaves its accumulator by losing digits, not by rounding.
+        truncates_products: a matrix product loses digits when it leaves its accumulator, instead of rounding.
         smallest: η, the smallest subnormal number.
         normal: λ, the smallest normal number.
         largest: ω, the largest finite number.
         flushes_results: subnormal results become zero (FTZ).
         flushes_inputs: subnormal operands are read as zero (DAZ).
-        excess_precision: a fused kernel may go on from more digits than the watched value shows (XLA in float16).
+        excess_precision: a fused kernel may continue with more digits than the watched value shows (XLA in float16).
     """
 
     name: str
@@ -72,7 +72,7 @@ class Format:
 
         Args:
             dtype: one of `gradcheck.dtypes.DTYPES`.
-            accumulator: the dtype in which matrix products are summed, ``dtype`` unless said otherwise.
+            accumulator: the dtype in which matrix products are summed, by default ``dtype``.
             operand_rounding: see the class.
             flushes: short for ``flushes_results`` and ``flushes_inputs``.
             flushes_results: see the class.
@@ -81,7 +81,7 @@ class Format:
             truncates_products: see the class.
 
         Raises:
-            ValueError: the dtype or the accumulator is none of the four.
+            ValueError: the dtype or the accumulator is not one of the four.
         """
         bits, exponent, largest, _ = _layout(dtype)
         roundoff = 2.0**-bits
@@ -105,18 +105,18 @@ class Format:
     def underflow(self) -> float:
         """The absolute error t of a result that underflows: η, or 2λ where it is flushed (docs/math.md, R11).
 
-        One float64 η more pays for the underflow of the float64 arithmetic in which the bounds are computed.
+        One more float64 η covers the underflow of the float64 arithmetic in which the bounds are computed.
         """
         return (2 * self.normal if self.flushes_results else self.smallest) + SMALLEST
 
     @property
     def flush(self) -> float:
-        """What reading an operand as zero (DAZ) may change it by: λ, else 0."""
+        """The largest change of an operand that is read as zero (DAZ): λ, else 0."""
         return self.normal if self.flushes_inputs else 0.0
 
     @property
     def product_roundoff(self) -> float:
-        """The relative error of storing a matrix product: u, or 2u where its last digits are cut off.
+        """The relative error of storing a matrix product: u, or 2u if its last digits are cut off.
 
         2ᵉ ≤ |v| < 2ᵉ⁺¹ cut to multiples of 2u·2ᵉ loses less than one of them (Higham 2002, section 2.1). Spread evenly,
         the loss has the root mean square 2u/√3, twice that of rounding.
@@ -130,7 +130,7 @@ class Format:
 
     @property
     def variance_floor(self) -> float:
-        """The λ² of an underflow, and never so small that the square itself underflows in float64."""
+        """The λ² of an underflow, but large enough that the square itself does not underflow in float64."""
         return max(self.normal**2, 2.0**-1022)
 
     def represents(self, value: float) -> bool:

@@ -1,4 +1,4 @@
-"""Attributes that are computed when they are first asked for."""
+"""Attributes that are computed at their first use."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ class lazy(Generic[T]):  # noqa: N801 (used like a decorator)
         if instance is None:
             return self
         value = self._compute(instance)
-        instance.__dict__[self._name] = value  # found there from now on, before this is
+        instance.__dict__[self._name] = value  # from now on it is found there, before this descriptor
         return value

@@ -1,4 +1,4 @@
-"""What a walk carries from step to step: values, with their errors and the factors of which they are products."""
+"""The quantities of a walk: values, with their errors and the factors of which they are products."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Join = Callable[[Sequence[Factors]], Factors]
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """How a result is made of the factors of its operands (docs/math.md, R22).
+    """How a result combines the factors of its operands (docs/math.md, R22).
 
     Attributes:
-        operands: of whose factors those of the result are made.
-        long: whether an operand is made of several factors itself.
+        operands: those whose factors the result combines.
+        long: whether an operand has several factors itself.
         join: factors of the operands, arrays -> those of the result.
         join_largest: the same of the largest of them, floats.
     """
@@ -50,9 +50,9 @@ class Quantity:
         worst: how far a correct backend's values may lie from the middle; inf where they may overflow; of a decision
             its doubt.
         variance: of that distance.
-        coherent: how much further it may be by choices that a backend makes alike in all entries.
+        coherent: how much further it may be by choices that a backend makes in the same way in all entries.
         parts: the size of the terms whose sum the values are; None where each is a single one.
-        decides: whether it says which branch is taken; then its variance too is how far that is open.
+        decides: whether it selects a branch; then its variance too is how far that is open.
         chain: of what factors it is a product; None where it is itself one.
     """
 

@@ -1,7 +1,7 @@
 """The tape in NumPy, with running error analysis: each value with its proved radius, worst error and variance.
 
 Source: N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, 2002, section 3.3, vectorised; the
-rules stand in the table of operations.
+table of operations has the rules.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ BLOCK = 1 << 15
 
 @dataclass(frozen=True, eq=False)
 class Arithmetic:
-    """How a tape is walked.
+    """The options of a walk along a tape.
 
     Attributes:
-        dtype: in which middles are computed.
+        dtype: the dtype of the middles.
         own: its format, with functions trusted to twice their stated accuracy.
         backend: the format whose errors are bounded.
         radii: whether the radius of the middles is wanted.
@@ -53,7 +53,7 @@ class Arithmetic:
 
     @lazy
     def silent(self) -> Format:
-        """A format that rounds nothing, so that the rules hand errors on and add none."""
+        """A format that rounds nothing, so that the rules pass errors on and add none."""
         return replace(
             self.backend,
             roundoff=0.0,
@@ -94,7 +94,7 @@ def has_extended_precision() -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Deferred:
-    """A result that is evaluated when it is asked for, and by blocks of rows."""
+    """A result that is evaluated on request, and by blocks of rows."""
 
     arithmetic: Arithmetic
     operation: Operation
@@ -132,10 +132,10 @@ def row_blocks(shape: Shape, rows: int | None = None) -> Iterator[Rows]:
 
 
 class Walk:
-    """One walk along a tape, a step at a time.
+    """One walk along a tape, one step at a time.
 
     Attributes:
-        results: of the steps taken; a caller may put values of its own in the place of the last.
+        results: of the steps so far; a caller may replace the last one by its own values.
     """
 
     def __init__(self, tape: Tape, inputs: Mapping[str, Array], arithmetic: Arithmetic) -> None:
@@ -161,7 +161,7 @@ class Walk:
 
 
 def evaluate(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Quantity]) -> Quantity:
-    """One step: the middle, and what the table of operations says of its errors."""
+    """One step: the middle, and its errors by the table of operations."""
     with np.errstate(all="ignore"):
         result = Quantity(_middle(arithmetic, operation, operands))
         if arithmetic.radii:
@@ -191,7 +191,7 @@ def evaluate(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Qu
 
 
 def _bounded(operand: Quantity, errors: Errors) -> Any:
-    """An operand as the rules of worst cases see it: with its errors, or a ``Decision`` with its doubt."""
+    """An operand for the rules of worst cases: with its errors, or a ``Decision`` with its doubt."""
     return Decision(operand, errors) if operand.decides else Bounded(operand, errors)
 
 
@@ -209,7 +209,7 @@ def _typical(format: Format, operand: Quantity) -> Any:
 
 
 def _distribute(arithmetic: Arithmetic, operation: Operation, result: Quantity, operands: Sequence[Quantity]) -> None:
-    """Let the worst error hold however products are distributed over sums."""
+    """Make the worst error valid for every distribution of products over sums."""
     if any(operand.middle.dtype == bool for operand in operands) or not operands:
         return
     sizes, parts = ([operand.size for operand in operands], [operand.parts for operand in operands])
@@ -218,7 +218,7 @@ def _distribute(arithmetic: Arithmetic, operation: Operation, result: Quantity, 
 
 
 def _certified(operation: Operation, operands: Sequence[Quantity]) -> Operation:
-    """The operation, but for exact operands one that says a tie to be even: a mean of the branches is a true value."""
+    """The operation; for exact operands the one that shares a tie equally: a mean of the branches is a true value."""
     if operation.conventions is None or any(operand.radius is not None for operand in operands):
         return operation
     return operation.conventions[EVEN]
@@ -227,7 +227,7 @@ def _certified(operation: Operation, operands: Sequence[Quantity]) -> Operation:
 def _coherent(
     arithmetic: Arithmetic, operation: Operation, result: Quantity, operands: Sequence[Quantity], typical: Sequence[Any]
 ) -> Errors:
-    """The operation's own choice, and what its operands' choices add to 32 of their standard deviations (W5)."""
+    """The operation's own choice, and the effect of its operands' choices beyond 32 standard deviations (W5)."""
     own = None if operation.coherent is None else operation.coherent(arithmetic.backend, Values(result), *typical)
     if all(operand.coherent is None for operand in operands):
         return own
@@ -239,7 +239,7 @@ def _coherent(
 
 
 def _reaching(operands: Sequence[Quantity], typical: Sequence[Any], coherent: bool) -> list[Any]:
-    """Operands that move by ``DOUBT`` of their standard deviations, and by what is coherent."""
+    """Operands that move by ``DOUBT`` of their standard deviations, and by their coherent part."""
     return [
         _bounded(
             operand, total(None if operand.decides else term.at_doubt.error, operand.coherent if coherent else None)
@@ -257,7 +257,7 @@ def _openness(
 
 
 def _spread_out(errors: Errors, shape: Shape) -> Errors:
-    """Errors that come from a broadcast operand alone, as many as there are entries."""
+    """Errors from a broadcast operand only, in the shape of the result."""
     return errors if errors is None or errors.shape == shape else np.broadcast_to(errors, shape)
 
 
@@ -274,7 +274,7 @@ def _working(dtype: np.dtype[Any], array: Array) -> Array:
 def _mark_overflow(
     format: Format, operation: Operation, result: Quantity, terms: Sequence[Any], operands: Sequence[Quantity]
 ) -> Array | None:
-    """Where a backend may overflow on the way at the worst nothing can be said: the worst error becomes infinite."""
+    """Make the worst error infinite where a backend may overflow in between, in the worst case."""
     sums = operation.partial_sums
     assert result.worst is not None
     sizes = result.float64 if sums is None else sums(format, *terms)
@@ -298,9 +298,9 @@ def _mark_spread(
     typical: Sequence[Any],
     lost: Array,
 ) -> None:
-    """Let the spread be infinite where overflow, or a point without a value, is within reach of typical errors.
+    """Make the spread infinite where overflow, or a point without a value, is within reach of typical errors.
 
-    A worst error that has grown beyond all numbers says nothing of the spread.
+    A worst error that has grown beyond all numbers implies nothing about the spread.
     """
     open_ = may_overflow(arithmetic.backend, operation, result, operands)
     moved = operation.worst(arithmetic.silent, Values(result), *_reaching(operands, typical, coherent=True))
@@ -310,19 +310,19 @@ def _mark_spread(
 
 
 def may_overflow(format: Format, operation: Operation, result: Quantity, operands: Sequence[Quantity]) -> Array:
-    """Where a backend may overflow on the way, with errors of ``DOUBT`` standard deviations."""
+    """Where a backend may overflow in between, with errors of ``DOUBT`` standard deviations."""
     errors = [None if operand.variance is None else DOUBT * np.sqrt(operand.variance) for operand in operands]
     with np.errstate(all="ignore"):
         sizes = result.size
         if operation.partial_sums is not None:
             sizes = np.abs(operation.partial_sums(format, *map(_bounded, operands, errors)))
         own = np.zeros(()) if result.variance is None else DOUBT * np.sqrt(result.variance)
-        own = np.where(np.isinf(own), 0.0, own)  # that a slope is unbounded, of √a near 0 say, is no overflow
+        own = np.where(np.isinf(own), 0.0, own)  # an unbounded slope, of √a near 0 for example, is not an overflow
         return np.asarray(~(sizes + own <= format.safe_largest))
 
 
 def _keep_infinities(result: Quantity, operands: Sequence[Quantity]) -> None:
-    """R5: let a result be exact that is infinite because an operand is exactly so, and the others are known."""
+    """R5: make a result exact that is infinite because an operand is exactly so, and the others are known."""
     known = [operand.worst is None or np.isfinite(operand.worst) for operand in operands]
     exact = [np.isinf(operand.float64) & (operand.worst is None or operand.worst == 0) for operand in operands]
     kept = np.isinf(result.float64) & reduce(np.logical_or, exact) & reduce(np.logical_and, known)
@@ -334,7 +334,7 @@ def _keep_infinities(result: Quantity, operands: Sequence[Quantity]) -> None:
 
 
 def _stacked(blocks: Sequence[Quantity]) -> Quantity:
-    """Blocks of rows put together; a part that only some blocks have is exact, or certain, in the others."""
+    """Blocks of rows as one; a part that only some blocks have is exact, or certain, in the others."""
 
     def stack(parts: list[Array | None]) -> Array | None:
         if all(part is None for part in parts):

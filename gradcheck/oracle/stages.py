@@ -21,12 +21,12 @@ from gradcheck.oracle.running_error import Arithmetic, Result, Walk, row_blocks,
 from gradcheck.oracle.tape import ADJOINT, WATCH, Key, Tape
 
 Summand = tuple[Index, Result]
-"""A result that is added up with others, and where it lies in the sum."""
+"""A summand, and its place in the sum."""
 
 
 @dataclass(frozen=True, eq=False)
 class Terms(Sequence[Array]):
-    """What a step adds up, float64 arrays of its shape, each made when it is asked for: most of a piece is zeros."""
+    """The summands of a step, float64 arrays of its shape, each made on request: most of a piece is zeros."""
 
     shape: Shape
     summands: Sequence[Summand]
@@ -41,13 +41,13 @@ class Terms(Sequence[Array]):
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """One step of a backend, beside what the true operation makes of the backend's own earlier steps.
+    """One step of a backend, and the result of the true operation on the backend's own earlier steps.
 
     Attributes:
         kind: "value", "loss", "adjoint" or "gradient".
         name: of the watched value or the input; None for the loss.
         got: the backend's entries.
-        summands: the results that the step adds up, where it is a sum of contributions.
+        summands: the results that the step adds, if it is a sum of contributions.
     """
 
     kind: str
@@ -58,12 +58,12 @@ class Stage:
 
     @property
     def terms(self) -> Terms:
-        """What the step should have added up, float64."""
+        """The right summands of the step, float64."""
         return Terms(self.got.shape, self.summands)
 
     @property
     def expected(self) -> Array:
-        """What the step should have made, float64; NaN where earlier entries are not finite."""
+        """The right result of the step, float64; NaN where earlier entries are not finite."""
         return np.asarray(self._quantity.middle, dtype=np.float64)
 
     @lazy
@@ -78,7 +78,7 @@ class Stage:
 
     @lazy
     def error(self) -> Array:
-        """|got − expected|; inf where just one of them is not a finite number."""
+        """|got − expected|; inf where exactly one of them is not a finite number."""
         with np.errstate(all="ignore"):
             error = np.asarray(np.abs(self.got - self.expected))
             return np.where(self.got == self.expected, 0.0, error) if np.isnan(np.sum(error)) else error
@@ -105,7 +105,7 @@ def stages(tape: Tape, inputs: Mapping[str, Array], format: Format, given: Mappi
         tape: of the problem.
         inputs: name -> array of float64, float32 or float16, exact.
         format: of the backend.
-        given: the arrays that it gave, by key; steps that it did not give are carried on with their own errors.
+        given: the arrays of its answer, by key; missing steps are continued with their own errors.
 
     Yields:
         The stages: values in order of computation, the loss, adjoints backwards, gradients.
@@ -148,10 +148,10 @@ def _summands(walk: Walk, index: int) -> Sequence[Summand]:
 
 
 def _hand_back(walk: Walk, index: int, got: Array) -> None:
-    """Let the derivative of the function behind a watched value go on from the backend's value too.
+    """Let the derivative of the function that computes a watched value start from the backend's value too.
 
-    Engines take σ' from the σ(y) that they have, u(1−u), or anew from y, e/(1+e)²: both are correct. So the function's
-    result is the backend's value, and the distance from it to another correct one, the step's errors twice, its error.
+    Engines compute σ' from their σ(y), u(1−u), or again from y, e/(1+e)²: both are correct. So the function's result is
+    the backend's value, and the distance from it to another correct one, the step's errors twice, its error.
     """
     function = walk.tape.nodes[index].operands[0]
     if walk.tape.nodes[function].operation is None or function in walk.tape.outputs_of:
@@ -167,10 +167,10 @@ def _hand_back(walk: Walk, index: int, got: Array) -> None:
 
 
 def _continued(result: Result, key: Key, got: Array, format: Format) -> Result:
-    """The backend's own value in the place of ours: exact but for excess precision, unknown where not finite.
+    """The backend's own value instead of ours: exact except for excess precision, unknown where not finite.
 
-    Excess precision is what rounding the value took away, u|v| and where that is subnormal η. An infinity that the
-    problem wrote is exact too.
+    Excess precision is the part that rounding removed from the value: u|v|, and η where that is subnormal. An infinity
+    that the problem wrote is exact too.
     """
     if key[0] == "loss":
         return result
@@ -188,5 +188,5 @@ def _continued(result: Result, key: Key, got: Array, format: Format) -> Result:
 
 
 def _written_infinities(step: Quantity, got: Array) -> Array:
-    """Where a backend has the infinity that the step makes of those that the problem wrote."""
+    """Where a backend has the infinity that the step computes from the problem's own infinities."""
     return np.asarray(np.isinf(got) & (step.middle == got) & (step.worst is None or step.worst == 0))

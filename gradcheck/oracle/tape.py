@@ -21,14 +21,14 @@ from gradcheck.oracle.operations.scattering import scatter_add
 from gradcheck.oracle.operations.terms import Bounded, Spread, Values, Variances
 
 Key = tuple[str, str | None]
-"""What an output is: ("loss", None), or "value", "adjoint" or "gradient" with its name."""
+"""The kind and name of an output: ("loss", None), or "value", "adjoint" or "gradient" with its name."""
 OF_LISTS = ("concatenate",)
 """Words that take their operands as one list."""
 
 
 @dataclass(frozen=True, slots=True)
 class TapeNode:
-    """One step: an operation, the indices of the nodes it takes, the shape it makes; an input has a name instead."""
+    """One step: an operation, the indices of the nodes it takes, its shape; an input has a name instead."""
 
     operation: Operation | None
     operands: tuple[int, ...]
@@ -42,8 +42,8 @@ class Tape:
 
     Attributes:
         nodes: in order of computation.
-        outputs: what is asked for -> index of its node: values in order, the loss, adjoints backwards, gradients.
-        graph: the loss of which it was made.
+        outputs: each output -> index of its node: values in order, the loss, adjoints backwards, gradients.
+        graph: the loss from which it was made.
     """
 
     nodes: tuple[TapeNode, ...]
@@ -57,7 +57,7 @@ class Tape:
 
     @cached_property
     def consumed(self) -> frozenset[int]:
-        """The nodes that other nodes take."""
+        """The nodes that are operands of other nodes."""
         return frozenset(operand for node in self.nodes for operand in node.operands)
 
     def resolved(self, conventions: Mapping[str, str]) -> Tape:
@@ -85,10 +85,10 @@ def tape_of(graph: Graph, wrt: Sequence[str]) -> Tape:
 
     Args:
         graph: the loss.
-        wrt: the inputs whose gradients are asked for; zero for those that the loss does not use.
+        wrt: the inputs whose gradients are requested; zero for those that the loss does not use.
 
     Raises:
-        RecordingError: a gradient is asked for of what is no input.
+        RecordingError: a gradient is requested for a name that is not an input.
     """
     if unknown := [name for name in wrt if name not in graph.inputs]:
         raise RecordingError(
@@ -136,7 +136,7 @@ WATCH, ADJOINT = _identity("watch"), _identity("adjoint")
 
 
 class TapeRecording(Recorder):
-    """A tape that is being written."""
+    """A tape during its construction."""
 
     def __init__(self) -> None:
         self._nodes: list[TapeNode] = []
@@ -145,7 +145,7 @@ class TapeRecording(Recorder):
         self._inputs: set[str] = set()
 
     def step(self, node: graphs.Node, operands: list[Variable], constants: Mapping[str, Any]) -> Variable:
-        """Add what a node of the graph says."""
+        """Add the steps of a node of the graph."""
         if node.word == "input":
             return self._add(TapeNode(None, (), node.shape, node.name))
         if node.word == "constant":
@@ -204,7 +204,7 @@ class TapeRecording(Recorder):
         return adjoints
 
     def _contributions(self, index: int, adjoint: Variable) -> Iterator[tuple[Variable, Contribution]]:
-        """What an adjoint hands on: to each operand its contribution, of its shape or placed in it."""
+        """The contributions of an adjoint: one for each operand, of its shape or placed in it."""
         node = self._nodes[index]
         if node.operation is None:
             return

@@ -1,4 +1,4 @@
-"""Why an output has no finite bound: where on its way the first bound was lost (docs/math.md, W12)."""
+"""Why an output has no finite bound: the step at which the first bound was lost (docs/math.md, W12)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIDE = "its bound grew too wide on the way"
 
 
 def why_unbounded(tape: Tape, inputs: Mapping[str, Array], format: Format, key: Key) -> str:
-    """Whether overflow is possible on the way to an output, by values and typical errors, or its bound just grew.
+    """Whether overflow is possible before an output, by values and typical errors, or its bound only grew.
 
     Args:
         tape: of the problem.

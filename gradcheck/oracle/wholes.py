@@ -1,4 +1,4 @@
-"""Where shares of a gradient add up to one: sums that no convention at a tie changes (docs/math.md, R21)."""
+"""Sums in which shares of a gradient add up to one, so that no convention at a tie changes them (docs/math.md, R21)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from gradcheck.oracle.tape import ADJOINT, Key, Tape, TapeNode
 
 
 class TiedSum(NamedTuple):
-    """A sum over outputs, of which is known what it is whatever the shares are.
+    """A sum over outputs whose value is known for any shares.
 
     Attributes:
-        word: what ties.
-        keys: the outputs that are added up.
+        word: the word with the tie.
+        keys: the outputs in the sum.
         axes: the axes along which each of them is summed; they stay as unit axes.
-        output: what is known of the sum.
+        output: the analysis of the sum.
     """
 
     word: str
@@ -40,7 +40,7 @@ class _Part(NamedTuple):
 
 
 class _Sum(NamedTuple):
-    """What is to be analysed: outputs, axes, and the contributions to their sum, shares put together."""
+    """A sum to analyse: outputs, axes, and the contributions to their sum, with shares combined."""
 
     word: str
     keys: tuple[Key, ...]
@@ -98,7 +98,7 @@ def _parts(tape: Tape, index: int, sign: int = 1) -> Iterator[_Part]:
 
 
 def _along_axes(tape: Tape) -> Iterator[_Sum]:
-    """Sums over the axes of a max, which hand on the gradient as a whole: max(a + t) = max(a) + t."""
+    """Sums over the axes of a max, which pass the whole gradient on: max(a + t) = max(a) + t."""
     for key, parts in _outputs(tape):
         for axes in sorted({axes for part in parts if (axes := _axes(tape, part))}):
             ours = [part for part in parts if _axes(tape, part) == axes]
@@ -107,7 +107,7 @@ def _along_axes(tape: Tape) -> Iterator[_Sum]:
 
 
 def _axes(tape: Tape, part: _Part) -> tuple[int, ...]:
-    """The axes along which a contribution shares out what was copied along them; none where it does not."""
+    """The axes along which a contribution shares a gradient that was copied along them; none if it does not."""
     if not _is_share(tape, part, "max"):
         return ()
     spread = tape.nodes[tape.nodes[part.node].operands[1]]
@@ -118,7 +118,7 @@ def _axes(tape: Tape, part: _Part) -> tuple[int, ...]:
 
 
 def _handed(tape: Tape, index: int) -> int:
-    """The gradient that a node shares out, before it was copied."""
+    """The gradient that a node shares, before it was copied."""
     return tape.nodes[tape.nodes[index].operands[1]].operands[0]
 
 

@@ -32,9 +32,9 @@ from gradcheck.text.suggestions import did_you_mean
 
 ENTRY_POINTS = "gradcheck.problems"
 FOLDER = Path(__file__).parent / "shipped"
-"""Where ours are."""
+"""The folder of the shipped problems."""
 SIZES_TRIED = 2048
-"""Where the size is looked for at which inputs have given shapes."""
+"""The sizes that are tried to find the one with given shapes of inputs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,15 +42,15 @@ class Problem:
     """A problem's file, loaded.
 
     Attributes:
-        name: what the user called it.
+        name: the user's name for it.
         gradients: the names of its hand-written gradients.
-        functions: these by name; they run in workers alone.
-        backends: who is asked where nobody is named: those that the file names, else its gradients.
-        has_size: whether its functions take a size `k`; where not, there is one size, and `k` is None everywhere.
+        functions: these by name; they run only in workers.
+        backends: the backends of a run that names none: those that the file names, else its gradients.
+        has_size: whether its functions take a size `k`; if not, there is one size, and `k` is None everywhere.
         sample: (stream, k) -> arrays of inputs with a structure, labels for example, by name; see `cases.sample`.
-        timeout: seconds that each of its functions has in this process.
-        folders: where the modules that its file imports are looked for, before what is installed.
-        imports: the context in which its functions run in this process, and enter by themselves.
+        timeout: the time limit of each of its functions in this process, in seconds.
+        folders: where the modules that its file imports are searched, before installed packages.
+        imports: the context of its functions in this process, which they enter by themselves.
     """
 
     name: str
@@ -69,10 +69,10 @@ class Problem:
     timeout: float = TIMEOUT
 
     def sized(self, k: int, given: bool = False) -> int | None:
-        """The size for which `k` stands: None where the problem has one size.
+        """The size that `k` means: None if the problem has one size.
 
         Raises:
-            ProblemError: there is one size, and yet `k` was given.
+            ProblemError: there is one size, but `k` was given.
         """
         if given and not self.has_size:
             raise ProblemError(f"k = {k}: {self.path} has one size, since its inputs() takes no k: expected no k")
@@ -87,7 +87,7 @@ class Problem:
         return dict(_shapes(self, k))
 
     def size_of(self, shapes: Mapping[str, Shape]) -> int | None:
-        """The size `k` at which the inputs have these shapes; None where there is one size, which they have.
+        """The size `k` at which the inputs have these shapes; None if the problem has one size, and they fit it.
 
         Raises:
             ProblemError: there is none.
@@ -111,7 +111,7 @@ def in_words(shapes: Mapping[str, Shape]) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _shapes(problem: Problem, k: int | None) -> dict[str, Shape]:
-    """What a problem states at size `k`: it is asked once, since a guard around its code takes a tenth of a check."""
+    """The shapes of a problem at size `k`: they are computed once, since the guard takes a tenth of a check."""
     return checked_shapes(problem.path, problem.inputs, k, problem.timeout)
 
 
@@ -125,7 +125,7 @@ def _possible_sizes(shapes: Mapping[str, Shape]) -> list[int]:
 
 
 def names() -> dict[str, Path]:
-    """Every problem that is known by name, ours first, then those of installed distributions, with their files."""
+    """Every problem known by name, shipped ones first, then those of installed distributions, with their files."""
     found = {path.stem: path for path in sorted(FOLDER.glob("[!_]*.py"))}
     for name, path in entry_points.files(ENTRY_POINTS):
         found.setdefault(name, path)
@@ -133,15 +133,15 @@ def names() -> dict[str, Path]:
 
 
 def load(name: str, timeout: float = TIMEOUT) -> Problem:
-    """Load a problem by its name or its file's path; its code has `timeout` seconds at a time.
+    """Load a problem by its name or its file's path; each call of its code has `timeout` seconds.
 
     Raises:
-        ProblemError: there is no such problem, or its file does not hold what a problem needs.
+        ProblemError: there is no such problem, or its file is not a complete problem.
     """
     path = find(name)
     with contextlib.suppress(OSError):
         if b"import" in path.read_bytes():
-            importlib.import_module("numpy")  # before its code is run: so it is known what the code changes of it
+            importlib.import_module("numpy")  # before its code runs, so that changes by the code are found
     with ProblemCode(path, "loading", timeout):
         found = folders(path)
         imports = Imports(found)
@@ -154,7 +154,7 @@ def find(name: str) -> Path:
     Raises:
         ProblemError: there is none.
     """
-    path = FOLDER / f"{name}.py"  # ours need no look at installed distributions, which costs 30 ms
+    path = FOLDER / f"{name}.py"  # shipped problems need no search of installed distributions, which costs 30 ms
     if not name.isidentifier() or not os.path.isfile(path):  # noqa: PTH113 (see below)
         path = Path(name) if name.endswith(".py") else _named(name)
     if not os.path.isfile(path):  # noqa: PTH113 (a name that is too long for a file is none)
@@ -198,7 +198,7 @@ def _execute(path: Path, imports: Imports) -> ModuleType:
 
 
 def _not_imported(path: Path, error: ImportError) -> str:
-    """Why an import of a problem's file failed, and what to write."""
+    """Why an import in a problem's file failed, and what to write."""
     lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     where = f"{path}:{lines[-1].lineno}" if lines else str(path)
     if lines and error.name is None and "relative import" in str(error):

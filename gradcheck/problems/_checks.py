@@ -1,4 +1,4 @@
-"""What a problem's file states, checked: names, shapes, what gradients are wanted of, and the functions."""
+"""Checks of a problem's file: names, shapes, the inputs with gradients, and the functions."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ LONGEST_NAME = 100
 GRADIENT_NAME = r"[A-Za-z][\w.-]*"
 ENGINES = Path(source.__file__).parents[1]
 FEWEST_BYTES = 64
-"""That an entry of an input takes: in float64, and as the oracle has it, two 80-bit floats and a radius, at least."""
+"""Bytes of an entry of an input at least: in float64, and in the oracle, two 80-bit floats and a radius."""
 
 
 def checked_shapes(
     path: Path, inputs: Callable[..., Mapping[str, Shape]], k: int | None, timeout: float = TIMEOUT
 ) -> dict[str, Shape]:
-    """The shapes that `inputs(k)` states, as `stated_shapes` checks them, and whether there is memory for them.
+    """The shapes of `inputs(k)`, checked by `stated_shapes`, if there is memory for them.
 
     Raises:
-        ProblemError: there is not, or it states no shapes.
+        ProblemError: there is not enough memory, or `inputs` gives no shapes.
     """
     shapes = stated_shapes(path, inputs, k, timeout)
     entries = sum(map(prod, shapes.values()))
@@ -40,10 +40,10 @@ def checked_shapes(
 
 
 def tuples(stated: Any, where: str) -> dict[str, Shape]:
-    """What `inputs` gave, its shapes as tuples.
+    """The result of `inputs`, its shapes as tuples.
 
     Raises:
-        ProblemError: it is no mapping, or a shape is no list of sizes; `where` is shown.
+        ProblemError: it is not a mapping, or a shape is not a list of sizes; the message shows `where`.
     """
     if not isinstance(stated, Mapping):
         raise ProblemError(f'{where} is {_shown(stated)}: expected a mapping of names to shapes, such as {{"x": (k,)}}')
@@ -79,12 +79,12 @@ def stated_shapes(
 
 
 def size_arguments(k: int | None) -> tuple[int, ...]:
-    """What `inputs` and `sample` are called with for their size."""
+    """The arguments of `inputs` and `sample` for their size."""
     return () if k is None else (k,)
 
 
 def _written(k: int | None) -> str:
-    """The size in a call, as it is shown."""
+    """The size in a call, for messages."""
     return "" if k is None else str(k)
 
 
@@ -103,7 +103,7 @@ def takes_size(path: Path, inputs: Callable[..., Any]) -> bool:
 
 
 def takes(function: Callable[..., Any], *arguments: Any) -> bool:
-    """Whether a function can be called with arguments, as far as it says."""
+    """Whether a function can be called with arguments, as far as its signature shows."""
     try:
         signature = inspect.signature(function)
     except Exception:  # written in C, without a signature; or an object whose own code fails
@@ -119,7 +119,7 @@ def checked_sample(path: Path, sample: Any, has_size: bool) -> Callable[..., Map
     """The function that draws inputs with a structure, if there is one.
 
     Raises:
-        ProblemError: it is no function, or does not take what it is given.
+        ProblemError: it is not a function, or does not take its arguments.
     """
     call = "sample(rng, k)" if has_size else "sample(rng)"
     if sample is not None and not callable(sample):
@@ -134,7 +134,7 @@ def checked_wrt(path: Path, wrt: Any, shapes: Mapping[str, Shape]) -> tuple[str,
     """The inputs whose gradients are wanted, in the order in which the file names them.
 
     Raises:
-        ProblemError: `wrt` is no tuple or list, is empty, or names what is no input, or one twice.
+        ProblemError: `wrt` is not a tuple or list, is empty, or has a name that is not an input or comes twice.
     """
     if not isinstance(wrt, (tuple, list)):  # a set would have another order in each process
         example = tuple(shapes)[:1]
@@ -151,10 +151,11 @@ def checked_wrt(path: Path, wrt: Any, shapes: Mapping[str, Shape]) -> tuple[str,
 
 
 def checked_gradients(path: Path, gradients: Any) -> dict[str, Callable[..., Any]]:
-    """The hand-written gradients by the names by which they are asked for as backends.
+    """The hand-written gradients by their names as backends.
 
     Raises:
-        ProblemError: `gradients` is no mapping of names to functions, or a name means another backend, or none.
+        ProblemError: `gradients` is not a mapping of names to functions, or a name means another backend, or is
+            invalid.
     """
     if not isinstance(gradients, Mapping) or not all(callable(function) for function in gradients.values()):
         expected = "expected a mapping of names to functions, such as {'mine': backward}"
@@ -171,10 +172,10 @@ def checked_gradients(path: Path, gradients: Any) -> dict[str, Callable[..., Any
 
 
 def checked_backends(path: Path, backends: Any) -> tuple[str, ...]:
-    """The backends that are asked where nobody is named; what each name stands for is looked at when they are asked.
+    """The backends of a run that names none; `selection` checks the meaning of each name.
 
     Raises:
-        ProblemError: `backends` is no tuple or list of strings.
+        ProblemError: `backends` is not a tuple or list of strings.
     """
     if not isinstance(backends, (tuple, list)) or not all(isinstance(name, str) for name in backends):
         raise ProblemError(
@@ -184,10 +185,10 @@ def checked_backends(path: Path, backends: Any) -> tuple[str, ...]:
 
 
 def check_name(name: object, where: str) -> None:
-    """Refuse what is no name: reports show names on a line, and records have them in paths.
+    """Refuse an invalid name: reports show names on a line, and records have them in paths.
 
     Raises:
-        ProblemError: with `where` it stands.
+        ProblemError: it is invalid; the message begins with `where`.
     """
     if not isinstance(name, str) or not name.isprintable() or "/" in name or not 0 < len(name) <= LONGEST_NAME:
         raise ProblemError(f"{where} names {_shown(name)}: expected a name, such as 'A'")

@@ -1,4 +1,4 @@
-"""Problems given as functions: their sources, and those of what they use, put into a file that any worker can load."""
+"""Problems given as functions: a file with their sources, and those of the code they use, which any worker can load."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gradcheck.system import caches
 Shapes = Callable[[int], Mapping[str, tuple[int, ...]]] | Mapping[str, tuple[int, ...]]
 LITERALS = (int, float, complex, str, bytes, bool, type(None))
 LARGEST_ARRAY = 4096
-"""Entries of an array that is written into a problem's file."""
+"""The largest number of entries of an array in a problem's file."""
 PLACED = '''
 def _placed(code, file, line):
     """The code of a function with the file and line of its own source, so that messages name these."""
@@ -39,16 +39,16 @@ def write(
     wrt: Sequence[str] | None,
     gradients: Mapping[str, Callable[..., Any]] | None,
 ) -> Path:
-    """Write a problem's file, named by its content, into the user's cache, where a replay finds it.
+    """Write a problem's file, named by its content, to the user's cache, where a replay finds it.
 
     Args:
         loss: a function of `ops` and the inputs, made with `def`.
         inputs: the inputs' shapes by name, or a function that gives them, of `k` where there are several sizes.
-        wrt: the inputs whose gradients are wanted; every one where left out.
+        wrt: the inputs whose gradients are wanted; default: every input.
         gradients: hand-written gradients by name.
 
     Raises:
-        ProblemError: something in it has no source, or uses what cannot be written down.
+        ProblemError: a function has no source, or uses an object that cannot be written.
     """
     if inputs is None:
         raise ProblemError(f"{loss.__name__}: no inputs: expected inputs=, their shapes by name, or a function of k")
@@ -72,7 +72,7 @@ def write(
 
 
 def _keep(path: Path, content: bytes) -> None:
-    """Let a file hold exactly this, whole or not at all: other processes may write and read it at the same time.
+    """Give a file exactly this content, or leave it: other processes may write and read it at the same time.
 
     Raises:
         ProblemError: it cannot be written.
@@ -97,14 +97,14 @@ def _keep(path: Path, content: bytes) -> None:
 
 
 class WrittenFunctions:
-    """The sources of functions, and of all that they use, each once and before it is used."""
+    """The sources of functions, and of all that they use, each once and before its use."""
 
     def __init__(self) -> None:
         self.parts: list[str] = []
         self._known: dict[str, Any] = {}
 
     def add(self, function: Callable[..., Any]) -> str:
-        """Add a function with what it uses, and give back its name in the file."""
+        """Add a function with all that it uses, and return its name in the file."""
         if not isinstance(function, FunctionType) or function.__name__ == "<lambda>":
             raise ProblemError(f"{function!r}: expected a function made with def, whose source can be read")
         if self._is_new(function.__name__, function):
@@ -139,7 +139,7 @@ def _source(function: FunctionType) -> str:
 
 
 def _placing(function: FunctionType) -> str:
-    """The statement that gives a function in the file its place in the user's own file; nothing where that is none."""
+    """The statement that gives a function its line in the user's own file; nothing if there is no such file."""
     file, line = function.__code__.co_filename, function.__code__.co_firstlineno
     if not Path(file).is_file():
         return ""

@@ -1,6 +1,6 @@
-"""Code of a problem's file in this process: it ends in time, ends nothing else, and prints to standard error.
+"""Code of a problem's file in this process: it ends in time, does not end the process, and prints to standard error.
 
-A guard against mistakes, not against malice: SECURITY.md says what it does not hold.
+A guard against mistakes, not against malice: SECURITY.md describes its limits.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Any, NoReturn
 from gradcheck.errors import Interrupted, ProblemError
 
 TIMEOUT = 120.0
-"""Seconds, unless another number is given."""
+"""The default time limit, in seconds."""
 AGAIN = 0.1
 """Seconds after which the alarm goes off again: code that swallows one exception may let the next one through."""
 ENDINGS = ("_exit", "abort", "execv", "execve")
-"""Functions of `os` after which this process would say nothing any more; all others of their kind call these."""
+"""Functions of `os` that would end this process; all others of their kind call these."""
 NUMPY_DEFAULTS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 
 
@@ -36,7 +36,7 @@ class TimeIsUp(BaseException):
 
 
 class Ended(BaseException):
-    """The code asked for the end of this process; the message is the call."""
+    """The code tried to end this process; the message is the call."""
 
 
 class Replaced(BaseException):
@@ -46,13 +46,13 @@ class Replaced(BaseException):
 class ProblemCode(contextlib.AbstractContextManager[None]):
     """A context in which code of a problem's file runs; an `Exception` that it raises passes through.
 
-    The time limit holds in the main thread alone, since an alarm goes off there. It is no generator: an alarm that goes
-    off while one is entered leaves it suspended, and nobody would put its exception into words.
+    The time limit holds in the main thread alone, since an alarm goes off there. It is not a generator: an alarm that
+    goes off on entry would leave a generator suspended, and no code would translate its exception.
 
     Args:
         path: the file, for messages.
         doing: what the code does, for messages: "loss", or "inputs(3)".
-        timeout: seconds that it has.
+        timeout: its time limit in seconds.
 
     Raises:
         ProblemError: it takes longer, replaces a function of NumPy, or would end this process: `sys.exit`, `os._exit`,
@@ -78,7 +78,7 @@ class ProblemCode(contextlib.AbstractContextManager[None]):
         self._end(error)
 
     def _end(self, error: BaseException | None) -> None:
-        """Put back what was, and raise in words what the code did, unless it passes through."""
+        """Restore the process, and raise a ProblemError about the code's exception, unless that passes through."""
         is_own = not (isinstance(error, KeyboardInterrupt) and self._arrived)
         raised = error
         try:
@@ -104,12 +104,12 @@ class ProblemCode(contextlib.AbstractContextManager[None]):
 
 @contextlib.contextmanager
 def _guarded(timeout: float) -> Iterator[list[int]]:
-    """Everything that holds while the code runs, where no outer call does it already. Gives the Ctrl-C that came."""
+    """All guards of running code, if no outer call has them already. Gives the Ctrl-C that came."""
     outer: list[int] | None = getattr(_THREAD, "arrived", None)
     if outer is not None:
         yield outer
         return
-    # The alarm ends first: it must not go off while the others put back what was.
+    # The alarm ends first: it must not go off while the others restore the process.
     with _interruptions() as arrived, _no_endings(), _printing_to_stderr(), _kept_state(), _alarm(timeout):
         _THREAD.arrived = arrived
         try:
@@ -201,7 +201,7 @@ def _no_endings() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _printing_to_stderr() -> Iterator[None]:
-    """Send standard output to standard error: also what a program that the code starts, or a C library, writes."""
+    """Send standard output to standard error, including that of a C library or of a program that the code starts."""
     _flush()
     try:
         output = os.dup(1)
@@ -222,13 +222,13 @@ def _printing_to_stderr() -> Iterator[None]:
 
 def _flush() -> None:
     """Write what is in the buffer of standard output while it still goes where it belongs."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # full, closed, or none: whoever prints next says it
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # closed or missing: the next print reports it
         sys.__stdout__.flush()  # type: ignore[union-attr]
 
 
 @contextlib.contextmanager
 def _kept_state() -> Iterator[None]:
-    """Put back what the code changes for the whole process: NumPy's treatment of errors, the filters of warnings."""
+    """Restore what the code changes in the process: NumPy's treatment of errors, the filters of warnings."""
     numpy = sys.modules.get("numpy")
     before, names = (numpy.geterr(), dict(vars(numpy))) if numpy else (NUMPY_DEFAULTS, {})
     try:

@@ -1,4 +1,4 @@
-"""Where a problem's file finds modules of its user's own: in the order of `python FILE`, and what this process adds."""
+"""Where a problem's file finds the user's own modules: in the order of `python FILE`, then folders of this process."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from gradcheck.backends._worker.imports import is_installed
 
 
 def folders(path: Path) -> tuple[str, ...]:
-    """The folders in which the imports of a problem's file are looked for, before what is installed.
+    """The folders in which the imports of a problem's file are searched, before installed packages.
 
-    The file's own folder, the current one, those of PYTHONPATH, and those that this process was given besides: by
-    pytest's `pythonpath`, a `conftest.py`, a script or a notebook, or an editable installation. None for a file that is
+    The file's own folder, the current one, those of PYTHONPATH, and other folders on this process's path: from pytest's
+    `pythonpath`, a `conftest.py`, a script or a notebook, or an editable installation. None for a file that is
     installed itself.
     """
     if is_installed(str(path)) or path.parent == Path(__file__).with_name("shipped"):

@@ -24,7 +24,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Setting:
-    """What a distribution may look at: the size `k`, where there is one, and the dtype's smallest normal number."""
+    """The arguments of a distribution: the size `k`, if there is one, and the dtype's smallest normal number."""
 
     k: int | None
     smallest_normal: float
@@ -66,7 +66,7 @@ def zeros(stream: Stream, shape: Shape, setting: Setting) -> Array:
 def unit_scaled(stream: Stream, shape: Shape, setting: Setting) -> Array:
     """Uniform in (−1, 1), matrices divided by √k (a square root and a quotient are rounded in one way by IEEE 754).
 
-    Where there is no `k`, by the square root of their columns.
+    Without a `k`, they are divided by the square root of their number of columns.
     """
     drawn = stream.symmetric(shape)
     if len(shape) > 1:
@@ -102,7 +102,7 @@ class Case:
     """Concrete inputs: `inputs` maps each name to an array that is already rounded to `dtype` (bfloat16 in float32).
 
     `k` is None where the problem has one size, and `seed` where the inputs are from a file.
-    `notes` are sentences on what rounding has made of them.
+    `notes` are sentences about the effect of rounding on them.
     """
 
     problem: Problem
@@ -129,12 +129,12 @@ def sample(
 ) -> Case:
     """Draw a case's inputs, in the order in which the problem names them, multiply by `scale`, and round to `dtype`.
 
-    What the problem's own `sample(rng, k)` gives comes first, from the same stream. It keeps its structure, so that a
-    label stays one: neither `distribution` nor `scale` touches it, and it is only rounded to `dtype`.
+    Arrays of the problem's own `sample(rng, k)` come first, from the same stream. They keep their structure, so that a
+    label stays a label: `distribution` and `scale` do not change them, and they are only rounded to `dtype`.
 
     Raises:
         RequestError: an input overflows the dtype, or underflows: every entry that was not zero became zero.
-        ProblemError: the problem's `sample` fails, or gives what does not fit its `inputs`.
+        ProblemError: the problem's `sample` fails, or its arrays do not fit `inputs`.
     """
     stream, draw = Stream(seed), DISTRIBUTIONS[distribution]
     setting = Setting(k, 2.0 ** LAYOUTS[dtype].lowest_exponent)
@@ -194,12 +194,12 @@ def sample_structured(
 def size_of(
     problem: Problem, arrays: Mapping[str, npt.NDArray[np.floating]], source: str, likely: int = 1
 ) -> int | None:
-    """The size `k` at which the inputs have the shapes of arrays; `likely` where several do, if that does.
+    """The size `k` at which the inputs have the shapes of arrays; if several sizes fit, `likely` if it is one of them.
 
-    Where the problem has one size, it is None.
+    If the problem has one size, it is None.
 
     Raises:
-        RequestError: a name is missing or unknown, or there is no such size; `source` is shown.
+        RequestError: a name is missing or unknown, or there is no such size; the message shows `source`.
     """
     expected, shapes = problem.shapes(problem.sized(likely)), {name: array.shape for name, array in arrays.items()}
     check_names(arrays, expected, source)
@@ -215,7 +215,7 @@ def check_names(arrays: Collection[str], inputs: Collection[str], source: str) -
     """Check that arrays from a file are those of a problem's inputs, by name.
 
     Raises:
-        RequestError: one is missing or unknown; `source` is shown.
+        RequestError: one is missing or unknown; the message shows `source`.
     """
     for name in arrays:
         if name not in inputs:
@@ -253,12 +253,12 @@ def given(
 
 
 def is_nothing_left(before: Array, rounded: Array) -> bool:
-    """Whether an input that was not zero became zero: another case than the one that was asked for."""
+    """Whether an input that was not zero became zero: then it is not the requested case."""
     return bool(before.any()) and not rounded.any()
 
 
 def underflowed(name: str, before: Array, rounded: Array, dtype: str) -> list[str]:
-    """The sentence on the entries of an input that became zero, if some did."""
+    """The sentence about the entries of an input that became zero, if some did."""
     lost = np.count_nonzero(before) - np.count_nonzero(rounded)
     return [f"{lost} of {rounded.size} entries of {name} underflow to 0 in {dtype}"] if lost else []
 

@@ -1,4 +1,4 @@
-"""The lines of a problem's file on which a hand-written gradient computes what it returns."""
+"""The lines of a problem's file on which a hand-written gradient computes its results."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def lines_of(function: Callable[..., Any], inputs: Mapping[str, Any]) -> dict[Ke
 
 
 def _own(function: ast.FunctionDef) -> Iterator[ast.AST]:
-    """What stands in a function, but not in those inside it."""
+    """The nodes of a function, without those of inner functions."""
     waiting: list[ast.AST] = list(function.body)
     while waiting:
         node = waiting.pop(0)
@@ -86,11 +86,11 @@ class Assignments:
                 self.last[target.value.id] = statement
 
     def computing(self, expression: ast.expr) -> ast.expr | ast.stmt:
-        """What computes an expression: of a variable, the statement that assigns it last."""
+        """The line that computes an expression: for a variable, the statement that assigns it last."""
         return self.last.get(expression.id, expression) if isinstance(expression, ast.Name) else expression
 
     def named(self, expression: ast.expr) -> Iterator[tuple[str, ast.expr | ast.stmt]]:
-        """The names in a mapping, and what computes what stands under them."""
+        """The names in a mapping, and the lines that compute their values."""
         name = expression.id if isinstance(expression, ast.Name) else None
         value = self.values.get(name, expression) if name else expression
         if isinstance(value, ast.Dict):
@@ -113,7 +113,7 @@ def _targets(statement: ast.stmt) -> list[ast.expr]:
 def _results(
     assignments: Assignments, returned: ast.Tuple, inputs: Mapping[str, Any]
 ) -> Iterator[tuple[Key, ast.expr | ast.stmt]]:
-    """The results in what is returned, and what computes them."""
+    """The results in a returned expression, and the lines that compute them."""
     loss, *mappings = returned.elts
     yield ("loss", None), assignments.computing(loss)
     for position, mapping in enumerate(mappings[:2]):

@@ -27,7 +27,7 @@ def graph_of(problem: Problem, k: int | None) -> Graph:
 
 
 def _recorded(problem: Problem, shapes: Mapping[str, Shape]) -> Graph:
-    """The graph of a loss, recorded twice: of one that draws numbers or keeps state there is no gradient."""
+    """The graph of a loss, recorded twice: a loss that draws numbers or keeps state has no gradient."""
     try:
         graph, again = (graphs.record(problem.loss, shapes) for _ in range(2))
         if other := graph.first_difference(again):
@@ -50,8 +50,8 @@ def _recorded(problem: Problem, shapes: Mapping[str, Shape]) -> Graph:
 
 
 def _in_words(raised: str, line: str | None) -> str:
-    """What a loss raised, of whose file that line was run last; recorded values are called what they are for a user."""
-    if "__array_ufunc__" in raised:  # how NumPy says that a recorded value is none of its arrays
+    """An error of a loss in the user's words; `line` is the line of its file that ran last."""
+    if "__array_ufunc__" in raised:  # NumPy's message that a recorded value is not one of its arrays
         hints = [instead(name, VOCABULARY) for name in re.findall(r"\b(?:np|numpy)\.(\w+)", line or "")]
         hint = next(filter(None, hints), "write words of ops alone")
         return f"a NumPy function received a value of the problem: {hint}"

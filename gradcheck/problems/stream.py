@@ -1,8 +1,8 @@
 """Random numbers for cases: names as in `numpy.random.Generator`, the same bits on every machine and NumPy release.
 
-The raw 64-bit stream of `numpy.random.PCG64(seed)` is what NumPy promises to keep (its compatibility policy covers bit
-generators, not `Generator.uniform`); all arithmetic on it is here, and it is +, −, ×, / and powers of two alone, which
-IEEE 754 rounds in one way, so that no mathematics library decides a bit of an input.
+The raw 64-bit stream of `numpy.random.PCG64(seed)` is the part that NumPy promises to keep (its compatibility policy
+covers bit generators, not `Generator.uniform`); all arithmetic on it is here, and it is +, −, ×, / and powers of two
+alone, which IEEE 754 rounds in one way, so that no mathematics library decides a bit of an input.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NEAR_ONE = 1e-8
 
 
 class Stream:
-    """Random numbers from the raw stream of PCG64. `size` is a number, a shape, or None for what the parameters have.
+    """Random numbers from the raw stream of PCG64. `size` is a number, a shape, or None: the parameters' shape.
 
     Args:
         seed: any non-negative integer.
@@ -68,7 +68,7 @@ class Stream:
         return 0.5 * sum_in_order(self.symmetric((12, *shape)))
 
     def integers(self, low: Any, high: Any = None, size: Any = None) -> Any:
-        """Integers in [low, high), or in [0, low) where no `high` is given; their bias is under (high − low)/2³².
+        """Integers in [low, high), or in [0, low) without `high`; their bias is under (high − low)/2³².
 
         Raises:
             ValueError: low is not below high, they are 2³² apart or more, or do not fit `size`.
@@ -126,7 +126,7 @@ class Stream:
 
 
 def sum_in_order(terms: Array) -> Array:
-    """The sum over the first axis, first term first: `np.sum` may change its order from release to release."""
+    """The sum over the first axis, beginning with the first term: `np.sum` may change its order between releases."""
     total: Array = terms[0].copy()
     for term in terms[1:]:
         total += term
@@ -134,7 +134,7 @@ def sum_in_order(terms: Array) -> Array:
 
 
 def entries_of(name: str, given: Any) -> npt.NDArray[Any]:
-    """What to choose from: an array, or the integers below a number."""
+    """The entries to choose from: an array, or the integers below a number."""
     array = np.asarray(given)
     if array.ndim:
         return array
@@ -159,7 +159,7 @@ def whole(name: str, *parameters: Any) -> list[Integers]:
     """Parameters as integers.
 
     Raises:
-        ValueError: one is none.
+        ValueError: one is not an integer.
     """
     for parameter in parameters:
         if np.asarray(parameter).dtype.kind not in "iu":
@@ -168,10 +168,10 @@ def whole(name: str, *parameters: Any) -> list[Integers]:
 
 
 def shape_of(name: str, size: Any, *parameters: npt.NDArray[Any]) -> Shape:
-    """The shape of what is drawn.
+    """The shape of the result.
 
     Raises:
-        ValueError: `size` is none, or the parameters do not fit it.
+        ValueError: `size` is not a shape, or the parameters do not fit it.
     """
     broadcast = np.broadcast_shapes(*(parameter.shape for parameter in parameters))
     if size is None:

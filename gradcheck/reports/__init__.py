@@ -20,7 +20,7 @@ from gradcheck.text.suggestions import did_you_mean
 
 @dataclass(frozen=True)
 class Destination:
-    """A format, and the file that it goes to: standard output where there is none."""
+    """A format and its file: standard output if there is none."""
 
     format: str
     path: Path | None
@@ -46,7 +46,7 @@ def formats() -> list[str]:
 
 
 def destinations(format: str, paths: Sequence[str]) -> list[Destination]:
-    """Where a report goes: standard output in one format, and files in that of their endings.
+    """The destinations of a report: standard output in one format, and files in that of their endings.
 
     Raises:
         RequestError: a format is unknown, or a file cannot be written.

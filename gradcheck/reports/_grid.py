@@ -1,4 +1,4 @@
-"""Tables that fit their width: texts are wrapped between words, columns put into several tables, no number is cut."""
+"""Tables that fit their width: texts wrap between words, columns go into several tables, no number is cut."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from rich.table import Table
 from rich.text import Text
 
 GAP = 2  # columns between two of a table
-FEWEST = 4  # columns that a label has at least where it must be folded
+FEWEST = 4  # the least width of a folded label, in columns
 LONGEST_NAME = 20  # of a column that is not folded
 
 
 @dataclass
 class Grid:
-    """Rows of cells under names: labels to the left, which each table repeats, then what they are of.
+    """Rows of cells under names: labels on the left, which each table repeats, then their values.
 
     Attributes:
         names: the columns' names.
         labels: how many columns are labels.
-        texts: the names of the columns, beside labels, that hold words: they may be wrapped. Others hold numbers.
+        texts: the names of the columns, beside labels, that hold words and may wrap. Other columns hold numbers.
         rows: their cells, and the style of each row.
     """
 
@@ -32,22 +32,22 @@ class Grid:
     rows: list[tuple[list[Text], str]] = field(default_factory=list)
 
     def add(self, *cells: str | Text, style: str = "") -> None:
-        """Add a row. A first label that is the same as that of the row before is shown once."""
+        """Add a row. A first label that equals that of the row before appears only once."""
         self.rows.append(([Text(cell) if isinstance(cell, str) else cell for cell in cells], style))
 
     def print(self, console: Console) -> None:
-        """Print it, as wide as a console is, with an empty line between tables."""
+        """Print it in the width of a console, with an empty line between tables."""
         for number, table in enumerate(self.tables(console.width)):
             console.print(*([""] if number else []), table, sep="\n")
 
     def tables(self, width: int) -> Iterator[Table]:
-        """Tables without vertical lines, which are legible in a pipe too, each no wider than `width`."""
+        """Tables without vertical lines, readable in a pipe too, each no wider than `width`."""
         least = self._least_widths(width)
         for columns in self._parts(least, width):
             yield self._table(columns, self._widened(columns, least, width))
 
     def _least_widths(self, width: int) -> list[int]:
-        """The least width of each column: labels are folded where they leave no room for the widest of the others."""
+        """The least width of each column: labels are folded if they leave no space for the widest other column."""
         widths = [self._least(column) for column in range(len(self.names))]
         beside = max(widths[self.labels :], default=0)
         for column in sorted(range(self.labels), key=lambda column: -widths[column]):
@@ -63,7 +63,7 @@ class Grid:
         return max(name, longest_word(cells) if self.names[column] in self.texts else longest(cells))
 
     def _widened(self, columns: Sequence[int], least: Sequence[int], width: int) -> dict[int, int]:
-        """The widths of a table's columns, so that as little as possible is wrapped."""
+        """The widths of a table's columns, so that as few texts as possible wrap."""
         widths = {column: least[column] for column in columns}
         for column in columns:
             wanted = max(longest(self._cells(column)), min(len(self.names[column]), LONGEST_NAME))

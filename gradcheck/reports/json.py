@@ -20,7 +20,7 @@ def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
 
 
 def _printable(text: str) -> str:
-    """JSON in which what a terminal would obey is written as \\uXXXX: strings alone have it."""
+    """JSON with control characters as \\uXXXX: only strings have them."""
     if text.replace("\n", "").isprintable():
         return text
     return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
@@ -33,7 +33,7 @@ def schema() -> str:
 
 
 def _untyped(schema: Any) -> Any:
-    """A schema without the one type that msgspec writes beside alternatives of ours, which it would forbid."""
+    """A schema without the single type that msgspec writes beside our alternatives, since it would forbid them."""
     if isinstance(schema, dict):
         return {name: _untyped(each) for name, each in schema.items() if not (name == "type" and "anyOf" in schema)}
     return [_untyped(each) for each in schema] if isinstance(schema, list) else schema

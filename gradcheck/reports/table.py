@@ -15,10 +15,10 @@ from gradcheck.results import SENTENCES, Backend, CaseRecord, Report, RunVerdict
 from gradcheck.text.wording import index_in_code, two_digits
 
 SUFFIX = ".txt"
-LARGEST_SHOWN = 4  # k up to which gradients are printed without being asked for
+LARGEST_SHOWN = 4  # k up to which gradients are printed by default
 FEWEST_DIGITS = 8
 PADDING = 9  # beside the digits: sign, point, exponent and the space between columns
-WIDE = 120  # columns from which there is room for the interpreters' paths
+WIDE = 120  # the least width with space for the interpreters' paths, in columns
 
 STYLES = {
     Verdict.AGREES: "green",
@@ -31,7 +31,7 @@ OTHER_STYLE = "yellow"
 
 
 def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
-    """Write a report, as wide as the terminal (80 columns where there is none, or what COLUMNS says)."""
+    """Write a report, as wide as the terminal (without one, 80 columns or the value of COLUMNS)."""
     report = report.printable()
     console = Console(file=stream, highlight=False, markup=False, emoji=False)
     case = report.case
@@ -44,7 +44,7 @@ def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
     for note in case.notes:
         console.print(Text(note))
     for title, table in parts(report, console.width, show_gradients):
-        console.print(Text(f"\n{title}", "bold"))  # not the table's own title, which is folded at the table's width
+        console.print(Text(f"\n{title}", "bold"))  # not the table's own title, which would fold at the table's width
         table.print(console)
     console.print()
     for backend in report.backends:
@@ -74,7 +74,7 @@ def parts(report: Report, width: int, show_gradients: bool) -> Iterator[tuple[st
 
 
 def is_small(case: CaseRecord, shown: Sequence[Backend]) -> bool:
-    """Whether gradients are shown unasked: by the size, or their longest axis where there is none."""
+    """Whether gradients are shown by default: depends on the size, or without one on their longest axis."""
     if case.k is not msgspec.UNSET:
         return case.k <= LARGEST_SHOWN
     return all(longest(nested) <= LARGEST_SHOWN for backend in shown for nested in (backend.gradients or {}).values())
@@ -140,7 +140,7 @@ def powers(answered: list[Backend]) -> Grid:
 
 
 def hanging(text: Text, console: Console) -> Text:
-    """A text in lines that fit a console: those after the first begin below what follows an indented label."""
+    """A text in lines that fit a console; the lines after the first begin below the text after an indented label."""
     plain = text.plain
     if text.cell_len <= console.width:
         return text
@@ -151,7 +151,7 @@ def hanging(text: Text, console: Console) -> Text:
 
 
 def findings(backend: Backend) -> Iterator[Text | Grid]:
-    """What a reader wants to know of a backend that does not agree: why, where it went wrong first, and how."""
+    """The details of a backend that does not agree: why, the first wrong step, and its error."""
     first, *others = backend.finding() or [""]
     if first:
         yield Text(first, STYLES.get(backend.verdict, OTHER_STYLE))
@@ -212,5 +212,5 @@ def entries(nested: Any, position: tuple[int, ...] = ()) -> Iterator[tuple[tuple
 
 
 def number(value: float | None, digits: int) -> str:
-    """A number with so many significant digits."""
+    """A number with a number of significant digits."""
     return "–" if value is None else f"{value:.{digits}g}"

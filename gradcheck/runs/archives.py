@@ -1,4 +1,4 @@
-"""Arrays in a .npz file, read within limits that are checked before memory is taken."""
+"""Arrays in a .npz file, with limits that are checked before memory is allocated."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from numpy.lib import format as npy
 
 MOST_MEMBERS = 1000
 MOST_BYTES = 1 << 28
-"""Of all members once they are unpacked, and of all arrays in float64: 256 MiB."""
+"""The largest size of all unpacked members, and of all arrays in float64: 256 MiB."""
 LONGEST_READ = 1 << 20
 """Bytes at a time; zipfile reads the list of all members at once."""
 NUMBERS = "biuf"
 TEXTS = "US"
 WIDTH = 8
-"""Bytes of a number in float64, to which all are converted."""
+"""Bytes of a number in float64, the dtype of all results."""
 
 
 class Refused(ValueError):
-    """An archive that is not read; the message says why, and what was expected."""
+    """A refused archive; the message says why, and what was expected."""
 
 
 class _Bounded(io.FileIO):
@@ -45,7 +45,7 @@ def read(path: Path) -> dict[str, npt.NDArray[Any]]:
     Raises:
         Refused: it holds something else, or more than the limits allow.
         OSError: it cannot be read.
-        Exception: whatever zipfile raises where it is no archive, or a damaged one.
+        Exception: any exception of zipfile, if it is not an archive, or a damaged one.
     """
     with _Bounded(path) as file, zipfile.ZipFile(file) as archive:
         members = archive.infolist()
@@ -72,14 +72,14 @@ def _arrays(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> Iterato
                 array, taken = _array(file, name, left)
         except Refused:
             raise
-        except Exception as error:  # zipfile, NumPy and the decompressors raise what they like
+        except Exception as error:  # zipfile, NumPy and the decompressors may raise any exception
             raise Refused(f"{name}: {str(error) or type(error).__name__}: expected what np.savez writes") from error
         left -= taken
         yield name, array
 
 
 def _array(file: Any, name: str, left: int) -> tuple[npt.NDArray[Any], int]:
-    """A member's array, and the bytes that it takes in float64, where so many are `left`."""
+    """A member's array, and its bytes in float64, of which at most `left` are allowed."""
     shape, fortran, dtype = _header(file, name)
     taken = math.prod(max(size, 1) for size in shape) * max(dtype.itemsize, WIDTH)
     if taken > left:
@@ -92,7 +92,7 @@ def _array(file: Any, name: str, left: int) -> tuple[npt.NDArray[Any], int]:
 
 
 def _header(file: Any, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, order and dtype of a .npy file, of which the array comes next."""
+    """Shape, order and dtype of a .npy file, before its array."""
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     version = npy.read_magic(file)
     if version not in readers:

@@ -1,4 +1,4 @@
-"""From answers and their judgement to the records of a report."""
+"""The records of a report, from answers and their judgement."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from gradcheck.results import (
 from gradcheck.runs.sources import Sources
 from gradcheck.settings.declared import PROGRAM
 
-LARGEST_LISTED = 16  # k up to which a report holds the gradients themselves
+LARGEST_LISTED = 16  # k up to which a report has the gradients themselves
 
 
 def report(
@@ -55,11 +55,11 @@ def report(
     """The report on one case.
 
     Args:
-        case: what was evaluated.
-        replay: the shell command that does it again.
-        truth: what the oracle knows, in the dtype of the case.
-        backends: the record of each backend, in the order in which they were asked for.
-        answers: what they answered, by spec.
+        case: the evaluated case.
+        replay: the shell command that runs it again.
+        truth: the oracle's knowledge, in the dtype of the case.
+        backends: the record of each backend, in the requested order.
+        answers: their answers, by spec.
         environments: where they ran, by spec.
         sources: the lines of the loss.
     """
@@ -153,7 +153,7 @@ def nested(array: npt.NDArray[np.floating]) -> Nested:
 
 
 def oracle(truth: Truth) -> Oracle:
-    """What a report says of the truth."""
+    """A report's record of the truth."""
     loss = truth.analysis["loss", None].enclosure
     return Oracle(
         loss=Enclosed(mid=float(loss.high), rad=float(loss.radius + np.abs(loss.low))),
@@ -188,7 +188,7 @@ def _largest_difference(left: npt.NDArray[np.floating], right: npt.NDArray[np.fl
 def first_divergences(
     backends: Sequence[Backend], answers: Mapping[str, BackendAnswer], environments: Mapping[str, BackendEnvironment]
 ) -> Iterator[FirstDivergence]:
-    """Where each two rows of one backend, two releases of an engine for example, first diverge."""
+    """Where each two specs of one backend, two releases of an engine for example, first diverge."""
     for left, right in itertools.combinations([each for each in backends if each.spec in answers], 2):
         if left.name == right.name and not left.spec.startswith(PROGRAM):
             mine, theirs = (environments[each.spec].packages for each in (left, right))
@@ -225,7 +225,7 @@ def first_divergence(left: str, right: str, mine: BackendAnswer, other: BackendA
 
 
 def ran_in(place: Environment, started: StartMessage, device: str) -> BackendEnvironment:
-    """Where a worker ran."""
+    """The environment of a worker."""
     return BackendEnvironment(
         python=None if place.where == "program" else str(place.python),
         python_version=started.python_version,
@@ -236,7 +236,7 @@ def ran_in(place: Environment, started: StartMessage, device: str) -> BackendEnv
 
 
 def environment(backends: Mapping[str, BackendEnvironment]) -> RunEnvironment:
-    """Where a run took place."""
+    """The environment of a run."""
     system = os.uname()
     return RunEnvironment(
         gradcheck=__version__,
@@ -248,7 +248,7 @@ def environment(backends: Mapping[str, BackendEnvironment]) -> RunEnvironment:
 
 
 def cpu() -> str:
-    """The processor's name, where the system tells it."""
+    """The processor's name, if the system reports it."""
     information = Path("/proc/cpuinfo")
     if information.is_file():
         for line in information.read_text().splitlines():

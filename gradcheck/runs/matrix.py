@@ -1,8 +1,8 @@
-"""The matrix: many backends, problems and dtypes, the outcome of each cell, and what of it was not expected.
+"""The matrix: many backends, problems and dtypes, the outcome of each cell, and the unexpected outcomes.
 
-A file of outcomes says for which size and seed it holds, `# k = 3, seed 0`, and has one line for each cell,
-`PROBLEM DTYPE BACKEND VERDICT`, then the largest error in units of the bound, or the reason why there is none. `#`
-begins a comment. Only verdicts are compared: numbers differ a little from processor to processor.
+A file of outcomes begins with its size and seed, `# k = 3, seed 0`, and has one line for each cell, `PROBLEM DTYPE
+BACKEND VERDICT`, then the largest error in units of the bound, or the reason why there is no such error. `#` begins a
+comment. Only verdicts are compared: numbers differ a little from processor to processor.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from gradcheck.settings import Settings
 from gradcheck.text.wording import two_digits
 
 Place = tuple[str, str, str]
-"""Of a cell: problem, dtype and backend."""
+"""The place of a cell: problem, dtype and backend."""
 MOST_BYTES = 1 << 24
-"""Of a file of outcomes: more than 100,000 cells."""
+"""The largest file of outcomes: more than 100,000 cells."""
 LONGEST_SHOWN = 100
 """Characters of a line in a message."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run; empty sequences stand for all shipped problems, and the backends that each names itself.
+    """A plan of a matrix; empty sequences mean all shipped problems, and the backends that each names itself.
 
     Attributes:
         problems: their names or files.
         dtypes: their names.
-        settings: those of every cell but its problem and its dtype. Of the backends a hand-written gradient has cells
-            only where a problem has it.
+        settings: those of every cell except problem and dtype. A hand-written gradient among the backends has cells
+            only for problems that have it.
     """
 
     problems: Sequence[str]
@@ -48,7 +48,7 @@ def cells(plan: Plan, listener: Listener) -> Iterator[Cell]:
     """Run every cell, the backends of one problem and dtype side by side.
 
     Raises:
-        RequestError: a name stands for nothing.
+        RequestError: a name is unknown.
     """
     names = plan.problems or [name for name, path in problems.names().items() if path.parent == problems.FOLDER]
     rows = {name: applicable(name, plan) for name in names}
@@ -74,7 +74,7 @@ def applicable(name: str, plan: Plan) -> tuple[str, ...]:
 
 
 def hand_written(name: str, timeout: float) -> Sequence[str]:
-    """The hand-written gradients of a problem; none where its file is wrong: asking for it says why."""
+    """The hand-written gradients of a problem; none if its file is wrong: its run reports the reason."""
     try:
         return problems.load(name, timeout).gradients
     except RequestError:
@@ -95,7 +95,7 @@ def outcome(problem: str, dtype: str, backend: Backend) -> Cell:
 
 
 def exit_code(found: Iterable[Cell]) -> int:
-    """That of a run of all cells, in which what an engine lacks is no fault, unless no cell has an answer."""
+    """The exit code of a run of all cells, where unsupported cells are no fault, unless no cell has an answer."""
     supported: list[Verdict] = [cell.verdict for cell in found if cell.verdict is not Verdict.UNSUPPORTED]
     return RunVerdict.of(supported or [Verdict.UNSUPPORTED]).exit_code
 
@@ -109,12 +109,12 @@ def lines(found: Iterable[Cell], plan: Plan) -> Iterator[str]:
 
 
 def header(plan: Plan) -> str:
-    """The line that says for which size and seed a file of outcomes holds."""
+    """The line with the size and seed of a file of outcomes."""
     return f"# k = {plan.settings.k}, seed {plan.settings.seed}"
 
 
 def place(cell: Cell) -> Place:
-    """Where a cell stands."""
+    """The place of a cell."""
     return cell.problem, cell.dtype, cell.backend
 
 
@@ -122,7 +122,7 @@ def read(path: Path, plan: Plan) -> dict[Place, Verdict]:
     """The verdicts in a file of outcomes.
 
     Raises:
-        RequestError: it cannot be read, holds for another size or seed, or a line is no outcome.
+        RequestError: it cannot be read, is for another size or seed, or has a line that is not an outcome.
     """
     text = _text(path)
     if header(plan) not in text.splitlines():
@@ -141,7 +141,7 @@ def read(path: Path, plan: Plan) -> dict[Place, Verdict]:
 
 
 def _text(path: Path) -> str:
-    """What a file of outcomes holds."""
+    """The text of a file of outcomes."""
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
@@ -150,7 +150,7 @@ def _text(path: Path) -> str:
         return content.decode()
     except OSError as error:
         raise RequestError(f"{str(path)!r}: {error.strerror}: expected a file of outcomes") from None
-    except ValueError as error:  # text that is no UTF-8; a path that can be none
+    except ValueError as error:  # text that is not UTF-8; an invalid path
         raise RequestError(f"{str(path)!r}: {error}: expected a file of outcomes") from None
 
 
@@ -161,7 +161,7 @@ def _beginning(text: str) -> str:
 
 
 def drift(found: Iterable[Cell], expected: Mapping[Place, Verdict]) -> Iterator[str]:
-    """What is not as it was expected, a line each."""
+    """The unexpected outcomes, one line for each."""
     for cell in found:
         known = expected.get(place(cell))
         if cell.verdict != known:

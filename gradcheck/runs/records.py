@@ -22,11 +22,11 @@ T = TypeVar("T")
 Array = npt.NDArray[np.floating[Any]]
 NON_FINITE: Mapping[str, float] = {"NaN": np.nan, "Infinity": np.inf, "-Infinity": -np.inf}
 MOST_BYTES = 1 << 24
-"""Of a JSON file, 16 MiB: as Python's lists it takes up to ten times as many."""
+"""The largest JSON file, 16 MiB: as Python's lists it takes up to ten times as much."""
 MOST_LISTS = 1 << 20
-"""In a JSON file: an empty one takes three bytes there, and seventy in memory."""
+"""The largest number of lists in a JSON file: an empty one takes three bytes there, and seventy in memory."""
 DEEPEST = 32
-"""Dimensions of an array: what every NumPy allows."""
+"""The largest number of dimensions of an array: every NumPy allows it."""
 LONGEST_NAME = 100
 LONGEST_MESSAGE = 300
 LONGEST_PATH = 4096
@@ -43,9 +43,9 @@ EXPECTED = {
     "decimals": "a number from 1 to 30",
     "significant": "a number from 1 to 30",
 }
-"""What each field of a record holds."""
+"""The expected content of each field of a record."""
 BARE = re.compile(rb"NaN|Infinity")
-"""What Python's `json.dump` writes though JSON has no such numbers."""
+"""Numbers that Python's `json.dump` writes, but JSON does not have."""
 Places = Annotated[int, msgspec.Meta(ge=1, le=30)]
 
 
@@ -62,7 +62,7 @@ class PrintedRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AnswerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An answer as a file has it: arrays as nested lists, or as they come from a .npz file."""
+    """An answer in a file: arrays as nested lists, or as arrays of a .npz file."""
 
     dtype: Dtype
     loss: Any
@@ -75,7 +75,7 @@ class AnswerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The answer, its arrays in float64.
 
         Raises:
-            RequestError: something in it is no array of numbers; `where` is shown.
+            RequestError: something in it is not an array of numbers; the message shows `where`.
         """
         return BackendAnswer(
             loss=as_array(self.loss, f"{where}: loss"),
@@ -87,7 +87,7 @@ class AnswerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RecordFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Gradients that were computed elsewhere: of which problem, at which inputs, and each answer by its name."""
+    """Gradients that were computed elsewhere: the problem, the inputs, and each answer by its name."""
 
     problem: Annotated[str, msgspec.Meta(max_length=LONGEST_PATH)]
     inputs: dict[str, Any]
@@ -134,7 +134,7 @@ def as_array(value: Any, where: str) -> Array:
     """Nested lists of numbers (or "NaN", "Infinity", "-Infinity") as an array of float64.
 
     Raises:
-        RequestError: they are no array of numbers; `where` is shown.
+        RequestError: they are not an array of numbers; the message shows `where`.
     """
     try:
         if isinstance(value, np.ndarray):
@@ -155,7 +155,7 @@ def _array(numbers: Any) -> Array:
 
 
 def _numbers(value: Any, depth: int = 0) -> Any:
-    """Nested lists of floats: NumPy would make room for the longest text at each place, and read None as NaN."""
+    """Nested lists of floats: NumPy would allocate the longest text at each place, and read None as NaN."""
     if isinstance(value, list):
         if depth == DEEPEST:
             raise ValueError(f"more than {DEEPEST} dimensions")
@@ -170,7 +170,7 @@ def _numbers(value: Any, depth: int = 0) -> Any:
 
 
 def _read(path: Path) -> Any:
-    """What a file holds, unchecked: a .npz file's single strings and numbers as such."""
+    """The unchecked content of a file, with single strings and numbers of a .npz file as such."""
     try:
         if path.suffix == ".npz":
             return {name: array.item() if array.shape == () else array for name, array in archives.read(path).items()}
@@ -210,7 +210,7 @@ def _nested(flat: Any, source: Path) -> Any:
     """Keys that are paths as nested mappings.
 
     Raises:
-        RequestError: a key is the folder of another; `source` is shown.
+        RequestError: a key is the folder of another; the message shows `source`.
     """
     if not isinstance(flat, dict):
         return flat
@@ -240,9 +240,9 @@ def _convert(value: Any, kind: type[T], where: str) -> T:
 
 
 def _in_words(error: str, value: Any, kind: type) -> str:
-    """What msgspec says of a record, or of an answer, as its writer would: the field, what it holds, what it should.
+    """An error of msgspec about a record or an answer in plain words: the field, its value, the expected value.
 
-    Names in the file may be long, and look like anything: nothing is read from the error but what stands at its end.
+    Names in the file may be long, and may contain any text: only the end of the error is used.
     """
     if missing := re.fullmatch("Object missing required field `([a-z]+)`", error[:LONGEST_MESSAGE]):
         return f"no {missing[1]}: expected {EXPECTED[missing[1]]}"
@@ -257,7 +257,7 @@ def _in_words(error: str, value: Any, kind: type) -> str:
 
 
 def _unknown(value: Mapping[str, Any], kind: type[msgspec.Struct]) -> str:
-    """The first field that is unknown, of a record, of an answer, or of how that was printed."""
+    """The first unknown field of a record, of an answer, or of its `printed`."""
     unknown = [name for name in value if name not in kind.__struct_fields__]
     if not unknown:
         return f"printed: {_unknown(value['printed'], PrintedRecord)}"
@@ -275,7 +275,7 @@ def _found(value: Any) -> str:
 
 
 def _names(value: Any, depth: int = 0) -> Iterator[str]:
-    """The keys of nested mappings, as deep as a record has any."""
+    """The keys of nested mappings, down to the depth of a record."""
     if isinstance(value, dict) and depth < DEEPEST:
         for name, each in value.items():
             yield name
@@ -283,6 +283,6 @@ def _names(value: Any, depth: int = 0) -> Iterator[str]:
 
 
 def _short(message: object) -> str:
-    """As much of a message as fits in a line; its type where an exception has none."""
+    """As much of a message as fits in a line; an exception's type if it has no message."""
     text = str(message) or type(message).__name__
     return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}…"

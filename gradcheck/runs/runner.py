@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 ALWAYS_REPLAYED = ("k", "seed", "dtype")
 MOST_PROBLEMS = 128
-"""That a session keeps loaded."""
+"""The largest number of problems that a session keeps loaded."""
 
 
 class Listener(Building, Protocol):
-    """Hears what happens before the report is there."""
+    """Receives events before the report is complete."""
 
     def evaluating(self, specs: list[str]) -> None:
         """Workers have started."""
@@ -48,11 +48,11 @@ class Listener(Building, Protocol):
 
 
 def run(settings: Settings, listener: Listener) -> Report:
-    """Evaluate one case in every backend that was asked for, and judge the answers.
+    """Evaluate one case in every requested backend, and judge the answers.
 
     Args:
-        settings: what to run.
-        listener: hears what happens meanwhile.
+        settings: the settings of the run.
+        listener: receives events during the run.
 
     Raises:
         RequestError: the request is wrong; nothing was run.
@@ -65,7 +65,7 @@ class Runner:
     """Backends that stay warm from case to case: the first one starts their workers, later ones take milliseconds.
 
     Args:
-        listener: hears what happens.
+        listener: receives events.
     """
 
     def __init__(self, listener: Listener) -> None:
@@ -91,8 +91,8 @@ class Runner:
             self._pool.close()
 
     def run(self, settings: Settings) -> Report:
-        """Evaluate one case and judge the answers; see `run`. The runs of several threads follow one another."""
-        if os.getpid() != self._owner:  # the answers of its workers would reach either of two processes
+        """Evaluate one case and judge the answers; see `run`. Runs of several threads happen one after the other."""
+        if os.getpid() != self._owner:  # either of two processes could receive the answers of its workers
             raise RequestError("session: it belongs to the process that forked this one: expected a session made here")
         with self._lock:
             return self._run(settings)
@@ -112,12 +112,12 @@ class Runner:
         selection = place(backends, settings, self._listener, self._places, before_building=refuse_what_is_wrong)
         self._pool.start(selection.launches(), settings.timeout)
         self._listener.evaluating(list(selection.places))
-        # NumPy and the oracle are imported from here on, while the workers import their frameworks.
+        # From here on, this process imports NumPy and the oracle, while the workers import their frameworks.
         case = inputs or draw(settings, problem, size)
         return self._assess(case, self._tape(problem, size, settings.watch), selection, settings)
 
     def _problem(self, name: str, timeout: float) -> Problem:
-        """A problem, loaded anew where its file, or a module of its user's that it imported, is no longer as it was."""
+        """A problem, loaded again if its file, or one of the user's modules that it imported, has changed."""
         key = name, problems.find(name), timeout
         known = self._problems.pop(key, None)
         self._problems[key] = problems.load(name, timeout) if known is None or known.imports.have_changed() else known
@@ -126,7 +126,7 @@ class Runner:
         return self._problems[key]
 
     def _assess(self, case: Case, tape: Tape, selection: Selection, settings: Settings) -> Report:
-        """Have a case answered by every backend, and judge the answers as they come."""
+        """Evaluate a case in every backend, and judge the answers as they come."""
         from gradcheck.judging import judge
         from gradcheck.runs import assemble
         from gradcheck.runs.sources import Sources
@@ -165,7 +165,7 @@ class Runner:
     def _with_answer(
         self, backend: Selected, case: Case, answer: BackendAnswer, judgement: Judgement, tape: Tape
     ) -> Backend:
-        """The record of a backend that gave an answer, with the lines of what is wrong."""
+        """The record of a backend that gave an answer, with the lines of its errors."""
         from gradcheck.judging import precision
         from gradcheck.runs import assemble
         from gradcheck.runs.sources import Sources
@@ -176,7 +176,7 @@ class Runner:
         return assemble.answered(backend.spec, case, answer, judgement, started, sources, notes)
 
     def _environments(self, selection: Selection) -> dict[str, BackendEnvironment]:
-        """Where each backend that started ran."""
+        """The environment of each backend that started."""
         from gradcheck.runs import assemble
 
         return {
@@ -186,7 +186,7 @@ class Runner:
         }
 
     def _without_answer(self, key: str, failure: Failure, selection: Selection, case: Case) -> Backend:
-        """The record of a backend that failed; its output is shown where the reason does not say all."""
+        """The record of a backend that failed; its output is shown if the reason is not enough."""
         from gradcheck.runs import assemble
 
         started = self._pool.started.get(key)
@@ -199,7 +199,7 @@ class Runner:
     def _diagnosed(
         self, backend: Selected, case: Case, answer: BackendAnswer, known: Truth, judgement: Judgement, gate: str
     ) -> Judgement:
-        """A judgement with the cause of what differs, for which the backend is asked once more."""
+        """A judgement with the cause of a difference, for which the backend runs once more."""
         from gradcheck.judging import diagnosis, judge
         from gradcheck.problems import cases
 
@@ -232,7 +232,7 @@ def build(names: Sequence[str], building: Building) -> dict[str, Environment | M
     """Build the environments of engines.
 
     Raises:
-        RequestError: a name stands for no engine that has a managed environment.
+        RequestError: a name means no engine with a managed environment.
     """
     asked = {spec: known_engine(spec) for spec in map(engines.parse, names)}
     for spec in asked:
@@ -251,7 +251,7 @@ def remove(names: Sequence[str]) -> dict[str, int]:
         For each distribution, or release of one, how many were complete.
 
     Raises:
-        RequestError: a name stands for no engine, or an environment cannot be removed.
+        RequestError: a name means no engine, or an environment cannot be removed.
     """
     specs = [engines.parse(name) for name in names]
     for spec in specs:
@@ -265,7 +265,7 @@ def remove(names: Sequence[str]) -> dict[str, int]:
 
 
 def prune(unused_for: int, dry_run: bool) -> list[tuple[Kept, str]]:
-    """Remove the managed environments that are of no use, and say why; see `gradcheck.execution.environments.prune`."""
+    """Remove unneeded managed environments, and return why; see `gradcheck.execution.environments.prune`."""
     return environments.prune(installable(), unused_for, dry_run)
 
 
@@ -285,14 +285,14 @@ def installable() -> list[EngineDeclaration]:
 
 
 def draw(settings: Settings, problem: Problem, k: int | None) -> Case:
-    """The case that the settings' seed stands for."""
+    """The case of the settings' seed."""
     from gradcheck.problems import cases
 
     return cases.sample(problem, k, settings.seed, settings.dtype, settings.distribution, settings.scale)
 
 
 def read_inputs(settings: Settings, problem: Problem, path: str) -> Case:
-    """The case whose inputs are in a file, at the size that their shapes have; one that was asked for has to fit.
+    """The case whose inputs are in a file, at the size of their shapes; a requested size must fit them.
 
     Raises:
         RequestError: the file cannot be read, or its arrays do not fit the problem.

@@ -1,4 +1,4 @@
-"""The lines of the user's source beside what is said of a step."""
+"""The lines of the user's source for findings about steps."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from gradcheck.problems.lines import Key, Line, lines_of
 
 
 class Sources:
-    """Where a problem computes what is compared: its loss, and one of its hand-written gradients.
+    """The lines on which a problem computes the compared arrays: in its loss, and in one of its hand-written gradients.
 
     Args:
         problem: the problem.
         graph: its loss.
-        gradient: the name of a backend; where it is a hand-written gradient, its own lines come first.
+        gradient: the name of a backend; if it is a hand-written gradient, its own lines come first.
     """
 
     def __init__(self, problem: Problem, graph: Graph, gradient: str = "") -> None:
@@ -37,7 +37,7 @@ class Sources:
         return str(self._problem.path) if code is None else code.co_filename
 
     def of(self, kind: str, name: str | None) -> Source | None:
-        """The line that computes an array, or None where nobody knows it."""
+        """The line that computes an array, or None if it is unknown."""
         if (kind, name) in self._by_hand:
             line, text = self._by_hand[kind, name]
             return Source(file=self._file, line=line, text=text)

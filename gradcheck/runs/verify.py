@@ -37,10 +37,10 @@ def verify(
     Args:
         path: of the record, .json or .npz.
         gate: "proved", "formula" or "rounding", see `gradcheck.judging.judge.judge`.
-        problem: the problem's name or file, where the user names it; else the one that the record names.
-        trust: whether a file that the record names may be run though it does not lie beside the record.
-        timeout: seconds that code of the problem's file has at a time.
-        running: is called before a file is run that the record names, with a sentence that says so.
+        problem: the problem's name or file if the user names it; else the one that the record names.
+        trust: whether to run a file that the record names even if it does not lie beside the record.
+        timeout: time limit of each call of the problem's code, in seconds.
+        running: is called with a sentence before a file that the record names is run.
 
     Raises:
         RequestError: the record cannot be read, does not fit its problem, or names a file that it may not.
@@ -53,7 +53,7 @@ def verify(
     check_names(record, loaded, path)
     dtypes = dict.fromkeys(answer.dtype for answer in record.answers.values())
     drawn = {dtype: cases.given(loaded, k, dtype, inputs, str(path)) for dtype in dtypes}
-    # Nothing is known of the engine: it may flush subnormal numbers, and sum in its own dtype.
+    # The engine is unknown: it may flush subnormal numbers, and sum in its own dtype.
     formats = {dtype: Format.of(dtype, flushes=True) for dtype in dtypes}
     truths = {dtype: judge.truth(tape, drawn[dtype].inputs, formats[dtype]) for dtype in dtypes}
     answers = {name: recorded.answer(f"{path}: {name}") for name, recorded in record.answers.items()}
@@ -77,7 +77,7 @@ def _named_by(record: RecordFile, path: Path, trust: bool, running: Callable[[st
     """The problem that a record names: its name, or the path of its file, taken from the record's folder.
 
     A file is code, which runs as the user; a record is data, which may come from anywhere. So a file is run only where
-    it lies in the record's own folder, or where the user says that the record is to be trusted.
+    it lies in the record's own folder, or if the user trusts the record.
     """
     name = record.problem
     if not name.endswith(".py"):
@@ -94,7 +94,7 @@ def _named_by(record: RecordFile, path: Path, trust: bool, running: Callable[[st
 
 
 def check_names(record: RecordFile, problem: Problem, path: Path) -> None:
-    """Refuse a gradient of what is no input of the problem: it is a slip, for which there is no truth.
+    """Refuse a gradient of a name that is not an input of the problem: it is a mistake without a truth.
 
     Raises:
         RequestError: with the name, and those that were expected.
@@ -118,7 +118,7 @@ def replay(path: Path, gate: str, problem: str | None, trust: bool) -> str:
 
 
 def judged(answer: BackendAnswer, known: judge.Truth, gate: str) -> judge.Judgement:
-    """The judgement of one answer. Its cause rests on its pattern alone: nobody can be asked once more."""
+    """The judgement of one answer. Only its pattern shows the cause: no backend can run once more."""
     judgement = judge.judge(answer, known, gate)
     judgement = diagnosis.diagnose(answer, known, judgement, lambda _: None, lambda _: "")
     is_known = judgement.cause is not None and judgement.cause.kind != "unknown"

@@ -1,4 +1,4 @@
-"""What a run shall do: each option is declared once, in `declared.py`, and has its value from one of five places.
+"""The options of a run: each is declared once, in `declared.py`, and gets its value from one of five places.
 
 Defaults < pyproject.toml [tool.gradcheck] < --config < variables < flags. A declaration gives the option's flag, its
 key in a file, its variable, its keyword in Python, the check of its value, its default, its help and its row in

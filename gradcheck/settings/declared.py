@@ -21,7 +21,7 @@ from gradcheck.settings.validators import (
 )
 
 PROGRAM = "exec:"
-"""What comes before the path of a backend that is a program."""
+"""The prefix of the path of a backend that is a program."""
 BACKEND_FORMS = f"NAME, NAME==VERSION, NAME@/path/to/python, GRADIENT@ENGINE or {PROGRAM}/path/to/program"
 DTYPE = one_of(*DTYPES)
 DISTRIBUTION = one_of(

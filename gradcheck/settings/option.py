@@ -1,4 +1,4 @@
-"""What is declared of one option, and what follows from it."""
+"""The declaration of one option, and the properties that follow from it."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ class Option:
 
     Attributes:
         name: of its field in `Settings`.
-        default: its value where nothing is given.
-        validator: which values it takes; where it is repeated, which each of them may be.
+        default: its value if nothing is given.
+        validator: the values that it takes; if it is repeated, the allowed value of each.
         help: a sentence or two for `--help` and docs/options.md.
-        metavar: what stands there for a value.
+        metavar: the name of its value there.
         keyword: its name in Python; None for an option of the command alone.
         letter: its short flag.
         repeated: whether it takes several values: its flag several times, a list in a file or in Python, or words with
             blanks or commas between them in a variable.
-        unset: its default in words, where that is no value.
+        unset: its default in words, if that is not a value.
         replayed: whether the command that runs a case again has it.
-        rebased: what a value in a file stands for, by the file's folder and the value.
+        rebased: the meaning of a value in a file, by the file's folder and the value.
     """
 
     name: str
@@ -74,13 +74,13 @@ class Option:
 
     @property
     def default_in_words(self) -> str:
-        """Its default as it is written; nothing where there is none, and for a switch that is off."""
+        """Its default in the user's spelling; nothing if there is none, or for a switch that is off."""
         values = self.default if self.repeated else (self.default,)
         return self.unset or ", ".join(plain(each) for each in values if each is not None and each is not False)
 
     @property
     def default_note(self) -> str:
-        """What help adds to say its default."""
+        """The note about its default in the help."""
         return f"  [default: {self.default_in_words}]" if self.default_in_words else ""
 
     @property
@@ -92,7 +92,7 @@ class Option:
         """Its value in its own type.
 
         Args:
-            value: what was given.
+            value: the given value.
             written: the place and the value as the user wrote them.
             is_text: whether numbers and switches come as text.
 
@@ -109,14 +109,14 @@ class Option:
             raise RequestError(f"{written}: {self._meant(value)}expected {self.expected}") from None
 
     def words(self, value: Any) -> list[str]:
-        """The words of a command line that give a value; none where it is that of a flag that is absent."""
+        """The words of a command line that give a value; none for the value of an absent flag."""
         if self.is_switch:
             return [self.flag] if value else []
         given = value if self.repeated else () if value is None else (value,)
         return [word for each in given for word in (self.flag, str(each))]
 
     def from_folder(self, folder: Path, value: Any) -> Any:
-        """What a value in a file stands for: its relative paths are from the file's folder."""
+        """The meaning of a value in a file: its relative paths start from the file's folder."""
         if isinstance(value, list):
             return [self.from_folder(folder, each) for each in value]
         return self.rebased(folder, value) if isinstance(value, str) else value
@@ -128,5 +128,5 @@ class Option:
 
 
 def plain(value: Any) -> str:
-    """A default as a user would write it."""
+    """A default in the user's spelling."""
     return f"{value:g}" if isinstance(value, float) else str(value)

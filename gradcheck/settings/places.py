@@ -12,7 +12,7 @@ from gradcheck.settings.option import PREFIX, Option
 from gradcheck.text.suggestions import did_you_mean
 
 MOST_BYTES = 1 << 20
-"""Of a TOML file."""
+"""The largest TOML file."""
 KEYS = {option.key: option for option in OPTIONS.values()}
 VARIABLES = {option.variable: option for option in OPTIONS.values()}
 KEYWORDS = {option.keyword: option for option in OPTIONS.values() if option.keyword is not None}
@@ -25,10 +25,10 @@ def load(flags: Mapping[str, Any], config: str | None, environment: Mapping[str,
     """Settle every setting.
 
     Args:
-        flags: what the command line gives, by the option's name, checked; what it does not give is absent.
+        flags: the checked values of the command line, by the option's name, without options that it does not give.
         config: the path of a TOML file, if one is named.
         environment: environment variables.
-        folder: where pyproject.toml is looked for, upwards.
+        folder: where the search for pyproject.toml starts, upwards.
 
     Raises:
         RequestError: a key is unknown, or a value is not what is expected.
@@ -42,7 +42,7 @@ def of(keywords: Mapping[str, Any], others: Iterable[str] = ()) -> Settings:
 
     Args:
         keywords: values by keyword.
-        others: keywords that the caller takes besides, which an unknown one may have meant.
+        others: other keywords of the caller, for suggestions about an unknown one.
 
     Raises:
         RequestError: a keyword is unknown, or a value is not what is expected.
@@ -56,7 +56,7 @@ def of(keywords: Mapping[str, Any], others: Iterable[str] = ()) -> Settings:
 
 
 def _known(name: str, options: Mapping[str, Option], unknown: str, others: Iterable[str] = ()) -> Option:
-    """The option that a name stands for."""
+    """The option that a name means."""
     if name not in options:
         names = [*options, *others]
         raise RequestError(f"{unknown}: {did_you_mean(name, names)}expected one of {', '.join(names)}")
@@ -64,7 +64,7 @@ def _known(name: str, options: Mapping[str, Option], unknown: str, others: Itera
 
 
 def _in_files(config: str | None, folder: Path) -> Iterator[Stated]:
-    """What files state: pyproject.toml, then the one that is named."""
+    """The settings in files: pyproject.toml, then the named one."""
     for parent in (folder, *folder.parents):
         if (parent / "pyproject.toml").is_file():
             path = parent / "pyproject.toml"
@@ -75,7 +75,7 @@ def _in_files(config: str | None, folder: Path) -> Iterator[Stated]:
 
 
 def _in_table(table: Any, path: Path) -> Iterator[Stated]:
-    """A file's settings; relative paths are taken from the file's folder."""
+    """A file's settings; relative paths start from the file's folder."""
     if not isinstance(table, dict):
         raise RequestError(f"{path}: gradcheck = {table!r}: expected a table")
     for key, value in table.items():

@@ -1,4 +1,4 @@
-"""What values an option takes, and in which words another one is refused."""
+"""The values that an option takes, and the words in which others are refused."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from msgspec import Meta
 
 @dataclass(frozen=True)
 class Validator:
-    """What values an option takes.
+    """The values that an option takes.
 
     Attributes:
         type: their type, as msgspec reads it.
         expected: the same in words.
-        choices: all of them, where they are names.
+        choices: all of them, if they are names.
         allows: what else must hold of a value of the type.
     """
 
@@ -31,7 +31,7 @@ class Validator:
         """A value in its own type, read from text where `is_text`.
 
         Raises:
-            ValueError: it is not what is expected; UnicodeEncodeError where it has to be in UTF-8 and is not.
+            ValueError: it is not what is expected; UnicodeEncodeError if it must be in UTF-8 and is not.
         """
         converted = msgspec.convert(value, self.type, strict=not is_text)
         if (self.choices and converted not in self.choices) or not self.allows(converted):

@@ -1,4 +1,4 @@
-"""The user's cache. What lies there is run: it is made for the user alone, and refused where others could change it."""
+"""The user's cache. gradcheck runs files there, so only the user may access it, and others may not change it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make(path: Path) -> None:
     """Make a folder of ours in the user's cache, which no other user can read.
 
     Raises:
-        RequestError: it, or the folder of ours that it is in, is not the user's own.
+        RequestError: it, or our folder above it, is not the user's own.
         OSError: it cannot be made.
     """
     for each in (*reversed(path.parents), path):
@@ -35,7 +35,7 @@ def make(path: Path) -> None:
 
 
 def check_owned(path: Path) -> None:
-    """Look at a folder of ours, and at the one that it is in, where they exist.
+    """Check one of our folders, and our folder above it, if they exist.
 
     Raises:
         RequestError: one is not the user's own.
@@ -45,7 +45,7 @@ def check_owned(path: Path) -> None:
 
 
 def check(path: Path) -> None:
-    """Refuse what another user could have put here; what root owns, as a cache that a laboratory shares, is trusted.
+    """Refuse files that another user could have put here; files of root, for example a shared cache, are trusted.
 
     Raises:
         RequestError: a file or folder belongs to another user, or others may write to it.

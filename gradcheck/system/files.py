@@ -1,4 +1,4 @@
-"""Write a file whole or not at all: what was there before is lost only once the new one is complete."""
+"""Write a file completely or not at all: the old content is lost only when the new one is complete."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ EXPECTED = "expected a path that can be written"
 
 
 def check_writable(path: Path, label: str) -> None:
-    """See whether a file can be written, and leave no trace.
+    """Check whether a file can be written, and leave no trace.
 
     Args:
         path: the file.
-        label: what it is called in messages.
+        label: its name in messages.
 
     Raises:
         RequestError: it cannot.
@@ -40,15 +40,15 @@ def check_writable(path: Path, label: str) -> None:
 
 
 def write(path: Path, text: str, label: str) -> None:
-    """Write a file in UTF-8; one that is no regular file, a pipe for example, is written directly.
+    """Write a file in UTF-8; one that is not a regular file, a pipe for example, is written directly.
 
     Args:
-        path: the file; where it is a link, what it leads to is written.
+        path: the file; if it is a link, its target is written.
         text: its content.
-        label: what it is called in messages.
+        label: its name in messages.
 
     Raises:
-        RequestError: it cannot be written; what was there before is still there.
+        RequestError: it cannot be written; the old content stays.
     """
     content = text.encode("utf-8", "backslashreplace")
     try:
@@ -65,12 +65,12 @@ def write(path: Path, text: str, label: str) -> None:
 
 
 def _is_standard_output(path: Path) -> bool:
-    """Whether it is /dev/stdout or the like: another descriptor of the same file would write over what is there."""
+    """Whether it is /dev/stdout or the like: another descriptor of the same file would overwrite its content."""
     return path.exists() and os.path.samestat(path.stat(), os.fstat(1))
 
 
 def _is_written_directly(path: Path) -> bool:
-    """Whether it is no regular file, or in a folder where no other can be made beside it."""
+    """Whether it is not a regular file, or its folder allows no new file beside it."""
     if not path.exists():
         return False
     return not path.is_file() or _is_standard_output(path) or not os.access(path.resolve().parent, os.W_OK)
@@ -93,5 +93,5 @@ def _replace(target: Path, content: bytes) -> None:
 
 
 def _refused(path: Path, label: str, error: Exception) -> RequestError:
-    reason = error.strerror if isinstance(error, OSError) else error  # no OSError: a circle of links, or a NUL
+    reason = error.strerror if isinstance(error, OSError) else error  # not an OSError: a circle of links, or a NUL
     return RequestError(f"{label} {str(path)!r}: {reason}: {EXPECTED}")

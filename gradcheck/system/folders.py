@@ -1,6 +1,6 @@
 """Private folders of this process. Each holds a lock that ends with its owner, so that the next run removes dead ones.
 
-A lock needs no number of a process: that may be in use again, or belong to another container with the same folder.
+A lock needs no process id: that may be in use again, or belong to another container with the same folder.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Folders:
         """Make a folder that no other user can read, in `place` or else in TMPDIR.
 
         Raises:
-            OSError: there is no room in `place`, or no right to make one.
-            RequestError: there is none in TMPDIR.
+            OSError: there is no space in `place`, or no permission to make one.
+            RequestError: the same in TMPDIR.
         """
         with deferred():
             while True:
@@ -45,7 +45,7 @@ class Folders:
                     return folder
 
     def remove(self, folder: Path) -> None:
-        """Remove a folder with all that is in it."""
+        """Remove a folder with its content."""
         with deferred():
             if folder in self._locks:
                 _discard(folder)
@@ -59,7 +59,7 @@ class Folders:
 
 
 def sweep() -> None:
-    """Remove what processes of this user have left in TMPDIR and in memory because they were killed."""
+    """Remove the folders that killed processes of this user have left in TMPDIR and in memory."""
     for place in _places():
         for folder in _own_folders(place):
             with deferred():
@@ -67,7 +67,7 @@ def sweep() -> None:
 
 
 def _places() -> list[Path]:
-    with deferred():  # Python tries TMPDIR with a file when it is first asked for it
+    with deferred():  # Python writes a file to TMPDIR at the first use
         try:
             return [Path(tempfile.gettempdir()), MEMORY]
         except OSError:
@@ -93,7 +93,7 @@ def _new_folder(place: Path | None) -> Path:
 
 
 def _first_lock(folder: Path) -> int | None:
-    """The lock of a new folder; None where another process has taken it for a dead one meanwhile."""
+    """The lock of a new folder; None if another process has removed it as abandoned in the meantime."""
     try:
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     except FileNotFoundError:
@@ -108,12 +108,12 @@ def _first_lock(folder: Path) -> int | None:
 
 
 def _is_lockable(descriptor: int) -> bool:
-    """Lock a file, unless another process has."""
+    """Lock a file, unless another process has locked it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks: there nobody can take a folder for a dead one
+    except OSError:  # a file system without locks: there no process can remove a folder as abandoned
         pass
     return True
 
@@ -123,7 +123,7 @@ def _sweep_one(folder: Path) -> None:
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
     except OSError:
         with contextlib.suppress(OSError):
-            folder.rmdir()  # its owner was killed before it could lock it; what is not empty is not ours
+            folder.rmdir()  # its owner was killed before it could lock it; a folder that is not empty is not ours
         return
     with contextlib.suppress(OSError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -132,7 +132,7 @@ def _sweep_one(folder: Path) -> None:
 
 
 def _discard(folder: Path) -> None:
-    """Remove a folder, its lock last: what is left half-way is known as ours, and the next run removes it."""
+    """Remove a folder, its lock last: an incomplete removal stays recognisable, and the next run completes it."""
     for _ in range(2):
         with contextlib.suppress(OSError):
             for entry in folder.iterdir():
@@ -144,7 +144,7 @@ def _discard(folder: Path) -> None:
                 (folder / LOCK).unlink(missing_ok=True)
                 folder.rmdir()
                 return
-        _allow(folder)  # a program has changed what may be done with it
+        _allow(folder)  # a program has changed its permissions
 
 
 def _allow(folder: Path) -> None:

@@ -10,7 +10,7 @@ CYCLES = "20"
 
 
 def let_sleep(environment: MutableMapping[str, str]) -> None:
-    """Have threads without work sleep soon, in processes that read these variables, unless the user says otherwise.
+    """Make threads without work sleep soon, in processes that read these variables, unless the user sets them.
 
     As it is shipped, importing NumPy keeps a second core busy with waiting, and our processes import it side by side.
     """

@@ -1,4 +1,4 @@
-"""Hold signals back while processes or folders are made or removed, so that none of them is lost on the way."""
+"""Defer signals while processes or folders are made or removed, so that none of them is lost."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any
 
-# Those whose handlers raise: Ctrl-C, `kill`, a closed terminal, and the clock of a test runner.
+# Signals whose handlers raise: Ctrl-C, `kill`, a closed terminal, and the clock of a test runner.
 RAISING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-    """Hold back the signals that arrive within it; at its end their handlers run, which are the caller's.
+    """Defer the signals that arrive within it; at its end the caller's handlers for them run.
 
-    Python runs handlers in the main thread alone: in another one it does nothing.
+    Python runs handlers only in the main thread: in another thread it does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -34,7 +34,7 @@ def deferred() -> Iterator[None]:
         yield
     finally:
         _restore(handlers)
-        # The default ends the process: a handler that raises must not keep it from that.
+        # The default ends the process: a handler that raises must not prevent that.
         for each in sorted(arrived, key=lambda number: callable(handlers[signal.Signals(number)])):
             signal.raise_signal(each)
 
@@ -47,6 +47,6 @@ def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
     try:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    except BaseException:  # the first of them to be restored has raised: the others follow all the same
+    except BaseException:  # the first restored handler has raised: the others follow all the same
         _restore(handlers)
         raise

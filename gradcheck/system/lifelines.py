@@ -1,4 +1,4 @@
-"""What ends a process with this one, however this one ends: SIGKILL leaves it no time to do so itself."""
+"""Lifelines end a process with this one, even after SIGKILL, which leaves this one no time to do so itself."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import fcntl
 import os
 import signal
 
-SIGNALS_BY_PIPE = hasattr(fcntl, "F_SETSIG")  # Linux; elsewhere a process sees the end of its input
+SIGNALS_BY_PIPE = hasattr(fcntl, "F_SETSIG")  # Linux; elsewhere a process notices the end of its input
 
 
 class Lifeline:
-    """A pipe that nothing is written to: when this process is gone, the kernel kills a process group at its other end.
+    """An unused pipe: when this process has ended, the kernel kills a process group at its other end.
 
-    PR_SET_PDEATHSIG would do so when the *thread* is gone that started the process, and for one process of the group.
+    PR_SET_PDEATHSIG acts when the *thread* that started the process has ended, and only on one process of the group.
     """
 
     def __init__(self) -> None:
@@ -23,11 +23,11 @@ class Lifeline:
 
     @property
     def inherited(self) -> tuple[int, ...]:
-        """The descriptor that the first process of the group has to inherit."""
+        """The descriptor that the first process of the group must inherit."""
         return () if self._read is None else (self._read,)
 
     def tie(self, group: int) -> None:
-        """Let a process group end with this process."""
+        """Make a process group end with this process."""
         if self._read is not None:
             fcntl.fcntl(self._read, fcntl.F_SETOWN, -group)
             fcntl.fcntl(self._read, fcntl.F_SETSIG, signal.SIGKILL)
@@ -35,7 +35,7 @@ class Lifeline:
         self._read = self._closed(self._read)
 
     def close(self) -> None:
-        """End what is left of the group, or of what was never tied."""
+        """End the rest of the group, or a process that was never tied."""
         self._read, self._write = self._closed(self._read), self._closed(self._write)
 
     @staticmethod

@@ -1,1 +1,1 @@
-"""Text: what is shown, escaped, suggested and put into words."""
+"""Text: escaping, suggestions and wording of messages."""

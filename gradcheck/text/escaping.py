@@ -1,4 +1,4 @@
-"""Text from elsewhere as it is shown: on one line, and without what a terminal would obey."""
+"""Text from elsewhere for display: on one line, and without control characters."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 
 def escaped(text: str) -> str:
-    """A text in which every character that is not printable is written as in Python, a line's end as \\n.
+    """A text with every unprintable character in Python's notation, the end of a line as \\n.
 
-    These are control characters, marks that turn the direction of text, and bytes of a path that are no UTF-8.
+    These are control characters, marks that change the direction of text, and bytes of a path that are not UTF-8.
     """
     if text.isprintable():
         return text
@@ -18,12 +18,12 @@ def escaped(text: str) -> str:
 
 
 def quoted(words: list[str]) -> str:
-    """A command as a shell reads it; a word with characters that are not printable comes in the form $'...'."""
+    """A command in a shell's notation; a word with unprintable characters has the form $'...'."""
     return " ".join(shlex.quote(word) if word.isprintable() else _in_ansi_quotes(word) for word in words)
 
 
 def as_argument(path: str | os.PathLike[str]) -> str:
-    """A path that a command does not take for an option."""
+    """A path in a form that is not an option."""
     text = os.fspath(path)
     return f"./{text}" if text.startswith("-") else text
 

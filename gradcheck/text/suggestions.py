@@ -1,4 +1,4 @@
-"""Near names: what a user may have meant who wrote a name that is not known."""
+"""Suggestions of known names for an unknown one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question for the middle of a message, or nothing where no known name is near.
+    """A suggestion for the middle of a message, or nothing if no known name is similar.
 
     >>> did_you_mean("torhc", ["torch", "mxnet"])
     "did you mean 'torch'? "
@@ -16,7 +16,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def near(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is most like a name, whatever its case; None where none is near.
+    """The known name that is most similar to a name in any case of letters; None if none is similar.
 
     >>> near("Float_32", ["float64", "float32"])
     'float32'

@@ -1,4 +1,4 @@
-"""Numbers, indices and arrays in words, as every message and every table writes them."""
+"""Numbers, indices and arrays in words, for every message and every table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 
 def index_in_code(index: tuple[int, ...]) -> str:
-    """An entry's index as it is written in code."""
+    """An entry's index in the notation of code."""
     return "".join(f"[{each}]" for each in index)
 
 
@@ -23,14 +23,14 @@ def in_words(kind: str, name: str | None) -> str:
 
 
 def two_digits(value: float | None) -> str:
-    """An error, a difference or a ratio: two digits say all, and seven columns hold them."""
+    """An error, a difference or a ratio: two digits are enough, and seven columns hold them."""
     if value is None:
         return "–"
     return "0" if value == 0 else f"{value:.1f}" if 0.1 <= value < 1000 else f"{value:.1e}"
 
 
 def deviation(got: float, true: float, allowed: str) -> str:
-    """How far a number is from what it should be, in words.
+    """The distance of a number from its true value, in words.
 
     >>> deviation(2.0, 1.0, "bound 2.2e-16")
     '= 2 off by 1.0, bound 2.2e-16'
@@ -45,17 +45,17 @@ def deviation(got: float, true: float, allowed: str) -> str:
 
 
 def quality(value: float) -> str:
-    """A number, or in words what it is instead."""
+    """A number, or a description of one that is not finite."""
     if math.isfinite(value):
         return f"{value:.8g}"
     return "not a number" if math.isnan(value) else "infinite" if value > 0 else "minus infinite"
 
 
 def change(value: float) -> str:
-    """By how much something varies, in words."""
+    """The size of a variation, in words."""
     return f"by {two_digits(value)}" if math.isfinite(value) else "to or from a value that is not finite"
 
 
 def out_of(count: int, total: int, things: str = "entries") -> str:
-    """In how many entries of an array, for a sentence about it; nothing where it has a single one."""
+    """The share of an array's entries, for a sentence about it; nothing if it has a single entry."""
     return f" in {count} of {total} {things}" if total > 1 else ""

@@ -1,4 +1,4 @@
-"""Sums, quotients and negation, entry by entry; numbers of rules are those of docs/math.md."""
+"""Sums, quotients and negation, entry by entry; docs/math.md has the rules by their numbers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gradcheck.oracle.operations.triples import product_of_three
 
 
 def _sum_size(result: Values, terms: tuple[Values, ...]) -> Array:
-    """What the roundings are relative to: the result, or for three and more terms in any order their magnitudes."""
+    """The scale of the roundings: the result, or for three and more terms in any order their magnitudes."""
     return result.size if len(terms) <= 2 else reduce(np.add, [term.size for term in terms])
 
 
@@ -100,7 +100,7 @@ def _any_variance(_format: Format, _result: Values, *forms: Spread) -> Variances
 
 
 ANY = Operation("any", lambda *forms: forms[0], lambda *_: (), _any_worst, _any_variance)
-"""Legitimate forms of one value: what overflows or underflows on the way in one of them may do so in an engine."""
+"""Legitimate forms of one value: an intermediate overflow or underflow in one of them may happen in an engine."""
 
 
 def _quotient_sizes(_format: Format, a: Bounded, b: Bounded) -> Array:

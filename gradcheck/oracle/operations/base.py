@@ -1,4 +1,4 @@
-"""What an operation is: one row of the table, with its value, gradients and error rules side by side."""
+"""The class of operations: one row of the table, with its value, gradients and error rules."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ rounding error analysis").
 """
 
 TYPICAL = 8.0
-"""The multiple of s within which correct backends commonly are: a normal error is larger once in 10¹⁵ entries."""
+"""The multiple of s that correct backends usually do not exceed: a normal error is larger once in 10¹⁵ entries."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -51,20 +51,20 @@ class Operation:
         gradients: (gradient, result, *operands), all variables -> one contribution for each operand, None where none
             flows; it may have the result's shape where an operand was broadcast, and be placed in zeros.
         worst: (format, result, *terms), the result without errors yet -> its largest error.
-        variance: the same for variances, in the terms and in the result; None for a decision: the result says which
-            branch is taken, and its error is the doubt, how far that is open.
+        variance: the same for variances, in the terms and in the result; None for a decision: the result selects the
+            branch, and its error is the doubt, how far that is open.
         shape: shapes of the operands -> shape; raises ValueError where they do not fit.
         ball: operands -> result for object arrays of Arb balls, where ``value`` does not serve.
-        coherent: (format, result, *terms) -> how far correct backends differ by a choice that they make alike in all
-            entries, beside what they make of that of the operands; None where there is no choice.
-        partial_sums: (format, *terms) -> the largest magnitude met on the way where that is not the result; it must not
+        coherent: (format, result, *terms) -> how far correct backends differ by a choice that they make in the same way
+            in all entries, in addition to the effect of the operands' choices; None where there is no choice.
+        partial_sums: (format, *terms) -> the largest intermediate magnitude if that is not the result; it must not
             overflow.
         terms: sizes of the operands -> the size of the terms of the result, where that is not their ``value``.
-        keeps_infinities: an operand that is exactly infinite makes the result so, whatever the others are.
+        keeps_infinities: an operand that is exactly infinite makes the result so, for any other operands.
         by_rows: a row of the result needs only that row of the first operand, and all of the others.
         moves: entries are moved, copied or negated and never rounded, whatever their dtype.
         compares: the result is a condition for ``where``.
-        conventions: name -> the same operation, in which a tie is no doubt, but what that convention says.
+        conventions: name -> the same operation, in which a tie is not a doubt: the convention decides it.
         places: where each operand is added into zeros; None where operands are whole.
     """
 
@@ -87,7 +87,7 @@ class Operation:
 
     @property
     def decides(self) -> bool:
-        """Whether the result says which branch is taken."""
+        """Whether the result selects a branch."""
         return self.variance is None
 
 
@@ -111,7 +111,7 @@ class Variable:
     """
 
     __slots__ = ("index", "is_condition", "recorder", "shape", "transposed")
-    __array_ufunc__ = None  # NumPy scalars on the left leave the operation to us
+    __array_ufunc__ = None  # with NumPy scalars on the left, Python calls our operators
 
     def __init__(self, recorder: Recorder, index: int, shape: Shape, is_condition: bool = False) -> None:
         self.recorder = recorder
@@ -208,7 +208,7 @@ def apply(operation: Operation, *operands: Operand) -> Variable:
 
 
 def constant(value: Array | float) -> Operation:
-    """Numbers of the loss itself, exact where the backend's format has them and rounded once where not."""
+    """Numbers of the loss itself, exact if the backend's format has them, else rounded once."""
 
     def inexact(format: Format, errors: Array) -> Errors:
         exact = format.represents(float(value)) if np.ndim(value) == 0 else format.represents_each(np.asarray(value))
@@ -263,12 +263,12 @@ def structural(
 
 
 def same_error(_format: Format, _result: Values, a: Bounded) -> Errors:
-    """The error of an operand that is handed on."""
+    """The error of an operand that is passed on."""
     return a.error
 
 
 def same_variance(_format: Format, _result: Values, a: Spread) -> Variances:
-    """The variance of an operand that is handed on."""
+    """The variance of an operand that is passed on."""
     return a.variance
 
 
@@ -289,7 +289,7 @@ def rounded(format: Format, size: Array, propagated: Errors, roundings: int = 1)
 
 
 def as_read(format: Format, term: Bounded) -> Bounded:
-    """An operand as an operation reads it: where it may be subnormal, perhaps as zero (DAZ; docs/math.md, R11)."""
+    """An operand as an operation reads it: perhaps as zero if it may be subnormal (DAZ; docs/math.md, R11)."""
     moved = _flushed(format, term, term.errors)
     return term if moved is None else Bounded(term.source, term.errors + moved)
 
@@ -301,7 +301,7 @@ def as_typically_read(format: Format, term: Spread) -> Spread:
 
 
 def _flushed(format: Format, term: Values, errors: Array) -> Array | None:
-    """How far reading what is subnormal as zero may move an operand, by itself and by less than λ; None: not at all."""
+    """The change of an operand whose subnormal entries are read as zero: itself, less than λ; None: no change."""
     if not format.flush:
         return None
     open_ = (term.size - errors * WIDENING < format.flush) & (term.native != 0)
@@ -314,7 +314,7 @@ def rounding_variance(format: Format, size: Array, roundings: float = 1.0) -> Ar
 
 
 def summing_variance(terms: int) -> tuple[float, float]:
-    """What the rounding of partial sums adds to a variance (W1): (0.6u)²·(first·Σv² + second·(Σv)²).
+    """The part of a variance from the rounding of partial sums (W1): (0.6u)²·(first·Σv² + second·(Σv)²).
 
     The error of a sum is Σ δₖSₖ over its partial sums (Higham 2002, section 4.2). In random order Sₖ has mean k·Σv/n
     and a variance below k·Σv²/n; Σk² is about n³/3 and Σk n²/2. Engines that sum in blocks stay below.
@@ -323,7 +323,7 @@ def summing_variance(terms: int) -> tuple[float, float]:
 
 
 def square(size: Array) -> Array:
-    """Squares that do not underflow: a variance that is too large costs power and raises no alarm."""
+    """Squares that do not underflow: a variance that is too large costs power, but raises no false alarm."""
     squares = np.asarray(size * size)
     squares += 2.0**-1022
     return squares

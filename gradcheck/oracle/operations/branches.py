@@ -1,7 +1,8 @@
 """Comparisons and choices: where, maximum, relu, abs, max.
 
-The error rules follow the branch that was taken; where errors leave open which one that is, they cover both and what
-lies between. Which branch an engine takes there is a choice that it may make alike in all entries (docs/math.md, W5).
+The error rules follow the selected branch. Where errors leave open which one that is, the rules cover both and all
+values in between. The branch of an engine there is a choice that it may make in the same way in all entries
+(docs/math.md, W5).
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def _where_worst(_format: Format, _result: Values, condition: Decision, a: Bound
 
 
 def _where_variance(_format: Format, _result: Values, condition: Decision, a: Spread, b: Spread) -> Variances:
-    """The branch's s²; in doubt the larger. Which branch it is, is a choice, and no part of it (W5)."""
+    """The branch's s²; in doubt the larger one. The choice of the branch is not a part of it (W5)."""
     if a.variance is None and b.variance is None:
         return None
     taken = np.where(condition.middle, a.variances, b.variances)
@@ -146,7 +147,7 @@ ABS = _choice("abs", np.abs, lambda g, _v, a: (_signed(g, a),), same_error)
 
 
 def _underflow_of_product(format: Format, g: Bounded, a: Bounded, nearest: Array) -> Array:
-    """What the underflow of g·a makes of (g·a)/|a|: t/|a|, and no more than |g|; 0 where a is exactly 0."""
+    """The error of (g·a)/|a| from the underflow of g·a: t/|a|, and at most |g|; 0 where a is exactly 0."""
     largest = np.where(a.reach > 0, g.reach, 0.0)
     return np.where(nearest > 0, np.minimum(format.underflow / nearest, largest), largest)
 
@@ -171,7 +172,7 @@ SIGNED = Operation(
     _signed_variance,
     partial_sums=lambda _format, g, a: np.maximum(g.reach, g.reach * a.reach),
 )
-"""What (g·a)/|a|, a form of the derivative of |a| that serves complex a too, makes of g: docs/math.md, R7."""
+"""The g in (g·a)/|a|, a form of the derivative of |a| that works for complex a too: docs/math.md, R7."""
 
 
 def _signed(g: Variable, a: Variable) -> Variable:

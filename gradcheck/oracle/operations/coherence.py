@@ -1,7 +1,7 @@
-"""Roundings that are not independent: what they add to the variance of a sum (docs/math.md, W2 and W3).
+"""Roundings that are not independent: their part of the variance of a sum (docs/math.md, W2 and W3).
 
-Two things repeat in a sum. Equal terms are rounded alike, so that their roundings add up instead of averaging out; and
-terms that come from one computed number share its error.
+Two things repeat in a sum. Equal terms round in the same way, so that their roundings add up instead of averaging out.
+Terms that come from one computed number share its error.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ def of_equal_terms(values: Array, size: Array, axes: tuple[int, ...], roundoff: 
 
 
 def _repeated(values: Array, seen: Array, axis: int, axes: tuple[int, ...]) -> Array:
-    """Which share of the terms is rounded alike along an axis: the autocorrelation of r(v) = v − round(v) at lag 1.
+    """The share of the terms that round alike along an axis: the autocorrelation of r(v) = v − round(v) at lag 1.
 
-    For a uniform phase it is 1 − 6t(1 − t) of the fractional part t of the neighbours' distance; what chance gives is
-    taken off.
+    For a uniform phase it is 1 − 6t(1 − t) of the fractional part t of the neighbours' distance, less the part that is
+    chance.
     """
     phase = np.diff(values, axis=axis)
     phase -= np.floor(phase)
@@ -58,7 +58,7 @@ def _repeated(values: Array, seen: Array, axis: int, axes: tuple[int, ...]) -> A
 
 
 def of_equal_products(a: Array, b: Array, size: Array, roundoff: float) -> Array | float:
-    """The same for the terms of a matrix product, which are equal where those of both factors are.
+    """The same for the terms of a matrix product, which are equal if those of both factors are.
 
     Args:
         a: the left factor, float64, of one or two dimensions.
@@ -78,7 +78,7 @@ def of_equal_products(a: Array, b: Array, size: Array, roundoff: float) -> Array
 
 
 def _share_of_equals(factors: Array, near: float) -> Array:
-    """Of each row, the share of neighbours that are equal but for a fraction of a unit of the sum, and not zero."""
+    """In each row, the share of neighbours that are equal within a fraction of a unit of the sum, and not zero."""
     equal = np.abs(np.diff(factors)) <= near * np.abs(factors[..., 1:])
     equal &= factors[..., 1:] != 0
     share = np.mean(equal, axis=-1)
@@ -86,7 +86,7 @@ def _share_of_equals(factors: Array, near: float) -> Array:
 
 
 def of_shared_errors(term: Spread, combine: Callable[[Array], Array]) -> Array:
-    """The variance of a sum whose terms all have one relative error in common, (Σ±s)²: W3.
+    """The variance of a sum whose terms all share one relative error, (Σ±s)²: W3.
 
     Args:
         term: with its variance.

@@ -63,7 +63,7 @@ def numpy() -> list[str]:
 
 
 def described(spelled: str, word: DeclaredWord) -> tuple[str, str, str, str]:
-    """A word as it is written, the first line of its documentation, and its error rules."""
+    """A word's spelling, the first line of its documentation, and its error rules."""
     rule = RULES[word.name]
     return spelled, str(inspect.getdoc(word.rule)).splitlines()[0].replace("``", "`"), rule.worst, rule.typical
 

@@ -1,11 +1,10 @@
-"""Softmax and log-sum-exp: rules of their own, since the shift by the largest entry is no kink of theirs.
+"""Softmax and log-sum-exp have their own rules, since the shift by the largest entry does not give them a kink.
 
-Engines take e^d of the distance d = a − max a (any shift near it does as well). Rounding d moves e^d by u·|d|, and
-the shares p = e^d/S of the sum S weigh that with Σp·|d| ≤ H(p) ≤ log n, since d = log p + log S and S ≥ 1; twice that
-holds where u·|d| is not small. So S has a relative error of θ(n, u) + c_exp·u + 2u·log n, which is the absolute error
-of log S. After P. Blanchard, D. J. Higham and N. J. Higham, "Accurately computing the log-sum-exp and softmax
-functions", IMA Journal of Numerical Analysis 41, 2021, sections 3 and 4 (docs/math.md, R16 and R17;
-of a single entry too: R4).
+Engines take e^d of the distance d = a − max a (any shift near it does as well). Rounding d moves e^d by u·|d|, and the
+shares p = e^d/S of the sum S weigh that with Σp·|d| ≤ H(p) ≤ log n, since d = log p + log S and S ≥ 1; twice that holds
+where u·|d| is not small. So S has a relative error of θ(n, u) + c_exp·u + 2u·log n, which is the absolute error of log
+S. After P. Blanchard, D. J. Higham and N. J. Higham, "Accurately computing the log-sum-exp and softmax functions", IMA
+Journal of Numerical Analysis 41, 2021, sections 3 and 4 (docs/math.md, R16 and R17; of a single entry too: R4).
 """
 
 from __future__ import annotations
@@ -79,14 +78,14 @@ class Along:
         return np.asarray(exponentials / self.sum(exponentials))
 
     def moved(self, shares: Array, error: Array) -> Array:
-        """How far log S moves with its operands: log Σp·e^E exactly, and never further than they do."""
+        """The change of log S with its operands: log Σp·e^E exactly, and never more than theirs."""
         reach = np.broadcast_to(error * WIDENING, shares.shape)
         largest = self.largest(reach)
         weighted = np.log1p(self.sum((shares + SMALLEST) * np.expm1(np.minimum(reach, 1.0))))
         return np.where(largest <= 1, np.minimum(weighted * WIDENING, largest), largest)
 
     def sum_error(self, format: Format) -> float:
-        """The relative error of S, exponentials that are flushed to zero included."""
+        """The relative error of S, including exponentials that are flushed to zero."""
         own = format.sum_error(self.terms) + self.terms * (format.underflow + FLUSHED * format.normal)
         return own + ACCURACY["exp"] * format.function_roundoff + 2 * format.roundoff * self.entropy
 
@@ -112,7 +111,7 @@ class LogSumExp:
     keepdims: bool
 
     def reduced(self, a: Array) -> Array:
-        """Without the unit axes, unless they are to be kept."""
+        """Without the unit axes, unless the caller keeps them."""
         return np.asarray(a if self.keepdims else np.squeeze(a, self.axes))
 
     def shape(self, shape: Shape) -> Shape:
@@ -193,7 +192,7 @@ class Softmax:
         return np.asarray(exponentials / np.sum(exponentials, axis=self.axis, keepdims=True))
 
     def moved(self, along: Along, p: Array, errors: Array) -> Array:
-        """How far p moves with its operands, p·(e^c − 1) for a change c of log p; 1 at the most.
+        """The change of p with its operands, p·(e^c − 1) for a change c of log p; at most 1.
 
         Also p(1−p)·(e^c − 1) for a change c of log(p/(1−p)), which is narrower for a p near 1. Of 1−p float64 knows no
         more than 2⁻⁵².
@@ -208,7 +207,7 @@ class Softmax:
         return _known(along, errors, bound)
 
     def worst(self, format: Format, result: Values, a: Bounded) -> Errors:
-        """R17: what p moves, and its own relative error: u·|d|, c_exp·u, S's, two roundings of a quotient.
+        """R17: the change of p, and its own relative error: u·|d|, c_exp·u, S's, two roundings of a quotient.
 
         The form exp(d − log S) adds the errors of log S and of a difference.
         """
@@ -255,7 +254,7 @@ class Softmax:
 
 
 def _known(along: Along, errors: Array, bound: Array) -> Array:
-    """The bound, but nothing is known of shares where an operand may overflow, since ∞ − ∞ is not a number."""
+    """The bound, but shares are unknown where an operand may overflow, since ∞ − ∞ is not a number."""
     return np.where(np.isinf(along.largest(np.broadcast_to(errors, bound.shape))), np.inf, bound)
 
 

@@ -1,4 +1,4 @@
-"""What only moves entries: pieces of an array, arrays put together, and a value behind which no gradient flows."""
+"""Operations that only move entries: pieces of an array, concatenation, and a value through which no gradient flows."""
 
 from __future__ import annotations
 

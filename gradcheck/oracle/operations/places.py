@@ -1,4 +1,4 @@
-"""Where pieces of an array lie in it, and sums of such pieces in which each takes its own memory alone."""
+"""The places of pieces in an array, and sums of such pieces, each of which takes only its own memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gradcheck.oracle.lazy import lazy
 
 Part = int | slice | EllipsisType
 Index = Part | tuple[Part, ...]
-"""Integers, slices and an ellipsis, as NumPy reads them: no entry comes twice in a piece."""
+"""Integers, slices and an ellipsis, as in NumPy: no entry comes twice in a piece."""
 
 WHOLE: Index = ...
 """The piece that is the whole array."""

@@ -1,7 +1,7 @@
-"""Powers aᵖ of a number p, which stays exact: p is what the user wrote, and p − 1 need be no number of any format.
+"""Powers aᵖ of a number p, which stays exact: the user wrote p, and p − 1 need not be a number of any format.
 
 An engine rounds both to its dtype. With p̂ = p + Δ it computes a^p̂ = aᵖ·e^(Δ log a), so that aᵖ has a relative error
-of up to e^(|Δ|·|log a|) − 1, however accurate its function is (docs/math.md, R1). Our own arithmetics round p too.
+of up to e^(|Δ|·|log a|) − 1, for any accuracy of its function (docs/math.md, R1). Our own arithmetics round p too.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Va
 from gradcheck.oracle.operations.triples import product_of_three
 
 DOUBLE = 2.0**-53
-"""What rounding an exponent to a Python number adds, where an engine rounds that to its dtype in turn."""
+"""The additional error of an exponent that is rounded to a Python number, and then to an engine's dtype."""
 
 
 @dataclass(frozen=True)
 class Power:
-    """The power of an exponent that is p itself, or p − 1 where a derivative takes it.
+    """The power with the exponent p itself, or with p − 1 in a derivative.
 
     Attributes:
         exact: the exponent.
@@ -44,11 +44,11 @@ class Power:
 
     @cached_property
     def rest(self) -> float:
-        """What float64 cannot hold of it."""
+        """The part of it that float64 cannot hold."""
         return float(self.exact - Fraction(self.exponent))
 
     def slack(self, format: Format) -> float:
-        """|Δ|: how far the exponent of an engine may lie from the exact one.
+        """|Δ|: the largest distance of an engine's exponent from the exact one.
 
         p̂ is p rounded, off by u·|p|. p − 1 is fl(p̂ − 1), off by u·|p| + u·(|p−1| + u·|p|), or p − 1 in Python's
         float64 and then rounded. Rounding is monotone, so the exponent stays on its side of 0 and of 1.
@@ -78,7 +78,7 @@ class Power:
         return np.asarray(steepest * np.exp(slack * _logarithms(at)) if slack else steepest)
 
     def rounded_exponent(self, format: Format, result: Values, a: Bounded) -> Errors:
-        """|aᵖ|·(e^(|Δ|·|log a|) − 1); unknown where a may be negative, whose power hangs on p's last digit."""
+        """|aᵖ|·(e^(|Δ|·|log a|) − 1); unknown where a may be negative, since its power depends on p's last digit."""
         slack = self.slack(format)
         if not slack:
             return None
@@ -100,14 +100,14 @@ class Power:
         return local + (1 + relative) * (a.error * self.slope(near, far, self.slack(format)))
 
     def variance(self, format: Format, result: Values, a: Spread) -> Variances:
-        """(f'(a)·s)² + (0.6·n·u·f)² + λ²; what rounding the exponent does is coherent, and no part of it."""
+        """(f'(a)·s)² + (0.6·n·u·f)² + λ²; the effect of rounding the exponent is coherent, and not a part of it."""
         if self.exact == 0:
             return None
         local = rounding_variance(format, result.size, 2 + abs(self.exponent) / 2)
         return local if a.variance is None else local + np.square(self.slope(a.size, a.size)) * a.variance
 
     def coherent(self, format: Format, result: Values, a: Spread) -> Errors:
-        """What rounding the exponent does, in all entries alike (W5)."""
+        """The effect of rounding the exponent, the same in all entries (W5)."""
         return self.rounded_exponent(format, result, a.at_doubt)
 
     def gradients(self, g: Variable, _v: Variable, a: Variable) -> tuple[Variable | None]:
@@ -132,7 +132,7 @@ class Power:
 
 
 def _logarithms(a: Array) -> Array:
-    """|log |a||; where a is zero the exponent counts for nothing, since all exponents have one sign."""
+    """|log |a||; where a is zero the exponent has no effect, since all exponents have one sign."""
     size = np.abs(a)
     return np.asarray(np.abs(np.log(np.where(size > 0, size, 1))), dtype=np.float64)
 

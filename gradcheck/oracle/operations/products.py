@@ -27,11 +27,11 @@ from gradcheck.oracle.operations.rules import rule
 from gradcheck.oracle.operations.terms import Array, Bounded, Spread, Values
 
 Pairs = list[tuple[Array, Array]]
-"""Non-negative factors (left, right) of products that are to be summed."""
+"""Non-negative factors (left, right) of products for a sum."""
 
 
 class Bilinear:
-    """The errors of a product that sums nothing; ``combine`` says which indices it has."""
+    """The errors of a product without a sum; ``combine`` determines its indices."""
 
     def __init__(self, combine: Callable[[Pairs], Array]) -> None:
         self.combine = combine
@@ -41,17 +41,17 @@ class Bilinear:
         return 1
 
     def relative_error(self, format: Format, terms: int) -> float:
-        """What rounding does to an entry, relative to the sum of its terms' magnitudes."""
+        """The rounding error of an entry, relative to the sum of its terms' magnitudes."""
         return format.sum_error(terms)
 
     def relative_variance(self, format: Format, terms: int) -> float:
-        """The variance of what rounding does to an entry, relative to the sum of the squares of its terms."""
+        """The variance of an entry's rounding error, relative to the sum of the squares of its terms."""
         return (ROUNDING_DEVIATION * format.roundoff) ** 2
 
     def worst(self, format: Format, result: Values, a: Bounded, b: Bounded) -> Array:
         """|A|Eb + Ea(|B|+Eb) + ρ(n)(|A|+Ea)(|B|+Eb) + 2nt (R14; Higham 2002, section 3.5, for inexact operands).
 
-        A is the large operand in practice, so its factors are left as they are.
+        A is usually the large operand, so its factors stay unchanged.
         """
         terms = self.terms(a)
         relative = self.relative_error(format, terms)
@@ -77,7 +77,7 @@ class Bilinear:
 
 
 class StoredProduct(Bilinear):
-    """The errors of a matrix product of single terms: what the gradient of a product of vectors is, and `outer`."""
+    """The errors of a matrix product of single terms: the gradient of a product of vectors, and `outer`."""
 
     def relative_error(self, format: Format, terms: int) -> float:
         """u, or 2u."""
@@ -107,7 +107,7 @@ class MatrixProduct(Bilinear):
     def variance(self, format: Format, result: Values, a: Spread, b: Spread) -> Array:
         """The same, and (0.6u·v)² for the rounding of the result, (0.6u·v)²n/3 for that of the accumulator.
 
-        And what equal terms and shared errors add (docs/math.md, W2 and W3).
+        Equal terms and shared errors add their parts (docs/math.md, W2 and W3).
         """
         sums = summing_variance(self.terms(a))[1] * format.accumulator_roundoff**2
         relative = ROUNDING_DEVIATION**2 * (format.product_roundoff**2 + sums)
@@ -212,7 +212,7 @@ def transpose(a: Variable) -> Variable:
 @rule(worst=r"ρ(n) of Σ|a||b|", typical="√(1 + n/2)")
 def matmul(a: Variable, b: Variable) -> Variable:
     """The product A B of vectors and matrices."""
-    # A matrix stands left of a vector, so that it can be cut into rows.
+    # A matrix is left of a vector, so that it can be cut into rows.
     if isinstance(a, Variable) and isinstance(b, Variable) and a.ndim == 1 and b.ndim == 2:
         a, b = transpose(b), a
     return apply(MATMUL, a, b)

@@ -23,11 +23,11 @@ from gradcheck.oracle.operations.rules import rule
 from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Values, Variances
 
 PAIRWISE = 128
-"""NumPy adds up to so many numbers in a plain loop, and more of them pairwise, but along the fastest axis alone."""
+"""NumPy adds up to so many numbers in a plain loop, and more of them pairwise, but only along the fastest axis."""
 
 
 def pairwise_sum(a: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """NumPy's sum, pairwise along every axis (Higham 2002, section 4.1), so that ours is not the one with an error."""
+    """NumPy's sum, pairwise along every axis (Higham 2002, section 4.1), so that our own sum has only a small error."""
     trailing = all(axis >= a.ndim - len(axes) for axis in axes)
     if a.dtype == object or (trailing and a.flags.c_contiguous) or math.prod(a.shape[x] for x in axes) <= PAIRWISE:
         return np.asarray(np.sum(a, axis=axes, keepdims=keepdims))
@@ -51,7 +51,7 @@ def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
         return local if a.error is None else local + value(a.error)
 
     def variance(format: Format, result: Values, a: Spread) -> Variances:
-        """max(Σs², (Σ±s)²) + (0.6u)²((n/2)Σv² + (1+n/3)(Σv)²), and what equal terms add (docs/math.md, W1 to W3)."""
+        """max(Σs², (Σ±s)²) + (0.6u)²((n/2)Σv² + (1+n/3)(Σv)²), and the part of equal terms (docs/math.md, W1 to W3)."""
         squares, sums = summing_variance(terms(a))
         squared, size = value(square(a.size)), square(result.size)
         summing = squares * squared + (1 + sums) * size
@@ -109,7 +109,7 @@ def broadcast_to(a: Variable, shape: Shape) -> Variable:
 
 
 def spread_over(a: Variable, shape: Shape, axes: tuple[int, ...]) -> Variable:
-    """Undo a reduction from ``shape``: copy along the axes that it took away."""
+    """Undo a reduction from ``shape``: copy along the axes that it removed."""
     return broadcast_to(reshape(a, reduced_shape(shape, axes, keepdims=True)), shape)
 
 

@@ -1,4 +1,4 @@
-"""The words of the graph as the oracle has them: how each is recorded on a tape, and its error rules in words."""
+"""The words of the graph in the oracle: how each is recorded on a tape, and its error rules in words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Rule:
     Attributes:
         function: records it on a tape.
         worst: the largest rounding error of a correct backend, in words.
-        typical: the number of roundings that its typical error is worth, in words.
+        typical: its typical error as a number of roundings, in words.
     """
 
     function: Function
@@ -26,11 +26,11 @@ class Rule:
 
 
 RULES: dict[str, Rule] = {}
-"""By the names that the graph has for words and operators; filled by ``rule``."""
+"""By the graph's names of words and operators; filled by ``rule``."""
 
 
 def rule(worst: str, typical: str, name: str = "") -> Callable[[Function], Function]:
-    """Enter a function under a name of the graph, or its own less a trailing underscore; see ``Rule``."""
+    """Enter a function under a name of the graph, or its own without a trailing underscore; see ``Rule``."""
 
     def enter(function: Function) -> Function:
         RULES[name or function.__name__.rstrip("_")] = Rule(function, worst, typical)

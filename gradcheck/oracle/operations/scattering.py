@@ -13,7 +13,7 @@ from gradcheck.oracle.operations.places import WHOLE, Places
 from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Values, Variances
 
 ONE_ORDER = 2
-"""So many terms have one order alone; the partial sums of more are what an engine chooses."""
+"""So many terms have only one order; with more terms an engine chooses the partial sums."""
 
 
 def scatter_add(contributions: Sequence[Variable | Placed], shape: Shape) -> Variable:
@@ -25,7 +25,7 @@ def scatter_add(contributions: Sequence[Variable | Placed], shape: Shape) -> Var
 
 @dataclass(frozen=True)
 class ScatterAdd:
-    """Pieces that are added into zeros: an entry is the sum of as many terms as pieces have it, c of them."""
+    """Pieces that are added into zeros: an entry is the sum of c terms, one for each piece that has it."""
 
     places: Places
 
@@ -34,7 +34,7 @@ class ScatterAdd:
         return self.places.total(pieces)
 
     def worst(self, format: Format, result: Values, *terms: Bounded) -> Errors:
-        """ΣE + θ(c − 1, u)·Σ(|v| + E) + (c − 1)t; a term that is alone is moved, and its error with it."""
+        """ΣE + θ(c − 1, u)·Σ(|v| + E) + (c − 1)t; a single term is moved, and its error with it."""
         propagated = self._propagated([term.error for term in terms])
         if self._moves(format):
             return propagated
@@ -45,7 +45,7 @@ class ScatterAdd:
         return local if propagated is None else local + (1 + relative) * propagated
 
     def variance(self, format: Format, result: Values, *terms: Spread) -> Variances:
-        """Σs² + (0.6u)²(c − 1)·(Σ|v|)² (docs/math.md, W14), and λ² of what underflows."""
+        """Σs² + (0.6u)²(c − 1)·(Σ|v|)² (docs/math.md, W14), and λ² of underflows."""
         propagated = self._propagated([term.variance for term in terms])
         if self._moves(format):
             return propagated
@@ -56,7 +56,7 @@ class ScatterAdd:
         return local if propagated is None else local + propagated
 
     def partial_sums(self, _format: Format, *terms: Bounded) -> Array:
-        """The largest that a partial sum can be."""
+        """The largest possible partial sum."""
         return self.places.total([term.reach for term in terms])
 
     def operation(self) -> Operation:
@@ -78,7 +78,7 @@ class ScatterAdd:
         return None if all(error is None for error in errors) else self.places.total(errors)
 
     def _size(self, result: Values, terms: Sequence[Values]) -> Array:
-        """What the roundings are relative to: the result, or for three and more terms in any order their magnitudes."""
+        """The scale of the roundings: the result, or for three and more terms in any order their magnitudes."""
         if self.places.overlap <= ONE_ORDER:
             return result.size
         sizes = self.places.total([term.size for term in terms])

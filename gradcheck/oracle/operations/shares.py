@@ -1,8 +1,8 @@
-"""Whose gradient it is: what maximum, relu, abs and max hand back, and how they share it out at a tie.
+"""The gradients of maximum, relu, abs and max, and how engines share them at a tie.
 
 At a tie a correct answer is a mean of the branches with weights that sum to one, and engines take different ones. So a
-share is a number in [0, 1], in doubt where errors leave open who wins; a convention (docs/math.md, R8) takes the doubt
-away at exact ties. Engines multiply by shares, so that 0·∞ may be met where a gradient overflows that none is taken of.
+share is a number in [0, 1], in doubt where errors leave open which operand wins. A convention (docs/math.md, R8)
+removes the doubt at exact ties. Engines multiply by shares, so that 0·∞ is possible if an unused gradient overflows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gradcheck.oracle.operations.base import Operation, Variable, apply, roundin
 from gradcheck.oracle.operations.terms import Array, Bounded, Decision, Doubts, Errors, Spread, Values, Variances, Worst
 
 CONVENTIONS = SECOND, EVEN, FIRST = "second", "even", "first"
-"""At a tie the second operand (or the last entry) gets the gradient, all get equal parts, or the first one gets it."""
+"""At a tie the second operand (or the last entry) gets the gradient, all get equal shares, or the first one gets it."""
 
 
 def is_open(a: Bounded, b: Bounded) -> Array:
@@ -34,7 +34,7 @@ def contenders(a: Bounded, axes: tuple[int, ...]) -> Array:
 
 
 def _where_open(open_: Array, doubt: Array) -> Doubts:
-    """None where nothing is open, so that no work is done on it."""
+    """None if nothing is open, to save work."""
     return np.where(open_, doubt, 0.0) if open_.any() else None
 
 
@@ -59,7 +59,7 @@ class Winner:
         return np.where(a > b, self.high, np.where(a < b, self.low, self.tie))
 
     def doubt(self, _format: Format, result: Values, a: Bounded, b: Bounded) -> Doubts:
-        """How far the factor can move, to either end."""
+        """The largest change of the factor, to either end."""
         open_ = is_open(a, b)
         if self.certain:
             open_ &= a.native != b.native
@@ -80,7 +80,7 @@ class Winner:
 
 @dataclass(frozen=True)
 class Peak:
-    """Which share of the gradient each entry gets, of those that are the largest along some axes."""
+    """The share of the gradient of each entry that is the largest along some axes."""
 
     axes: tuple[int, ...]
     convention: str | None = None
@@ -101,11 +101,11 @@ class Peak:
         return np.moveaxis(only.reshape(moved.shape), range(-len(self.axes), 0), self.axes)
 
     def value(self, a: Array) -> Array:
-        """The shares, in the dtype of a: one that float64 rounds is no longer exact enough for longdouble."""
+        """The shares, in the dtype of a: a share that float64 rounds is not exact enough for longdouble."""
         return self.shares(np.equal(a, np.max(a, axis=self.axes, keepdims=True)), a.dtype.type(1))
 
     def doubt(self, _format: Format, result: Values, a: Bounded) -> Doubts:
-        """How far a share can move, to 0 or to 1."""
+        """The largest change of a share, to 0 or to 1."""
         among = contenders(a, self.axes)
         open_ = among & (np.sum(among, axis=self.axes, keepdims=True) > 1)
         if self.convention is not None:
@@ -148,7 +148,7 @@ def _binary(name: str, low: float) -> Operation:
 
 MAXIMUM_SHARE, RELU_SHARE = _binary("maximum", 0.0), _binary("relu", 0.0)
 SIGN = _binary("abs", -1.0)
-"""The sign of a − b, where the derivative of abs lies between −1 and 1 at a tie."""
+"""The sign of a − b; at a tie the derivative of abs lies between −1 and 1."""
 
 
 def peak(axes: tuple[int, ...]) -> Operation:
@@ -202,7 +202,7 @@ class Mask:
         return np.where(shared, rounding, 0.0) + (0.0 if error is None else error)
 
     def variance(self, format: Format, result: Values, decision: Decision, g: Spread) -> Variances:
-        """(|f| + Ef)²·s², and the roundings; who wins is a choice, and no part of it (W5)."""
+        """(|f| + Ef)²·s², and the roundings; the choice of the winner is not a part of it (W5)."""
         factors, doubt = np.abs(self.factor(decision.middle)), _doubts(decision)
         reach = factors if doubt is None else factors + doubt
         variance = None if g.variance is None else np.square(reach) * g.variance
@@ -232,7 +232,7 @@ def _doubts(decision: Decision) -> Doubts:
 
 
 def _shared(decision: Array) -> Array | None:
-    """Where a share is neither all nor nothing; None where it is so nowhere."""
+    """Where a share is neither all nor nothing; None if that is nowhere."""
     if decision.dtype == bool:
         return None
     size = np.abs(decision)
@@ -241,7 +241,7 @@ def _shared(decision: Array) -> Array | None:
 
 
 _OWN, _OTHER = Mask(other=False), Mask(other=True)
-# `apply` lets a condition stand first in what is called where, and nowhere else.
+# `apply` allows a condition only as the first operand of an operation with the name where.
 _CONDITIONAL = {False: _OWN.operation("where"), True: _OTHER.operation("where")}
 OWN_SHARE, OTHER_SHARE = _OWN.operation("share"), _OTHER.operation("share")
 _WEIGHTED = {False: OWN_SHARE, True: OTHER_SHARE}

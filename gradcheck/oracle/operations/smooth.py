@@ -42,8 +42,8 @@ class Smooth:
         derivative: (a, f(a)), variables -> f'(a).
         accuracy: see the module.
         deviation: see the module.
-        weighted: what the gradient is in other forms of the product with the derivative: (gradient, a) -> gradient.
-        floors: results below λ may come out as zero, whatever the format does with subnormal numbers.
+        weighted: the gradient in other forms of the product with the derivative: (gradient, a) -> gradient.
+        floors: results below λ may become zero, even if the format keeps subnormal numbers.
     """
 
     name: str
@@ -193,7 +193,7 @@ def _softplus_product_sizes(format: Format, g: Bounded, a: Bounded) -> Array:
 
 
 def _softplus_product_worst(_format: Format, _result: Values, g: Bounded, _a: Bounded) -> Errors:
-    """That of g, zeros included, for where there is no error no overflow is looked for."""
+    """That of g, including zeros, because an exact operand gets no check for overflow."""
     return g.errors
 
 
@@ -209,7 +209,7 @@ SOFTPLUS_PRODUCT = Operation(
     _softplus_product_variance,
     partial_sums=_softplus_product_sizes,
 )
-"""What g is in (g·eᵃ)/(eᵃ + 1), PyTorch's form of the gradient of softplus: it may overflow (docs/math.md, R13)."""
+"""The g in (g·eᵃ)/(eᵃ + 1), PyTorch's form of the gradient of softplus: it may overflow (docs/math.md, R13)."""
 
 SMOOTH = [
     Smooth(
@@ -220,7 +220,7 @@ SMOOTH = [
         lambda _a, v: v,
         accuracy=6,
         deviation=1.5,
-        floors=True,  # kernels that put an integer into the exponent's bits have no subnormal results (oneDNN, MLX)
+        floors=True,  # kernels that write an integer into the exponent's bits have no subnormal results (oneDNN, MLX)
     ),
     Smooth("log", np.log, lambda y: y.log(), lambda low, _high: _reciprocal(low), lambda a, _v: 1 / a, 8, 1.5),
     Smooth(

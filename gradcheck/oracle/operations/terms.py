@@ -1,4 +1,4 @@
-"""What the error rules see of operands and results: values, with an error, a variance, or the doubt of a decision."""
+"""Operands and results of the error rules: values, with an error, a variance, or the doubt of a decision."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from gradcheck.oracle.formats import Format
 Array = NDArray[Any]
 
 Errors = Array | None
-"""Absolute errors, entry by entry; None where an array is exact, so that no work is done on zeros."""
+"""Absolute errors, entry by entry; None if an array is exact, to save work on zeros."""
 
 Variances = Array | None
-"""Variances of errors; None where an array is exact."""
+"""Variances of errors; None if an array is exact."""
 
 Doubts = Array | None
-"""Of conditions (bool): where they are open; of shares: how far they may move. None where all is certain."""
+"""For conditions (bool): where they are open; for shares: their largest change. None if all is certain."""
 
 DOUBT = 32.0
 """The multiple of s beyond which an error is evidence, far beyond correct entries: a branch within it is open."""
@@ -44,17 +44,17 @@ class Middle(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Values:
-    """Values alone: what a rule sees of a result, and what is known of every operand.
+    """Values only: a result for a rule, and the common part of every operand.
 
     Attributes:
-        source: of the values; what a rule does not ask for is not computed.
+        source: of the values; values that a rule does not use are not computed.
     """
 
     source: Middle
 
     @property
     def native(self) -> Array:
-        """The values in the dtype in which they were computed, for differences that float64 would blur."""
+        """The values in the dtype in which they were computed, for differences that float64 would lose."""
         return self.source.middle
 
     @property
@@ -80,7 +80,7 @@ class Bounded(Values):
 
     @property
     def errors(self) -> Array:
-        """The errors, with exact operands written out as zero."""
+        """The errors, with zeros for exact operands."""
         return np.zeros(()) if self.error is None else self.error
 
     @property
@@ -101,7 +101,7 @@ class Spread(Values):
 
     @property
     def variances(self) -> Array:
-        """The variances, with exact operands written out as zero."""
+        """The variances, with zeros for exact operands."""
         return np.zeros(()) if self.variance is None else self.variance
 
     @property
@@ -112,7 +112,7 @@ class Spread(Values):
 
 @dataclass(eq=False, slots=True)
 class Decision(Values):
-    """An operand that says which branch is taken: a condition, or the share of a gradient.
+    """An operand that selects a branch: a condition, or the share of a gradient.
 
     Attributes:
         doubt: how far that is open.
@@ -146,4 +146,4 @@ PartialSums = (
     | Callable[[Format, Bounded, Bounded], Array]
     | Callable[[Format, Bounded, Bounded, Bounded], Array]
 )
-"""(format, *operands) -> the largest magnitude met on the way."""
+"""(format, *operands) -> the largest intermediate magnitude."""

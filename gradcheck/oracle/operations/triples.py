@@ -12,7 +12,7 @@ from gradcheck.oracle.operations.terms import Array, Bounded, Spread, Values
 
 
 def _three_worst(format: Format, result: Values, a: Bounded, b: Bounded, c: Bounded) -> Array:
-    """What the errors of the factors make, two roundings, and a product of two that underflows, times the third.
+    """The effect of the factors' errors, two roundings, and a product of two that underflows, times the third.
 
     |a||b||c| grows by Ea·(|b|+Eb)(|c|+Ec) + |a|·Eb·(|c|+Ec) + |a||b|·Ec (docs/math.md, R2).
     """
@@ -46,7 +46,7 @@ def _three_variance(format: Format, result: Values, a: Spread, b: Spread, c: Spr
 
 
 def _three_sizes(_format: Format, a: Bounded, b: Bounded, c: Bounded) -> Array:
-    """The largest product of two, or of all three: any of them may be met on the way."""
+    """The largest product of two, or of all three: each may be an intermediate result."""
     pairs = np.maximum(np.maximum(a.reach * b.reach, b.reach * c.reach), a.reach * c.reach)
     return np.asarray(np.maximum(pairs, a.reach * b.reach * c.reach))
 
@@ -59,7 +59,7 @@ THREE = Operation(
     _three_variance,
     partial_sums=_three_sizes,
 )
-"""a·b·c in whichever order; what overflows or underflows on the way in one of them may do so in an engine."""
+"""a·b·c in any order; an intermediate overflow or underflow in one of them may happen in an engine."""
 
 
 def product_of_three(a: Operand, b: Operand, c: Operand) -> Variable:

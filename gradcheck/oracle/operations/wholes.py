@@ -1,4 +1,4 @@
-"""Sums of gradients in which the shares of a tie add up to one, so that no convention is left (docs/math.md, R21)."""
+"""Sums of gradients in which the shares of a tie add up to one, for every convention (docs/math.md, R21)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Va
 
 @dataclass(frozen=True)
 class Whole:
-    """Σ±g over the gradients that were shared out, and the sums of ± all other contributions along some axes.
+    """Σ±g over the shared gradients, and the sums of ± all other contributions along some axes.
 
     Attributes:
-        signs: of the operands; gradients that were shared out have unit axes already.
-        indices: where each operand lies in the backend's array, of which it may be a piece.
-        axes: the axes along which, which stay as unit axes.
+        signs: of the operands; shared gradients have unit axes already.
+        indices: the place of each operand in the backend's array; it may be a piece of that.
+        axes: the axes of the sums, which stay as unit axes.
         shape: of the backend's arrays.
         arrays: how many of these are added up.
     """
@@ -41,11 +41,11 @@ class Whole:
 
     @property
     def roundings(self) -> int:
-        """How many roundings a contribution meets: two or more of its share, and one in each addition."""
+        """The number of roundings of a contribution: two or more of its share, and one in each addition."""
         return max(2, len(self.axes) + 1) + len(self.signs) - 1
 
     def counting(self, format: Format) -> int:
-        """How many additions may round where an engine counts the ties in its own dtype: none up to 2ᵖ of them."""
+        """How many additions may round if an engine counts the ties in its own dtype: none up to 2ᵖ of them."""
         return self.entries if self.entries > 2**format.bits else 0
 
     def summed(self, operand: Array, index: Index) -> Array:
@@ -54,7 +54,7 @@ class Whole:
         return np.asarray(np.sum(placed, axis=self.axes, keepdims=True))
 
     def _total(self, operands: Iterable[Array]) -> Array:
-        """The sum of what is summed of each operand; one at a time, since placed pieces take the memory of wholes."""
+        """The sum over all operands; one at a time, since placed pieces take the memory of whole arrays."""
         return np.asarray(reduce(np.add, map(self.summed, operands, self.indices)))
 
     def value(self, *operands: Array) -> Array:
@@ -66,7 +66,7 @@ class Whole:
         return self._total(term.reach for term in terms)
 
     def worst(self, format: Format, _result: Values, *terms: Bounded) -> Errors:
-        """ΣE + θ(r + c, u)·Σ(|v| + E), c for counting, and what underflows in a share, an addition, an adjoint."""
+        """ΣE + θ(r + c, u)·Σ(|v| + E), c for counting, and the underflows in a share, an addition, an adjoint."""
         relative = format.sum_error(self.roundings + self.counting(format))
         errors = self._total(term.errors + np.zeros(term.size.shape) for term in terms)
         return np.asarray(errors + relative * self.sizes(format, *terms) + self._floor(format) * (1 + relative))
@@ -76,8 +76,8 @@ class Whole:
         return self.entries * self.roundings * (format.underflow + flushed)
 
     def variance(self, format: Format, _result: Values, *terms: Spread) -> Variances:
-        """Each operand's, in common or not (W3), and the roundings of equal entries, which are alike (W2)."""
-        roundings = self.roundings + self.counting(format) ** 2  # a count is wrong in all shares alike
+        """Each operand's variance, shared or not (W3), and the roundings of equal entries, which are the same (W2)."""
+        roundings = self.roundings + self.counting(format) ** 2  # a count has the same error in all shares
         local = roundings * square(
             ROUNDING_DEVIATION * format.roundoff * self.sizes(format, *(Bounded(term.source) for term in terms))
         )

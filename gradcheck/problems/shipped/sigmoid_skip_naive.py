@@ -1,4 +1,4 @@
-"""A specimen: the loss of sigmoid_skip as it is first written down, 1/(1 + exp(−y)) and (√Σw²)², NaN and all.
+"""A specimen: the loss of sigmoid_skip in its most direct form, 1/(1 + exp(−y)) and (√Σw²)², including its NaN.
 
 `sigmoid_skip` is finite and agrees for every distribution, in float64 and float32. This one has, in every backend,
 
@@ -6,8 +6,8 @@
   brings it about wherever y has a negative entry, `mixed` where one is as large as that;
 - NaN in every gradient where the sum of squares is 0, 0/0: `zeros` and `subnormal`, in float32 `tiny`, too.
 
-There the verdict is undecided and never that it agrees: a correct evaluation of this formula may end in NaN. For other
-inputs both are as good. y = Ax, u = σ(y), z = u + Bx and w = Cz are those of `sigmoid_skip`.
+There the verdict is undecided, and never "agrees": a correct evaluation of this formula may end in NaN. For other
+inputs both are equally good. y = Ax, u = σ(y), z = u + Bx and w = Cz are those of `sigmoid_skip`.
 """
 
 import numpy as np
