@@ -64,7 +64,8 @@ SENTENCES = {
 class CaseRecord(Record, frozen=True, kw_only=True):
     """One problem at one size, seed, dtype, distribution and scale.
 
-    `notes` describe the effect of rounding on its inputs. A problem of one size has no `k`, and its JSON has no such key.
+    `notes` describe the effect of rounding on its inputs. A problem of one size has no `k`, and its JSON has no such
+    key.
     """
 
     problem: str

@@ -17,7 +17,7 @@ from tests.processors import PROCESSORS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Some of the conformance suite takes minutes, since each dtype is compiled anew: CI runs that too."""
+    """Some of the conformance suite takes minutes, since each dtype is compiled again: CI runs that too."""
     parser.addoption("--other-dtypes", action="store_true", help="try variants of engines in the dtypes left out else")
     parser.addoption("--thorough", action="store_true", help="more faults and random losses: minutes, for CI")
     parser.addoption("--processor", choices=sorted(PROCESSORS), help="emulate an older processor: tests/processors.py")
@@ -34,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """What is emulated."""
+    """The emulated processor."""
     processor = config.getoption("--processor")
     variables = PROCESSORS[processor].items() if processor else ()
     return f"processor: {processor or 'this one'}" + "".join(f"\n  {name}={value}" for name, value in variables)
@@ -60,7 +60,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """No test leaves a handler of signals behind: Ctrl-C would not end the tests any more."""
+    """No test leaves a handler of signals behind: then Ctrl-C would no longer end the tests."""
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.getsignal(number) for number in signals]
     yield

@@ -1,7 +1,7 @@
 """Hand-written backends of `sigmoid_skip` with one bug each.
 
-`CLEAN` is the backpropagation step by step. A bug puts other steps in the place of one or several of them; everything
-after it goes on from what it made, as in a real backend, so that an error is handed on and only its origin is wrong.
+`CLEAN` is the backpropagation step by step. A bug replaces one or several of them; everything after it continues with
+its result, as in a real backend, so that an error is passed on and only its origin is wrong.
 
 Steps are named as in the formulas: `dz` makes the adjoint of z, `dA` the gradient of A. Each takes a namespace with the
 inputs and the results of the steps before it.
@@ -48,7 +48,7 @@ CLEAN: Steps = {
 
 
 def answer(inputs: Mapping[str, np.ndarray], steps: Steps = CLEAN) -> BackendAnswer:
-    """What the backend answers in which `steps` stand in the place of the clean ones; in the dtype of the inputs."""
+    """The answer of the backend in which `steps` replace the clean ones; in the dtype of the inputs."""
     state = SimpleNamespace(**inputs)
     with np.errstate(all="ignore"):
         for name, step in (CLEAN | steps).items():
@@ -62,7 +62,7 @@ def answer(inputs: Mapping[str, np.ndarray], steps: Steps = CLEAN) -> BackendAns
 
 
 def place(step: str) -> tuple[str, str | None]:
-    """The kind and the name by which a report calls what a step makes."""
+    """The kind and the name of a step's result in a report."""
     if not step.startswith("d"):
         return ("loss", None) if step == "loss" else ("value", step)
     return ("gradient" if step[1:] in WRT else "adjoint", step[1:])
@@ -73,13 +73,13 @@ class Bug:
     """Wrong steps.
 
     Attributes:
-        name: what was done wrong.
-        steps: those that are planted.
-        wrong: the steps that are wrong by themselves, first one first: the planted ones, but where a step spoils
-            what an earlier one made.
+        name: the mistake.
+        steps: the planted ones.
+        wrong: the steps that are wrong by themselves, first one first: the planted ones, unless a step spoils the
+            result of an earlier one.
         numerical: a loss of digits; others are structural: the formula is wrong.
         dtypes: where it loses digits at all.
-        distribution: inputs that bring it to light.
+        distribution: inputs that reveal it.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Bug:
         return f"{self.wrong[0]}: {self.name}"
 
     def answer(self, inputs: Mapping[str, np.ndarray]) -> BackendAnswer:
-        """What a backend with this bug answers."""
+        """The answer of a backend with this bug."""
         return answer({name: array.copy() for name, array in inputs.items()}, self.steps)
 
 
@@ -116,12 +116,12 @@ def digits(name: str, dtypes: str = "float64 float32", **steps: Step) -> Bug:
 
 
 def computed_in(dtype: str, step: Step) -> Step:
-    """The step with all that it takes rounded to a dtype."""
+    """The step with all its operands rounded to a dtype."""
     return lambda s: step(SimpleNamespace(**{name: array.astype(dtype) for name, array in vars(s).items()}))
 
 
 def one_entry_off(array: np.ndarray, relative: float) -> np.ndarray:
-    """The same but for its first entry."""
+    """The same except for its first entry."""
     changed = array.copy()
     changed[0, 0] *= 1 + relative
     return changed

@@ -1,7 +1,7 @@
-"""Older processors, emulated: the variables by which engines and libraries leave out instructions that are there.
+"""Older processors, emulated: the variables that keep engines and libraries from using available instructions.
 
-Measured on a processor with AVX-512, by the bits of results and by what the libraries report. They read the variables
-when they are loaded; workers inherit them.
+Measured on a processor with AVX-512, by the bits of results and by the reports of the libraries. They read the
+variables when they are loaded; workers inherit them.
 
 - `NPY_DISABLE_CPU_FEATURES` names the features of NumPy 2.4; MXNet's NumPy is older, ignores it, and computes nothing.
 - `OPENBLAS_CORETYPE` picks the kernels of NumPy and MXNet. MLX's BLAS knows one processor alone.
@@ -9,8 +9,8 @@ when they are loaded; workers inherit them.
 - `ATEN_CPU_CAPABILITY` is PyTorch's and its compiler's; MKL is inside of it, whose `MKL_ENABLE_INSTRUCTIONS` AMD's
   processors ignore, while `MKL_CBWR` holds for all.
 - oneDNN has three names: `ONEDNN_MAX_CPU_ISA`, and `DNNL_MAX_CPU_ISA` in MXNet, where it is from 2021.
-- TensorFlow asks the processor itself whether oneDNN can compute in bfloat16, and crashes where oneDNN was told that it
-  cannot: without oneDNN it computes as it does on those processors.
+- TensorFlow asks the processor itself whether oneDNN can compute in bfloat16, and crashes if oneDNN may not compute
+  so: without oneDNN it computes as it does on those processors.
 - `XLA_FLAGS` is JAX's.
 """
 

@@ -1,4 +1,4 @@
-"""What several tests need of a problem: the tape of its loss at a size."""
+"""A helper of several tests: the tape of a problem's loss at a size."""
 
 from __future__ import annotations
 

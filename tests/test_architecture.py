@@ -1,4 +1,4 @@
-"""The floors of the package, the arrows between them, and what must not be loaded to start with."""
+"""The layers of the package, the arrows between them, and modules that must not be loaded at the start."""
 
 from __future__ import annotations
 
@@ -80,18 +80,18 @@ def imported(source: str) -> set[str]:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_what_its_floor_allows(module: str) -> None:
+def test_a_module_imports_only_what_its_layer_allows(module: str) -> None:
     floors = {floor(each) for each in imported(MODULES[module].read_text())} - {floor(module)}
     assert floors <= FLOORS[floor(module)]
 
 
-def test_every_arrow_leads_to_a_lower_floor() -> None:
+def test_every_arrow_leads_to_a_lower_layer() -> None:
     order = list(FLOORS)
     higher = [(own, each) for own in order for each in FLOORS[own] if order.index(each) >= order.index(own)]
     assert higher == []
 
 
-def test_no_arrow_is_allowed_in_vain() -> None:
+def test_no_allowed_arrow_is_unused() -> None:
     used = {(floor(module), floor(each)) for module, path in MODULES.items() for each in imported(path.read_text())}
     assert {(own, each) for own, below in FLOORS.items() for each in below} <= used
 
@@ -123,7 +123,7 @@ def loaded(statement: str) -> set[str]:
         "from gradcheck.cli import main; main(['run', '-h'])",
     ],
 )
-def test_importing_and_asking_for_help_load_nothing_heavy(statement: str) -> None:
+def test_import_and_help_load_nothing_heavy(statement: str) -> None:
     assert loaded(statement) == set()
 
 

@@ -1,4 +1,4 @@
-"""The benchmarks in their small form: each table has something to say, and says what the full one does."""
+"""The benchmarks in their small form: each table has content, and shows the same as the full one."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def cost(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
     return measured("cost", tmp_path_factory.mktemp("cost"))
 
 
-def test_detection_has_shares_and_every_checker_finds_and_misses(detection: dict[str, Rows]) -> None:
+def test_detection_has_rates_and_every_checker_finds_and_misses(detection: dict[str, Rows]) -> None:
     assert all(
         0 <= cell <= 100 for rows in detection.values() for row in rows for cell in list(row.values())[1:] if cell
     )
@@ -84,7 +84,7 @@ def test_every_planted_bug_is_found_and_no_legitimate_variant_refused(detection:
         ("loss: float32 sum", PEERS[2:]),
     ],
 )
-def test_what_peers_miss_is_found(detection: dict[str, Rows], planted: str, missing: tuple[str, ...]) -> None:
+def test_errors_that_peers_miss_are_found(detection: dict[str, Rows], planted: str, missing: tuple[str, ...]) -> None:
     [row] = (row for row in rows_of(detection, "Planted bugs found, % of cases: float64") if row["planted"] == planted)
     assert {name: row[name] for name in missing} == dict.fromkeys(missing, 0)
     assert row["this tool"] == row["right step named"] == 100
@@ -107,7 +107,7 @@ def test_no_correct_answer_is_refused(false_alarms: dict[str, Rows]) -> None:
     assert rows_of(false_alarms, "Commands") == []
 
 
-def test_ratios_are_of_errors_that_are_there(false_alarms: dict[str, Rows]) -> None:
+def test_ratios_come_from_real_errors(false_alarms: dict[str, Rows]) -> None:
     *rows, total = rows_of(false_alarms, "False alarms")
     for way in ("end to end", "by step"):
         assert all(0.1 < row[f"largest e/s {way}"] < 16 for row in rows)
@@ -118,7 +118,7 @@ def test_ratios_are_of_errors_that_are_there(false_alarms: dict[str, Rows]) -> N
             assert sum(count > 0 for count in bins) > 5
 
 
-def test_random_losses_are_judged_rightly(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_random_losses_are_judged_correctly(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """No enclosure misses the truth, no correct answer is refused, no promise of power is broken."""
     options = ["--losses", "1000", "--answers", "400", "--narrow", "100", "--first", "20000"]
     thorough = request.config.getoption("--thorough")

@@ -30,7 +30,7 @@ SKIP = problems.load("sigmoid_skip")
         ("bfloat16", "cb0bd6c621ec07f15b9e0a128b8b641058e227d31e19ece3e78a1834da0e91a1"),
     ],
 )
-def test_the_same_bits_for_ever(dtype: str, digest: str) -> None:
+def test_the_bits_never_change(dtype: str, digest: str) -> None:
     assert cases.sample(SKIP, 3, 0, dtype).inputs_sha256 == digest
 
 
@@ -49,7 +49,7 @@ DIGESTS = {
 
 
 @pytest.mark.parametrize("distribution", DIGESTS)
-def test_every_distribution_has_the_same_bits_for_ever(distribution: str) -> None:
+def test_the_bits_of_every_distribution_never_change(distribution: str) -> None:
     assert cases.sample(SKIP, 3, 0, "float64", distribution).inputs_sha256.startswith(DIGESTS[distribution])
 
 
@@ -62,7 +62,7 @@ def test_entries_are_odd_multiples_of_a_power_of_two_in_the_order_of_the_inputs(
 
 
 ALL_ZERO = ("tiny", "float16")
-"""The distribution that has no number but zero in a dtype: it is refused there."""
+"""The distribution whose numbers all become zero in a dtype: it is refused there."""
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_every_distribution_gives_finite_inputs_of_the_right_shape_and_dtype(dis
         assert case.inputs_sha256 != cases.sample(SKIP, 5, 2, dtype, distribution).inputs_sha256
 
 
-def test_distributions_are_what_their_names_say() -> None:
+def test_distributions_match_their_names() -> None:
     def draw(name: str) -> dict[str, np.ndarray]:
         return dict(cases.sample(SKIP, 64, 3, "float64", name).inputs)
 
@@ -114,7 +114,7 @@ def sampled(folder: Path, sample: str) -> problems.Problem:
     return problems.load(str(path))
 
 
-def test_what_a_problem_samples_keeps_its_structure_and_the_rest_is_drawn(tmp_path: Path) -> None:
+def test_sampled_inputs_keep_their_structure_and_the_others_are_drawn(tmp_path: Path) -> None:
     problem = sampled(tmp_path, "{'labels': rng.integers(2, size=k)}")
     for distribution in cases.DISTRIBUTIONS:
         case = cases.sample(problem, 20, 7, "float32", distribution, scale=0.5)
@@ -190,7 +190,7 @@ def test_a_digest_depends_on_names_shapes_and_values() -> None:
     assert len(digests) == 4
 
 
-def test_the_size_is_that_of_the_shapes_and_what_does_not_fit_is_named() -> None:
+def test_the_size_comes_from_the_shapes_and_wrong_shapes_are_named() -> None:
     arrays = dict(cases.sample(SKIP, 4, 1, "float64").inputs)
     assert cases.size_of(SKIP, arrays, "file") == cases.size_of(SKIP, arrays, "file", 7) == 4
     for changed, message in (

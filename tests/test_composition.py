@@ -1,4 +1,4 @@
-"""Reports, without a run: what is listed, how answers differ in pairs, and where two releases first diverge."""
+"""Reports, without a run: their lists, how answers differ in pairs, and where two releases first diverge."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_small_gradients_are_listed_and_large_ones_are_not(k: int, listed: bool)
     assert (backend.gradients is not None) == listed
 
 
-def test_what_varies_is_listed_by_kind_and_name() -> None:
+def test_variations_are_listed_by_kind_and_name() -> None:
     case = cases.sample(PROBLEM, 3, 0, "float64")
     varies = {("loss", None): 0.25, ("adjoint", "z"): 2.0}
     answer = BackendAnswer(np.array(1.0), {"A": np.ones((3, 3))}, varies=varies)
@@ -77,7 +77,7 @@ def test_a_wrong_value_and_its_wrong_adjoint_are_both_named() -> None:
     ]
 
 
-def test_the_enclosure_of_the_loss_holds_what_float64_does_not() -> None:
+def test_the_enclosure_of_the_loss_has_digits_beyond_float64() -> None:
     case = cases.sample(PROBLEM, 4, 0, "float64")
     truth = judge.truth(record_tape(PROBLEM, 4), case.inputs, Format.of("float64"))
     enclosure = truth.analysis["loss", None].enclosure
@@ -108,7 +108,7 @@ def test_slopes_of_a_witness_are_compared_too() -> None:
     assert "first diverge at dL/d(step)[1] = 1 and 2" in str(found)
 
 
-def test_no_number_is_the_same_as_another_that_is_none() -> None:
+def test_nan_equals_nan() -> None:
     left, right = (BackendAnswer(np.array(1.0), {"A": np.array([np.nan, value])}) for value in (1.0, 2.0))
     found = assemble.first_divergence("a==1", "a==2", left, right)
     assert (found.index, found.differing) == ((1,), 1)

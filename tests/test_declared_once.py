@@ -19,7 +19,7 @@ from gradcheck.settings.declared import PROGRAM
 PACKAGE = Path(gradcheck.__file__).parent
 DTYPES_OWN = "dtypes.py"
 OF_ENGINES = ("FORMATS", "LACKS")
-"""An engine says of each dtype what it makes of it, or why it lacks it."""
+"""An engine states how it computes in each dtype, or why it lacks it."""
 CHOICES = {
     "cli/matrix.py": "the option's default is a choice of two",
     "backends/_worker/protocol.py": "workers import nothing of gradcheck; a test below holds it to the layouts",
@@ -34,7 +34,7 @@ def of_engine(node: ast.AST) -> bool:
 
 
 def read(tree: ast.AST, in_engine: bool) -> Iterator[ast.AST]:
-    """What stands in a module, but for docstrings and what an engine says of dtypes."""
+    """The nodes of a module, without docstrings and an engine's statements about dtypes."""
     for node in ast.iter_child_nodes(tree):
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if not is_text and not (in_engine and of_engine(node)):
@@ -51,7 +51,7 @@ def dtypes_in(node: ast.AST) -> set[str]:
         return names & set(DTYPES)
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         found = set(WORD.findall(node.value))
-        return found if len(found) > 2 else set()  # two stand in sentences: "float32 where float64 is asked for"
+        return found if len(found) > 2 else set()  # sentences may have two: "in float32, not in the requested float64"
     return set()
 
 
@@ -91,7 +91,7 @@ def test_a_list_of_dtypes_is_noticed(line: str) -> None:
     assert repeated(line, in_engine=True) == [1]
 
 
-def test_what_lists_no_dtypes_is_let_pass() -> None:
+def test_code_without_a_list_of_dtypes_passes() -> None:
     source = '"""float64, float32, float16."""\nwider = "float64" if dtype == "float32" else "float32"\n'
     assert repeated(source) == []
     assert repeated("FORMATS: object = {'float64': {}, 'float32': {}}", in_engine=True) == []

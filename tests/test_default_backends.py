@@ -1,4 +1,4 @@
-"""Who is asked where no backend is named: what the problem's file says, else its own gradients."""
+"""The backends of a run that names none: those of the problem's file, else its own gradients."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def asked(folder: Path, source: str, device: str = "cpu") -> list[str]:
     return [each.key for each in selection.choose((), problems.load(str(folder / "layer.py")), device)]
 
 
-def test_the_files_own_gradients_are_asked_alone(tmp_path: Path) -> None:
+def test_only_the_files_own_gradients_run(tmp_path: Path) -> None:
     assert asked(tmp_path, MINE) == ["mine"]
 
 
-def test_a_file_says_who_is_asked(tmp_path: Path) -> None:
+def test_a_file_names_the_backends_of_a_run(tmp_path: Path) -> None:
     assert asked(tmp_path, MINE + "backends = ('torch==2.6.0', 'mine')\n") == ["torch==2.6.0", "mine"]
 
 
-def test_of_the_engines_that_a_file_names_those_are_left_out_that_lack_the_device(tmp_path: Path) -> None:
+def test_engines_of_a_file_without_the_device_are_left_out(tmp_path: Path) -> None:
     assert asked(tmp_path, MINE + "backends = ['mine', 'torch', 'mxnet']\n", "cuda") == ["mine", "torch"]
     assert asked(tmp_path, LOSS + "backends = ['mxnet']\n", "cuda") == ["mxnet"]
 
 
-def test_shipped_problems_ask_torch_and_mxnet_too() -> None:
+def test_shipped_problems_run_torch_and_mxnet_too() -> None:
     for name, path in problems.names().items():
         if path.parent == problems.FOLDER:
             problem = problems.load(name)
@@ -53,9 +53,7 @@ def test_shipped_problems_ask_torch_and_mxnet_too() -> None:
         ("backends = ('torch=2',)", "backends: backend 'torch=2': expected NAME, NAME==VERSION"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_in_one_line(
-    gradcheck: Command, tmp_path: Path, line: str, message: str
-) -> None:
+def test_invalid_backends_are_refused_in_one_line(gradcheck: Command, tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "layer.py").write_text(f"{LOSS}{line}\n")
     done = gradcheck("run", "layer.py")
     assert (done.returncode, done.stdout) == (2, "")
@@ -63,13 +61,13 @@ def test_what_cannot_be_asked_is_refused_in_one_line(
     assert done.stderr.count("\n") == 1
 
 
-def test_backends_that_are_named_take_the_place_of_the_files(gradcheck: Command, tmp_path: Path) -> None:
+def test_named_backends_replace_those_of_the_file(gradcheck: Command, tmp_path: Path) -> None:
     (tmp_path / "layer.py").write_text(MINE + "backends = ('toch',)\n")
     done = gradcheck("run", "layer.py", "-b", "mine", "--format", "json")
     assert [backend["name"] for backend in json.loads(done.stdout)["backends"]] == ["mine"]
 
 
-def test_matrix_asks_whom_each_file_names(gradcheck: Command, tmp_path: Path) -> None:
+def test_matrix_runs_the_backends_that_each_file_names(gradcheck: Command, tmp_path: Path) -> None:
     (tmp_path / "layer.py").write_text(MINE)
     (tmp_path / "bare.py").write_text(LOSS)
     done = gradcheck("matrix", "--problem", "layer.py", "--dtype", "float64", "--write", "m.txt")
@@ -81,7 +79,7 @@ def test_matrix_asks_whom_each_file_names(gradcheck: Command, tmp_path: Path) ->
     assert "bare.py: has no gradients of its own and names no backends" in refused.stderr
 
 
-def test_a_message_of_one_line_names_no_file_where_the_user_named_the_backend(tmp_path: Path) -> None:
+def test_the_message_names_no_file_if_the_user_named_the_backend(tmp_path: Path) -> None:
     (tmp_path / "layer.py").write_text(MINE)
     with pytest.raises(RequestError, match=r"^backend 'toch': unknown"):
         selection.choose(("toch",), problems.load(str(tmp_path / "layer.py")))

@@ -1,4 +1,4 @@
-"""Devices other than the CPU: who computes there, who says that it cannot, and how TF32 is allowed for."""
+"""Devices other than the CPU: backends that compute there, backends that cannot, and the allowance for TF32."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ NO_GPU = pytest.mark.skipif(has_gpu(), reason="there is a GPU here")
 
 @NO_GPU
 @pytest.mark.parametrize("name", ["torch", "jax"])
-def test_an_engine_that_was_built_without_the_device_says_so(name: str) -> None:
-    """With no driver nothing is built for a device: the worker of the CPU's environment is asked instead."""
+def test_an_engine_built_without_the_device_reports_it(name: str) -> None:
+    """Without a driver nothing is built for a device: the request goes to the worker of the CPU's environment."""
     engine = selection.known_engine(Spec(name))
     place = environments.Builder(Logged()).build({Spec(name): engine})[Spec(name)]
     assert isinstance(place, Environment)
@@ -54,7 +54,7 @@ def test_an_engine_that_was_built_without_the_device_says_so(name: str) -> None:
 
 @NO_GPU
 @pytest.mark.parametrize("name", ["torch", "jax"])
-def test_a_device_that_is_not_there_is_unavailable(gradcheck: Command, name: str) -> None:
+def test_a_missing_device_is_unavailable(gradcheck: Command, name: str) -> None:
     done = gradcheck("run", "--device", "cuda", "-b", name, "-b", "numpy", "--format", "json")
     engine, numpy = json.loads(done.stdout)["backends"]
     assert engine["verdict"] == "unavailable"
@@ -64,7 +64,7 @@ def test_a_device_that_is_not_there_is_unavailable(gradcheck: Command, name: str
     assert done.returncode == 3
 
 
-def test_an_engine_that_knows_no_device_says_so(gradcheck: Command) -> None:
+def test_an_engine_without_devices_reports_it(gradcheck: Command) -> None:
     done = gradcheck("run", "--device", "cuda", "-b", "mxnet", "--format", "json")
     (mxnet,) = json.loads(done.stdout)["backends"]
     assert mxnet["verdict"] == "unsupported"
@@ -86,12 +86,12 @@ def test_a_wrong_device_is_refused(gradcheck: Command, words: tuple[str, ...], m
     assert message in done.stderr
 
 
-def test_only_engines_that_know_the_device_are_asked_by_default() -> None:
+def test_only_engines_with_the_device_run_by_default() -> None:
     problem = problems.load("sigmoid_skip")
     assert [row.key for row in selection.choose((), problem, "cuda")] == ["manual", "numpy", "torch"]
 
 
-def test_tf32_is_in_the_format_of_float32_products_on_the_device_alone() -> None:
+def test_only_the_format_of_float32_products_on_the_device_has_tf32() -> None:
     problem = problems.load("sigmoid_skip")
     numpy, torch = selection.choose(["numpy", "torch"], problem, "cuda:1", tf32=True)
     assert torch.format("float32").operand_rounding == TF32_ROUNDING

@@ -99,7 +99,7 @@ def checked(problem: Path, *names: str, **settings: object) -> dict[str, Backend
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
-def test_a_wrong_formula_is_told_from_lost_digits(problem: Path, dtype: str) -> None:
+def test_a_wrong_formula_is_distinguished_from_lost_digits(problem: Path, dtype: str) -> None:
     found = checked(problem, "right", "halved", "zero", "cancels", dtype=dtype)
     assert found["right"].cause is None
     assert {name: each.cause.kind for name, each in found.items() if each.cause} == {
@@ -121,7 +121,7 @@ def test_a_small_error_of_one_entry_is_a_wrong_formula(problem: Path, name: str)
     assert checked(problem, name)[name].cause.kind == "wrong formula"
 
 
-def test_code_that_rounds_on_its_way_is_not_called_a_wrong_formula(problem: Path) -> None:
+def test_code_that_rounds_in_between_is_not_reported_as_a_wrong_formula(problem: Path) -> None:
     found = checked(problem, "buffered", "buffered_inside")
     assert {name: each.cause.kind for name, each in found.items()} == {
         "buffered": "unknown",
@@ -130,32 +130,32 @@ def test_code_that_rounds_on_its_way_is_not_called_a_wrong_formula(problem: Path
     assert "float64 where the inputs are longdouble" in found["buffered"].cause.reason
 
 
-def test_a_pattern_tells_a_wrong_formula_where_no_second_answer_does(problem: Path) -> None:
+def test_a_pattern_shows_a_wrong_formula_where_no_second_answer_does(problem: Path) -> None:
     backend = checked(problem, "buffered_and_negative")["buffered_and_negative"]
     assert backend.first_wrong.pattern == "−1 × the truth"
     assert backend.cause.kind == "wrong formula"
 
 
-def test_the_pattern_stands_in_the_finding(problem: Path) -> None:
+def test_the_finding_has_the_pattern(problem: Path) -> None:
     report = gradcheck.check(problem, k=4, backends=["halved"])
     assert "it is 1/2 × the truth" in report.finding()
     assert "cause: wrong formula" in report.finding()
 
 
-def test_what_is_no_number_or_is_not_there_has_no_made_up_cause(problem: Path) -> None:
+def test_nan_and_missing_arrays_have_no_invented_cause(problem: Path) -> None:
     found = checked(problem, "not_a_number", "missing")
     assert found["not_a_number"].cause is None
     assert found["missing"].cause is None
 
 
-def test_an_answer_that_varies_has_that_for_its_cause(problem: Path) -> None:
+def test_a_variation_is_the_cause_of_a_varying_answer(problem: Path) -> None:
     assert checked(problem, "noisy")["noisy"].cause.reason == "it varies from call to call"
 
 
 @pytest.mark.parametrize(
     ("name", "verdict"), [("halved", "differs"), ("cancels", "agrees"), ("buffered", "differs"), ("missing", "differs")]
 )
-def test_the_gate_formula_lets_lost_digits_pass_and_nothing_else(problem: Path, name: str, verdict: str) -> None:
+def test_the_gate_formula_accepts_only_lost_digits(problem: Path, name: str, verdict: str) -> None:
     report = gradcheck.check(problem, k=4, backends=[name], gate="formula")
     assert report.backends[0].verdict == verdict
     if verdict == "agrees":
@@ -164,7 +164,7 @@ def test_the_gate_formula_lets_lost_digits_pass_and_nothing_else(problem: Path, 
         assert "first wrong: dL/dA" in report.finding()
 
 
-def test_an_engine_is_asked_once_more_too(tmp_path: Path) -> None:
+def test_an_engine_runs_once_more_too(tmp_path: Path) -> None:
     path = tmp_path / "far_below.py"
     path.write_text(
         'def inputs(k): return {"x": (k,)}\n\ndef loss(ops, x):\n    return ops.sum(ops.expm1(16 * x - 20))\n'

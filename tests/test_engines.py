@@ -1,4 +1,4 @@
-"""What engines lack is said, with the reason: one that is not looked for would be a wrong gradient or a crash."""
+"""Reports name what engines lack, with the reason: without a check it would be a wrong gradient or a crash."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def answers(gradcheck, *words, **variables):
     return {row["spec"]: row for row in report["backends"]}
 
 
-def test_mlx_refuses_functions_that_it_computes_in_float32_where_float64_is_asked_for(gradcheck):
+def test_mlx_refuses_functions_that_it_computes_in_float32_instead_of_float64(gradcheck):
     row = answers(gradcheck, "sigmoid_skip", "-b", "mlx")["mlx"]
     assert row["verdict"] == "unsupported"
     assert "computes sigmoid in float32, not in the requested float64: off by 1." in row["reason"]

@@ -1,4 +1,4 @@
-"""What goes wrong in a backend is that row's verdict: the others stand, and nothing outlives the command."""
+"""A failure of a backend is the verdict of its row: the others are not affected, and nothing outlives the command."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_fault_is_a_verdict_and_the_other_rows_stand(
 
 
 @pytest.mark.parametrize("fault", ["hangs", "hangs_deaf"])
-def test_a_hang_is_timed_out_and_gone(gradcheck: Command, fault: str, mark: str) -> None:
+def test_a_hanging_backend_times_out_and_ends(gradcheck: Command, fault: str, mark: str) -> None:
     began = time.monotonic()
     done = gradcheck("run", FAULTY, "-b", fault, "-b", "right", "--timeout", 2, "--format", "json")
     wrong, right = json.loads(done.stdout)["backends"]
@@ -84,7 +84,7 @@ def test_a_users_own_traceback_is_shown_without_our_frames(gradcheck: Command) -
         ("deaf", "timed-out", "no answer within 2 s"),
     ],
 )
-def test_a_worker_that_speaks_wrongly(
+def test_a_worker_that_violates_the_protocol(
     gradcheck: Command, tmp_path: Path, mark: str, way: str, verdict: str, reason: str
 ) -> None:
     interpreter = tmp_path / way
@@ -152,14 +152,14 @@ def test_the_callers_environment_does_not_leak_into_workers(gradcheck: Command, 
 
 @pytest.fixture(autouse=True)
 def mark(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Workers inherit it: so a test knows its own from those of other commands."""
+    """Workers inherit it: so a test recognises its own among those of other commands."""
     value = uuid.uuid4().hex
     monkeypatch.setenv("TEST_OF_FAULTS", value)
     return value
 
 
 def workers(mark: str) -> list[psutil.Process]:
-    """The processes of a test that run our workers' bootstrap, or that such a one has started."""
+    """The processes of a test that run our workers' bootstrap, or that such a process has started."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -169,7 +169,7 @@ def workers(mark: str) -> list[psutil.Process]:
 
 
 def folders(pid: int) -> list[Path]:
-    """What a command has left in memory and on disk."""
+    """The leftovers of a command in memory and on disk."""
     return [path for place in ("/dev/shm", tempfile.gettempdir()) for path in Path(place).glob(f"gradcheck-{pid}-*")]
 
 

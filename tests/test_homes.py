@@ -37,7 +37,7 @@ def layer(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_name_behind_an_at_sign_is_an_engine_and_a_path_has_a_slash() -> None:
+def test_a_name_after_an_at_sign_is_an_engine_and_a_path_has_a_slash() -> None:
     assert engines.parse("mine@torch") == Spec("mine", home=Spec("torch"))
     assert engines.parse("mine@torch==2.6.0") == Spec("mine", home=Spec("torch", "2.6.0"))
     assert engines.parse("mine@./python").python == Path("python").absolute()
@@ -57,7 +57,7 @@ def test_a_gradient_runs_where_the_engine_is_installed(gradcheck: Command, layer
     assert gradcheck(*words[1:]).returncode == 0
 
 
-def test_an_environment_that_is_lacking_is_named_by_the_engine(gradcheck: Command, layer: Path, cache: Path) -> None:
+def test_a_missing_environment_is_named_by_its_engine(gradcheck: Command, layer: Path, cache: Path) -> None:
     done = gradcheck("run", "layer.py", "-b", "mine@mxnet==1.7.0", "--no-build", "--format", "json")
     [mine] = json.loads(done.stdout)["backends"]
     assert done.returncode == 3
@@ -73,7 +73,7 @@ def test_an_environment_that_is_lacking_is_named_by_the_engine(gradcheck: Comman
         ("mine@torch==two", "backend 'torch==two': 'two' is not a release: expected one such as 2.4.1"),
     ],
 )
-def test_what_is_no_engine_is_refused_in_words(layer: Path, spec: str, message: str) -> None:
+def test_unknown_engines_are_refused_in_words(layer: Path, spec: str, message: str) -> None:
     with pytest.raises(RequestError) as refusal:
         selection.choose([spec], problems.load(str(layer)))
     assert message in str(refusal.value)

@@ -1,4 +1,4 @@
-"""Problems' files that import their user's own modules: in this process, in workers, and in pytest's fixture."""
+"""Problems' files that import the user's own modules: in this process, in workers, and in pytest's fixture."""
 
 from __future__ import annotations
 
@@ -54,9 +54,7 @@ def test_a_module_beside_the_file_is_imported_by_workers_and_engines(gradcheck: 
     assert not list(tmp_path.rglob("__pycache__"))
 
 
-def test_the_current_folder_and_pythonpath_are_searched_behind_the_files_own(
-    gradcheck: Command, tmp_path: Path
-) -> None:
+def test_the_current_folder_and_pythonpath_are_searched_after_the_files_own(gradcheck: Command, tmp_path: Path) -> None:
     layer = write(tmp_path / "layers")
     for folder, factor in (("layers", "2.0"), (".", "3.0"), ("first", "4.0"), ("second", "5.0")):
         write(tmp_path / folder, factor)
@@ -103,7 +101,7 @@ def test_problems_of_two_folders_have_helpers_of_one_name(tmp_path: Path) -> Non
     assert before[0].items() <= sys.modules.items()
 
 
-def test_a_helper_that_changed_is_loaded_anew_in_warm_workers(tmp_path: Path) -> None:
+def test_a_changed_helper_is_loaded_again_in_warm_workers(tmp_path: Path) -> None:
     layer = write(tmp_path)
     with api.Session() as session:
         for factor in ("2.0", "3.0", "4.0"):  # of one length, within one second
@@ -113,7 +111,7 @@ def test_a_helper_that_changed_is_loaded_anew_in_warm_workers(tmp_path: Path) ->
             assert values(report)[0] == float(factor)
 
 
-def test_a_change_inside_a_package_is_seen_too(tmp_path: Path) -> None:
+def test_a_change_inside_a_package_is_noticed_too(tmp_path: Path) -> None:
     layer = write(tmp_path)
     layer.write_text(
         SOURCE.replace("import helper", "import package.deep.helper as helper", 1).replace(
@@ -143,7 +141,7 @@ def test_modules_of_the_caller_stay_the_callers(tmp_path: Path, monkeypatch: pyt
         del sys.modules["helper"]
 
 
-def test_what_this_process_alone_has_on_its_path_is_found_and_is_in_the_command(
+def test_folders_on_the_path_of_this_process_only_are_found_and_are_in_the_command(
     gradcheck: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PYTHONPATH", raising=False)
@@ -173,7 +171,7 @@ def test_what_this_process_alone_has_on_its_path_is_found_and_is_in_the_command(
         ("from math import tann", "layer.py:2: loading raised ImportError: cannot import name 'tann' from 'math'"),
     ],
 )
-def test_an_import_that_fails_says_what_to_write(tmp_path: Path, line: str, message: str) -> None:
+def test_the_message_about_a_failed_import_has_what_to_write(tmp_path: Path, line: str, message: str) -> None:
     layer = write(tmp_path)
     layer.write_text(SOURCE.replace("import helper", line, 1))
     with pytest.raises(ProblemError) as refusal:
@@ -182,7 +180,7 @@ def test_an_import_that_fails_says_what_to_write(tmp_path: Path, line: str, mess
     assert "\n" not in str(refusal.value)
 
 
-def test_an_error_in_a_helper_is_said_by_its_line(tmp_path: Path) -> None:
+def test_an_error_in_a_helper_is_reported_with_its_line(tmp_path: Path) -> None:
     layer = write(tmp_path)
     (tmp_path / "helper.py").write_text("def factor(:\n")
     with pytest.raises(ProblemError, match=r"helper.py:1: invalid syntax"):
@@ -190,7 +188,7 @@ def test_an_error_in_a_helper_is_said_by_its_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", ["[pytest]\npythonpath = src\n", ""])
-def test_the_fixture_finds_what_pytest_has_on_its_path(
+def test_the_fixture_finds_modules_on_pytests_path(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))

@@ -1,4 +1,4 @@
-"""Verdicts: what is proof, what is evidence, what stays open, and how small an error would have been caught."""
+"""Verdicts: proofs, evidence, undecided answers, and the smallest error that is found."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def judged(answer: BackendAnswer, truth: Truth, gate: str = "rounding") -> Judge
     return judge.judge(answer, truth, gate)
 
 
-def test_an_error_that_only_the_typical_rounding_excludes_is_evidence_and_no_proof() -> None:
+def test_an_error_that_only_the_typical_rounding_excludes_is_evidence_not_a_proof() -> None:
     truth = known(k=64, dtype="float32")
     right = gradients_alone(truth)
     output = truth.analysis["gradient", "A"]
@@ -65,7 +65,7 @@ def test_a_majority_that_is_wrong_together_is_wrong() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_what_is_not_finite_where_it_must_be_is_proved_wrong(value: float, dtype: str) -> None:
+def test_numbers_that_are_not_finite_where_they_must_be_are_proved_wrong(value: float, dtype: str) -> None:
     truth = known(dtype=dtype)
     array = np.array(backpropagated(truth.inputs).gradients["C"])
     array[2, 3] = value
@@ -78,7 +78,7 @@ def test_what_is_not_finite_where_it_must_be_is_proved_wrong(value: float, dtype
 
 
 @pytest.mark.parametrize("value", [1.0, np.nan, np.inf])
-def test_where_overflow_was_possible_nothing_is_decided(value: float) -> None:
+def test_a_possible_overflow_leaves_the_verdict_undecided(value: float) -> None:
     truth = known(dtype="float16", distribution="saturated", k=16)
     right = backpropagated(truth.inputs)
     found = judged(replace(right, loss=np.asarray(value, "float16")), truth)
@@ -97,7 +97,7 @@ def test_a_bound_wider_than_the_values_decides_nothing_from_end_to_end_but_step_
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("k", [3, 32])
-def test_the_power_that_is_stated_is_the_power_that_is_had(dtype: str, k: int) -> None:
+def test_the_stated_power_is_the_real_power(dtype: str, k: int) -> None:
     truth = known(k=k, dtype=dtype)
     right = backpropagated(truth.inputs)
     for name in PROBLEM.wrt:
@@ -125,13 +125,13 @@ def test_the_power_that_is_stated_is_the_power_that_is_had(dtype: str, k: int) -
         ),
     ],
 )
-def test_what_is_missing_or_does_not_fit_is_wrong(change: dict[str, object], reason: str) -> None:
+def test_missing_or_unsuitable_arrays_are_wrong(change: dict[str, object], reason: str) -> None:
     truth = known()
     found = judged(replace(backpropagated(truth.inputs), **change), truth)
     assert (found.verdict, found.reason) == (Verdict.DIFFERS, reason)
 
 
-def test_nothing_to_compare_is_no_agreement() -> None:
+def test_nothing_to_compare_is_not_an_agreement() -> None:
     tape = record_tape(PROBLEM, 0)
     inputs = {name: np.zeros(shape) for name, shape in PROBLEM.shapes(0).items()}
     empty = judged(gradients_alone(Truth(tape, inputs, Format.of("float64"), {})), Truth(tape, inputs, None, {}))
@@ -147,7 +147,7 @@ def test_errors_are_measured_in_ulp_of_the_backends_dtype() -> None:
     assert abs(found.errors["A"].max_ulp - 1000) <= 0.5
 
 
-def test_the_entry_that_is_shown_is_the_one_that_matters() -> None:
+def test_the_shown_entry_is_the_important_one() -> None:
     truth = known()
     right = backpropagated(truth.inputs)
     doubled = changed(right, "A", (3, 4), 1.0)
@@ -159,7 +159,7 @@ def test_the_entry_that_is_shown_is_the_one_that_matters() -> None:
     assert step.index == (3, 4)
 
 
-def test_an_error_within_the_bound_says_why_it_is_refused() -> None:
+def test_an_error_within_the_bound_has_the_reason_of_its_refusal() -> None:
     truth = known(k=64, dtype="float32")
     right = gradients_alone(truth)
     output = truth.analysis["gradient", "A"]
@@ -172,7 +172,7 @@ def test_an_error_within_the_bound_says_why_it_is_refused() -> None:
     assert f"{step.deviations:.1f} standard deviations" in str(step)
 
 
-def test_a_step_that_is_off_by_an_epsilon_does_not_hide_a_later_one() -> None:
+def test_a_step_with_a_tiny_error_does_not_hide_a_later_one() -> None:
     truth = known()
     right = backpropagated(truth.inputs)
     nearly = {**right.adjoints, "w": right.adjoints["w"] * (1 + 2.0**-44)}
@@ -184,7 +184,7 @@ def test_a_step_that_is_off_by_an_epsilon_does_not_hide_a_later_one() -> None:
 
 
 def test_the_place_of_an_error_in_a_large_array_counts_all_rows() -> None:
-    """The array is looked at by blocks of rows."""
+    """The array is checked by blocks of rows."""
     truth = known(k=256, dtype="float32")
     found = judged(changed(gradients_alone(truth), "A", (200, 3), 0.5), truth)
     assert found.errors["A"].worst[0].index == (200, 3)
@@ -201,7 +201,7 @@ def test_rounding_explains_thirty_two_deviations(deviations: int, verdict: Verdi
     assert judged(answer, truth).verdict is verdict
 
 
-def test_a_witness_that_is_off_by_more_than_its_estimate_proves_nothing() -> None:
+def test_a_witness_with_an_error_above_its_estimate_proves_nothing() -> None:
     truth = known()
     wrong = changed(gradients_alone(truth), "A", (0, 0), 0.5)
     estimates = {name: np.full(array.shape, 1e-18) for name, array in wrong.gradients.items()}

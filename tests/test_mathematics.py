@@ -1,4 +1,4 @@
-"""The numbers of rules: those that the code names stand in docs/math.md, and every word has its rules there."""
+"""The numbers of rules: docs/math.md has those that the code names, and every word has its rules there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SOURCES = [*(ROOT / "gradcheck").rglob("*.py"), *(ROOT / "tests").rglob("*.py"),
 
 
 def prose(path: Path) -> str:
-    """Docstrings and comments, where numbers of rules stand."""
+    """Docstrings and comments, which have numbers of rules."""
     text = path.read_text()
     return "\n".join([*re.findall(r'"""(.*?)"""', text, re.DOTALL), *re.findall(r"#.*", text)])
 

@@ -1,4 +1,4 @@
-"""The matrix: what came out for each cell, and what of it was not expected."""
+"""The matrix: the outcome of each cell, and the unexpected outcomes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_file_of_outcomes_can_be_read_again(tmp_path: Path) -> None:
     }
 
 
-def test_drift_is_a_change_of_verdict_or_a_cell_that_is_not_known() -> None:
+def test_drift_is_a_change_of_verdict_or_an_unknown_cell() -> None:
     expected = {("mlp", "float32", "torch"): Verdict.AGREES, ("mlp", "float32", "mlx"): Verdict.UNSUPPORTED}
     found = [
         cell("torch", Verdict.DIFFERS, "dL/da is proved wrong"),
@@ -57,7 +57,7 @@ def test_drift_is_a_change_of_verdict_or_a_cell_that_is_not_known() -> None:
 
 
 @pytest.mark.parametrize("line", ["mlp float32 torch", "mlp float32 torch agreed", "mlp float32 torch agree 0.1"])
-def test_a_line_that_is_no_outcome_is_refused(tmp_path: Path, line: str) -> None:
+def test_a_line_that_is_not_an_outcome_is_refused(tmp_path: Path, line: str) -> None:
     (tmp_path / "m.txt").write_text(f"# k = 3, seed 0\n{line}\n")
     with pytest.raises(RequestError, match=r"m\.txt:2: .*expected PROBLEM DTYPE BACKEND VERDICT"):
         matrix.read(tmp_path / "m.txt", PLAN)
@@ -95,7 +95,7 @@ def test_outcomes_are_printed_written_and_expected(gradcheck: Command, tmp_path:
     assert "begins with '# k = 2, seed 0': expected outcomes of this run's size and seed" in other.stderr
 
 
-def test_what_differs_and_what_crashes_is_shown_with_its_reason(gradcheck: Command) -> None:
+def test_differences_and_crashes_are_shown_with_their_reasons(gradcheck: Command) -> None:
     done = gradcheck("matrix", "--problem", FAULTY, "-b", "right", "-b", "wrong_sign", "--dtype", "float64")
     assert done.returncode == 1
     assert "wrong_sign: differs: dL/db is proved wrong in 9 of 9 entries" in done.stdout
@@ -104,13 +104,13 @@ def test_what_differs_and_what_crashes_is_shown_with_its_reason(gradcheck: Comma
     assert "exits: crashed: exited with code 7" in crashed.stdout
 
 
-def test_where_every_cell_is_unsupported_no_backend_gave_an_answer(gradcheck: Command) -> None:
+def test_only_unsupported_cells_mean_that_no_backend_gave_an_answer(gradcheck: Command) -> None:
     done = gradcheck("matrix", "--problem", "mlp", "-b", "numpy", "--dtype", "bfloat16")
     assert done.returncode == 3, done.stdout
     assert "numpy: unsupported: NumPy has no bfloat16" in done.stdout
 
 
-def test_what_an_engine_lacks_is_no_fault_beside_an_answer(gradcheck: Command) -> None:
+def test_an_unsupported_cell_is_not_a_fault_beside_an_answer(gradcheck: Command) -> None:
     done = gradcheck("matrix", "--problem", "mlp", "-b", "numpy", "--dtype", "bfloat16", "--dtype", "float16")
     assert done.returncode == 0, done.stdout
 

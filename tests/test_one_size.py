@@ -1,4 +1,4 @@
-"""Problems of one size: `inputs()` takes no k, which is then shown nowhere and asked of nobody."""
+"""Problems of one size: `inputs()` takes no k, and no report or call has one."""
 
 from __future__ import annotations
 
@@ -52,20 +52,20 @@ def test_no_size_is_shown_in_a_report_or_its_command(gradcheck: Command, layer: 
     assert np.shape(report["backends"][0]["gradients"]["x"]) == (3, 2)
 
 
-def test_long_gradients_are_left_out_as_those_of_a_large_size(gradcheck: Command, layer: Path) -> None:
+def test_long_gradients_are_left_out_like_those_of_a_large_size(gradcheck: Command, layer: Path) -> None:
     layer.write_text(SOURCE.replace("(3, 2)", "(17, 2)").replace("size=3", "size=17"))
     table = gradcheck("run", "layer.py").stdout
     assert "Gradients" not in table
     assert json.loads(gradcheck("run", "layer.py", "--format", "json").stdout)["backends"][0]["gradients"] is None
 
 
-def test_a_size_is_refused_where_it_is_asked_for(gradcheck: Command, layer: Path, tmp_path: Path) -> None:
+def test_a_requested_size_is_refused(gradcheck: Command, layer: Path, tmp_path: Path) -> None:
     for words in (("run", "layer.py"), ("problems", "show", "layer.py")):
         done = gradcheck(*words, "--k", 3)
         assert (done.returncode, done.stdout, done.stderr) == (2, "", REFUSED.format(tmp_path))
 
 
-def test_python_is_refused_a_size_too(layer: Path) -> None:
+def test_a_size_from_python_is_refused_too(layer: Path) -> None:
     with pytest.raises(ProblemError, match=r"k = 3: .*layer.py has one size, since its inputs\(\) takes no k"):
         api.check(layer, k=3)
     api.check(layer).assert_agrees()
@@ -133,7 +133,7 @@ def test_matrices_are_scaled_by_their_columns_where_there_is_no_size(layer: Path
         ("rng.integers(2, size=3)", "rng.integers(2)", r"sample\(rng\)\['t'\] has shape \(2,\): expected \(3, 2\)"),
     ],
 )
-def test_what_does_not_fit_is_refused_in_words(layer: Path, old: str, new: str, message: str) -> None:
+def test_wrong_inputs_are_refused_in_words(layer: Path, old: str, new: str, message: str) -> None:
     layer.write_text(SOURCE.replace(old, new))
     with pytest.raises(ProblemError, match=message):
         cases.sample(problems.load(str(layer)), None, 0, "float64")

@@ -1,4 +1,4 @@
-"""The package's metadata: what is installed together can be."""
+"""The package's metadata: packages that are installed together are compatible."""
 
 from __future__ import annotations
 

@@ -72,11 +72,11 @@ def test_too_few_and_too_many_terms_of_a_sum_are_named() -> None:
     ],
     ids=["a cube", "one column doubled", "NaN", "a small bend", "every other row"],
 )
-def test_no_sentence_is_made_up(got: np.ndarray) -> None:
+def test_no_sentence_is_invented(got: np.ndarray) -> None:
     assert pattern(wrong(got, sizes=(7,))) is None
 
 
-def test_an_error_of_the_largest_entry_alone_is_no_constant() -> None:
+def test_an_error_of_only_the_largest_entry_is_not_a_constant() -> None:
     true = 10.0 ** np.arange(-8, 9)
     got = true.copy()
     got[-1] *= 1 + 64 * UNIT
@@ -88,7 +88,7 @@ def test_a_scalar_has_no_measured_factor() -> None:
     assert pattern(wrong(-1.0, 1.0)) == "−1 × the truth"
 
 
-def test_what_varies_within_rounding_still_fits() -> None:
+def test_variations_within_rounding_still_fit() -> None:
     rounded = -TRUE * (1 + 4 * UNIT * np.sign(TRUE.T))
     assert pattern(wrong(rounded)) == "−1 × the truth"
 
@@ -102,7 +102,7 @@ def test_random_arrays_have_no_pattern(seed: int, size: int) -> None:
 @pytest.mark.parametrize(
     ("got", "exact"), [(0 * TRUE, False), (TRUE * (1 + 1e-9), False), (-TRUE, True), (TRUE.T, True)]
 )
-def test_a_pattern_that_lost_digits_may_make_is_not_exact(got: np.ndarray, exact: bool) -> None:
+def test_a_pattern_that_lost_digits_may_cause_is_not_exact(got: np.ndarray, exact: bool) -> None:
     found = pattern_of(wrong(got))
     assert isinstance(found, Pattern)
     assert found.exact is exact

@@ -24,7 +24,7 @@ SEEDS = (0, 1)
 STRUCTURAL = [bug for bug in BUGS if not bug.numerical]
 [FOUR_DECIMALS] = (bug for bug in BUGS if str(bug) == "dw: rounded to 4 decimals")
 VISIBLE = 4
-"""Units in the last place: an answer that is nowhere further from the correct one may be as good."""
+"""Units in the last place: an answer within this distance of the correct one may be equally good."""
 
 
 @cache
@@ -55,7 +55,7 @@ def unwatched(given: BackendAnswer) -> BackendAnswer:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is said of a bug in one case, with and without its watched values."""
+    """The verdicts on a bug in one case, with and without its watched values."""
 
     case: str
     visible: bool
@@ -119,7 +119,7 @@ def test_without_a_bug_the_answer_agrees(dtype: str, distribution: str) -> None:
 
 @pytest.mark.parametrize("bug", BUGS, ids=str)
 def test_a_bug_that_changes_the_answer_is_found(bug: Bug) -> None:
-    """What is lost of its digits may leave it as near to the truth as a correct answer: then that is remarked on."""
+    """An answer with lost digits may be as near to the truth as a correct answer: then that is a remark."""
     changed = [outcome for outcome in outcomes(bug) if outcome.visible]
     assert len(changed) >= len(outcomes(bug)) / 4, "the bug hardly ever changes anything: plant it elsewhere"
     for outcome in changed:
@@ -130,7 +130,7 @@ def test_a_bug_that_changes_the_answer_is_found(bug: Bug) -> None:
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=str)
-def test_errors_that_are_handed_on_are_no_wrong_steps(bug: Bug) -> None:
+def test_passed_on_errors_are_not_wrong_steps(bug: Bug) -> None:
     for outcome in outcomes(bug):
         assert outcome.named <= {place(step) for step in bug.wrong}, outcome.case
 
@@ -158,7 +158,7 @@ def test_the_right_step_is_named_nearly_always() -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_without_watched_values_what_cannot_be_proved_is_beyond_rounding(seed: int) -> None:
+def test_unproved_errors_without_watched_values_are_beyond_rounding(seed: int) -> None:
     known = truth(16, seed, "float32")
     got = unwatched(FOUR_DECIMALS.answer(known.inputs))
     judged = judge.judge(got, known, "rounding")
@@ -179,8 +179,8 @@ def test_four_decimals_are_too_few_for_float32_at_16(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_four_decimals_at_256_are_remarked_on_since_a_plain_loop_is_as_far_off(seed: int) -> None:
-    """A backward pass that computes w anew, in a plain loop, is right, and does not follow from w either."""
+def test_four_decimals_at_256_are_a_remark_since_a_plain_loop_has_the_same_error(seed: int) -> None:
+    """A backward pass that computes w again, in a plain loop, is right, and does not follow from w either."""
     known = truth(256, seed, "float32")
     rounded = FOUR_DECIMALS.answer(known.inputs)
     looped = answer(known.inputs, {**CLEAN, "dw": lambda s: 2 * left_to_right(s.C * s.z)})

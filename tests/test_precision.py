@@ -1,4 +1,4 @@
-"""A backend that computes in another precision than it was asked for is found out, and that is said."""
+"""gradcheck finds and reports a backend that does not compute in the requested precision."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def problem(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("k", [3, 16])
-def test_float32_in_the_place_of_float64_is_found_out(problem: Path, k: int) -> None:
+def test_float32_instead_of_float64_is_found(problem: Path, k: int) -> None:
     report = gradcheck.check(problem, k=k, backends=["right", "silently_narrow", "narrow", "one_entry"])
     right, silently_narrow, narrow, one_entry = report.backends
     assert (right.verdict, right.notes) == ("agrees", ())
@@ -63,13 +63,13 @@ def test_float32_in_the_place_of_float64_is_found_out(problem: Path, k: int) -> 
     assert AS_FLOAT32 in report.finding()
 
 
-def test_float64_in_the_place_of_float32_is_said(problem: Path) -> None:
+def test_float64_instead_of_float32_is_reported(problem: Path) -> None:
     wide, right = gradcheck.check(problem, dtype="float32", backends=["wide", "right"]).backends
     assert (wide.verdict, wide.notes) == ("agrees", ("answers in float64, not in the requested float32",))
     assert right.notes == ()
 
 
-def test_float16_in_the_place_of_float32_is_told_from_bfloat16(problem: Path) -> None:
+def test_float16_instead_of_float32_is_distinguished_from_bfloat16(problem: Path) -> None:
     source = PROBLEM.replace('"float32"', '"float16"').replace("np.float64(value)", "np.float32(value)")
     path = problem.with_name("narrower.py")
     path.write_text(source.replace('astype("float64") for', 'astype("float32") for'))

@@ -18,7 +18,7 @@ def test_shipped_problems_load() -> None:
         assert problem.title
 
 
-def test_wrt_left_out_means_every_input(tmp_path: Path) -> None:
+def test_a_missing_wrt_means_every_input(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(GOOD)
     assert problems.load(str(path)).wrt == ("a",)

@@ -1,4 +1,4 @@
-"""Programs in other languages are backends: what they answer is judged, what goes wrong in them is their verdict."""
+"""Programs in other languages are backends: their answers are judged, and their failures are their verdicts."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ WAYS = {
 
 
 def program(folder: Path, way: str) -> Path:
-    """The fake program, in this interpreter, under the name that says what it does."""
+    """The fake program, in this interpreter, under the name of its behaviour."""
     path = folder / way
     path.write_text((FAKES / "program.py").read_text().replace("/usr/bin/env python3", sys.executable))
     path.chmod(0o755)
@@ -79,7 +79,7 @@ def program(folder: Path, way: str) -> Path:
 
 @pytest.fixture(scope="module")
 def all_ways(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
-    """One command that asks every fake program; none of their processes is left, or it fails."""
+    """One command that runs every fake program; it fails if one of their processes is left."""
     folder, mark = tmp_path_factory.mktemp("programs"), uuid.uuid4().hex
     words = [word for way in WAYS for word in ("-b", f"exec:./{program(folder, way).name}")]
     command = [sys.executable, "-m", "gradcheck", "run", str(FAULTY), *words, "--timeout", "2", "--format", "json"]
@@ -96,7 +96,7 @@ def has_mark(process: psutil.Process, mark: str) -> bool:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_a_program_does_is_its_verdict(all_ways: subprocess.CompletedProcess[str], way: str) -> None:
+def test_behaviour_of_a_program_decides_its_verdict(all_ways: subprocess.CompletedProcess[str], way: str) -> None:
     rows = {row["spec"]: row for row in json.loads(all_ways.stdout)["backends"]}
     verdict, reason = WAYS[way]
     row = rows[f"exec:./{way}"]
@@ -105,18 +105,18 @@ def test_what_a_program_does_is_its_verdict(all_ways: subprocess.CompletedProces
     assert all_ways.returncode == 1
 
 
-def test_a_program_that_hands_back_what_it_reads_does_not_speak_the_protocol(gradcheck: Command) -> None:
+def test_a_program_that_returns_its_requests_does_not_speak_the_protocol(gradcheck: Command) -> None:
     done = gradcheck("run", FAULTY, "-b", "exec:/bin/cat", COLUMNS="400")
     assert done.returncode == 3
     assert '/bin/cat: crashed: answered with gradcheck\'s own request \'{"id":1,"method":"start"}\': ' in done.stdout
     assert "expected a program that speaks the protocol of docs/protocol.md" in done.stdout
 
 
-def test_what_a_failing_program_says_on_standard_error_is_shown(all_ways: subprocess.CompletedProcess[str]) -> None:
+def test_standard_error_of_a_failing_program_is_shown(all_ways: subprocess.CompletedProcess[str]) -> None:
     assert "exec:./exits: planted text on standard error" in all_ways.stderr
 
 
-def test_a_report_has_null_for_what_a_program_does_not_say(
+def test_a_report_has_null_for_missing_fields_of_a_program(
     gradcheck: Command, all_ways: subprocess.CompletedProcess[str]
 ) -> None:
     report = json.loads(all_ways.stdout)
@@ -140,7 +140,7 @@ def test_a_path_may_have_spaces_or_begin_at_home_and_the_replay_runs(gradcheck: 
     assert gradcheck(*again[1:], HOME=str(folder)).returncode == 0
 
 
-def test_what_is_no_program_is_unavailable_and_says_what_was_expected(gradcheck: Command, tmp_path: Path) -> None:
+def test_an_invalid_program_is_unavailable_with_what_was_expected(gradcheck: Command, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "text").write_text("no program")
     (tmp_path / "senseless").write_text("no program")
@@ -217,7 +217,7 @@ def test_the_examples_agree_with_the_oracle(example: Path) -> None:
 
 
 def test_the_examples_find_the_first_wrong_watched_value(example: Path, tmp_path: Path) -> None:
-    """They give every watched value and adjoint: without them a report could not say this."""
+    """They give every watched value and adjoint: without them a report could not name this value."""
     source = ROOT / "examples" / ("sigmoid_skip.c" if example.name.endswith("_c") else "sigmoid_skip.cpp")
     right, wrong = "exp(-", "exp(-0.999f * " if source.suffix == ".c" else "exp(Real(-0.999) * "
     text = source.read_text()
@@ -237,7 +237,7 @@ def transcript() -> list[tuple[str, str]]:
     return [(arrow, re.sub(r"\n +", "", line)) for arrow, line in lines]
 
 
-def test_the_transcript_is_what_gradcheck_writes(gradcheck: Command, tmp_path: Path) -> None:
+def test_the_transcript_matches_the_requests_of_gradcheck(gradcheck: Command, tmp_path: Path) -> None:
     lines = transcript()
     replies = [line for arrow, line in lines if arrow == "←"]
     assert len(replies) == 3
@@ -268,7 +268,7 @@ def to_lists(entries: list[float], shape: list[int]) -> list[object]:
     return list(entries) if len(shape) == 1 else [entries[i : i + shape[1]] for i in range(0, len(entries), shape[1])]
 
 
-def test_the_transcript_is_what_the_examples_answer(example: Path) -> None:
+def test_the_transcript_matches_the_replies_of_the_examples(example: Path) -> None:
     lines = transcript()
     requests = "".join(f"{line}\n" for arrow, line in lines if arrow == "→")
     done = subprocess.run([example], input=requests, capture_output=True, text=True, check=True, timeout=10)

@@ -64,7 +64,7 @@ def answer(backward: Callable[..., Any], inputs: Mapping[str, np.ndarray]) -> Ba
 
 
 def diagnosed(name: str, k: int, dtype: str, distribution: str, given: BackendAnswer) -> judge.Judgement:
-    """What is said of an answer, with its cause: the backward pass is asked once more, as a worker is."""
+    """The judgement of an answer, with its cause: the backward pass runs once more, as in a worker."""
     known = truth(name, k, dtype, distribution)
 
     def asked(other: str) -> tuple[BackendAnswer, judge.Truth]:
@@ -79,7 +79,7 @@ def diagnosed(name: str, k: int, dtype: str, distribution: str, given: BackendAn
 
 
 def in_float64(given: BackendAnswer) -> BackendAnswer:
-    """An answer in longdouble as it comes from a worker."""
+    """An answer in longdouble, in the form of a worker's."""
     narrow = {
         group: {name: np.asarray(array, np.float64) for name, array in getattr(given, group).items()}
         for group in ("gradients", "values", "adjoints")

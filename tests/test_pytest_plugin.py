@@ -77,7 +77,7 @@ def test_a_seed_beside_seeds_is_refused(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*seed=7: expected none where seeds are given*"])
 
 
-def test_no_seeds_is_no_check(pytester: pytest.Pytester) -> None:
+def test_no_seeds_mean_no_check(pytester: pytest.Pytester) -> None:
     pytester.makepyfile('def test_layer(gradcheck):\n    gradcheck("layer.py", seeds=[], backends=["right"])\n')
     result = pytester.runpytest_subprocess()
     result.assert_outcomes(failed=1)

@@ -1,4 +1,4 @@
-"""What the README shows is what the commands print; its commands are those of CI."""
+"""The README shows the output of the commands; its commands are those of CI."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pattern(expected: str) -> str:
 
 
 @pytest.mark.parametrize("block", blocks("console"), ids=lambda block: block.splitlines()[0])
-def test_transcripts_are_what_is_printed(gradcheck: Command, tmp_path: Path, block: str) -> None:
+def test_transcripts_match_the_output(gradcheck: Command, tmp_path: Path, block: str) -> None:
     (layer,) = (source for source in blocks("python") if "def backward" in source)
     (tmp_path / "layer.py").write_text(layer)
     shutil.copytree(ROOT / "tests" / "data", tmp_path / "tests" / "data")

@@ -31,7 +31,7 @@ def loss(x):
 @pytest.mark.parametrize(
     "line", ["y * np.random.normal(size=3)", "y * COUNT[0]", "np.tanh(y) if COUNT[0] % 2 else np.exp(y)"]
 )
-def test_a_loss_that_is_another_one_the_second_time_is_refused(tmp_path: Path, line: str) -> None:
+def test_a_loss_that_changes_the_second_time_is_refused(tmp_path: Path, line: str) -> None:
     path = tmp_path / "problem.py"
     path.write_text(FILE.replace("LINE", line))
     with pytest.raises(ProblemError, match="draw random arrays in sample") as caught:
@@ -64,7 +64,7 @@ def test_variables_that_are_assigned_once_are_watched_under_their_first_names() 
     assert list(record(rebound, {"x": (3,)}).watched) == ["z"]
 
 
-def test_an_array_that_takes_a_values_shape_rounds_as_the_value_does() -> None:
+def test_an_array_with_a_values_shape_rounds_like_the_value() -> None:
     def loss(x):
         return np.sum(x * (np.ones_like(x) / 3 * 3))
 

@@ -1,4 +1,4 @@
-"""Two releases of one engine side by side, each in an environment of its own, and where they part."""
+"""Two releases of one engine side by side, each in its own environment, and where they first diverge."""
 
 from __future__ import annotations
 
@@ -49,6 +49,6 @@ def test_releases_are_compared_in_the_order_of_computation() -> None:
     assert str(divergence) == "torch==1 and torch==2 first diverge at u[0] = 0.5 and 0.25, by 0.2, in 1 of 2"
 
 
-def test_the_same_bits_are_said_to_be_the_same() -> None:
+def test_equal_bits_are_reported_as_equal() -> None:
     divergence = assemble.first_divergence("a==1", "a==2", answer(A=1.0), answer(A=1.0))
     assert str(divergence) == "a==1 and a==2 give the same bits"

@@ -77,7 +77,7 @@ def test_a_wrong_gradient_given_as_a_function_is_found_at_its_step(gradcheck: Co
     assert "mine: differs (proved): dL/dh is proved wrong in 3 of 3 entries" in again.stdout
 
 
-def test_a_function_whose_surroundings_cannot_be_written_down_is_refused() -> None:
+def test_a_function_whose_surroundings_cannot_be_written_is_refused() -> None:
     table = {1: 2}
 
     def uses_table(ops, x):
@@ -157,7 +157,7 @@ gradients = {"mine": mine}
 """
 
 
-def test_a_worker_that_was_lost_is_started_anew(tmp_path: Path) -> None:
+def test_a_lost_worker_is_started_again(tmp_path: Path) -> None:
     path = tmp_path / "fails_once.py"
     path.write_text(FAILS_ONCE)
     with gradcheck.Session() as session:
@@ -177,7 +177,7 @@ def test_an_interrupted_check_leaves_no_answer_for_the_next(monkeypatch: pytest.
         session.check("sigmoid_skip", seed=2, backends=["manual", "numpy"]).assert_agrees()
 
 
-def test_a_problem_that_is_edited_between_checks_is_loaded_anew(tmp_path: Path) -> None:
+def test_an_edited_problem_is_loaded_again(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     source = FAULTY.read_text()
     path.write_text(source)

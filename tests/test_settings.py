@@ -93,7 +93,7 @@ def test_wrong_variables_are_shown_as_they_were_written(tmp_path: Path) -> None:
         settings.load({}, "none.toml", {}, tmp_path)
 
 
-def test_a_keyword_is_read_and_an_unknown_one_is_refused_with_the_near_one() -> None:
+def test_a_keyword_is_read_and_an_unknown_one_is_refused_with_a_suggestion() -> None:
     chosen = settings.of({"k": 5, "backends": ["numpy", "torch"], "no_build": True})
     assert (chosen.k, chosen.backend, chosen.no_build) == (5, ("numpy", "torch"), True)
     assert chosen.given == {"k", "backend", "no_build"}

@@ -1,4 +1,4 @@
-"""Cases in which correct engines were called wrong, in the engines themselves: docs/math.md, R1 to R8."""
+"""Cases in which gradcheck once refused correct engines, in the engines themselves: docs/math.md, R1 to R8."""
 
 from __future__ import annotations
 

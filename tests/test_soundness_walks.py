@@ -1,4 +1,4 @@
-"""What a verdict rests on: any association, recomputation, what varies, zeros by cancellation, the stated power.
+"""The basis of a verdict: any association, recomputation, variation, zeros by cancellation, the stated power.
 
 docs/math.md, W6 to W12.
 """
@@ -39,7 +39,7 @@ def weighted_squares(ops: Any, C: Any, z: Any, x: Any) -> Any:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_watched_value_may_be_computed_anew_in_another_order(dtype: str) -> None:
+def test_a_watched_value_may_be_computed_again_in_another_order(dtype: str) -> None:
     remarked = 0
     for seed in range(30):
         generator = np.random.default_rng(seed)
@@ -60,7 +60,7 @@ def test_a_watched_value_may_be_computed_anew_in_another_order(dtype: str) -> No
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_product_may_be_distributed_over_the_sum_in_an_adjoint(dtype: str) -> None:
-    """Σᵢ(dᵢv), one sample at a time, where the tape has (Σdᵢ)v, and parts dᵢ that cancel."""
+    """Σᵢ(dᵢv), one sample at a time, where the tape has (Σdᵢ)v, and dᵢ that cancel."""
 
     def loss(ops: Any, D: Any, v: Any, w: Any) -> Any:
         h = ops.watch("h", w * v)
@@ -96,8 +96,8 @@ def test_products_may_be_distributed_over_two_parts_of_an_adjoint_that_cancel(dt
     assert 0.3 < reached < 1
 
 
-def test_a_step_that_fails_is_evidence_and_no_proof() -> None:
-    """It is far off the truth, and yet within what a correct backend could be off at worst."""
+def test_a_failed_step_is_evidence_not_a_proof() -> None:
+    """Its error is large, but within the worst error of a correct backend."""
     generator = np.random.default_rng(0)
     inputs = {"C": np.ones(8, "float32"), "z": generator.uniform(0, 1, (8, 4096)).astype("float32")}
     inputs["x"] = generator.uniform(0, 1, 4096).astype("float32")
@@ -120,7 +120,7 @@ def test_a_step_that_fails_is_evidence_and_no_proof() -> None:
 # What varies.
 
 
-def test_what_varies_within_its_bound_is_no_proof() -> None:
+def test_a_variation_within_the_bound_is_not_a_proof() -> None:
     x = np.random.default_rng(0).uniform(0.5, 1, 4096).astype("float32")
     inputs = {"a": np.ones((), "float32"), "x": x}
     truth = known(lambda ops, a, x: ops.sum(a * x), inputs, ("a",), Format.of("float32"))
@@ -181,7 +181,7 @@ def test_a_gradient_that_is_zero_since_terms_cancel_agrees_by_the_size_of_its_te
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_power_says_nothing_of_entries_that_may_be_zero(dtype: str) -> None:
+def test_power_excludes_entries_that_may_be_zero(dtype: str) -> None:
     """The first seven entries are zeros by cancellation, of which our own middles are noise."""
 
     def loss(ops: Any, a: Any, c: Any) -> Any:
@@ -241,7 +241,7 @@ def test_a_chaotic_network_is_undecided_since_its_bound_grew_and_not_by_overflow
     assert "undefined" not in judged.reason
 
 
-def test_a_root_near_zero_is_no_overflow() -> None:
+def test_a_root_near_zero_is_not_an_overflow() -> None:
     inputs = {"a": np.array([1.0 + 2.0**-22], "float32"), "b": np.array([1.0], "float32")}
     truth = known(lambda ops, a, b: ops.sum(ops.sqrt(ops.exp(a) - ops.exp(b))), inputs, ("a",), Format.of("float32"))
     judged = judge.judge(evaluate(truth.tape, inputs, np.dtype("float32")), truth, "rounding")
@@ -255,7 +255,7 @@ def test_a_root_near_zero_is_no_overflow() -> None:
 def evaluate(
     tape: Tape, inputs: Arrays, dtype: np.dtype, planted: Key | None = None, factor: float = 1.0
 ) -> BackendAnswer:
-    """The tape's own operations in a dtype: a correct answer, or one with a factor at one step, which is handed on."""
+    """The tape's own operations in a dtype: a correct answer, or one with a factor at one step, which is passed on."""
     results: list[np.ndarray] = []
     at = None if planted is None else tape.outputs[planted]
     for index, node in enumerate(tape.nodes):
@@ -273,7 +273,7 @@ def evaluate(
 
 @cache
 def shipped(name: str, dtype: str) -> tuple[judge.Truth, judge.Judgement, Arrays]:
-    """What is known of a problem, what is said of a correct answer, and its gradients in float64."""
+    """The analysis of a problem, the judgement of a correct answer, and its gradients in float64."""
     problem = problems.load(name)
     case = cases.sample(problem, 6, 0, dtype, "uniform")
     truth = judge.truth(record_tape(problem, 6), case.inputs, Format.of(dtype))
@@ -283,7 +283,7 @@ def shipped(name: str, dtype: str) -> tuple[judge.Truth, judge.Judgement, Arrays
 
 
 def sensitivity(truth: judge.Truth, step: Key, exact: Arrays) -> dict[str, float]:
-    """By how much the entries of each gradient move, in the middle, with the entries of a step; both relative."""
+    """The median change of each gradient's entries with the entries of a step; both relative."""
     moved = evaluate(truth.tape, truth.inputs, np.dtype("float64"), step, 1 + 2.0**-20).gradients
     with np.errstate(divide="ignore", invalid="ignore"):
         return {name: float(np.median(np.abs(moved[name] / exact[name] - 1)) * 2.0**20) for name in exact}
@@ -291,8 +291,8 @@ def sensitivity(truth: judge.Truth, step: Key, exact: Arrays) -> dict[str, float
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", problems.names())
-def test_the_stated_power_holds_for_an_error_made_in_any_step_and_handed_on(name: str, dtype: str) -> None:
-    """The step is off by so much that a gradient is off by twice the stated size in half of its entries."""
+def test_the_stated_power_holds_for_an_error_of_any_step_that_is_passed_on(name: str, dtype: str) -> None:
+    """The error of the step is so large that half of a gradient's entries have twice the stated error."""
     truth, clean, exact = shipped(name, dtype)
     planted = 0
     for step in truth.tape.outputs:

@@ -1,4 +1,4 @@
-"""Near names are suggested wherever a name is not known."""
+"""Every unknown name gets a suggestion of a similar name."""
 
 from __future__ import annotations
 

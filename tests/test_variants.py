@@ -25,7 +25,7 @@ DTYPES = ("float64", "float32", "float16")
 
 @cache
 def truth(k: int, dtype: str, distribution: str) -> judge.Truth | None:
-    """None where the inputs cannot be drawn."""
+    """None if the inputs cannot be drawn."""
     try:
         case = cases.sample(PROBLEM, k, k, dtype, distribution)
     except RequestError:
@@ -76,7 +76,7 @@ def test_a_correct_variant_is_not_refused_without_its_watched_values(variant: st
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_correct_variant_agrees_where_nothing_overflows(variant: str, dtype: str) -> None:
-    """So that the tests above are not passed by being undecided; and a wrong digit in the same case is refused."""
+    """So undecided answers alone cannot pass the tests above; and a wrong digit in the same case is refused."""
     known = truth(16, dtype, "unit-scaled")
     got = answer(known.inputs, VARIANTS[variant])
     assert judge.judge(got, known, "rounding").verdict == Verdict.AGREES

@@ -42,7 +42,7 @@ def flat(nested: Mapping[str, Any], folder: str = "") -> dict[str, np.ndarray]:
 
 
 def written(folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
-    """The notebook's record in a file of its own, changed."""
+    """A changed copy of the notebook's record, in its own file."""
     record = notebook()
     change(record)
     path = folder / "record.json"
@@ -139,7 +139,7 @@ def test_correct_answers_alone_agree(gradcheck: Command, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["torch", "mxnet"])
-def test_what_was_rounded_for_print_has_to_be_said(gradcheck: Command, tmp_path: Path, name: str) -> None:
+def test_rounding_for_print_must_be_stated(gradcheck: Command, tmp_path: Path, name: str) -> None:
     """Four decimals are no float32 gradient; MXNet's 8 digits are one, printed or not."""
     path = written(tmp_path, alone(name, printed=None))
     expected = {"torch": "differs", "mxnet": "agrees"}[name]
@@ -151,7 +151,7 @@ def test_more_places_than_were_printed_are_not_forgiven(gradcheck: Command, tmp_
     assert verified(gradcheck, path, 1)["torch"]["verdict"] == "differs"
 
 
-def test_a_gradient_that_is_missing_is_no_agreement(gradcheck: Command, tmp_path: Path) -> None:
+def test_a_missing_gradient_is_not_an_agreement(gradcheck: Command, tmp_path: Path) -> None:
     gradients = notebook()["answers"]["torch"]["gradients"]
     del gradients["B"]
     path = written(tmp_path, alone("torch", gradients=gradients))
@@ -160,14 +160,16 @@ def test_a_gradient_that_is_missing_is_no_agreement(gradcheck: Command, tmp_path
 
 
 @pytest.mark.parametrize("wrong", [[[1.0, 2.0, 3.0]], "NaN"])
-def test_a_gradient_of_another_shape_or_none_is_no_agreement(gradcheck: Command, tmp_path: Path, wrong: Any) -> None:
+def test_a_gradient_of_another_shape_or_none_is_not_an_agreement(
+    gradcheck: Command, tmp_path: Path, wrong: Any
+) -> None:
     gradients = notebook()["answers"]["torch"]["gradients"] | {"B": wrong}
     torch = verified(gradcheck, written(tmp_path, alone("torch", gradients=gradients)), 1)["torch"]
     assert torch["verdict"] == "differs"
     assert torch["reason"].startswith("dL/dB has shape")
 
 
-def test_a_number_that_is_not_finite_is_no_agreement(gradcheck: Command, tmp_path: Path) -> None:
+def test_a_number_that_is_not_finite_is_not_an_agreement(gradcheck: Command, tmp_path: Path) -> None:
     gradients = notebook()["answers"]["torch"]["gradients"]
     gradients["B"][0][1] = "NaN"
     torch = verified(gradcheck, written(tmp_path, alone("torch", gradients=gradients)), 1)["torch"]
@@ -176,7 +178,7 @@ def test_a_number_that_is_not_finite_is_no_agreement(gradcheck: Command, tmp_pat
     assert torch["errors"]["B"]["worst_index"] == [0, 1]
 
 
-def test_a_value_that_nobody_watches_is_named(gradcheck: Command, tmp_path: Path) -> None:
+def test_a_value_that_is_not_watched_is_named(gradcheck: Command, tmp_path: Path) -> None:
     path = written(tmp_path, alone("torch", adjoints={"q": [1.0, 2.0, 3.0]}))
     torch = verified(gradcheck, path, 1)["torch"]
     assert torch["reason"] == (
@@ -284,7 +286,7 @@ MALFORMED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
 
 
 def assert_refused(gradcheck: Command, path: Path, shown: str) -> None:
-    """One line on stderr that says what is wrong, nothing on stdout, and the exit code of a wrong request."""
+    """One line on stderr about the error, nothing on stdout, and the exit code of a wrong request."""
     done = gradcheck("verify", path)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
@@ -294,19 +296,21 @@ def assert_refused(gradcheck: Command, path: Path, shown: str) -> None:
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_a_malformed_record_is_told_so_in_one_line(gradcheck: Command, tmp_path: Path, name: str) -> None:
+def test_a_malformed_record_is_reported_in_one_line(gradcheck: Command, tmp_path: Path, name: str) -> None:
     change, shown = MALFORMED[name]
     assert_refused(gradcheck, written(tmp_path, change), shown)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "gradients"])
-def test_what_is_no_json_object_is_told_so_in_one_line(gradcheck: Command, tmp_path: Path, text: str) -> None:
+def test_a_record_that_is_not_a_json_object_is_reported_in_one_line(
+    gradcheck: Command, tmp_path: Path, text: str
+) -> None:
     path = tmp_path / "record.json"
     path.write_text(text)
     assert_refused(gradcheck, path, "record.json: ")
 
 
-def test_a_file_that_is_not_there_is_told_so_in_one_line(gradcheck: Command, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_in_one_line(gradcheck: Command, tmp_path: Path) -> None:
     assert_refused(gradcheck, tmp_path / "absent.json", "absent.json': No such file or directory")
 
 
@@ -324,7 +328,7 @@ def test_a_pickle_in_a_npz_file_is_never_loaded(gradcheck: Command, tmp_path: Pa
     assert not (tmp_path / "surprise").exists()
 
 
-def test_what_is_no_npz_file_is_told_so_in_one_line(gradcheck: Command, tmp_path: Path) -> None:
+def test_an_invalid_npz_file_is_reported_in_one_line(gradcheck: Command, tmp_path: Path) -> None:
     path = tmp_path / "record.npz"
     np.savez(path, **flat(notebook()))
     whole = path.read_bytes()

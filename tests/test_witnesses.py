@@ -1,4 +1,4 @@
-"""Numerical witnesses: right where they are sure, undecided where they are not, and never the judge."""
+"""Numerical witnesses: right where they are sure, undecided elsewhere, and never the judge."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def session() -> Iterator[gradcheck.Session]:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
-def test_they_agree_and_the_rate_is_told(session: gradcheck.Session, dtype: str) -> None:
+def test_they_agree_and_report_the_rate(session: gradcheck.Session, dtype: str) -> None:
     report = session.check("sigmoid_skip", k=4, dtype=dtype, backends=WITNESSES)
     central, taylor, complex_step = report.backends
     assert central.verdict == "agrees"
@@ -129,7 +129,7 @@ def known(name: str = "sigmoid_skip", dtype: str = "float64") -> tuple[judge.Tru
     return truth, BackendAnswer(truth.analysis["loss", None].enclosure.high, gradients, estimates=estimates)
 
 
-def test_what_a_witness_is_sure_of_may_differ_but_proves_nothing() -> None:
+def test_a_sure_witness_may_differ_but_proves_nothing() -> None:
     truth, answer = known()
     assert judge.judge(answer, truth, "rounding").verdict is Verdict.AGREES
     answer.gradients["B"][1, 1] *= 1 + 1e-9
@@ -178,7 +178,7 @@ def test_slopes_that_are_smaller_than_their_bound_are_undecided() -> None:
     )
 
 
-def test_a_loss_that_is_no_number_close_by_leaves_no_estimate() -> None:
+def test_a_loss_with_nan_nearby_gives_no_estimate() -> None:
     from gradcheck.backends import central_difference
 
     def hollow(step: np.longdouble) -> np.longdouble:

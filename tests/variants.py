@@ -67,7 +67,7 @@ def smallest_first(terms: np.ndarray) -> np.ndarray:
 
 
 def wider(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    """A dot product with no rounding on the way but the last, or nearly so."""
+    """A dot product with no rounding except the last one, or nearly so."""
     return np.sum(matrix.astype(np.longdouble) * vector, axis=-1)
 
 

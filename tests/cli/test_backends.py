@@ -49,7 +49,7 @@ def test_listing_building_removing_and_pruning(gradcheck: Command, cache: Path) 
     assert [path for path in cache.iterdir() if path.suffix != ".lock"] == []
 
 
-def test_engines_of_one_distribution_share_what_is_removed(gradcheck: Command, cache: Path) -> None:
+def test_removal_affects_all_engines_of_one_distribution(gradcheck: Command, cache: Path) -> None:
     gradcheck("backends", "build", "mxnet")
     assert gradcheck("backends", "remove", "jax-eager", "jax").stdout == "jax: 0 environments removed\n"
     assert gradcheck("backends", "remove", "mxnet").stdout == "mxnet: 1 environment removed\n"
@@ -71,7 +71,7 @@ def test_a_wrong_request_is_refused_in_one_line(gradcheck: Command, cache: Path)
     assert not cache.exists()
 
 
-def test_a_terminal_shows_one_line_for_each_environment_and_takes_them_away(cache: Path, tmp_path: Path) -> None:
+def test_a_terminal_shows_one_line_for_each_environment_and_removes_them(cache: Path, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 60))
     words = [sys.executable, "-m", "gradcheck", "backends", "build", "jax==0.0.1", "jax-eager==0.0.1", "mxnet==0.0.1"]
@@ -93,7 +93,7 @@ def test_a_terminal_shows_one_line_for_each_environment_and_takes_them_away(cach
     assert shown.endswith(b"\x1b[1A\x1b[2K\x1b[1A\x1b[2K"), "taken away in the end"
 
 
-def test_times_are_told_in_the_largest_unit_that_fits() -> None:
+def test_times_have_the_largest_unit_that_fits() -> None:
     now = time.time()
     assert [since(now - seconds) for seconds in (-5, 59, 61, 7200.5, 3 * 86400 + 1)] == [
         "0 s", "59 s", "1 min", "2 h", "3 d",
@@ -106,7 +106,7 @@ def test_nothing_is_built_for_an_engine_that_is_installed_here(gradcheck: Comman
     assert not cache.exists()
 
 
-def test_only_what_has_an_environment_of_ours_is_removed(gradcheck: Command, cache: Path) -> None:
+def test_only_managed_environments_are_removed(gradcheck: Command, cache: Path) -> None:
     done = gradcheck("backends", "remove", "autograd@/usr/bin/python3")
     assert done.returncode == 2
     assert done.stderr == (
@@ -115,7 +115,7 @@ def test_only_what_has_an_environment_of_ours_is_removed(gradcheck: Command, cac
     assert gradcheck("backends", "remove", "autograd==1.6.2").stdout == "autograd==1.6.2: 0 environments removed\n"
 
 
-def test_a_damaged_environment_is_named_with_the_commands_that_mend_it(gradcheck: Command, cache: Path) -> None:
+def test_the_message_about_a_damaged_environment_has_the_repair_commands(gradcheck: Command, cache: Path) -> None:
     assert gradcheck("backends", "build", "autograd").returncode == 0
     (package,) = cache.glob("*/lib/python*/site-packages/autograd")
     shutil.rmtree(package)

@@ -1,4 +1,4 @@
-"""The command as a whole: help of every command, and what happens when gradcheck itself is wrong."""
+"""The command as a whole: help of every command, and and bugs of gradcheck itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_every_command_has_help_and_is_in_the_readme(gradcheck: Command, name: s
     assert f"gradcheck {name}" in README
 
 
-def test_the_list_of_commands_says_what_each_does(gradcheck: Command) -> None:
+def test_the_list_of_commands_describes_each_command(gradcheck: Command) -> None:
     printed = gradcheck("--help").stdout
     for name in COMMANDS:
         (line,) = (line for line in printed.splitlines() if line.startswith(f"  {name} "))
@@ -35,14 +35,14 @@ def test_the_list_of_commands_says_what_each_does(gradcheck: Command) -> None:
     assert "130 interrupted" in printed
 
 
-def test_the_command_alone_shows_its_help_as_it_is_laid_out(gradcheck: Command) -> None:
+def test_the_command_without_arguments_shows_its_help(gradcheck: Command) -> None:
     done = gradcheck()
     assert done.returncode == 2
     assert done.stderr == gradcheck("--help").stdout
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_is_no_bug(tmp_path: Path) -> None:
+def test_a_full_disk_is_not_a_bug(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "gradcheck", "schema"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
@@ -54,7 +54,7 @@ def test_the_version(gradcheck: Command) -> None:
     assert gradcheck("--version").stdout == f"gradcheck, version {__version__}\n"
 
 
-def test_a_bug_of_ours_is_no_verdict() -> None:
+def test_a_bug_in_gradcheck_is_not_a_verdict() -> None:
     broken = "from gradcheck.reports import json; from gradcheck.cli import main; json.schema = 1; main(['schema'])"
     done = subprocess.run([sys.executable, "-c", broken], capture_output=True, text=True)
     assert done.returncode == 70

@@ -1,4 +1,4 @@
-"""Listing, showing and starting problems, and what is said of a file that is wrong."""
+"""Listing, showing and starting problems, and messages about a wrong file."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_nothing_is_built_for_a_request_that_is_wrong(gradcheck: Command, tmp_pa
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_gradient_of_an_unknown_name_is_said(gradcheck: Command, tmp_path: Path) -> None:
+def test_a_gradient_of_an_unknown_name_is_reported(gradcheck: Command, tmp_path: Path) -> None:
     (tmp_path / "problem.py").write_text(
         LOSS.replace("LOSS", "ops.sum(a * a)")
         + "def mine(a, b): return (a * a).sum(), {'a': 2 * a, 'b': 0 * b, 'q': a}\ngradients = {'mine': mine}\n"

@@ -67,7 +67,7 @@ def test_the_replay_command_runs_the_same_case(gradcheck: Command) -> None:
     assert second["case"] == first["case"]
 
 
-def test_the_replay_command_has_what_is_not_the_default(gradcheck: Command) -> None:
+def test_the_replay_command_has_all_options_that_differ_from_defaults(gradcheck: Command) -> None:
     done = gradcheck("run", "-b", "numpy", "--watch", "all", "--no-build", GRADCHECK_GATE="rounding")
     assert done.stdout.splitlines()[-1] == (
         "again: gradcheck run sigmoid_skip --k 3 --seed 0 --dtype float64 --backend numpy --gate rounding --watch all"
@@ -174,7 +174,7 @@ def test_inputs_from_a_file(gradcheck: Command, tmp_path: Path, suffix: str) -> 
     assert "--inputs" in report["case"]["replay"]
 
 
-def test_inputs_from_a_file_say_the_size(gradcheck: Command, tmp_path: Path) -> None:
+def test_inputs_from_a_file_determine_the_size(gradcheck: Command, tmp_path: Path) -> None:
     (tmp_path / "inputs.json").write_text(json.dumps({"a": [0.5] * 5, "b": [[1.0] * 5] * 5}))
     words = ("run", FAULTY, "-b", "right", "--inputs", "inputs.json")
     report = json.loads(gradcheck(*words, "--format", "json").stdout)

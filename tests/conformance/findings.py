@@ -1,4 +1,4 @@
-"""What engines get wrong, found by these tests and looked into.
+"""Errors of engines that these tests found, with their causes.
 
 None rests on one x86 processor: all are found with AVX, AVX2 and AVX-512 (`--processor`). MXNet's oneDNN gives the same
 softrelu with each from SSE4.1 on, and MLX's functions are compiled for one instruction set.

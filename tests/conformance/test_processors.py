@@ -1,4 +1,4 @@
-"""With `--processor`, what engines report of the instructions that they use: a variable may be one that none reads."""
+"""With `--processor`, the instructions that engines report: an engine may ignore a variable."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SAID = {
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Nothing to ask where nothing is emulated."""
+    """No cases without an emulated processor."""
     nothing = pytest.param("", marks=pytest.mark.skip("without --processor nothing is emulated"))
     metafunc.parametrize("name", SAID if metafunc.config.getoption("--processor") else [nothing])
 

@@ -24,7 +24,7 @@ COSINE = '"cos": lambda a, v: -np.sin(a)'
 
 
 def install(source: Path, folder: Path) -> Path:
-    """The folder in which a distribution is installed, built from a copy, so that nothing is left in its own."""
+    """The folder of an installed distribution, built from a copy, so that its own folder stays clean."""
     shutil.copytree(source, folder / "source")
     target = folder / "installed"
     words = [uv.find_uv_bin(), "pip", "install", "--python", sys.executable, "--no-deps", "--target", target]
@@ -43,7 +43,7 @@ def conformance(installed: Path, chosen: str) -> subprocess.CompletedProcess[str
 
 
 def outcomes(printed: str) -> dict[str, str]:
-    """A test's parameters -> how it went, from pytest's summary."""
+    """A test's parameters -> its outcome, from pytest's summary."""
     lines = [line.split() for line in printed.splitlines() if "::" in line]
     return {words[1].partition("[")[2].rstrip("]"): words[0] for words in lines if words[0].isupper()}
 

@@ -1,8 +1,8 @@
 """Every word on every engine, over ordinary and hostile inputs, through real workers, held against the oracle.
 
-A new engine inherits all of this: its file is found in the folder of backends. All samples stand in one problem, each
-with watched values and adjoints of its own, so that a compiling engine compiles a dozen times and not thousands. Where
-an engine lacks something of it, or gives no adjoints, each sample is a problem of its own.
+A new engine inherits all of this: its file is found in the folder of backends. One problem has all samples, each with
+its own watched values and adjoints, so that a compiling engine compiles a dozen times and not thousands. If an engine
+lacks a part of it, or gives no adjoints, each sample is its own problem.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def test_every_word_agrees_with_the_oracle(name, dtype, pools, written):
 
 
 def requests(pool, name, dtype, written) -> Iterator[tuple[tuple[int, ...], str, int]]:
-    """What an engine is asked: all samples together, or each alone where it evaluates the loss for every entry."""
+    """The problems for an engine: all samples together, or each alone if it evaluates the loss for every entry."""
     together, small = tuple(range(len(SAMPLES))), written((0,), 1).problem
     tried = [(distribution, k) for distribution, k in CASES if exists(small, k, dtype, distribution)]
     request = Request(small.path, graph_of(small, 1), dtype, small.wrt, drawn(small, 1, dtype, "uniform"))
@@ -219,7 +219,7 @@ def requests(pool, name, dtype, written) -> Iterator[tuple[tuple[int, ...], str,
 
 
 def asked(pool, engine, written, numbers, dtype, distribution, k) -> Iterator[tuple[int, str]]:
-    """What is wrong with an engine's answers to samples, by their numbers."""
+    """The errors in an engine's answers to samples, by their numbers."""
     given = written(numbers, k)
     inputs = drawn(given.problem, k, dtype, distribution)
     alone = len(numbers) == 1
@@ -246,7 +246,7 @@ def number_of(name: str) -> int:
 
 
 def complaints(answer: BackendAnswer, truth: judge.Truth, ordinary: bool) -> Iterator[tuple[Key, str]]:
-    """What is wrong with an answer, array by array: from end to end, as without watched values, and step by step."""
+    """The errors of an answer, array by array: from end to end, as without watched values, and step by step."""
     assert judge.missing(answer, truth.tape) is None
     if answer.estimates:  # a witness is judged by what it is sure of
         judged = judge.judge(answer, truth, "rounding")

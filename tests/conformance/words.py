@@ -1,4 +1,4 @@
-"""What each word is tried on: expressions of vectors a and b and matrices M and N, and the domain of their inputs.
+"""The samples of each word: expressions of vectors a and b and matrices M and N, and the domain of their inputs.
 
 No piece is empty: MXNet 1.9.1 leaves a gradient that is a sum of no terms uninitialised (2.1e-314 was seen).
 """
@@ -11,7 +11,7 @@ ALL, POSITIVE, NONZERO, ABOVE = DOMAINS = ("all", "positive", "nonzero", "above 
 
 
 class Sample(NamedTuple):
-    """An expression, and what is done to inputs that lie outside of its domain."""
+    """An expression, and the treatment of inputs outside of its domain."""
 
     expression: str
     domain: str = ALL

@@ -27,7 +27,7 @@ def wheels(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 @pytest.fixture
 def silent_index(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a registry that takes every call and never answers, set as the only one."""
+    """The address of a registry that accepts every call and never answers, set as the only one."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         calls: list[socket.socket] = []
 

@@ -1,6 +1,6 @@
 """A small engine from a wheel made here, so that real uv builds its environment in a second and without a network.
 
-As a program: `python -m tests.environments.small FOLDER` builds it, tells on stderr and prints where it is.
+As a program: `python -m tests.environments.small FOLDER` builds it, reports on stderr and prints its place.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def source(folder: Path, name: str, release: str) -> None:
 
 
 class HeardLines:
-    """Notes what a builder says."""
+    """Records the messages of a builder."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -89,7 +89,7 @@ class HeardLines:
 
 
 class PrintedLines(HeardLines):
-    """Says it on stderr."""
+    """Prints them to stderr."""
 
     def building(self, spec: str, text: str) -> None:
         print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Managed environments, with real uv: built once for all who share one, locked, marked when complete."""
+"""Managed environments, with real uv: built once for all engines that share one, locked, with a manifest."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_engines_of_one_distribution_share_an_environment_that_is_built_once(tmp
     assert listener.lines.count("small, small-eager: complete") == 1
 
 
-def test_a_failure_to_build_a_shared_environment_is_told_of_each(tmp_path: Path, wheels: Path) -> None:
+def test_a_failure_to_build_a_shared_environment_is_reported_for_each_backend(tmp_path: Path, wheels: Path) -> None:
     wanted = {
         Spec("small"): engine(tmp_path, release="9"),
         Spec("small-eager"): engine(tmp_path, "small-eager", release="9"),
@@ -98,7 +98,7 @@ def test_an_older_release_is_built_with_what_it_needs(
     assert engine(tmp_path).packages(version) == (f"small=={version or '2.0'}", *beside)
 
 
-def test_a_release_that_was_asked_for_has_an_environment_of_its_own(tmp_path: Path, wheels: Path) -> None:
+def test_a_requested_release_has_its_own_environment(tmp_path: Path, wheels: Path) -> None:
     small = engine(tmp_path)
     newest, _ = build(small)
     older, _ = build(small, "1.0")
@@ -109,7 +109,7 @@ def test_a_release_that_was_asked_for_has_an_environment_of_its_own(tmp_path: Pa
     assert sorted(listing) == ["beside-1.0.dist-info", "small-1.0.dist-info"]
 
 
-def test_a_release_for_older_pythons_alone_is_built_on_one(
+def test_a_release_only_for_older_pythons_is_built_on_one(
     tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
@@ -124,7 +124,7 @@ def test_a_release_for_older_pythons_alone_is_built_on_one(
     assert version.stdout == b"False\n"
 
 
-def test_where_an_older_python_does_not_help_the_first_reason_is_told(
+def test_the_first_reason_is_reported_if_an_older_python_does_not_help(
     tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PATH", "UV_PYTHON_INSTALL_DIR"):  # no other Python is found
@@ -153,7 +153,7 @@ def test_the_cpu_build_is_preferred_and_the_registrys_is_the_fallback(
     assert any("cannot be had; trying the registry's own build" in line for line in lines)
 
 
-def test_the_range_of_pythons_is_asked_for_where_this_one_does_not_fit(tmp_path: Path) -> None:
+def test_uv_gets_the_range_of_pythons_if_this_one_does_not_fit(tmp_path: Path) -> None:
     small = engine(tmp_path)
     assert base_python(small) == getattr(sys, "_base_executable", sys.executable)
     older = engines.EngineDeclaration(**{**vars(small), "python": ((3, 9), (3, 10))})

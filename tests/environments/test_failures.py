@@ -1,4 +1,4 @@
-"""Why an environment cannot be built: one line, nothing half built is used, and no halves pile up."""
+"""Why an environment cannot be built: one line, and no incomplete environment is used or kept."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ def test_a_release_that_does_not_exist(tmp_path: Path, wheels: Path, cache: Path
     assert "there is no version of small==0.0.999" in reason
 
 
-def test_a_network_that_is_not_there(
-    tmp_path: Path, cache: Path, silent_index: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_network(tmp_path: Path, cache: Path, silent_index: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     reason = refused(build(engine(tmp_path))[0], cache)
@@ -75,7 +73,7 @@ def test_no_build_never_builds(gradcheck: Command, cache: Path) -> None:
     assert not cache.exists()
 
 
-def test_a_cache_that_is_no_folder(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_is_not_a_folder(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(RequestError, match="file/gradcheck: Not a directory: expected a cache that can be read"):
@@ -83,7 +81,7 @@ def test_a_cache_that_is_no_folder(tmp_path: Path, wheels: Path, monkeypatch: py
 
 
 def mounted(script: str, cache: Path, tmp_path: Path, size: str) -> subprocess.CompletedProcess[str]:
-    """Run a shell script where the cache is a small disk of its own, which is gone afterwards."""
+    """Run a shell script with the cache on a small disk of its own, which is removed afterwards."""
     cache.mkdir(parents=True)
     mount = f"mount -t tmpfs -o size={size},mode=755 none {shlex.quote(str(cache))}"
     if sys.platform != "linux" or subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode:
@@ -101,7 +99,7 @@ def test_a_full_disk(tmp_path: Path, wheels: Path, cache: Path) -> None:
     assert done.stdout.endswith("left:\n"), "what was half built is gone: it fills the disk"
 
 
-def test_a_cache_that_may_only_be_read(tmp_path: Path, wheels: Path, cache: Path) -> None:
+def test_a_read_only_cache(tmp_path: Path, wheels: Path, cache: Path) -> None:
     words = shlex.join([*BUILD, str(tmp_path)])
     readonly = f"mount -o remount,ro {cache}"
     nothing = mounted(f"{readonly} && {words}", cache, tmp_path, "2m")
@@ -151,7 +149,7 @@ def uv_of(process: subprocess.Popen[str]) -> psutil.Process:
 
 
 def end(process: psutil.Process) -> None:
-    """Kill a process, and wait until it does nothing more; whoever inherits it may never wait for it."""
+    """Kill a process, and wait until it does nothing more; the process that inherits it may never wait for it."""
     process.kill()
     with contextlib.suppress(psutil.NoSuchProcess):
         while process.status() != psutil.STATUS_ZOMBIE:
@@ -166,7 +164,7 @@ def test_a_uv_that_is_killed(tmp_path: Path, cache: Path, silent_index: str) -> 
     assert [path for path in cache.iterdir() if path.suffix != ".lock"] == []
 
 
-def test_a_killed_builder_leaves_a_half_that_is_known_as_one_and_is_built_again(
+def test_an_incomplete_environment_of_a_killed_builder_is_recognised_and_built_again(
     tmp_path: Path, cache: Path, silent_index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = engine(tmp_path)
@@ -199,7 +197,7 @@ def test_two_builders_at_once_build_once(tmp_path: Path, wheels: Path, cache: Pa
     assert len([path for path in cache.iterdir() if path.is_dir()]) == 1
 
 
-def test_who_waits_for_a_builder_that_dies_builds(tmp_path: Path, cache: Path, silent_index: str) -> None:
+def test_a_process_that_waits_for_a_dead_builder_builds(tmp_path: Path, cache: Path, silent_index: str) -> None:
     with builder(tmp_path, "building") as first, builder(tmp_path, "waiting for another builder") as second:
         uv = uv_of(first)
         first.kill()
@@ -208,7 +206,7 @@ def test_who_waits_for_a_builder_that_dies_builds(tmp_path: Path, cache: Path, s
         assert any("building an environment" in line for line in second.stderr)
 
 
-def test_ctrl_c_ends_who_builds_and_who_waits(cache: Path, silent_index: str) -> None:
+def test_ctrl_c_ends_builders_and_waiting_processes(cache: Path, silent_index: str) -> None:
     command = [sys.executable, "-m", "gradcheck", "backends", "build", "mxnet"]
     processes = []
     for expected in ("building an environment", "waiting for another builder"):

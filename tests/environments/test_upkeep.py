@@ -1,4 +1,4 @@
-"""Which environments are kept, and which are pruned or removed."""
+"""Environments that are kept, pruned or removed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_last_use_is_when_an_environment_was_last_found(tmp_path: Path, wheels: 
     assert time.time() - kept.used < 60
 
 
-def test_what_nobody_has_used_for_long_is_pruned(tmp_path: Path, wheels: Path) -> None:
+def test_environments_unused_for_long_are_pruned(tmp_path: Path, wheels: Path) -> None:
     small = engine(tmp_path)
     newest, _ = build(small)
     older, _ = build(small, "1.0")
@@ -47,7 +47,7 @@ def test_what_nobody_has_used_for_long_is_pruned(tmp_path: Path, wheels: Path) -
     assert newest.python.exists()
 
 
-def test_what_no_engine_would_use_is_pruned_and_a_release_that_was_asked_for_stays(
+def test_environments_that_no_engine_would_use_are_pruned_and_requested_releases_stay(
     tmp_path: Path, wheels: Path
 ) -> None:
     older = engine(tmp_path, release="1.0")
@@ -67,9 +67,7 @@ def test_what_no_engine_would_use_is_pruned_and_a_release_that_was_asked_for_sta
     assert manifest_path(newer, "1.0").exists()
 
 
-def test_what_a_build_left_half_way_is_pruned_and_a_file_that_is_not_ours_stays(
-    tmp_path: Path, wheels: Path, cache: Path
-) -> None:
+def test_incomplete_environments_are_pruned_and_foreign_files_stay(tmp_path: Path, wheels: Path, cache: Path) -> None:
     small = engine(tmp_path)
     built, _ = build(small)
     assert isinstance(built, Environment)
@@ -108,7 +106,7 @@ def test_removing_a_distribution_leaves_one_whose_name_begins_with_its_name(tmp_
     assert kept.python.exists()
 
 
-def test_one_release_is_removed_alone(tmp_path: Path, wheels: Path) -> None:
+def test_only_the_named_release_is_removed(tmp_path: Path, wheels: Path) -> None:
     small = engine(tmp_path)
     newest, _ = build(small)
     older, _ = build(small, "1.0")

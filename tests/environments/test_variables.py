@@ -1,4 +1,4 @@
-"""What of the caller's variables reaches uv and workers, with real processes."""
+"""Variables of the caller that reach uv and workers, with real processes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.environments.small import build, engine
         ({}, {}),
     ],
 )
-def test_pips_settings_are_handed_on_where_uv_has_none(caller: dict[str, str], handed_on: dict[str, str]) -> None:
+def test_pips_settings_are_passed_on_where_uv_has_none(caller: dict[str, str], handed_on: dict[str, str]) -> None:
     assert index_settings(caller) == handed_on
 
 
@@ -59,7 +59,7 @@ def test_pips_settings_are_handed_on_where_uv_has_none(caller: dict[str, str], h
         ("CONDA_PREFIX", "{folder}/nowhere"),
     ],
 )
-def test_what_would_change_an_environment_does_not_reach_uv(
+def test_variables_that_would_change_an_environment_do_not_reach_uv(
     tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     (tmp_path / "constraint.txt").write_text("beside==0.1")
@@ -71,7 +71,7 @@ def test_what_would_change_an_environment_does_not_reach_uv(
     assert sorted(installed) == ["beside-1.0.dist-info", "small-1.0.dist-info"]
 
 
-def test_what_is_trusted_is_the_callers_to_say(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_caller_decides_what_is_trusted(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_REQUIRE_HASHES", "1")
     missing, _ = build(engine(tmp_path))
     assert isinstance(missing, Missing)
@@ -124,7 +124,7 @@ gradients = {{"alone": alone}}
 
 
 @pytest.mark.parametrize("setting", [None, "26"])
-def test_idle_threads_of_blas_sleep_soon_unless_the_user_says_otherwise(
+def test_idle_threads_of_blas_sleep_soon_unless_the_user_sets_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str | None
 ) -> None:
     monkeypatch.delenv("OPENBLAS_THREAD_TIMEOUT", raising=False)

@@ -83,7 +83,7 @@ def hangs(a, b):
 
 
 def hangs_deaf(a, b):
-    """Not even SIGTERM ends it, and a child of it lives on."""
+    """SIGTERM does not end it, and a child of it survives."""
     import signal
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

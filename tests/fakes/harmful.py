@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A program for the problem of faulty.py that does harm to files or to the protocol, as its file's name says."""
+"""A program for the problem of faulty.py that damages files or the protocol, in the way that its file's name states."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def described(*shape, descr="<f8", fortran=False):
 
 
 def file_of_a(folder, da):
-    """What stands in the place of the file of dL/da."""
+    """The object in place of the file of dL/da."""
     path, k = folder / "a.npy", len(da)
     if way == "pipe":
         os.mkfifo(path)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stands in for a backend's interpreter and speaks the protocol wrongly, in the way that its file's name says."""
+"""Stands in for a backend's interpreter and violates the protocol, in the way that its file's name states."""
 
 import json
 import pathlib

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A program for the problem of faulty.py: right, or wrong in the way that its file's name says."""
+"""A program for the problem of faulty.py: right, or wrong in the way that its file's name states."""
 
 import json
 import os

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A program for the problem of faulty.py that is right, and says so in a way that its file's name names."""
+"""A program for the problem of faulty.py with a right gradient, and a reply of the kind that its file's name states."""
 
 import json
 import math
@@ -39,7 +39,7 @@ def answer(request):
 
 
 def spoil(result):
-    """Change the result as the way says."""
+    """Change the result in the named way."""
     a = result["gradients"]["a"]
     k = len(a["data"])
     if way == "half-precision":

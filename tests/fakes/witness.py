@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A witness for the problem of faulty.py, with a wrong gradient: its file's name says what it claims of its errors."""
+"""A witness for the problem of faulty.py, with a wrong gradient: its file's name states its claim about its errors."""
 
 import json
 import pathlib

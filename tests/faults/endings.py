@@ -1,4 +1,4 @@
-"""What a command leaves behind: its processes, known by a variable that they inherit, and its folders."""
+"""Leftovers of a command: its processes, recognised by a variable that they inherit, and its folders."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MEMORY = Path("/dev/shm")
 
 
 class Run:
-    """A command, whose processes are known by a variable that they inherit.
+    """A command, whose processes are recognised by a variable that they inherit.
 
     Args:
         folder: for what it writes to TMPDIR.
-        words: what stands behind `gradcheck`.
-        module: what to run instead of gradcheck.
+        words: the arguments of `gradcheck`.
+        module: the module to run instead of gradcheck.
         script: the same, as a file.
         options: of `subprocess.Popen`.
     """
@@ -51,7 +51,7 @@ class Run:
         )  # fmt: skip
 
     def processes(self) -> list[psutil.Process]:
-        """Those that run of the command, and of whatever it started."""
+        """The running processes of the command and of its programs."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -68,7 +68,7 @@ class Run:
         return False
 
     def folders(self) -> list[Path]:
-        """What is left in TMPDIR and in memory."""
+        """The leftovers in TMPDIR and in memory."""
         in_memory = set(MEMORY.glob(f"gradcheck-{self.process.pid}-*")) - self._before
         return [*self.folder.iterdir(), *in_memory]
 
@@ -84,12 +84,12 @@ class Run:
             shutil.rmtree(folder, ignore_errors=True)
 
     def ended(self) -> tuple[str, str]:
-        """What it printed and said, once it has ended."""
+        """Its standard output and standard error, after its end."""
         return self.process.communicate(timeout=60)
 
 
 def program(folder: Path, way: str) -> str:
-    """A backend that goes wrong in a way that `tests/fakes/program.py` knows."""
+    """A backend with one of the faults in `tests/fakes/program.py`."""
     path = folder / way
     path.write_bytes((FAKES / "program.py").read_bytes())
     path.chmod(0o755)
@@ -100,7 +100,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
     """Wait until something is true.
 
     Raises:
-        AssertionError: it was not in time.
+        AssertionError: it was not true in time.
     """
     deadline = time.monotonic() + seconds
     while not condition():

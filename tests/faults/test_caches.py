@@ -85,7 +85,7 @@ PARTS: dict[str, Callable[[Path], Path]] = {
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_what_belongs_to_another_user(manifest: Path, small: EngineDeclaration, give: Give, part: str) -> None:
+def test_a_cache_of_another_user(manifest: Path, small: EngineDeclaration, give: Give, part: str) -> None:
     give(PARTS[part](manifest))
     refused(small, r"belongs to user \d+: expected a cache of your own or of root")
     assert manifest.exists()
@@ -93,7 +93,7 @@ def test_what_belongs_to_another_user(manifest: Path, small: EngineDeclaration, 
 
 @pytest.mark.parametrize("mode", [stat.S_IWGRP, stat.S_IWOTH])
 @pytest.mark.parametrize("part", PARTS)
-def test_what_others_may_write_to(manifest: Path, small: EngineDeclaration, part: str, mode: int) -> None:
+def test_a_cache_that_others_may_write_to(manifest: Path, small: EngineDeclaration, part: str, mode: int) -> None:
     path = PARTS[part](manifest)
     path.chmod(path.stat().st_mode | mode)
     refused(small, f"{path}: others may write to it: expected .* chmod go-w {path}")
@@ -116,7 +116,7 @@ def test_a_manifest_names_a_folder_of_its_own(
     assert (outside / "bin" / "python").exists()
 
 
-def test_a_link_is_looked_at_itself(manifest: Path, small: EngineDeclaration, give: Give, tmp_path: Path) -> None:
+def test_a_link_itself_is_checked(manifest: Path, small: EngineDeclaration, give: Give, tmp_path: Path) -> None:
     manifest.parent.rename(tmp_path / "moved")
     manifest.parent.symlink_to(tmp_path / "moved")
     assert isinstance(environments.locate(Spec("small"), small), Environment), "a cache on another disk"
@@ -124,13 +124,13 @@ def test_a_link_is_looked_at_itself(manifest: Path, small: EngineDeclaration, gi
     refused(small, "belongs to user")
 
 
-def test_what_root_owns_is_trusted(manifest: Path, small: EngineDeclaration, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_root_are_trusted(manifest: Path, small: EngineDeclaration, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caches, "ROOT", os.geteuid())
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
     assert isinstance(environments.locate(Spec("small"), small), Environment)
 
 
-def test_a_cache_is_made_for_the_user_alone(cache: Path, small: EngineDeclaration) -> None:
+def test_only_the_user_can_access_a_new_cache(cache: Path, small: EngineDeclaration) -> None:
     before = os.umask(0)
     try:
         caches.make(cache)
@@ -156,7 +156,7 @@ def test_problems_given_as_functions_are_kept_in_a_cache_of_our_own(cache: Path)
     assert list(problems.iterdir()) == []
 
 
-def test_the_command_says_it_in_one_line(gradcheck: Command, manifest: Path) -> None:
+def test_the_command_reports_it_in_one_line(gradcheck: Command, manifest: Path) -> None:
     manifest.parent.chmod(0o777)
     for words in (("backends",), ("backends", "prune"), ("run", "-b", "torch", "--no-build")):
         done = gradcheck(*words)

@@ -72,7 +72,7 @@ def problem(folder: Path, where: str) -> Path:
 
 
 @pytest.mark.parametrize("where", DROPPING)
-def test_a_signal_that_was_dropped_ends_a_run_that_would_go_on(tmp_path: Path, where: str) -> None:
+def test_a_dropped_signal_ends_a_run_that_would_continue(tmp_path: Path, where: str) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     with Run(temporary, ["run", problem(tmp_path, where), "-b", "right", "-b", "hangs"]) as run:
@@ -94,7 +94,7 @@ def test_a_run_that_ends_before_its_signal_is_sent_again_was_interrupted(tmp_pat
         assert (run.process.returncode, errors) == (130, "gradcheck: interrupted\n")
 
 
-def test_what_else_python_drops_is_still_shown(tmp_path: Path) -> None:
+def test_other_exceptions_that_python_drops_are_still_shown(tmp_path: Path) -> None:
     path = problem(tmp_path, "a destructor")
     path.write_text(path.read_text().replace("        send()\n", "        raise OSError('planted')\n"))
     with Run(tmp_path, ["run", path, "-b", "right"]) as run:

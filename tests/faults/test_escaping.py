@@ -1,4 +1,4 @@
-"""Control characters and markup from names, versions, notes, reasons and paths are shown, and never obeyed."""
+"""Control characters and markup from names, versions, notes, reasons and paths appear as text, without effect."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def test_a_shell_reads_a_quoted_word_as_it_was(word: str) -> None:
     assert done.stdout == word.encode("utf-8", "surrogateescape")
 
 
-def test_a_path_is_no_option() -> None:
+def test_a_path_is_not_an_option() -> None:
     assert as_argument("-b.py") == "./-b.py"
     assert as_argument(Path("b.py")) == "b.py"
 
 
-def test_what_a_gradient_raises(gradcheck: Command, tmp_path: Path) -> None:
+def test_exceptions_of_gradients(gradcheck: Command, tmp_path: Path) -> None:
     (tmp_path / "problem.py").write_text(PROBLEM + repr(HOSTILE))
     done = gradcheck("run", "problem.py", "-b", "right", "-b", "raising", COLUMNS="200")
     assert done.returncode == 3
@@ -71,7 +71,7 @@ def test_what_a_gradient_raises(gradcheck: Command, tmp_path: Path) -> None:
     assert SHOWN.partition(r"\n")[0] in done.stderr, "the traceback"
 
 
-def test_what_a_program_says(gradcheck: Command, tmp_path: Path) -> None:
+def test_texts_of_programs(gradcheck: Command, tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_text(PROGRAM.replace("import json", f"HOSTILE = {HOSTILE!r}\nimport json", 1))
     program.chmod(0o755)
@@ -81,7 +81,7 @@ def test_what_a_program_says(gradcheck: Command, tmp_path: Path) -> None:
     assert SHOWN.partition(r"\n")[0] in done.stderr, "the end of what it printed"
 
 
-def test_what_a_program_says_in_a_json_report(gradcheck: Command, tmp_path: Path) -> None:
+def test_texts_of_programs_in_a_json_report(gradcheck: Command, tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_text(PROGRAM.replace("import json", f"HOSTILE = {HOSTILE + chr(127)!r}\nimport json", 1))
     program.chmod(0o755)
@@ -110,7 +110,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], expected: str) -> Non
     assert expected in line
 
 
-def test_a_path_that_a_terminal_would_obey(gradcheck: Command, tmp_path: Path) -> None:
+def test_a_path_with_control_characters(gradcheck: Command, tmp_path: Path) -> None:
     folder = tmp_path / HOSTILE.replace("/", "")
     folder.mkdir()
     (folder / "problem.py").write_text(PROBLEM + "''")
@@ -121,7 +121,7 @@ def test_a_path_that_a_terminal_would_obey(gradcheck: Command, tmp_path: Path) -
     assert (folder / "report.txt").read_text().replace("\n", "").isprintable()
 
 
-def test_a_path_that_is_no_utf_8(gradcheck: Command, tmp_path: Path) -> None:
+def test_a_path_that_is_not_utf_8(gradcheck: Command, tmp_path: Path) -> None:
     folder = tmp_path / "caf\udce9"
     folder.mkdir()
     (folder / "problem.py").write_text(PROBLEM + "''")
@@ -147,7 +147,7 @@ def test_a_matrix_on_a_narrow_terminal(gradcheck: Command) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_is_listed(gradcheck: Command, tmp_path: Path) -> None:
+def test_listed_names(gradcheck: Command, tmp_path: Path) -> None:
     (tmp_path / "problem.py").write_text(f"__doc__ = {HOSTILE!r}\n{PROBLEM}''")
     done = gradcheck("problems", "show", "problem.py")
     assert done.returncode == 0

@@ -1,4 +1,4 @@
-"""What a witness says of its own errors counts only where it means something: else it is a fault of the witness."""
+"""A witness's statement about its own errors counts only if it is valid: else it is a fault of the witness."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WAYS = {
 
 
 def test_no_claim_of_a_witness_lets_a_wrong_gradient_pass(gradcheck: Command, tmp_path: Path) -> None:
-    """One command asks all of them; the right gradient beside them stands."""
+    """One command runs all of them; the right gradient beside them agrees."""
     for way in WAYS:
         (tmp_path / way).write_text((FAKES / "witness.py").read_text().replace("/usr/bin/env python3", sys.executable))
         (tmp_path / way).chmod(0o755)
@@ -96,7 +96,7 @@ def test_slopes_of_a_witness_are_compared_with_those_of_the_second_call(
     ("slopes", "direction", "estimate"),
     [([1.0], [[1.0, 0.0]], [0.0]), ([np.nan], [[1.0, -1.0]], [np.inf]), ([1.0], [[], []], [0.0]), ([1.0], 1.0, [0.0])],
 )
-def test_slopes_that_mean_something_pass_and_shapes_are_judged_elsewhere(
+def test_valid_slopes_pass_and_shapes_are_judged_elsewhere(
     slopes: list[float], direction: object, estimate: list[float]
 ) -> None:
     answer = BackendAnswer(

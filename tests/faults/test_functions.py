@@ -1,4 +1,4 @@
-"""Problems as functions: their file is whole or not there, whatever comes between, and whoever writes it beside."""
+"""Problems as functions: their file is complete or absent, after any interruption, and with any other writer."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ main()
 
 
 def run(folder: Path, code: str) -> str:
-    """What a script prints that defines a problem as functions, with a cache of its own."""
+    """The output of a script that defines a problem as functions, with its own cache."""
     script = folder / "script.py"
     script.write_text(DEFINED + code)
     environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
@@ -96,7 +96,7 @@ def test_a_disk_that_is_full_for_a_moment_leaves_nothing_half_written(tmp_path: 
 
 
 @pytest.mark.parametrize("kept", ["half", "nothing", "another"])
-def test_a_file_whose_content_is_not_the_problems_is_written_anew(tmp_path: Path, kept: str) -> None:
+def test_a_file_with_other_content_than_the_problems_is_written_again(tmp_path: Path, kept: str) -> None:
     assert run(tmp_path, "print(load().gradients)") == "('mine',)\n"
     [path] = files(tmp_path)
     text = path.read_text()
@@ -105,6 +105,6 @@ def test_a_file_whose_content_is_not_the_problems_is_written_anew(tmp_path: Path
     assert path.read_text() == text
 
 
-def test_many_processes_that_give_the_same_problem_at_once_load_it_whole(tmp_path: Path) -> None:
+def test_many_processes_that_define_the_same_problem_at_once_load_it_completely(tmp_path: Path) -> None:
     assert run(tmp_path, RACE) == "{('mine',)}\n"
     assert len(files(tmp_path)) == 40

@@ -1,7 +1,7 @@
 """Records, inputs, settings and replies with anything wrong in them.
 
-Whatever they hold: the exit code is one of README's and never 70, there is no traceback and no control character, no
-process and no folder is left, no right gradient is refused, and nothing agrees that was changed by more than rounding.
+For any content: the exit code is one of README's and never 70, there is no traceback and no control character, no
+process and no folder is left, no right gradient is refused, and no answer agrees after a change beyond rounding.
 
 The command runs in this process, and for some examples as it is. CI tries many more (`--thorough`).
 """
@@ -46,14 +46,14 @@ Explore = Callable[..., None]
 
 
 class Done(NamedTuple):
-    """What a command did."""
+    """The outcome of a command."""
 
     code: int
     output: str
     errors: str
 
     def check(self) -> None:
-        """What holds of any command."""
+        """Assertions for every command."""
         assert self.code in EXIT_CODES, self.errors
         text = self.output + self.errors
         assert "Traceback (most recent call last)" not in text, text
@@ -70,7 +70,7 @@ class Done(NamedTuple):
 
 @pytest.fixture
 def explore(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Explore]:
-    """Runs a check on many examples of a strategy; nothing of what they started is left."""
+    """Runs a check on many examples of a strategy, which leave no process."""
     thorough = request.config.getoption("--thorough")
 
     def run(check: Callable[..., None], strategy: st.SearchStrategy[Any], few: int = 60, many: int = 1500) -> None:
@@ -104,7 +104,7 @@ def command(*words: object) -> Done:
 
 
 def agree_within(stated: Any, true: Any, slack: float = 0.0) -> bool:
-    """Whether numbers are what they should be, but for rounding, and for what printing may have changed."""
+    """Whether numbers are right, within rounding and possible changes by printing."""
     try:
         got, expected = np.array(stated, np.float64), np.array(true)
     except (ValueError, TypeError, OverflowError):
@@ -197,7 +197,7 @@ def test_archives_of_damaged_bytes(tmp_path: Path, explore: Explore) -> None:
 
 
 def program(folder: Path, fake: str, name: str) -> str:
-    """A fake program under a name, in this interpreter without what it does not need."""
+    """A fake program under a name, in this interpreter without unneeded imports."""
     path = folder / name
     path.write_text((FAKES / fake).read_text().replace("/usr/bin/env python3", f"{sys.executable} -IS"))
     path.chmod(0o755)
@@ -232,14 +232,14 @@ STARTED = {"version": "1", "python_version": "3", "packages": {"numpy": "2"}, "t
 
 
 def replies(result: dict[str, Any]) -> list[Any]:
-    """What a right program says: to `start`, and twice to `evaluate`."""
+    """The replies of a right program: to `start`, and twice to `evaluate`."""
     evaluated = {"id": "@ID@", "result": result | FROM_WORKERS}
     return [{"id": "@ID@", "result": STARTED}, evaluated, evaluated]
 
 
 @st.composite
 def spoilt_replies(draw: st.DrawFn) -> list[Any]:
-    """Replies of which one has something wrong in it, or both answers have the same."""
+    """Replies with an error in one of them, or the same error in both answers."""
     right = replies(draw(st.sampled_from([EVALUATED, WITNESSED])))
     which = draw(st.sampled_from([(0,), (1,), (2,), (1, 2), (1, 2)]))
     spoilt = draw(documents(right[which[0]]))
@@ -270,7 +270,7 @@ def decoded(stated: dict[str, Any]) -> np.ndarray:
 
 @pytest.fixture
 def ask(tmp_path: Path) -> Callable[[str, bytes], Done]:
-    """Runs a case in a program, or in a worker, that says what is in some bytes."""
+    """Runs a case in a program, or in a worker, whose replies are some bytes."""
     (tmp_path / "inputs.json").write_bytes(as_text(RECORD["inputs"]))
     path = program(tmp_path, "replay.py", "replay")
 
@@ -290,7 +290,7 @@ def lines(replies: list[Any]) -> bytes:
 
 @pytest.mark.parametrize("kind", ["exec:", "torch@"])
 def test_replies(ask: Callable[[str, bytes], Done], explore: Explore, kind: str) -> None:
-    """A worker of ours asks its backend twice by itself, so its second line is nobody's."""
+    """Our own worker runs its backend twice by itself, so no request belongs to its second line."""
 
     def check(replies: list[Any]) -> None:
         if list(ask(kind, lines(replies)).verdicts().values()) == ["agrees"]:
@@ -314,7 +314,7 @@ SMALLEST = {"float64": 2.0**-1022, "float32": 2.0**-126, "float16": 2.0**-14, "b
 
 
 def test_inputs(tmp_path: Path, explore: Explore) -> None:
-    """A right gradient is never refused, and one with a wrong factor agrees where it is next to zero alone."""
+    """A right gradient is never refused, and one with a wrong factor agrees only if it is nearly zero."""
     words = [
         word for name in ("right", "wrong-factor") for word in ("-b", f"exec:{program(tmp_path, 'replies.py', name)}")
     ]
@@ -345,7 +345,7 @@ GOOD = {
 
 @st.composite
 def files_of_settings(draw: st.DrawFn) -> bytes:
-    """A TOML file with settings, of which some are no such thing."""
+    """A TOML file with settings, some of them invalid."""
     names = draw(st.lists(st.sampled_from([*GOOD]) | st.text(max_size=8), min_size=1, max_size=4, unique=True))
     stated = [(name, draw(st.sampled_from(GOOD.get(name, [1])) | VALUES)) for name in names]
     text = "".join(f"{json.dumps(name)} = {json.dumps(value)}\n" for name, value in stated).encode()

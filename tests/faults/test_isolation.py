@@ -1,4 +1,4 @@
-"""Backends are apart from one another: what one does to files, folders, inputs and pipes is its own verdict alone."""
+"""Backends are apart from one another: damage to files, folders, inputs and pipes affects only its own verdict."""
 
 from __future__ import annotations
 
@@ -84,16 +84,14 @@ SEALED = {
 
 
 def programs(folder: Path, *ways: str) -> list[str]:
-    """The words that ask harmful programs."""
+    """The arguments that run harmful programs."""
     for way in ways:
         (folder / way).write_text((FAKES / "harmful.py").read_text().replace("/usr/bin/env python3", sys.executable))
         (folder / way).chmod(0o755)
     return [word for way in ways for word in ("-b", f"exec:./{way}")]
 
 
-def test_what_a_program_does_to_its_files_is_its_verdict_and_the_others_stand(
-    gradcheck: Command, tmp_path: Path
-) -> None:
+def test_damage_by_a_program_is_its_own_verdict_and_the_others_stand(gradcheck: Command, tmp_path: Path) -> None:
     ways = WAYS | (SEALED if array_files.SEALABLE else {})
     words = programs(tmp_path, *ways)
     done = gradcheck("run", FAULTY, "-b", "right", *words, "-b", "prints", "--k", 20, "--format", "json")
@@ -104,7 +102,7 @@ def test_what_a_program_does_to_its_files_is_its_verdict_and_the_others_stand(
     assert done.returncode == 1
 
 
-def test_half_a_line_and_a_flood_of_errors_are_timed_out_and_keep_nobody_waiting(
+def test_half_a_line_and_a_flood_of_errors_time_out_and_delay_no_other_backend(
     gradcheck: Command, tmp_path: Path
 ) -> None:
     ways = ("half-a-line", "floods-and-hangs", "reads-nothing-more")
@@ -119,7 +117,7 @@ def test_half_a_line_and_a_flood_of_errors_are_timed_out_and_keep_nobody_waiting
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="elsewhere this is seen once its time is up")
-def test_the_end_of_a_program_is_seen_though_its_child_holds_its_output(gradcheck: Command, tmp_path: Path) -> None:
+def test_the_end_of_a_program_is_noticed_even_if_its_child_holds_its_output(gradcheck: Command, tmp_path: Path) -> None:
     words = programs(tmp_path, "leaves-a-child", "leaves-a-child-and-an-answer")
     began = time.monotonic()
     done = gradcheck("run", FAULTY, *words, "-b", "right", "--timeout", 60, "--format", "json")
@@ -163,7 +161,7 @@ for line in sys.stdin:
 """
 
 
-def test_time_in_which_nobody_listens_does_not_count(tmp_path: Path) -> None:
+def test_time_without_a_reader_does_not_count(tmp_path: Path) -> None:
     """While one answer is judged, a worker cannot write more of a long one than a pipe holds."""
     launches = {
         name: Launch([sys.executable, "-c", TALKER.replace("LENGTH", length)], repeats=True)
@@ -183,7 +181,7 @@ def test_time_in_which_nobody_listens_does_not_count(tmp_path: Path) -> None:
         pool.close()
 
 
-def test_of_standard_error_the_end_is_kept_in_bounded_memory() -> None:
+def test_the_end_of_standard_error_is_kept_in_bounded_memory() -> None:
     errors = StandardError()
     writes = "import os\nfor _ in range(300): os.write(2, b'x' * 65536)\nos.write(2, b'the end')"
     subprocess.run([sys.executable, "-c", writes], stderr=errors.pipe, check=True, timeout=30)
@@ -208,7 +206,7 @@ def test_a_flood_of_errors_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the memory folder is Linux's")
 def test_workers_write_to_disk_where_a_program_fills_the_memory_folder(tmp_path: Path) -> None:
-    """The folder is one of 160 MB, in a mount namespace of its own."""
+    """The folder has 160 MB, in a mount namespace of its own."""
     apart, small = ("unshare", "-rm", "sh", "-c"), "mount -t tmpfs -o size=160m none /dev/shm"
     if not shutil.which("unshare") or subprocess.run([*apart, small], capture_output=True, check=False).returncode:
         pytest.skip("no mount namespace can be made here")
@@ -268,7 +266,7 @@ gradients = {
 
 
 @pytest.mark.parametrize("k", [3, 300])
-def test_both_answers_and_both_sets_of_inputs_are_looked_at(tmp_path: Path, k: int) -> None:
+def test_both_answers_and_both_sets_of_inputs_are_checked(tmp_path: Path, k: int) -> None:
     problem = tmp_path / "keeping.py"
     problem.write_text(KEEPING.replace("SIZE", str(k)))
     names = ["reuses_its_buffer", "changes_inputs_the_second_time", "answers_with_its_input"]
@@ -310,6 +308,6 @@ with gradcheck.Session() as session:
 """
 
 
-def test_a_session_is_refused_in_a_fork_and_goes_on_in_its_own_process() -> None:
+def test_a_session_is_refused_in_a_fork_and_continues_in_its_own_process() -> None:
     done = subprocess.run([sys.executable, "-c", FORKS, FAULTY], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -16,7 +16,7 @@ from tests.faults.endings import RIGHT, Run, program, wait_for
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder in the place of TMPDIR and of memory."""
+    """An empty folder instead of TMPDIR and of memory."""
     place = tmp_path / "temporary"
     place.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(place))
@@ -41,7 +41,7 @@ def test_deaf_programs_end_and_the_next_run_removes_the_folders(tmp_path: Path) 
             assert run.folders() == []
 
 
-def test_the_folders_of_dead_processes_go_and_those_of_living_ones_stay(temporary: Path) -> None:
+def test_folders_of_dead_processes_are_removed_and_those_of_running_ones_stay(temporary: Path) -> None:
     mine = Folders()
     living = mine.make()
     (living / "array").touch()
@@ -55,7 +55,7 @@ def test_the_folders_of_dead_processes_go_and_those_of_living_ones_stay(temporar
     assert list(temporary.iterdir()) == []
 
 
-def test_what_is_not_ours_stays(temporary: Path, tmp_path: Path) -> None:
+def test_foreign_files_stay(temporary: Path, tmp_path: Path) -> None:
     named_alike = temporary / "gradcheck-2-notebook"
     named_alike.mkdir()
     (named_alike / "results").touch()
@@ -91,9 +91,7 @@ def test_a_folder_that_could_not_be_removed_is_removed_by_the_next_run(
     assert list(temporary.iterdir()) == []
 
 
-def test_a_new_folder_that_another_run_takes_for_a_dead_one_is_made_anew(
-    temporary: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_folder_that_another_run_removes_is_made_again(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock, swept = fcntl.flock, []
 
     def after_another_run(descriptor: int, operation: int) -> None:

@@ -1,4 +1,4 @@
-"""What programs leave goes with the command; in Python and in pytest signals are handled as their caller wants."""
+"""Leftovers of programs end with the command; in Python and in pytest the caller decides how to handle signals."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_daemons_of_programs_end_with_the_command(temporary: Path, tmp_path: Pat
 
 
 @LINUX_ALONE
-def test_what_the_shell_has_started_outlives_the_command(tmp_path: Path) -> None:
+def test_processes_of_the_shell_outlive_the_command(tmp_path: Path) -> None:
     command = shlex.join([sys.executable, "-m", "gradcheck", "run", str(RIGHT), "-b", "right"])
     line = f"setsid sleep 600 >/dev/null & echo $!; exec {command} > >(sleep 1; cat > {tmp_path}/report)"
     done = subprocess.run(["bash", "-c", line], stdout=subprocess.PIPE, text=True, timeout=60)
@@ -45,7 +45,7 @@ def test_what_the_shell_has_started_outlives_the_command(tmp_path: Path) -> None
     wait_for(lambda: "agree: every backend agrees" in (tmp_path / "report").read_text())
 
 
-def test_temporary_files_of_programs_go_with_them(temporary: Path, tmp_path: Path) -> None:
+def test_temporary_files_of_programs_are_removed_with_them(temporary: Path, tmp_path: Path) -> None:
     with Run(temporary, ["run", RIGHT, "-b", program(tmp_path, "leaves-a-file")]) as run:
         run.ended()
         assert run.process.returncode == 0
@@ -62,7 +62,7 @@ with gradcheck.Session() as session:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_ctrl_c_while_a_session_ends_reaches_its_caller_once_all_is_gone(
+def test_ctrl_c_while_a_session_ends_reaches_its_caller_after_the_cleanup(
     temporary: Path, tmp_path: Path, times: int
 ) -> None:
     script = tmp_path / "script.py"
@@ -80,7 +80,7 @@ def test_ctrl_c_while_a_session_ends_reaches_its_caller_once_all_is_gone(
         assert run.folders() == []
 
 
-def test_a_caller_who_has_no_handler_ends_by_the_signal_once_all_is_gone(temporary: Path, tmp_path: Path) -> None:
+def test_a_caller_without_a_handler_ends_by_the_signal_after_the_cleanup(temporary: Path, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SESSION.format(then=""))
     with Run(temporary, [RIGHT, program(tmp_path, "ignores-stop")], script=script) as run:
@@ -133,7 +133,7 @@ def test_an_interrupted_test_run_leaves_nothing(temporary: Path, tmp_path: Path)
         assert [path for path in run.folders() if path.name.startswith("gradcheck-")] == [], printed
 
 
-def test_signals_wait_for_what_is_being_done() -> None:
+def test_signals_wait_for_the_end_of_a_step() -> None:
     done = []
 
     def work() -> None:
@@ -182,7 +182,7 @@ def test_a_signal_while_a_lost_worker_ends_waits_until_all_is_closed(
     worker.end()  # as the end of a run does: what is closed already is not closed again
 
 
-def test_another_thread_has_no_signals_to_hold_back() -> None:
+def test_another_thread_defers_no_signals() -> None:
     entered = []
 
     def enter() -> None:

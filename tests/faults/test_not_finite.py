@@ -1,4 +1,4 @@
-"""A number that is not finite never agrees where the truth is finite: in any array, printed or not, by any gate."""
+"""A number that is not finite never agrees where the truth is finite: in any array, printed or not, with any gate."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def spoilt(answer: BackendAnswer, number: float) -> Iterator[tuple[str, BackendA
 
 
 def ways(answer: BackendAnswer) -> Iterator[BackendAnswer]:
-    """The answer with and without watched values, printed in several ways, and as a witness gives it."""
+    """The answer with and without watched values, printed in several ways, and as a witness's answer."""
     bare = replace(answer, values={}, adjoints={})
     for each in (answer, bare):
         yield from (replace(each, printed=printed) for printed in PRINTED)
@@ -99,7 +99,7 @@ def ways(answer: BackendAnswer) -> Iterator[BackendAnswer]:
         ("nearly_overflows.py", "float32", "uniform", 1.0),
     ],
 )
-def test_what_is_not_finite_agrees_in_no_array_and_no_way(
+def test_numbers_that_are_not_finite_agree_in_no_array(
     tmp_path: Path, problem: str, dtype: str, distribution: str, scale: float
 ) -> None:
     (tmp_path / "nearly_overflows.py").write_text(NEARLY_OVERFLOWS)
@@ -116,7 +116,7 @@ def test_what_is_not_finite_agrees_in_no_array_and_no_way(
 
 
 def test_an_overflow_that_a_correct_backend_may_have_is_undecided(tmp_path: Path) -> None:
-    """The loss and the gradient are finite and have power, and the watched value alone is not."""
+    """The loss and the gradient are finite and have power, and only the watched value is not finite."""
     (tmp_path / "nearly_overflows.py").write_text(NEARLY_OVERFLOWS)
     loaded = problems.load(str(tmp_path / "nearly_overflows.py"))
     case = cases.sample(loaded, 2, 0, "float64")
@@ -131,7 +131,7 @@ def test_an_overflow_that_a_correct_backend_may_have_is_undecided(tmp_path: Path
 
 
 @pytest.mark.parametrize("wrong", [np.nan, -np.inf, -1.0])
-def test_a_threshold_that_is_no_number_is_unknown(wrong: float) -> None:
+def test_a_threshold_that_is_not_a_number_is_unknown(wrong: float) -> None:
     known = np.array([1.0, wrong, 1.0])
     check = Check(np.array([0.0, 0.0, np.nan]), np.array([2.0, 2.0, np.nan]), known, known, limited=True)
     assert check.threshold.tolist() == [1.0, np.inf, np.inf]
@@ -150,7 +150,7 @@ def verified(gradcheck: Command, folder: Path, answer: dict[str, Any], printed: 
 
 @pytest.mark.parametrize("printed", [{"significant": 8}, {"decimals": 1}])
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
-def test_a_printed_record_of_what_is_not_finite_differs(
+def test_a_printed_record_with_numbers_that_are_not_finite_differs(
     gradcheck: Command, tmp_path: Path, number: str, printed: dict[str, int]
 ) -> None:
     alone = {**RIGHT, "loss": number}
@@ -159,7 +159,7 @@ def test_a_printed_record_of_what_is_not_finite_differs(
     assert verified(gradcheck, tmp_path, everywhere, printed) == ("differs", 1)
 
 
-def test_a_printed_record_with_too_few_places_is_undecided(gradcheck: Command, tmp_path: Path) -> None:
+def test_a_printed_record_with_too_few_digits_is_undecided(gradcheck: Command, tmp_path: Path) -> None:
     """0.0001 printed with one decimal is 0.0: half a unit of its last place is more than the number."""
     (tmp_path / "squares.py").write_text(SUM_OF_SQUARES)
     stated = {"dtype": "float64", "printed": {"decimals": 1}, "loss": 0.0, "gradients": {"a": [0.0], "b": [[0.0]]}}

@@ -1,4 +1,4 @@
-"""What was not asked for, or not compared, is no agreement: inputs that became zero, rows that nobody ran, exits."""
+"""Without a request, or without a comparison, nothing agrees: inputs that became zero, rows without a run, exits."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_inputs_of_a_problem_that_all_underflow_are_refused(tmp_path: Path) -> N
         cases.sample(small, 3, 0, "float32")
 
 
-def test_inputs_of_which_some_underflow_are_counted_in_the_report(gradcheck: Command, tmp_path: Path) -> None:
+def test_the_report_counts_inputs_that_underflow(gradcheck: Command, tmp_path: Path) -> None:
     (tmp_path / "inputs.json").write_text(json.dumps({"a": [1e-60, 1.0], "b": [[1.0, 0.0], [0.0, 1.0]]}))
     words = ("run", FAULTY, "-b", "right", "--k", 2, "--inputs", "inputs.json", "--dtype", "float32")
     note = "1 of 2 entries of a underflow to 0 in float32"
@@ -96,7 +96,7 @@ def test_inputs_of_which_some_underflow_are_counted_in_the_report(gradcheck: Com
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_zeros_that_were_drawn_are_no_underflow(dtype: str) -> None:
+def test_drawn_zeros_are_not_an_underflow(dtype: str) -> None:
     assert cases.sample(SKIP, 5, 1, dtype, "zeros").notes == ()
     assert cases.sample(SKIP, 5, 1, dtype, "uniform").notes == ()
     counted = cases.sample(SKIP, 40, 1, dtype, "subnormal")
@@ -104,7 +104,7 @@ def test_zeros_that_were_drawn_are_no_underflow(dtype: str) -> None:
     assert sum(int(note.split()[0]) for note in counted.notes) == lost
 
 
-def test_an_expectation_of_which_nothing_was_run_is_refused(gradcheck: Command, tmp_path: Path) -> None:
+def test_an_expectation_without_any_run_is_refused(gradcheck: Command, tmp_path: Path) -> None:
     (tmp_path / "m.txt").write_text("# k = 3, seed 0\nmlp float64 numpy agrees 0.1\n")
     for words in ((), ("--expect", "m.txt")):
         done = gradcheck("matrix", "-b", "manual", "--problem", "mlp", *words)
@@ -113,7 +113,7 @@ def test_an_expectation_of_which_nothing_was_run_is_refused(gradcheck: Command, 
 
 
 @pytest.mark.parametrize("name", ["torch", "jax-eager", "central-difference"])
-def test_a_gradient_that_has_an_engines_name_is_refused(gradcheck: Command, tmp_path: Path, name: str) -> None:
+def test_a_gradient_with_an_engines_name_is_refused(gradcheck: Command, tmp_path: Path, name: str) -> None:
     (tmp_path / "mine.py").write_text(ENDING.replace('"ending"', repr(name)))
     done = gradcheck("run", "mine.py", "-b", name, "--no-build")
     assert done.returncode == 2
@@ -122,7 +122,7 @@ def test_a_gradient_that_has_an_engines_name_is_refused(gradcheck: Command, tmp_
 
 
 @pytest.mark.parametrize("name", ["a==1", "a@b", "exec:a", "", " ", "7", "-a", "a b", "é", 7, None])
-def test_a_gradient_that_no_backend_can_be_called_is_refused(name: object) -> None:
+def test_a_gradient_with_a_name_that_no_backend_may_have_is_refused(name: object) -> None:
     with pytest.raises(ProblemError, match=r"mine\.py: gradients names .*: expected a "):
         checked_gradients(Path("mine.py"), {name: print})
 

@@ -1,4 +1,4 @@
-"""Output that fails: the exit code says all the same what was found, and no report that was there before is lost."""
+"""Output that fails: the exit code still reports the verdict, and no old report is lost."""
 
 from __future__ import annotations
 
@@ -43,31 +43,31 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ("$G {} 2>&1 >/dev/null | true; exit ${{PIPESTATUS[0]}}", "raises"),
     ],
 )
-def test_the_verdict_is_the_exit_code_whoever_reads(tmp_path: Path, line: str, way: str) -> None:
+def test_the_verdict_is_the_exit_code_for_any_reader(tmp_path: Path, line: str, way: str) -> None:
     done = shell(line.format(f"run {RIGHT} -b {way}"), tmp_path)
     assert done.returncode == CODES[way]
     assert done.stderr in ("", "{"), "a closed stream is not an error"
 
 
 @pytest.mark.parametrize("words", ["schema", "problems", f"run {RIGHT} -b right"])
-def test_a_report_for_which_there_is_no_room_is_missed_in_one_line(tmp_path: Path, words: str) -> None:
+def test_a_report_without_disk_space_is_reported_in_one_line(tmp_path: Path, words: str) -> None:
     done = shell(f"$G {words} > /dev/full", tmp_path)
     assert (done.returncode, done.stderr) == (2, NO_ROOM)
 
 
-def test_an_encoding_that_lacks_a_character_is_no_bug(gradcheck: Command) -> None:
+def test_an_encoding_that_lacks_a_character_is_not_a_bug(gradcheck: Command) -> None:
     done = gradcheck("run", RIGHT, "-b", "right", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_current_folder_that_is_gone_is_said(tmp_path: Path) -> None:
+def test_a_missing_current_folder_is_reported(tmp_path: Path) -> None:
     done = shell(f"mkdir here; cd here; rmdir ../here; $G run {RIGHT} -b right; exit $?", tmp_path)
     assert done.returncode in (0, 2)
     assert done.stderr.count("\n") <= 1
     assert "Traceback" not in done.stderr
 
 
-def test_a_temporary_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_temporary_folder_is_reported(tmp_path: Path) -> None:
     nowhere = "import tempfile; tempfile.tempdir = '/nowhere'; from gradcheck.cli import main; main()"
     command = [sys.executable, "-c", nowhere, "run", RIGHT, "-b", "right"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
@@ -147,7 +147,7 @@ def test_a_report_goes_into_a_pipe(gradcheck: Command, tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
-def test_a_matrix_is_written_to_standard_output_and_to_a_file_alike(tmp_path: Path) -> None:
+def test_a_matrix_is_the_same_on_standard_output_and_in_a_file(tmp_path: Path) -> None:
     words = "matrix -b numpy --problem mlp --dtype float64 --write"
     done = shell(f"$G {words} m.txt >/dev/null && $G {words} /dev/stdout > out.txt", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -164,7 +164,7 @@ def test_a_new_file_has_the_permissions_that_the_umask_leaves(tmp_path: Path) ->
     assert (tmp_path / "report.json").read_bytes() == "ä".encode()
 
 
-def test_a_folder_that_is_full_is_known_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_folder_is_found_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
 

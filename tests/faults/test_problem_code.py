@@ -1,4 +1,4 @@
-"""Code of a problem's file in the parent: it ends in time, ends nothing else, and prints to standard error."""
+"""Code of a problem's file in the parent: it ends in time, does not end the process, and prints to standard error."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_an_ending_is_an_error_of_the_problem(write: Write, place: str, statemen
         run_all(path, 0.5 if "took longer" in expected else 60.0)
 
 
-def test_what_swallows_the_alarm_once_ends_all_the_same(write: Write) -> None:
+def test_code_that_swallows_the_alarm_once_still_ends(write: Write) -> None:
     statement = "\nwhile True:\n try:\n  while True: pass\n except BaseException:\n  while True: pass"
     with pytest.raises(ProblemError, match=r"took longer than 0.2 s"):
         run_all(write(top=statement), 0.2)
@@ -131,7 +131,7 @@ def test_the_alarm_of_the_caller_is_kept(write: Write) -> None:
         signal.signal(signal.SIGALRM, handler)
 
 
-def test_nothing_of_the_process_is_changed(write: Write) -> None:
+def test_the_process_stays_unchanged(write: Write) -> None:
     def state() -> object:
         handlers = [signal.getsignal(each) for each in (signal.SIGALRM, signal.SIGINT)]
         return handlers, os._exit, os.execv, sys.stdout, np.geterr(), list(warnings.filters), os.fstat(1)
@@ -159,7 +159,7 @@ def test_a_file_that_replaces_a_function_of_numpy_is_refused(gradcheck: Command,
     del np.my_own
 
 
-def test_ctrl_c_is_no_error_of_the_problem(write: Write) -> None:
+def test_ctrl_c_is_not_an_error_of_the_problem(write: Write) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_all(write(loss="import signal; signal.raise_signal(signal.SIGINT)"))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -169,7 +169,7 @@ def test_a_child_that_a_problem_forks_may_end(write: Write) -> None:
     run_all(write(top="import multiprocessing\nchild = os.fork()\nif not child: os._exit(3)\nos.waitpid(child, 0)"))
 
 
-def test_in_a_thread_there_is_no_alarm_but_everything_else(write: Write) -> None:
+def test_a_thread_has_all_guards_except_the_alarm(write: Write) -> None:
     found: list[BaseException] = []
 
     def load() -> None:
@@ -185,7 +185,7 @@ def test_in_a_thread_there_is_no_alarm_but_everything_else(write: Write) -> None
 
 
 @pytest.mark.parametrize("statement", ["print('mine')", "os.write(1, b'mine')", "os.system('echo mine')"])
-def test_what_a_problem_prints_goes_to_standard_error(gradcheck: Command, write: Write, statement: str) -> None:
+def test_output_of_a_problem_goes_to_standard_error(gradcheck: Command, write: Write, statement: str) -> None:
     done = gradcheck("run", write(**dict.fromkeys(PLACES, statement)), "-b", "right", "--format", "json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["verdict"] == "agree"
@@ -202,7 +202,7 @@ def test_what_a_problem_prints_goes_to_standard_error(gradcheck: Command, write:
         ("raise ValueError('\\x1b[2J[/x]\\nagree: every backend agrees')", r"ValueError: \x1b[2J[/x]\nagree"),
     ],
 )
-def test_the_command_says_it_in_one_line(gradcheck: Command, write: Write, top: str, expected: str) -> None:
+def test_the_command_reports_it_in_one_line(gradcheck: Command, write: Write, top: str, expected: str) -> None:
     done = gradcheck("run", write(top=top), "-b", "right", "--timeout", "1")
     assert done.returncode == 2
     assert done.stdout == ""
@@ -229,7 +229,7 @@ def test_the_command_says_it_in_one_line(gradcheck: Command, write: Write, top: 
         ("__doc__ = 5", "__doc__ is 5: expected a text"),
     ],
 )
-def test_what_a_file_states_is_checked(write: Write, top: str, expected: str) -> None:
+def test_the_statements_of_a_file_are_checked(write: Write, top: str, expected: str) -> None:
     with pytest.raises(ProblemError, match=expected) as caught:
         problems.load(str(write(top=top)))
     assert len(str(caught.value)) < 500
@@ -288,7 +288,7 @@ def test_functions_that_are_odd_objects(write: Write) -> None:
     assert problems.load(str(path)).shapes(4) == {"a": (4,)}
 
 
-def test_shapes_are_asked_for_once(tmp_path: Path, write: Write) -> None:
+def test_shapes_are_computed_once(tmp_path: Path, write: Write) -> None:
     problem = problems.load(str(write(inputs=f"with open({str(tmp_path / 'asked')!r}, 'a') as file: file.write('.')")))
     for _ in range(3):
         problem.shapes(5)["a"] = ()

@@ -1,4 +1,4 @@
-"""Records and inputs are data: limits hold before memory is taken, and every error of the reader is one line."""
+"""Records and inputs are data: limits apply before memory is allocated, and every error is one line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.conftest import Command
 RECORDS = Path(__file__).parents[1] / "data" / "faults" / "records"
 DATA = sorted(RECORDS.iterdir())
 MOST_MEMORY = 1 << 25
-"""Bytes that a hostile record may take."""
+"""The largest memory of a hostile record, in bytes."""
 
 RECORD: dict[str, Any] = {
     "problem": "sigmoid_skip",
@@ -131,7 +131,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_limits_hold_before_memory_is_taken(tmp_path: Path, name: str) -> None:
+def test_limits_are_checked_before_memory_is_allocated(tmp_path: Path, name: str) -> None:
     make, expected = HOSTILE[name]
     path = make(tmp_path)
     tracemalloc.start()
@@ -146,7 +146,7 @@ def test_limits_hold_before_memory_is_taken(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [path.name for path in DATA if path.name[0] in "jz"])
-def test_records_that_were_not_survived(name: str) -> None:
+def test_records_that_once_caused_failures(name: str) -> None:
     with pytest.raises(RequestError) as caught:
         verify.verify(RECORDS / name, "rounding")
     assert len(str(caught.value)) < 1000
@@ -155,7 +155,7 @@ def test_records_that_were_not_survived(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["j01_deep.json", "j17_esc_ans.json", "j32_two_markup.json", "z22_zero_big.npz"])
-def test_the_command_says_it_in_one_line(gradcheck: Command, name: str) -> None:
+def test_the_command_reports_it_in_one_line(gradcheck: Command, name: str) -> None:
     for words in (("verify", RECORDS / name), ("run", "-b", "numpy", "--inputs", RECORDS / name)):
         done = gradcheck(*words)
         assert (done.returncode, done.stdout) == (2, "")
@@ -167,7 +167,7 @@ def test_the_command_says_it_in_one_line(gradcheck: Command, name: str) -> None:
 @pytest.mark.parametrize("array", [np.zeros((0, 3)), np.asfortranarray(np.arange(6.0).reshape(2, 3)), np.array(2.5),
                                    np.array(["NaN", "Infinity"]), np.array([True, False]), np.arange(3, dtype="i1"),
                                    np.ones(2, ">f4"), np.array([np.nan, -np.inf])], ids=str)  # fmt: skip
-def test_what_numpy_writes_is_read_as_numpy_reads_it(tmp_path: Path, array: np.ndarray) -> None:
+def test_files_of_numpy_are_read_as_numpy_reads_them(tmp_path: Path, array: np.ndarray) -> None:
     np.savez(tmp_path / "plain.npz", a=array)
     np.savez_compressed(tmp_path / "compressed.npz", a=array)
     for path in tmp_path.glob("*.npz"):
@@ -176,7 +176,7 @@ def test_what_numpy_writes_is_read_as_numpy_reads_it(tmp_path: Path, array: np.n
             assert archives.read(path)["a"].dtype == array.dtype
 
 
-def test_a_device_without_end_is_no_record(gradcheck: Command, tmp_path: Path) -> None:
+def test_an_endless_device_is_not_a_record(gradcheck: Command, tmp_path: Path) -> None:
     (tmp_path / "endless.json").symlink_to("/dev/zero")
     (tmp_path / "endless.npz").symlink_to("/dev/zero")
     for name in ("endless.json", "endless.npz"):
@@ -184,7 +184,7 @@ def test_a_device_without_end_is_no_record(gradcheck: Command, tmp_path: Path) -
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
 
 
-def test_damage_anywhere_is_one_line(tmp_path: Path) -> None:
+def test_damage_anywhere_gives_one_line(tmp_path: Path) -> None:
     """Every byte of an archive changed, one at a time: read, or refused."""
     whole = archive(tmp_path).read_bytes()
     shutil.rmtree(tmp_path / "record.npz", ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What a program says oddly is judged, or is its own crash; nothing of it floods a report."""
+"""Odd replies of a program are judged, or are its own crash; they never flood a report."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ WAYS = {
 
 @pytest.fixture(scope="module")
 def all_ways(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
-    """One command that asks all programs, and a right gradient at last."""
+    """One command that runs all programs, and finally a right gradient."""
     folder = tmp_path_factory.mktemp("replies")
     for way in WAYS:
         (folder / way).write_text((FAKES / "replies.py").read_text().replace("/usr/bin/env python3", sys.executable))
@@ -78,7 +78,7 @@ def all_ways(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedPr
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_a_program_says_is_its_verdict(all_ways: subprocess.CompletedProcess[str], way: str) -> None:
+def test_replies_of_a_program_decide_its_verdict(all_ways: subprocess.CompletedProcess[str], way: str) -> None:
     rows = {row["spec"]: row for row in json.loads(all_ways.stdout)["backends"]}
     row = rows[f"exec:./{way}"]
     verdict, reason = WAYS[way]
@@ -92,7 +92,7 @@ def test_the_others_stand(all_ways: subprocess.CompletedProcess[str]) -> None:
     assert all_ways.returncode == 1
 
 
-def test_nothing_of_it_floods_the_report(gradcheck: Command, tmp_path: Path) -> None:
+def test_no_reply_floods_the_report(gradcheck: Command, tmp_path: Path) -> None:
     words = []
     for way in ("long-version", "long-message", "long-note", "notes"):
         (tmp_path / way).write_text((FAKES / "replies.py").read_text().replace("/usr/bin/env python3", sys.executable))

@@ -1,4 +1,4 @@
-"""What a hand-written gradient returns and should not: one line with its file and line, and what was expected."""
+"""Wrong return values of a hand-written gradient: one line with its file and line, and what was expected."""
 
 from __future__ import annotations
 
@@ -94,18 +94,18 @@ def line_of(problem: Path, name: str) -> str:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_no_answer_is_named_with_its_file_and_line(problem: Path, rows: dict[str, Backend], name: str) -> None:
+def test_invalid_answers_are_named_with_file_and_line(problem: Path, rows: dict[str, Backend], name: str) -> None:
     assert rows[name].verdict == "crashed"
     assert str(rows[name].reason).startswith(f"{line_of(problem, name)}: {name}: {CASES[name][1]}")
 
 
-def test_a_function_of_other_inputs_is_named_with_theirs(problem: Path, rows: dict[str, Backend]) -> None:
+def test_the_message_about_a_function_of_other_inputs_names_them(problem: Path, rows: dict[str, Backend]) -> None:
     where = line_of(problem, "other_names")
     assert rows["other_names"].reason == f"{where}: other_names: takes (W, y): expected (W, x), the inputs"
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_nobody_asked_for_is_named(rows: dict[str, Backend], name: str) -> None:
+def test_unrequested_arrays_are_named(rows: dict[str, Backend], name: str) -> None:
     assert (rows[name].verdict, rows[name].reason) == ("differs", WRONG[name][1])
 
 

@@ -34,6 +34,6 @@ def test_odd_files(tmp_path: Path, text: str, expected: str) -> None:
     assert "\n" not in str(caught.value).replace("\\n", "")
 
 
-def test_a_device_without_end(tmp_path: Path) -> None:
+def test_an_endless_device(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="more than 1048576 bytes"):
         settings.load({}, "/dev/zero", {}, tmp_path)

@@ -23,7 +23,7 @@ AT_ONCE = 3  # runs, which wait most of their time
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a signal did to a run. `moment` is in seconds since the run began."""
+    """The effect of a signal on a run. `moment` is in seconds since the run began."""
 
     number: signal.Signals
     times: int
@@ -35,20 +35,20 @@ class Outcome:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is left and the exit code says what happened, where Python had started at all."""
+        """Whether nothing is left and the exit code is right, if Python had started at all."""
         starting = "KeyboardInterrupt" in self.errors
         known = starting or (self.code in (0, 130, -self.number) and "Traceback" not in self.errors)
         return known and not self.processes and not self.folders
 
 
 def words(folder: Path) -> list[str]:
-    """A run with three programs that heed neither the end of their input nor SIGTERM."""
+    """A run with three programs that ignore the end of their input and SIGTERM."""
     deaf = [word for number in range(3) for word in ("-b", program(folder, f"ignores-stop-{number}"))]
     return ["run", str(RIGHT), "-b", "right", *deaf]
 
 
 def signalled(number: signal.Signals, times: int, moment: float) -> Outcome:
-    """Send a signal to a run at a moment, and look at what is left."""
+    """Send a signal to a run at a moment, and check for leftovers."""
     with tempfile.TemporaryDirectory() as beside:
         temporary = Path(beside, "tmp")
         temporary.mkdir()

@@ -1,4 +1,4 @@
-"""A record is data, and the problem's file that it names is code: which is run, and that it is said. "again" works."""
+"""A record is data, and the problem's file that it names is code: gradcheck reports a run of it. "again" works."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RECORD = {
 
 @pytest.fixture
 def ran(tmp_path: Path) -> Path:
-    """What a problem's file leaves when it is run: two folders hold one each."""
+    """The trace of a problem's file that was run: two folders have one file each."""
     ran = tmp_path / "ran"
     for folder in ("records", "elsewhere"):
         (tmp_path / folder).mkdir()
@@ -44,7 +44,7 @@ def record(ran: Path, problem: str, name: str = "record.json") -> Path:
     return path
 
 
-def test_a_file_beside_the_record_is_run_and_that_is_said(gradcheck: Command, ran: Path) -> None:
+def test_a_file_beside_the_record_is_run_and_that_is_reported(gradcheck: Command, ran: Path) -> None:
     path = record(ran, "layer.py")
     done = gradcheck("verify", path)
     assert done.returncode == 0, done.stderr
@@ -53,7 +53,7 @@ def test_a_file_beside_the_record_is_run_and_that_is_said(gradcheck: Command, ra
 
 
 @pytest.mark.parametrize("problem", ["../elsewhere/layer.py", "../records/layer.py", "ABSOLUTE", "./x/../layer.py"])
-def test_any_other_file_is_run_where_it_is_trusted_alone(gradcheck: Command, ran: Path, problem: str) -> None:
+def test_any_other_file_is_run_only_if_it_is_trusted(gradcheck: Command, ran: Path, problem: str) -> None:
     (ran.parent / "records" / "x").mkdir()
     path = record(ran, problem.replace("ABSOLUTE", str(ran.parent / "elsewhere" / "layer.py")))
     done = gradcheck("verify", path)
@@ -86,7 +86,7 @@ def test_a_problem_that_never_ends(gradcheck: Command, ran: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["b", "[/x]"])
-def test_a_gradient_of_what_is_no_input(gradcheck: Command, ran: Path, name: str) -> None:
+def test_a_gradient_of_an_unknown_input(gradcheck: Command, ran: Path, name: str) -> None:
     answer: dict[str, Any] = RECORD["answers"]["mine"]  # type: ignore[index]
     path = record(ran, "layer.py")
     answers = {"mine": answer | {"gradients": {name: [1.0]}}}
@@ -97,7 +97,7 @@ def test_a_gradient_of_what_is_no_input(gradcheck: Command, ran: Path, name: str
 
 
 def again(folder: Path, *words: str, **variables: str) -> tuple[int, str]:
-    """Run a command, then what its report says under `again` in a shell: exit code and report of the second."""
+    """Run a command, then its report's `again` command in a shell: exit code and report of the second."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADCHECK_")} | variables
     command = [sys.executable, "-m", "gradcheck", words[0], "--format", "json", *words[1:]]
     first = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
@@ -131,8 +131,8 @@ def test_again_with_odd_names(ran: Path, name: str) -> None:
         assert again(folder, "verify", "--trust", "--", "-record.json")[0] == 0
 
 
-def test_again_states_what_a_file_or_a_variable_would_change(ran: Path) -> None:
-    """A default that was asked for is stated where pyproject.toml or a variable says something else."""
+def test_again_states_options_that_a_file_or_a_variable_would_change(ran: Path) -> None:
+    """`again` states a requested default if pyproject.toml or a variable has another value."""
     folder = ran.parent
     (folder / "pyproject.toml").write_text("[tool.gradcheck]\ndistribution = 'normal'\nscale = 4.0\n")
     words = ("run", "elsewhere/layer.py", "-b", "right", "--distribution", "uniform", "--scale", "1")
@@ -142,7 +142,7 @@ def test_again_states_what_a_file_or_a_variable_would_change(ran: Path) -> None:
     assert "--gate proved" in replay
 
 
-def test_again_holds_the_last_of_options_that_are_repeated(ran: Path) -> None:
+def test_again_has_the_last_of_repeated_options(ran: Path) -> None:
     words = ("--k", "1", "--k", "2", "--scale", "3", "--scale", "-0.5", "--timeout", "30")
     _, replay = again(ran.parent, "run", "elsewhere/layer.py", "-b", "right", *words)
     assert replay.endswith("--k 2 --seed 0 --dtype float64 --backend right --scale -0.5 --timeout 30.0")

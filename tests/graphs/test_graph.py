@@ -1,4 +1,4 @@
-"""The graph of a loss: its JSON form, its schema, its lines, and what is watched."""
+"""The graph of a loss: its JSON form, its schema, its lines, and its watched values."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_json_form_is_the_graph() -> None:
     assert [array.data for array in decoded.constants.values()] == [[1.0, 2.0], [1.0, 2.0, "Infinity"]]
 
 
-def test_its_schema_holds(gradcheck: Command) -> None:
+def test_the_schema_accepts_the_graph(gradcheck: Command) -> None:
     printed = gradcheck("schema", "graph").stdout
     assert printed == schema()
     jsonschema.validate(json.loads(record(loss, SHAPES).json()), json.loads(printed))
@@ -42,7 +42,7 @@ def test_its_schema_holds(gradcheck: Command) -> None:
     jsonschema.validate(shown, json.loads(printed))
 
 
-def test_what_nothing_needs_is_left_out() -> None:
+def test_unneeded_nodes_are_left_out() -> None:
     graph = record(loss, SHAPES)
     assert "exp" not in [node.word for node in graph.nodes]
     assert len(graph.constants) == 2

@@ -1,4 +1,4 @@
-"""Losses in NumPy: what is recorded computes what NumPy computes, and what cannot be recorded says what to write."""
+"""Losses in NumPy: recorded losses compute the same as NumPy, and other losses get a message with what to write."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def loss_of(expression: str):
 
 
 @pytest.mark.parametrize("expression", EVERY)
-def test_what_is_recorded_is_what_numpy_computes(expression: str) -> None:
+def test_recorded_losses_compute_the_same_as_numpy(expression: str) -> None:
     rng = np.random.default_rng(0)
     inputs = {name: np.asarray(rng.normal(size=shape)) for name, shape in SHAPES.items()}
     loss = loss_of(expression)
@@ -127,7 +127,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("expression", REFUSED)
-def test_a_refusal_says_the_line_and_what_to_write_instead(expression: str) -> None:
+def test_a_refusal_has_the_line_and_what_to_write_instead(expression: str) -> None:
     with pytest.raises(RecordingError, match=REFUSED[expression]) as caught:
         record(loss_of(expression), SHAPES)
     assert "ops." not in str(caught.value)
@@ -178,7 +178,7 @@ def test_the_variables_of_the_loss_are_watched_also_where_it_is_decorated() -> N
     assert list(record(decorated(plain), SHAPES).watched) == ["y", "z"]
 
 
-def test_a_profiler_of_the_callers_goes_on() -> None:
+def test_a_profiler_of_the_caller_continues() -> None:
     profile = cProfile.Profile()
     profile.enable()
     try:

@@ -1,4 +1,4 @@
-"""What the tests share that attain the rules of docs/math.md: one step of a walk, around operands with given errors."""
+"""Helpers of the tests that attain the rules of docs/math.md: one step of a walk, around operands with given errors."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def step(
     format: Format = SINGLE,
     decides: bool = False,
 ) -> Quantity:
-    """What the walk makes of operands that are off by up to `errors`, or with `variances`; None where one is exact.
+    """The walk's result for operands with errors up to `errors`, or with `variances`; None where one is exact.
 
-    The first operand may be a share, which decides whose a gradient is.
+    The first operand may be a share, which decides which operand gets a gradient.
     """
     nothing = [None] * len(middles)
     operands = [

@@ -1,7 +1,7 @@
 """Worst cases that correct backends attain: so that no constant of a rule can be halved (docs/math.md).
 
-Real roundings are NumPy's, of single operations. Where a rule bounds what nobody's library does at its worst (a
-function's accuracy, errors of operands), the worst that its hypothesis allows is put in.
+Real roundings are NumPy's, of single operations. If no library reaches the worst case of a rule (a function's accuracy,
+errors of operands), the tests use the worst case that its hypothesis allows.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def test_a_kernel_that_builds_results_from_their_halves_flushes_below_twice_the_
         assert 0.98 / roundings < share(0.0, step(operation, operands, format=flushing)) <= 1
 
 
-def test_what_is_read_as_zero_lies_below_the_smallest_normal_number() -> None:
+def test_operands_that_are_read_as_zero_are_below_the_smallest_normal_number() -> None:
     reading = Format.of("float32", flushes_inputs=True)
     scale = 2.0**100
     below, above = ([factor * NORMAL, scale] for factor in (0.999, 1.5))
@@ -277,7 +277,7 @@ DERIVED = {
 
 
 @pytest.mark.parametrize("name", ACCURACIES | DERIVED)
-def test_a_function_may_be_as_far_off_as_its_authors_say(name: str) -> None:
+def test_a_function_may_have_the_largest_error_that_its_authors_state(name: str) -> None:
     operation = DERIVED[name][0] if name in DERIVED else operation_of(word_of(name), ())
     accuracy = DERIVED[name][1] if name in DERIVED else ACCURACIES[name][0]
     result = step(operation, [0.75])
@@ -295,7 +295,7 @@ def test_a_negative_power_may_be_flushed_like_a_function() -> None:
     assert 0.98 < share(0.0, result) <= 1
 
 
-def test_a_derivative_by_the_square_of_a_value_near_one_loses_what_the_square_does() -> None:
+def test_a_derivative_by_the_square_of_a_value_near_one_has_the_error_of_the_square() -> None:
     """s − s·s, and 1 − t·t, whose roundings are relative to the square."""
     near = np.linspace(0.99, 0.9999, 30_000).astype(single)
     assert 0.45 < share(near - near * near, step(SIGMOID_DERIVATIVE, [near])) <= 1
@@ -322,7 +322,7 @@ def test_a_power_is_as_steep_as_the_steepest_slope_in_reach(exponent: float, off
 # R18: choices move no further than their operands do.
 
 
-def test_a_choice_hands_on_the_error_of_what_wins_and_in_doubt_the_larger_one() -> None:
+def test_a_choice_passes_on_the_error_of_the_winner_and_in_doubt_the_larger_one() -> None:
     maximum = operation_of(lambda ops, a, b: ops.maximum(a, b), (), ())
     assert 0.999 < share(2.125, step(maximum, [2.0, 1.0], errors=[0.125, 0.5])) <= 1
     assert 0.8 < share(1.5, step(maximum, [1.0625, 1.0], errors=[0.125, 0.5])) <= 1
@@ -356,12 +356,12 @@ def test_a_share_of_a_gradient_is_a_product_with_a_rounded_quotient() -> None:
     assert 0.8 < share(part * gradients, step(SHARED, [np.full(30_000, 1 / 15), gradients], decides=True)) <= 1
 
 
-def test_a_winner_is_in_doubt_where_both_errors_together_reach_over() -> None:
+def test_a_winner_is_in_doubt_if_both_errors_together_exceed_the_difference() -> None:
     assert step(MAXIMUM_SHARE, [1.25, 1.0], errors=[0.15, 0.15]).worst == 1
     assert step(MAXIMUM_SHARE, [1.25, 1.0], errors=[0.1, 0.1]).worst is None
 
 
-def test_a_gradient_whose_owner_is_in_doubt_may_be_anybodys() -> None:
+def test_a_gradient_with_a_winner_in_doubt_may_belong_to_any_operand() -> None:
     for taken, doubt in ((1.0, 1.0), (0.0, 1.0), (0.5, 0.5)):
         result = step(SHARED, [taken, 2.0], errors=[doubt, 0.25], decides=True)
         worst = max(abs(factor * gradient - taken * 2.0) for factor in (0.0, 1.0) for gradient in (1.75, 2.25))
@@ -427,7 +427,7 @@ def test_a_log_sum_exp_errs_by_its_exponentials_its_sum_and_its_logarithm(shift:
 
 
 def test_the_rounding_of_distances_moves_a_sum_by_their_weighted_mean() -> None:
-    """What of the bound is for distances, in an engine with exact functions: 999 shares of e⁻⁵ beside the largest."""
+    """The part of the bound for distances, in an engine with exact functions: 999 shares of e⁻⁵ beside the largest."""
     along = Along((0,), (1000,))
     distances = np.array([0.0] + 999 * [-5.0])
     exact = replace(SINGLE, function_roundoff=0.0)
@@ -437,7 +437,7 @@ def test_the_rounding_of_distances_moves_a_sum_by_their_weighted_mean() -> None:
 
 
 def test_a_small_share_errs_by_its_distance() -> None:
-    """Distances rounded, exp as far off as its authors say, the sum off by u, and a quotient."""
+    """Distances rounded, exp with the largest stated error, the sum off by u, and a quotient."""
     distance = 60.0
     a = np.array([0.0, -distance])
     answer = np.exp(a - distance * U * (a < 0)) * (1 - 6 * U) / ((1 + 6 * U) * (1 + U)) * (1 - U)
@@ -473,7 +473,7 @@ def test_products_that_are_summed_may_stand_for_the_product_of_a_sum() -> None:
 # R20: overflow.
 
 
-def test_a_sum_that_rounds_to_infinity_is_no_proof() -> None:
+def test_a_sum_that_rounds_to_infinity_is_not_a_proof() -> None:
     """ω + ulp/2 is half-way to the number that would come next."""
     half = single(2.0**103)
     with np.errstate(over="ignore"):
@@ -482,7 +482,7 @@ def test_a_sum_that_rounds_to_infinity_is_no_proof() -> None:
     assert np.isfinite(step(ADD, [0.999 * LARGEST, 0.0]).worst)
 
 
-def test_a_sum_that_may_be_moved_beyond_the_largest_number_is_no_proof() -> None:
+def test_a_sum_that_may_exceed_the_largest_number_is_not_a_proof() -> None:
     assert step(ADD, [0.9 * LARGEST, 0.0], errors=[0.2 * LARGEST, None]).worst == np.inf
 
 
@@ -494,21 +494,21 @@ def test_contributions_may_overflow_in_one_order_of_their_sum() -> None:
     assert np.isfinite(step(ACCUMULATE, [far / 4, far / 4, -far / 4]).worst)
 
 
-def test_a_reciprocal_may_overflow_on_the_way() -> None:
+def test_a_reciprocal_may_overflow_in_between() -> None:
     small = single(2.0**-130)
     with np.errstate(over="ignore"):
         assert np.isinf(single(2.0**-40) * (single(1) / small))
     assert step(DIVIDE, [2.0**-40, float(small)]).worst == np.inf
 
 
-def test_a_bound_that_is_no_number_is_none() -> None:
+def test_a_bound_that_is_not_a_number_is_unknown() -> None:
     """∞ − ∞ and 0·∞ on the way."""
     unknown = np.array([np.nan, 1.0])
     assert np.isinf(bound_of(unknown, (2,))).tolist() == [True, False]
     assert np.isinf(spread_of(unknown, None, (2,))).tolist() == [True, False]
 
 
-def test_a_sum_may_overflow_on_the_way() -> None:
+def test_a_sum_may_overflow_in_between() -> None:
     four = operation_of(lambda ops, a: ops.sum(a), (4,))
     terms = np.array([LARGEST, LARGEST, -LARGEST, -LARGEST]) / 1.5
     with np.errstate(over="ignore", invalid="ignore"):

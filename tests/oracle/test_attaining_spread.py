@@ -1,4 +1,4 @@
-"""Spreads that correct backends attain: measured deviations beside those of the rules (docs/math.md).
+"""Spreads that correct backends attain: measured deviations compared with those of the rules (docs/math.md).
 
 A rule's deviation must be neither much larger than the measured one, which would cost power, nor smaller, which would
 refuse correct backends: so no term of a variance can be halved or dropped. Real roundings are NumPy's, of single
@@ -23,7 +23,7 @@ from tests.oracle.attaining import NORMAL, SINGLE, U, operation_of, ratio, step
 single = np.float32
 RUNS = 1000
 NEARLY = 0.02
-"""A deviation of an operand, relative, beside which roundings are nothing."""
+"""A deviation of an operand, relative, much larger than roundings."""
 
 
 def generator() -> np.random.Generator:
@@ -123,7 +123,7 @@ def test_single_products_are_rounded_before_they_are_summed() -> None:
     assert 0.5 < mean_ratio(answers, lambda ops, a, b: a @ b, a * signs, b) < 1.1
 
 
-def test_what_a_wide_accumulator_leaves_is_the_rounding_of_the_result() -> None:
+def test_only_the_rounding_of_the_result_remains_with_a_wide_accumulator() -> None:
     format = Format.of("bfloat16", accumulator="float32")
     values = generator().uniform(1, 1.03, (RUNS, 1))
     stored = np.rint(values * 128) / 128
@@ -182,7 +182,7 @@ def test_deviations_of_operands_make_the_deviation_of_the_result(name: str) -> N
 
 
 @pytest.mark.parametrize(("operation", "peak"), [(SIGMOID_DERIVATIVE, 0.5), (TANH_DERIVATIVE, 0.0)])
-def test_at_the_peak_of_a_derivative_the_square_of_a_deviation_is_left(operation: Any, peak: float) -> None:
+def test_at_the_peak_of_a_derivative_the_square_of_a_deviation_remains(operation: Any, peak: float) -> None:
     """E d⁴ = 3 s⁴ for a normal d: the root mean square is 1.7 s²."""
     variances, computed = drawn([peak])
     assert 0.9 < ratio(operation.value(*computed), step(operation, [peak], variances=variances)) < 2
@@ -320,8 +320,8 @@ def derivative_by_hand(answers: Mapping[str, np.ndarray], inputs: Mapping[str, n
     return list(stages(tape, inputs, SINGLE, given))
 
 
-def test_a_derivative_may_be_taken_from_a_value_computed_anew() -> None:
-    """Both values are as far off as is typical, and independent: their difference has twice the variance."""
+def test_a_derivative_may_come_from_a_value_computed_again() -> None:
+    """Both values have typical, independent errors: their difference has twice the variance."""
     random = generator()
     inputs = {"a": np.full(RUNS, -6.0, single), "c": np.ones(RUNS, single)}
     true = 1 / (1 + np.exp(6.0))
@@ -331,7 +331,7 @@ def test_a_derivative_may_be_taken_from_a_value_computed_anew() -> None:
     assert 0.8 < np.sqrt(np.mean(np.square(last.error / last.spread))) < 1.1
 
 
-def test_a_value_computed_anew_may_be_off_as_far_in_the_other_direction() -> None:
+def test_a_value_computed_again_may_have_the_opposite_error() -> None:
     inputs = {"a": np.full(1, -2.0, single), "c": np.ones(1, single)}
     true = 1 / (1 + np.exp(2.0))
     first, second = np.full(1, true * (1 + 8 * U)), np.full(1, true * (1 - 8 * U))

@@ -73,7 +73,7 @@ def test_correct_answers_of_a_larger_case_are_not_refused(name, dtype):
 
 @np.errstate(all="ignore")
 def planted(kind, name, inputs, factor):
-    """A correct answer but for one entry, from which everything after it follows."""
+    """A correct answer except for one entry, on which everything after it depends."""
     flipped = {}
 
     def change(step, array):
@@ -128,8 +128,8 @@ def test_a_larger_planted_error_is_proved(step):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("step", STEPS, ids=str)
-def test_steps_that_hand_an_error_on_do_not_fail(step, dtype):
-    """Among them dL/dy, which takes σ' from the σ(y) that the backend has."""
+def test_steps_that_pass_an_error_on_do_not_fail(step, dtype):
+    """Among them dL/dy, which computes σ' from the backend's σ(y)."""
     inputs = sample("uniform", SIGMOID_SKIP.inputs(16), dtype)
     tape = tape_of("sigmoid_skip", 16)
     assert failing_stages(tape, inputs, Format.of(dtype), planted(*step, inputs, 0.25))[0] == [step]
@@ -147,7 +147,7 @@ def test_a_step_that_is_not_finite_fails_and_nothing_breaks(step, wrong):
     assert first[:1] == [step]
 
 
-def test_stages_come_in_order_and_carry_on_over_what_is_missing():
+def test_stages_come_in_order_and_continue_over_missing_arrays():
     inputs = sample("uniform", SIGMOID_SKIP.inputs(8), "float32")
     tape = tape_of("sigmoid_skip", 8)
     answer = sigmoid_skip(np.matmul, **inputs)
@@ -159,7 +159,7 @@ def test_stages_come_in_order_and_carry_on_over_what_is_missing():
     assert not any(stage.fails.any() for stage in some)
 
 
-def test_blocks_of_rows_are_the_whole():
+def test_blocks_of_rows_make_the_whole_array():
     inputs = sample("uniform", SIGMOID_SKIP.inputs(20), "float32")
     tape = tape_of("sigmoid_skip", 20)
     for output in analyse(tape, inputs, Format.of("float32")).values():

@@ -1,4 +1,4 @@
-"""Products of many factors, which engines multiply in orders of their own: docs/math.md, R22."""
+"""Products of many factors, which engines multiply in their own order: docs/math.md, R22."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def answer(a, w, constants_first):
 
 @pytest.mark.filterwarnings("ignore:overflow encountered")
 @pytest.mark.parametrize("constants_first", [False, True])
-def test_an_order_of_products_that_alone_overflows_is_no_proof(constants_first):
+def test_an_overflow_in_one_order_of_products_is_not_a_proof(constants_first):
     inputs = {"a": np.array([-0.73, -0.8], half), "w": np.array([0.001, 0.5], half)}
     given = answer(**inputs, constants_first=constants_first)
     assert np.isinf(given.gradients["a"]).all() == constants_first
@@ -58,8 +58,8 @@ def test_a_chain_that_overflows_in_no_order_is_judged():
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered")
-def test_a_chain_goes_on_across_a_watched_value():
-    """An engine need not go on from the array that it gives, here a·b before a·(b·c)."""
+def test_a_chain_continues_across_a_watched_value():
+    """An engine need not continue with the array that it gives, here a·b before a·(b·c)."""
     inputs = {"a": np.array([3e-4], half), "b": np.array([300], half), "c": np.array([300], half)}
     tape = record(
         lambda ops, a, b, c: ops.sum(ops.watch("z", ops.watch("y", a * b) * c)), dict.fromkeys(inputs, (1,)), ()
@@ -78,7 +78,7 @@ MULTIPLY, DIVIDE = "*/"
 
 
 def known_of(factors, kinds):
-    """What is known of x₀·x₁/x₂ and so on, as the kinds have it, from the left."""
+    """The analysis of x₀·x₁/x₂ and so on, according to the kinds, from the left."""
     inputs = {f"x{number}": np.array([factor], half) for number, factor in enumerate(factors)}
 
     def loss(ops, **x):
@@ -91,7 +91,7 @@ def known_of(factors, kinds):
 
 
 def in_some_order(generator, factors, kinds):
-    """Products and quotients of some of the factors, put together at random; the last, and whether one overflowed."""
+    """Products and quotients of some factors, combined at random; the last one, and whether one overflowed."""
     parts = [(half(factor), kind) for factor, kind in zip(factors, kinds)]
     overflowed = False
     while len(parts) > 1:
@@ -110,7 +110,7 @@ def exact(factors, kinds):
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:divide by zero", "ignore:invalid value")
-def test_where_an_order_overflows_nothing_is_known():
+def test_an_overflow_in_any_order_leaves_the_result_unknown():
     generator = np.random.default_rng(0)
     seen = {True: 0, False: 0}
     for _ in range(150):
@@ -274,7 +274,7 @@ def test_a_matrix_of_products_that_is_made_by_blocks_of_rows_is_a_chain(factor, 
     assert (np.isfinite(analyse(tape, inputs, HALF)["value", "y"].worst) == known).all()
 
 
-def test_a_zero_beside_what_is_put_in_place_meets_an_overflow():
+def test_a_zero_beside_a_placed_piece_meets_an_overflow():
     """The gradient of a has 0·b·c where a piece leaves it out: 0·∞ is not a number."""
     inputs = {name: np.array(entries, half) for name, entries in {"a": [1, 1], "b": [2, 300], "c": [2, 300]}.items()}
     tape = record(lambda ops, a, b, c: ops.sum((a * b * c)[:1] * 3.0 * 5.0), dict.fromkeys(inputs, (2,)), ("a",))

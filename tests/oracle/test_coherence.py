@@ -17,7 +17,7 @@ DTYPES = ["float64", "float32"]
 
 
 def loss_of(loss: Callable[..., Any], inputs: Mapping[str, np.ndarray], format: Format) -> Output:
-    """What is known of a loss."""
+    """The analysis of a loss."""
     tape = record(loss, {name: array.shape for name, array in inputs.items()}, tuple(inputs))
     return analyse(tape, inputs, format)["loss", None]
 
@@ -65,7 +65,7 @@ def test_the_plain_product_of_equal_terms_attains_its_spread(dtype: str, share: 
 
 
 @pytest.mark.parametrize("terms", [1000, 100_000])
-def test_terms_that_are_not_equal_are_left_their_power(terms: int) -> None:
+def test_the_check_of_unequal_terms_keeps_its_power(terms: int) -> None:
     drawn = np.random.default_rng(0).uniform(-1, 1, terms)
     for signed in (drawn, abs(drawn)):
         output = loss_of(lambda ops, a: ops.sum(a), {"a": signed}, Format.of("float64"))
@@ -73,8 +73,8 @@ def test_terms_that_are_not_equal_are_left_their_power(terms: int) -> None:
         assert output.spread < 1.15 * independent
 
 
-def test_products_that_share_a_factor_share_its_error() -> None:
-    """The error of e^(zw) is in all terms alike: 256 independent ones would average it to a sixteenth."""
+def test_products_with_a_common_factor_share_its_error() -> None:
+    """All terms have the same error of e^(zw): 256 independent errors would average to a sixteenth."""
     format = Format.of("bfloat16", accumulator="float32")
     ratios = []
     for seed in range(40):
@@ -93,7 +93,7 @@ def rounded_to_bfloat16(value: float) -> float:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("terms", [25_000, 50_000])
-def test_a_bias_under_a_mean_is_judged_by_a_sum_that_has_no_error_of_its_own(dtype: str, terms: int) -> None:
+def test_a_bias_under_a_mean_is_judged_by_a_sum_without_an_own_error(dtype: str, terms: int) -> None:
     generator = np.random.default_rng(0)
     inputs = {"X": generator.uniform(-1, 1, (terms, 4)).astype(dtype), "b": np.zeros(3, dtype)}
     inputs["W"] = generator.uniform(-1, 1, (4, 3)).astype(dtype)

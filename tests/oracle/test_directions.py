@@ -1,4 +1,4 @@
-"""Derivatives along directions: sums of what is known of the entries of the gradients."""
+"""Derivatives along directions: sums of the analyses of the gradients' entries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from gradcheck.oracle import Format, Slopes, analyse, record
 
 
-def test_what_is_known_of_a_slope_is_the_sum_of_what_is_known_of_the_entries() -> None:
+def test_the_analysis_of_a_slope_is_the_sum_of_the_analyses_of_the_entries() -> None:
     generator = np.random.default_rng(0)
     inputs = {name: generator.uniform(-1, 1, 50).astype(np.float32) for name in "ab"}
     tape = record(lambda ops, a, b: ops.sum(ops.tanh(a * b)), {"a": (50,), "b": (50,)}, ("a", "b"))

@@ -1,4 +1,4 @@
-"""The fast references against Arb: each enclosure must hold what Arb proves."""
+"""The fast references compared with Arb: each enclosure must contain the values that Arb proves."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ OPERATIONS = {
     "broadcast": lambda ops, a, b, M: (M + a) * ops.reshape(b, (4, 1)),
 }
 SHARP = 128
-"""Correct bits of a ball of 256 bits that met neither a kink nor a total cancellation."""
+"""Correct bits of a ball of 256 bits without a kink or a total cancellation."""
 SHAPES = {"a": (4,), "b": (4,), "M": (4, 4)}
 
 
@@ -80,7 +80,7 @@ def balls_of(enclosure: Enclosure):
 
 
 def outside(enclosure: Enclosure, balls) -> int:
-    """The number of entries that do not hold Arb's ball, or at a kink, where that ball is wide, do not meet it."""
+    """The number of entries that do not contain Arb's ball, or at a kink, where the ball is wide, do not meet it."""
     with ctx.workprec(400):
         pairs = zip(balls_of(enclosure), balls.ravel(), strict=True)
         return sum(1 for mine, truth in pairs if truth.is_finite() and not _holds(mine, truth))
@@ -133,7 +133,7 @@ def test_every_problem_is_certified_by_arb(name, distribution, k):
 
 @pytest.mark.parametrize("name", [name for name in PROBLEMS if name != "relu_network"])  # its dead rows are kinks
 def test_friendly_inputs_have_finite_enclosures_of_sharp_truths(name):
-    """The tests above pass over what is unbounded; here nothing is."""
+    """The tests above skip unbounded entries; here all are bounded."""
     problem = PROBLEMS[name]
     inputs = sample("uniform", problem.inputs(4), "float64")
     tape = record(problem.loss, problem.inputs(4), problem.wrt)
@@ -186,7 +186,7 @@ def test_beyond_the_range_of_float64_arb_takes_over():
     assert np.all(np.isinf(analysis["value", "scaled"].worst))
 
 
-def test_distance_is_exact_near_and_honest_far():
+def test_distances_are_exact_nearby_and_rounded_far_away():
     enclosure = Enclosure(np.array([1.0, 1.0, 1.0, 1.0]), np.full(4, 2.0**-60), np.zeros(4))
     distance = enclosure.distance(np.array([1.0, 1 + 2.0**-52, np.inf, np.nan]))
     assert distance[:2].tolist() == [-(2.0**-60), 2.0**-52 - 2.0**-60]

@@ -52,7 +52,7 @@ def test_a_wider_accumulator_narrows_products():
     assert wide.product_error(256) >= 2 * wide.roundoff
 
 
-def test_operand_rounding_widens_products_alone():
+def test_operand_rounding_widens_only_products():
     plain, tensor = Format.of("float32"), Format.of("float32", operand_rounding=2.0**-11)
     assert tensor.product_error(4) > 2.0**-10 > plain.product_error(4)
     assert tensor.sum_error(4) == plain.sum_error(4)
@@ -140,7 +140,7 @@ def test_bfloat16_with_a_float32_accumulator_is_accepted(k):
 
 
 def _upper_half(array):
-    """The bfloat16 that is left of float32 where the lower half is dropped: towards zero."""
+    """The bfloat16 from the upper half of a float32: rounding towards zero."""
     return (np.asarray(array, np.float32).view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
 
 
@@ -182,7 +182,7 @@ def test_the_error_of_a_truncated_product_comes_close_to_its_bound():
 
 
 def test_excess_precision_is_accepted_where_it_is_stated():
-    """A fused kernel goes on from the float32 value behind a float16 output."""
+    """A fused kernel continues with the float32 value of a float16 output."""
     tape = record(lambda ops, a: ops.sum(ops.watch("p", a * a) * 1024.0), {"a": ()}, ("a",))
     inputs = {"a": np.float16(1.2998)}
     exact = np.float32(inputs["a"]) ** 2

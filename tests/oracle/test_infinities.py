@@ -1,4 +1,4 @@
-"""Infinities that a problem writes, numbers beyond a dtype's range, sums of very many terms, and flushed arithmetic."""
+"""Infinities in a problem, numbers beyond a dtype's range, sums of very many terms, and flushed arithmetic."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ def test_watched_infinities_are_a_step_like_any_other(flushes):
     assert first.fails.tolist() == np.isinf(masked_attention(**inputs).values["scores"]).tolist()
 
 
-def test_a_number_beyond_the_range_leaves_what_it_is_in_open_and_nothing_else():
+def test_a_number_beyond_the_range_leaves_only_its_own_results_open():
     tape = record(lambda ops, a: ops.sum(ops.watch("y", ops.where(a > 0, a, -1e9))), {"a": (2,)}, ("a",))
     known = analyse(tape, {"a": np.array([1.0, -1.0], np.float16)}, Format.of("float16"))["value", "y"]
     assert np.isfinite(known.worst).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("number", [float("nan"), np.float32("nan"), 10**400])
-def test_what_is_no_number_is_refused_in_a_line(number):
+def test_nan_constants_are_refused_in_one_line(number):
     with pytest.raises(RecordingError, match="expected a real number that float64 holds"):
         record(lambda ops, a: ops.sum(a * number), {"a": (2,)}, ("a",))
 

@@ -1,4 +1,4 @@
-"""Gradients of arrays that are read by pieces: the sum of pieces, each in its place, and memory in step with them."""
+"""Gradients of arrays that are read by pieces: the sum of pieces, each in its place, with memory for them only."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def tied(ops: Any, a: Any) -> Any:
 
 
 def test_shares_at_a_tie_add_up_beside_pieces() -> None:
-    """Zeros for all that tie break the law of the sum (R21)."""
+    """Zeros for all tied entries violate the rule of the sum (R21)."""
     inputs = {"a": np.array([1.5, 1.5, 0.25, 0.125])}
     known = truth(record(tied, {"a": (4,)}, ("a",)), inputs, Format.of("float64"))
     others = np.array([3 - 1.5, -(1.5 + 0.25), -1.5 + 1, 0])

@@ -80,7 +80,7 @@ def test_an_engine_that_rounds_the_exponent_comes_close_to_the_bound():
 
 
 def test_the_rounding_of_an_exponent_does_not_average_out():
-    """All entries err alike: a sum of many errs by the sum of the errors, which is far beyond 32/√n of one."""
+    """All entries have the same error: the error of a sum is the sum of the errors, far beyond 32/√n of one."""
     p, n = 0.3, 4096
     a = np.full(n, 1e-37, np.float32)
     tape = record(lambda ops, a, ones: ones @ a**p, {"a": (n,), "ones": (n,)}, ("ones",))

@@ -1,4 +1,4 @@
-"""Recording: what the tape holds, and what it says of a loss that it cannot record."""
+"""Recording: the content of the tape, and messages about a loss that cannot be recorded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_outputs_are_values_in_order_then_the_loss_then_adjoints_backwards_then_
     assert list(tape.outputs) == [*values, ("loss", None), *adjoints, *gradients]
 
 
-def test_what_no_output_needs_is_dropped():
+def test_unneeded_nodes_are_dropped():
     everything = record(SIGMOID_SKIP.loss, SIGMOID_SKIP.inputs(3), ("A", "B", "C", "x"))
     asked = record(SIGMOID_SKIP.loss, SIGMOID_SKIP.inputs(3), ("C",))
     assert len(asked.nodes) < len(everything.nodes)
@@ -162,7 +162,7 @@ def test_an_error_names_the_line_and_the_reason(loss, message):
     assert str(caught.value).startswith(f"{Path(__file__)}:{line}: ")
 
 
-def test_gradients_of_what_is_no_input_are_refused():
+def test_gradients_of_unknown_inputs_are_refused():
     with pytest.raises(RecordingError, match="'B', which is not one of the inputs A"):
         record(lambda ops, A: ops.sum(A), {"A": (2,)}, ("B",))
 

@@ -1,4 +1,4 @@
-"""Ties: every mean of the branches is accepted, what lies outside is wrong, and a convention is judged sharply."""
+"""Ties: every mean of the branches is accepted, other answers are wrong, and a convention has a sharp bound."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def judged(loss, inputs, dtype, value, **gradients):
 
 
 def largest_of_equals(ops, b, x):
-    """All four entries of a row are equal: db gets x once for each row, however it is shared out, and once more."""
+    """All four entries of a row are equal: db gets x once for each row, for any shares, and once more."""
     return ops.sum(ops.max(b * x, axis=1) + b * x[:, 0])
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_many_ties_of_max_are_no_independent_coins(dtype):
+def test_many_ties_of_max_are_not_independent_coins(dtype):
     inputs = {"b": 0.5, "x": np.ones((N, 4))}
     assert judged(largest_of_equals, inputs, dtype, N, b=2 * N).verdict is Verdict.AGREES
     for wrong in (N, 5 * N):  # zeros at a tie, and ones
@@ -93,7 +93,7 @@ def test_two_operations_may_follow_two_conventions():
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_small_error_beside_a_tie_is_not_hidden_by_it(dtype):
-    """Both operands are one value, so that its gradient is g whatever the shares are."""
+    """Both operands are one value, so that its gradient is g for any shares."""
 
     def loss(ops, a):
         b = ops.watch("b", a * a)
@@ -131,7 +131,7 @@ def test_the_shares_of_a_convention_sum_to_one_over_several_axes(convention):
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_the_enclosures_of_a_convention_are_certified_by_arb(convention):
-    """Three entries tie, so that a share is no number of float64."""
+    """Three entries tie, so that a share is not a float64 number."""
 
     def loss(ops, M, a):
         return ops.sum(ops.max(M, axis=1) * a + ops.relu(a - a) + ops.abs(0.0 * a) * a + ops.maximum(a, 0.25) * 0.1)
@@ -167,7 +167,7 @@ MASKS = {
 
 
 @pytest.mark.parametrize("name", MASKS)
-def test_where_a_gradient_may_overflow_that_is_masked_nothing_is_known(name):
+def test_a_masked_gradient_that_may_overflow_is_unknown(name):
     """0·∞ is NaN in engines that mask by multiplication."""
     loss, shape = MASKS[name]
     a = np.array([[1.0, -2.0], [3.0, 1.0]]) if len(shape) == 2 else np.array([1.0, -2.0])
@@ -201,7 +201,7 @@ def test_shares_of_max_that_do_not_add_up_to_one_are_proved_wrong(shares, wrong,
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
-def test_unusual_shares_of_max_that_add_up_to_one_are_no_error(dtype):
+def test_unusual_shares_of_max_that_add_up_to_one_are_not_an_error(dtype):
     unusual = np.array([[0.1, 0.6, 0.1, 0.2], [0, 0, 0.7, 0.3]]) + 0.5
     assert judged(rows, ROWS, dtype, 10.5, a=unusual).verdict is Verdict.UNDECIDED
 
@@ -269,13 +269,13 @@ def reciprocal_shares(n, g, other):
     return n * entry.astype(np.float64)
 
 
-def test_the_bound_of_a_whole_is_attained_by_equal_shares_with_a_reciprocal():
+def test_equal_shares_with_a_reciprocal_attain_the_bound_of_a_whole():
     n, g, other = 56, np.float32(1.7550162), np.float32(0.0006341547)
     whole = step(whole_of((1, 1), (0,), (n,), 1), [[g], np.full(n, other)])
     assert 0.8 < share(reciprocal_shares(n, g, other), whole) <= 1
 
 
-def test_the_spread_of_a_whole_is_attained_by_equal_shares():
+def test_equal_shares_attain_the_spread_of_a_whole():
     rng = np.random.default_rng(5)
     found = []
     for n in range(3, 100):
@@ -285,7 +285,7 @@ def test_the_spread_of_a_whole_is_attained_by_equal_shares():
     assert 0.5 < np.sqrt(np.mean(found)) < 1.1
 
 
-def test_terms_of_a_whole_count_with_their_size_whatever_their_signs():
+def test_terms_of_a_whole_count_with_their_size_for_any_signs():
     """(p − q) − g for a p and q that cancel: p − g is rounded first, as is allowed (docs/math.md, W7)."""
     single = np.float32
     p, g = single(1), single(2.0**-25)

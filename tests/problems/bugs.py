@@ -1,4 +1,4 @@
-"""Three bugs for each shipped problem's hand-written NumPy gradient: a piece of its source, and what is put there."""
+"""Three bugs for each shipped problem's hand-written NumPy gradient: a piece of its source, and its replacement."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Bug:
-    """A bug; `kind` and `name` are what the report calls the array that is wrong by itself."""
+    """A bug; `kind` and `name` are the report's name of the array that is wrong by itself."""
 
     problem: str
     kind: str

@@ -67,7 +67,7 @@ def planted(bug: Bug) -> Callable[..., Any]:
     return module["gradients"]["numpy"]
 
 
-def test_these_are_all_that_are_shipped() -> None:
+def test_the_list_of_shipped_problems_is_complete() -> None:
     assert tuple(name for name, path in problems.names().items() if path.parent.name == "shipped") == NAMES
 
 
@@ -114,7 +114,7 @@ def test_there_are_three_bugs_for_each_problem() -> None:
 
 @cache
 def outcomes(bug: Bug) -> list[judge.Judgement]:
-    """What is said of a bug in the cases where it changes the answer."""
+    """The verdicts on a bug in the cases where it changes the answer."""
     wrong, right, judged = planted(bug), by_hand(bug.problem), []
     for dtype in DTYPES:
         for k in SIZES:
@@ -175,7 +175,7 @@ def test_the_specimen_gives_nan_where_the_stable_form_does_not(
     ("distribution", "dtype"),
     [("tiny", "float64"), *((each, dtype) for each in ("normal", "unit-scaled", "cancelling") for dtype in DTYPES)],
 )
-def test_elsewhere_the_specimen_is_as_good(session: gradcheck.Session, distribution: str, dtype: str) -> None:
+def test_elsewhere_the_specimen_is_equally_good(session: gradcheck.Session, distribution: str, dtype: str) -> None:
     case = {"k": 16, "distribution": distribution, "dtype": dtype}
     assert without_number(session, SPECIMEN, **case) == [(Verdict.AGREES, "")] * 3
 

@@ -1,4 +1,4 @@
-"""The hand-written backpropagation: its own products, its sigmoid, and that nothing is rounded on the way."""
+"""The hand-written backpropagation: its own products, its sigmoid, and no rounding in between."""
 
 from __future__ import annotations
 

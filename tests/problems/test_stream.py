@@ -1,4 +1,4 @@
-"""The stream that problems draw from: golden bits, and each word computed anew from the raw bits of PCG64."""
+"""The stream that problems draw from: golden bits, and each method computed again from the raw bits of PCG64."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_choice_by_p_looks_a_uniform_number_up_in_the_sums_of_p() -> None:
     assert drawn.tolist() == ["a" if (bits >> 11) / 2**53 < 0.25 else "c" for bits in raw(30)]
 
 
-def test_words_are_distributed_as_their_names_say() -> None:
+def test_methods_draw_from_the_distributions_in_their_names() -> None:
     rng = Stream(0)
     assert abs(rng.normal(5, 2, 100_000).mean() - 5) < 0.03
     assert abs(rng.normal(5, 2, 100_000).std() - 2) < 0.03
@@ -129,6 +129,6 @@ def test_without_a_size_one_number_is_drawn_or_as_many_as_the_parameters_have() 
         (lambda rng: rng.choice(2, replace=False, p=[0.5, 0.5]), "p without replacement: expected one of both"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_in_words(draw: Callable[[Stream], Any], message: str) -> None:
+def test_invalid_draws_are_refused_in_words(draw: Callable[[Stream], Any], message: str) -> None:
     with pytest.raises((AttributeError, ValueError), match=message):
         draw(Stream(0))

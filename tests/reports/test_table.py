@@ -1,4 +1,4 @@
-"""The table for people: it fits 80 and 160 columns, is plain in a pipe and with NO_COLOR, and shows what is wrong."""
+"""The table for people: it fits 80 and 160 columns, is plain in a pipe and with NO_COLOR, and shows the errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST_FREE = ("again:",)  # to be copied, so never folded
 
 
 def on_a_terminal(*words: object, **variables: str) -> str:
-    """What the command prints on a terminal of 80 columns."""
+    """The output of the command on a terminal of 80 columns."""
     parent, child = pty.openpty()
     environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "80"} | variables
     command = [sys.executable, "-m", "gradcheck", *map(str, words)]
@@ -74,14 +74,14 @@ def test_progress_is_shown_on_a_terminal_and_leaves_nothing_behind() -> None:
     assert "agree: every backend agrees" in printed
 
 
-def test_a_finding_says_where_and_by_how_much(gradcheck: Command) -> None:
+def test_a_finding_has_the_place_and_the_size(gradcheck: Command) -> None:
     printed = gradcheck("run", FAULTY, "-b", "one_entry_off").stdout
     assert "one_entry_off: differs (proved): dL/db is proved wrong in 1 of 9 entries" in printed
     assert re.search(r"first wrong: dL/db\[0\]\[0\] = -1.933891 off by 1.9e-06, bound \d.\de-1[56], in 1 of 9", printed)
     assert re.search(r"dL/db\[0\]\[0\] +-1\.93389\d+ +-1\.93388\d+ +1\.9e-06", printed)
 
 
-def test_a_finding_that_does_not_fit_goes_on_below_its_own_words(gradcheck: Command) -> None:
+def test_a_finding_that_does_not_fit_continues_below_its_own_words(gradcheck: Command) -> None:
     printed = gradcheck("run", FAULTY, "-b", "not_a_number", COLUMNS="60").stdout
     assert (
         "\nnot_a_number: differs (proved): dL/da is proved wrong in 1\n"
@@ -91,7 +91,7 @@ def test_a_finding_that_does_not_fit_goes_on_below_its_own_words(gradcheck: Comm
     ) in re.sub(" +\n", "\n", printed)
 
 
-def test_gradients_are_shown_while_they_fit_or_when_asked_for(gradcheck: Command) -> None:
+def test_gradients_are_shown_if_they_fit_or_on_request(gradcheck: Command) -> None:
     assert "b[3][3]" in gradcheck("run", FAULTY, "-b", "right", "--k", "4").stdout
     assert "b[4][4]" not in gradcheck("run", FAULTY, "-b", "right", "--k", "5").stdout
     assert "b[4][4]" in gradcheck("run", FAULTY, "-b", "right", "--k", "5", "--show-gradients").stdout

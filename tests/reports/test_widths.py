@@ -1,4 +1,4 @@
-"""At any width no number is cut into another, and no row loses its label: what does not fit goes into another table."""
+"""At any width no number is cut into another, and no row loses its label: other columns go into another table."""
 
 from __future__ import annotations
 

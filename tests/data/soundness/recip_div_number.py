@@ -1,4 +1,4 @@
-"""A quotient that engines take as a product with a subnormal reciprocal."""
+"""A quotient that engines compute as a product with a subnormal reciprocal."""
 
 DATA = {"b": [2.9e38, 3.1e38, 3.3e38, 2.71e38, 2.83e38, 3.01e38]}
 

@@ -1,4 +1,4 @@
-"""Reverse mode on a tape: each result keeps what it was made of, and how its gradient becomes theirs."""
+"""Reverse mode on a tape: each result keeps its operands, and how its gradient becomes theirs."""
 
 import operator
 from functools import partial
@@ -23,7 +23,7 @@ def compared(compare):
 
 
 def reflected(method):
-    """An operator for what stands on the right of a number."""
+    """An operator whose left operand is a number."""
     return lambda self, other: method(self.tape.variable(other), self)
 
 
@@ -127,7 +127,7 @@ WORDS = (
 
 
 class Tape:
-    """What was computed, in a dtype and in that order."""
+    """The result of a computation, in a dtype and in that order."""
 
     def __init__(self, dtype):
         self.dtype, self.variables = dtype, []
@@ -217,7 +217,7 @@ class Tape:
         return self.reduced(a, value, np.exp(a.value - value), axis, keepdims)
 
     def reduced(self, a, value, slope, axis, keepdims):
-        """What an array became along axes that are still there, and its derivative with respect to each entry."""
+        """The result of an array along axes that stay, and its derivative with respect to each entry."""
         result = value if keepdims else np.squeeze(value, axis)
         return self.record(result, (a, lambda g: g.reshape(value.shape) * slope))
 
