@@ -71,7 +71,6 @@ WAYS = {
     "makes-the-next-folder": ("agrees", ""),
     "removes-its-folder": ("agrees", ""),
     "removes-its-parent": ("agrees", ""),
-    "removes-the-folders-of-all": ("agrees", ""),
     "closes-its-parent": ("agrees", "") if os.geteuid() == 0 else ("crashed", "its folder is of no use: Permission"),
     "number-in-a-file": ("agrees", ""),
     "real-time-signal": ("crashed", "was killed by signal 40"),
@@ -97,9 +96,21 @@ def test_damage_by_a_program_is_its_own_verdict_and_the_others_stand(gradcheck: 
     done = gradcheck("run", FAULTY, "-b", "right", *words, "-b", "prints", "--k", 20, "--format", "json")
     first, *rows, last = json.loads(done.stdout)["backends"]
     assert (first["verdict"], last["verdict"]) == ("agrees", "agrees")
-    for row, (verdict, reason) in zip(rows, ways.values(), strict=True):
-        assert (row["verdict"], (row["reason"] or "").startswith(reason)) == (verdict, True), row
+    found = {
+        way: (row["verdict"], (row["reason"] or "")[: len(ways[way][1])]) for way, row in zip(ways, rows, strict=True)
+    }
+    assert found == ways
     assert done.returncode == 1
+
+
+def test_a_program_that_removes_the_folders_of_all_does_not_change_what_others_answer(
+    gradcheck: Command, tmp_path: Path
+) -> None:
+    """Other programs that write files at that moment fail, as any process of a user may remove what is the user's."""
+    words = programs(tmp_path, "removes-the-folders-of-all")
+    done = gradcheck("run", FAULTY, "-b", "right", *words, "-b", "prints", "--k", 20, "--format", "json")
+    assert [row["verdict"] for row in json.loads(done.stdout)["backends"]] == ["agrees"] * 3
+    assert done.returncode == 0
 
 
 def test_half_a_line_and_a_flood_of_errors_time_out_and_delay_no_other_backend(
