@@ -1,4 +1,4 @@
-"""What whole commands and warm checks take: beside importing torch, and by the second."""
+"""The time of whole commands, compared with importing torch, and of warm checks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def commands(small: bool) -> list[Table]:
 
 
 def whole(repeats: int) -> Table:
-    """The main job beside importing torch in torch's environment, and help beside importing click, in turn."""
+    """The main job and an import of torch in torch's environment, and help and an import of click, in turn."""
     torch = selection_of(("torch", "mxnet")).places["torch"].python  # both environments are built now
     main_job = median_of([sys.executable, "-m", "gradcheck", "run", "--k", "3", "--seed", "0"], repeats)
     import_torch = median_of([str(torch), "-c", "import torch"], repeats)

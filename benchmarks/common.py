@@ -1,4 +1,4 @@
-"""What the benchmarks share: tables, the command line, the case, and the interpreters of engines."""
+"""The common part of the benchmarks: tables, the command line, the case, and the interpreters of engines."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def command(measure: Callable[..., list[Table]], *options: click.Option) -> clic
 
     def run(output: Path | None, **given: Any) -> None:
         tables = measure(**given)
-        # Wide enough for a log file, where there is no terminal to ask.
+        # Wide enough for a log file, without a terminal.
         console = Console() if Console().is_terminal else Console(width=200)
         for table in tables:
             console.print(table.title, style="italic", highlight=False)
@@ -84,7 +84,7 @@ def written(tables: Sequence[Table]) -> dict[str, Any]:
 
 @cache
 def problem() -> Problem:
-    """The problem that is measured on."""
+    """The problem of the measurements."""
     return problems.load(PROBLEM)
 
 
@@ -106,21 +106,21 @@ def draw(k: int, dtype: str, seed: int = 0, distribution: str = "uniform") -> Ca
 
 
 class Notices:
-    """Tells on standard error which environment is being built."""
+    """Reports on standard error which environment is under construction."""
 
     def building(self, spec: str, text: str) -> None:
-        """It is being built."""
+        """It is under construction."""
         click.echo(f"{spec}: {text}", err=True)
 
     def built(self, spec: str, complete: bool) -> None:
-        """It is complete, or will never be."""
+        """It is complete, or cannot be built."""
 
 
 def selection_of(specs: Sequence[str]) -> Selection:
-    """Backends and the interpreters they run in, built where need be.
+    """Backends and the interpreters they run in, built if necessary.
 
     Raises:
-        click.ClickException: one cannot be had; a benchmark never goes on without it.
+        click.ClickException: one is not available; a benchmark never continues without it.
     """
     found = selection.place(selection.choose(specs, problem()), Settings(), Notices(), {})
     for spec, failure in found.failures.items():

@@ -1,4 +1,4 @@
-"""What a check costs: beside torch.autograd.gradcheck, alone up to large sizes, and as a part of a small run."""
+"""The cost of a check: compared with torch.autograd.gradcheck, alone up to large sizes, and in a small run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def beside(sizes: Iterable[int]) -> Table:
         for k in sizes:
             check = prepared(k, "float64")
             peers.ask("gradcheck_of_torch", k=k, fast=True)  # the first is slower
-            # In turn, so that whatever else the machine does falls on both.
+            # In turn, so that other work on the machine affects both.
             turns = [(timed(check), peers.ask("gradcheck_of_torch", k=k, fast=True)) for _ in range(REPEATS)]
             ours = statistics.median(seconds for seconds, _ in turns)
             fast, fast_passes = outcome([answered for _, answered in turns])
@@ -65,7 +65,7 @@ def outcome(answers: Sequence[Mapping[str, Any]]) -> tuple[float, str]:
 
 
 def alone(sizes: Iterable[int]) -> Table:
-    """This check alone, with the memory that it takes beside inputs and answer."""
+    """This check alone, with its memory in addition to inputs and answer."""
     table = Table(f"This check alone (medians of {REPEATS}; memory beside inputs and answer)")
     for dtype in ("float32", "float64"):
         for k in sizes:
@@ -82,7 +82,7 @@ def alone(sizes: Iterable[int]) -> Table:
 
 
 def small_run() -> Table:
-    """What the oracle adds to a run of four backends at K = 3, once everything is imported."""
+    """The oracle's part of a run of four backends at K = 3, after all imports."""
     case = draw(3, "float64")
     format, given = Format.of("float64"), answer(case)
 
@@ -122,7 +122,7 @@ def timed(function: Callable[[], object]) -> float:
 
 
 def peak_memory(function: Callable[[], object]) -> int:
-    """The most bytes that a call holds at a time; NumPy tells tracemalloc of its arrays."""
+    """The largest memory of a call, in bytes; NumPy reports its arrays to tracemalloc."""
     tracemalloc.start()
     try:
         function()

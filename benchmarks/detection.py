@@ -1,4 +1,4 @@
-"""Who finds planted bugs, and who refuses what is right: this tool, torch.autograd.gradcheck and tolerances."""
+"""Found bugs and refused correct variants: of this tool, torch.autograd.gradcheck and tolerances."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.variants import VARIANTS
 
 Array = npt.NDArray[np.floating[Any]]
 
-# An answer that is nowhere further from the clean one, in units in the last place, may be as good.
+# An answer within this distance of the clean one, in units in the last place, may be equally good.
 VISIBLE = 4
 OURS, PROVED, UNWATCHED, STEP = "this tool", "proofs alone", "no watched values", "right step named"
 
@@ -51,7 +51,7 @@ Shares = dict[str, float | None]
 
 
 def detection(small: bool) -> list[Table]:
-    """Plant bugs in a hand-written backend, and legitimate variants, and ask every checker what it makes of them."""
+    """Plant bugs in a hand-written backend, and legitimate variants, and run every checker on them."""
     with Peers(selection_of(["torch"]).places["torch"].python) as peers:
         return [table for section in (SMALL if small else FULL) for table in tables(section, peers)]
 
@@ -91,7 +91,7 @@ def shares(planted: Bug, section: Section, cases: int, peers: Peers) -> Shares:
 
 
 def ours(planted: Bug, got: BackendAnswer, inputs: Mapping[str, Array], section: Section) -> dict[str, bool | None]:
-    """What this tool says: of the answer, by proofs alone, and of the loss and the gradients alone."""
+    """This tool's verdicts: on the answer, by proofs only, and on the loss and the gradients only."""
     known = truth(record_tape(problem(), section.k), inputs, Format.of(section.dtype))
     judged = judge(got, known, "rounding")
     bare = replace(got, values={}, adjoints={})
@@ -104,12 +104,12 @@ def ours(planted: Bug, got: BackendAnswer, inputs: Mapping[str, Array], section:
 
 
 def named(judged: Judgement) -> tuple[str, str | None] | None:
-    """The first step that is said to be wrong."""
+    """The first step that is reported as wrong."""
     return (judged.first_wrong.kind, judged.first_wrong.name) if judged.first_wrong else None
 
 
 def visible(got: BackendAnswer, clean: BackendAnswer) -> bool:
-    """Whether an entry of anything that was answered is off by more than `VISIBLE` units in the last place, or NaN."""
+    """Whether the error of an entry of the answer exceeds `VISIBLE` units in the last place, or is NaN."""
     with np.errstate(invalid="ignore"):
         return any(
             bool(np.any(~(np.abs(one - other) <= VISIBLE * np.spacing(np.abs(other)))))
@@ -123,7 +123,7 @@ def arrays(given: BackendAnswer) -> list[Array]:
 
 
 def share(refused: Sequence[bool | None]) -> float | None:
-    """The share of true ones, of those that were asked."""
+    """The share of true ones among the checked ones."""
     asked = [each for each in refused if each is not None]
     return mean(asked) if asked else None
 

@@ -1,4 +1,4 @@
-"""What many engines cost: one command with all of them, and their environments from nothing."""
+"""The cost of many engines: one command with all of them, and their environments from nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REPEATS = 3
 
 
 def everything(small: bool) -> list[Table]:
-    """Seconds of one command with every backend, beside the slowest import; seconds and MB of their environments."""
+    """Seconds of one command with every backend, and of the slowest import; seconds and MB of their environments."""
     tables = [together(1 if small else REPEATS)]
     return tables if small else [*tables, *from_nothing()]
 
@@ -52,14 +52,14 @@ def together(repeats: int) -> Table:
 
 
 def seconds_of(words: Sequence[str]) -> tuple[float, Any]:
-    """What a command takes, and the report that it prints."""
+    """The time of a command, and its printed report."""
     began = time.perf_counter()
     printed = run(words, {})
     return time.perf_counter() - began, msgspec.json.decode(printed)
 
 
 def import_alone(name: str, repeats: int) -> float:
-    """The median of the seconds in which a worker of one engine imports its framework, with nothing beside it."""
+    """The median of the seconds in which a worker of one engine imports its framework, without other work."""
     reports = [msgspec.json.decode(run(["run", "--format", "json", "-b", name], {})) for _ in range(repeats)]
     seconds = sorted((report["backends"][0]["seconds"] or {"import": 0.0})["import"] for report in reports)
     return float(seconds[len(seconds) // 2])
@@ -75,7 +75,7 @@ def from_nothing() -> list[Table]:
 
 
 def built(names: Sequence[str]) -> dict[str, Cell]:
-    """Seconds and MB of some engines' environments, with caches of their own that are removed again."""
+    """Seconds and MB of some engines' environments, with their own caches, which are removed again."""
     with tempfile.TemporaryDirectory() as folder:
         caches = {"XDG_CACHE_HOME": folder, "UV_CACHE_DIR": str(Path(folder) / "uv")}
         began = time.perf_counter()
@@ -88,7 +88,7 @@ def built(names: Sequence[str]) -> dict[str, Cell]:
 
 
 def run(words: Sequence[str], variables: dict[str, str]) -> bytes:
-    """Run `gradcheck` and give back what it prints; an engine that is unsupported is no failure here."""
+    """Run `gradcheck` and return its output; an unsupported engine is not a failure here."""
     done = subprocess.run(
         [sys.executable, "-m", "gradcheck", *words], stdout=subprocess.PIPE, env=os.environ | variables, check=False
     )

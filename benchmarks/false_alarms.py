@@ -1,7 +1,8 @@
-"""Correct answers of real engines against the oracle: how near they come to being refused.
+"""Correct answers of real engines compared with the oracle: their distance from a refusal.
 
-e is an entry's error beyond what our own reference may be off, s its typical deviation in a correct backend, and the
-bound what no correct backend exceeds; from end to end, and of each step from the backend's own earlier values.
+e is an entry's error beyond the possible error of our own reference, s its typical deviation in a correct backend, and
+the bound is the largest error of a correct backend; from end to end, and of each step from the backend's own earlier
+values.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ BAR = 40
 
 @dataclass
 class Tally:
-    """What was seen of one engine in one dtype."""
+    """The counts of one engine in one dtype."""
 
     cases: int = 0
     entries: int = 0
@@ -57,7 +58,7 @@ class Tally:
     largest: dict[tuple[str, str], tuple[float, str]] = field(default_factory=dict)
 
     def add(self, way: str, unit: str, ratios: Array, where: str) -> None:
-        """Take ratios into account."""
+        """Add ratios."""
         counts = np.histogram(ratios, EDGES)[0]
         self.histograms[way, unit] = self.histograms.get((way, unit), 0) + counts
         self.largest[way, unit] = max(self.largest.get((way, unit), (0.0, "")), (float(ratios.max()), where))
@@ -89,7 +90,7 @@ def round_of_cases(turn: int, small: bool) -> Iterator[Case]:
 def evaluate(
     case: Case, pool: Pool, tallies: Mapping[tuple[str, str], Tally], rows: Mapping[str, selection.Selected]
 ) -> None:
-    """Ask every engine for a case, and judge what it answers."""
+    """Evaluate a case in every engine, and judge the answers."""
     tape = record_tape(problem(), case.k)
     formats = {name: row.format(case.dtype) for name, row in rows.items()}
     truths = {format: truth(tape, case.inputs, format) for format in set(formats.values())}
@@ -99,7 +100,7 @@ def evaluate(
             raise click.ClickException(f"{replay(case, name)}: {answer.reason}")
         known, tally = truths[formats[name]], tallies[name, case.dtype]
         tally.cases += 1
-        # As it is, and as `gradcheck verify` sees an answer that came without its watched values.
+        # As it is, and like `gradcheck verify` with an answer without its watched values.
         for seen in (answer, replace(answer, values={}, adjoints={})):
             judgement = judge(seen, known, "rounding")
             if judgement.verdict is Verdict.DIFFERS:
@@ -126,7 +127,7 @@ def collect(answer: BackendAnswer, known: Truth, tally: Tally, command: str) -> 
 
 
 def add(tally: Tally, way: str, error: Array, spread: Array, bound: Array, where: str) -> None:
-    """Add errors in both units; an entry without a bound has no say."""
+    """Add errors in both units; an entry without a bound does not count."""
     for unit, allowed in zip(UNITS, (spread, bound), strict=True):
         tally.add(way, unit, np.where((error == 0) | np.isinf(allowed), 0.0, error / allowed), where)
 

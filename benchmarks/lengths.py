@@ -1,4 +1,4 @@
-"""What the length of a loss costs: a recurrent network that reads its inputs step by step, and a chain of values."""
+"""The cost of a long loss: a recurrent network that reads its inputs step by step, and a chain of values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gradcheck.oracle import Format, Tape, analyse, record
 WIDTH = 64
 REPEATS = 3
 ENTRIES = 4
-"""Of a value of the chain: so few that what is measured is the cost of a node."""
+"""Entries of a value of the chain: so few that the cost is that of a node."""
 
 
 def lengths(small: bool) -> list[Table]:

@@ -23,9 +23,9 @@ ROOT = Path(__file__).parent.parent
 FAST, SLOW, ALLCLOSE, ASSERT_CLOSE = NAMES = (
     "torch gradcheck, fast", "torch gradcheck, slow", "numpy.allclose", "torch assert_close"
 )  # fmt: skip
-# Slow gradcheck takes 6K² evaluations of the loss, and so does the fast one where it refuses, for its message: above
-# this size neither is asked what it finds.
-LARGEST_ASKED = 16
+# Slow gradcheck takes 6K² evaluations of the loss, and so does the fast one for the message of a refusal: above this
+# size neither of them runs.
+LARGEST_COMPARED = 16
 
 
 class Peers:
@@ -88,10 +88,10 @@ def planted_steps() -> dict[str, Steps]:
 
 
 def refused(planted: str, k: int, dtype: str, distribution: str, seed: int) -> dict[str, bool | None]:
-    """Which peers refuse what a hand-written backend answers to a case; None: not asked.
+    """The peers that refuse a hand-written backend's answer to a case; None: not run.
 
-    gradcheck is given the backend as a function of its own: its loss, right or wrong, and its gradients as the backward
-    pass. The others compare loss and gradients with torch's own, computed in float64.
+    gradcheck receives the backend as a function: its loss, right or wrong, and its gradients as the backward pass. The
+    others compare loss and gradients with torch's own, computed in float64.
     """
     import numpy as np
     import torch
@@ -106,8 +106,8 @@ def refused(planted: str, k: int, dtype: str, distribution: str, seed: int) -> d
     got = [np.array(given.loss), *map(np.array, given.gradients.values())]
     expected = [array.astype(dtype) for array in torch_answer(inputs)]
     return {
-        FAST: refused_by_gradcheck(steps, inputs, fast=True) if k <= LARGEST_ASKED else None,
-        SLOW: refused_by_gradcheck(steps, inputs, fast=False) if k <= LARGEST_ASKED else None,
+        FAST: refused_by_gradcheck(steps, inputs, fast=True) if k <= LARGEST_COMPARED else None,
+        SLOW: refused_by_gradcheck(steps, inputs, fast=False) if k <= LARGEST_COMPARED else None,
         ALLCLOSE: not all(map(np.allclose, got, expected)),
         ASSERT_CLOSE: any(map(refused_by_assert_close, map(torch.from_numpy, got), map(torch.from_numpy, expected))),
     }
@@ -155,7 +155,7 @@ def refused_by_gradcheck(steps: Steps, inputs: Mapping[str, Any], fast: bool) ->
 
     tensors = [torch.tensor(array, requires_grad=name != "x") for name, array in inputs.items()]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # it warns of what is narrower than float64, and goes on
+        warnings.simplefilter("ignore", UserWarning)  # it warns about dtypes narrower than float64, and continues
         return not torch.autograd.gradcheck(Backend.apply, tensors, fast_mode=fast, raise_exception=False)
 
 

@@ -19,7 +19,7 @@ DTYPES = ("float64", "float32")
 SIZES = (1, 3, 16, 64)
 SMALL_SIZES = (1, 3)
 ENTRY_BY_ENTRY = ("central-difference", "complex-step")
-"""Backends that evaluate the loss for each entry of a gradient: they are not asked above `LARGEST_BY_ENTRY`."""
+"""Backends that evaluate the loss for each entry of a gradient: they do not run above `LARGEST_BY_ENTRY`."""
 LARGEST_BY_ENTRY = 16
 COLUMNS = {
     Verdict.AGREES: "agree",
@@ -58,7 +58,7 @@ def everything(name: str, k: int) -> list[str]:
 
 
 def row(name: str, verdicts: Counter[Verdict], minutes: float) -> dict[str, str | int | float | None]:
-    """What was seen of one problem; a backend that failed is neither, and stops the benchmark."""
+    """The counts of one problem; a failed backend is not counted, and stops the benchmark."""
     if set(verdicts) - set(COLUMNS):
         raise click.ClickException(f"{name}: {dict(verdicts)}: expected answers of every backend")
     found = {column: verdicts[verdict] for verdict, column in COLUMNS.items()}
@@ -74,5 +74,5 @@ if __name__ == "__main__":
     command(
         shipped,
         click.Option(["--seeds"], default=20, help="How many cases of each size.  [default: 20]"),
-        click.Option(["--every-engine"], is_flag=True, help="Ask every engine, not the default ones alone."),
+        click.Option(["--every-engine"], is_flag=True, help="Run every engine, not only the default ones."),
     )()

@@ -1,7 +1,7 @@
 """Random losses over the whole vocabulary: enclosures, correct answers and planted errors.
 
-The enclosures are held against a truth that shares nothing with the oracle; no correct answer may be refused; a planted
-error must be found where the stated power says so, and at its step.
+The enclosures are compared with a truth that shares nothing with the oracle; no correct answer may be refused; a
+planted error must be found if the stated power promises it, and at its step.
 
 The truth is reverse mode in Arb balls of 400 bits (`benchmarks.random_programs`). The backend `by hand` is the same
 reverse mode on NumPy arrays. Where branches tie, more than one gradient is right: such losses have answers, and no
@@ -60,7 +60,7 @@ DISTRIBUTIONS = ("uniform", "normal", "uniform", "mixed", "uniform", "tiny", "no
 
 @dataclass
 class Tally:
-    """What was seen of one backend in one dtype; `undefined` counts answers of losses that have no true value."""
+    """The counts of one backend in one dtype; `undefined` counts answers of losses that have no true value."""
 
     answers: int = 0
     entries: int = 0
@@ -71,7 +71,7 @@ class Tally:
 
 @dataclass
 class Enclosures:
-    """How enclosures in the format of one dtype did; `ties` counts the losses that were left out."""
+    """The counts of enclosures in the format of one dtype; `ties` counts the losses that were left out."""
 
     losses: int = 0
     ties: int = 0
@@ -82,7 +82,7 @@ class Enclosures:
 
 @dataclass
 class Planted:
-    """What became of errors that were planted into a gradient computed by hand.
+    """The counts of errors that were planted into a gradient computed by hand.
 
     Attributes:
         planted: how many.
@@ -102,7 +102,7 @@ class Planted:
 
 @dataclass
 class Seen:
-    """Everything that was counted."""
+    """All counts."""
 
     enclosures: dict[str, Enclosures] = field(default_factory=dict)
     tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)
@@ -111,7 +111,7 @@ class Seen:
     complaints: list[dict[str, Cell]] = field(default_factory=list)
 
     def complain(self, what: str, examined: Examined, message: str) -> None:
-        """Keep what somebody has to look into."""
+        """Keep a result that needs a closer look."""
         seed, dtype = examined.loss.seed, examined.case.dtype
         self.complaints.append({"seed": seed, "what": what, "dtype": dtype, "message": message[:150]})
 
@@ -133,7 +133,7 @@ class Loss:
 
 
 def random_losses(small: bool, losses: int, answers: int, narrow: int, first: int) -> list[Table]:
-    """Draw random losses, and hold enclosures, answers of backends and planted errors against them."""
+    """Draw random losses, and check enclosures, answers of backends and planted errors on them."""
     if small:
         losses, answers, narrow = 60, 40, 10
     seen, engines = Seen(), selection_of(ENGINES)
@@ -160,7 +160,7 @@ def drawn(folder: Path, first: int) -> Iterator[Loss]:
 
 @dataclass(frozen=True)
 class Examined:
-    """A loss in one dtype: its case, what the oracle knows of it, and the truth, None where branches tie."""
+    """A loss in one dtype: its case, the oracle's knowledge about it, and the truth, None where branches tie."""
 
     loss: Loss
     case: Case
@@ -190,7 +190,7 @@ def examine(loss: Loss, dtype: str, seen: Seen, pool: Pool | None, rows: Mapping
 
 
 def enclose(examined: Examined, seen: Seen) -> None:
-    """Hold every enclosure against the truth."""
+    """Compare every enclosure with the truth."""
     tally = seen.enclosures.setdefault(examined.case.dtype, Enclosures())
     if examined.true is None:
         tally.ties += 1
@@ -208,7 +208,7 @@ def enclose(examined: Examined, seen: Seen) -> None:
 
 
 def outside(ball: arb, high: float, low: float, radius: float) -> bool:
-    """Whether the truth is certainly not in (high + low) ± radius; what is not a number is in none."""
+    """Whether the truth is certainly not in (high + low) ± radius; NaN is in none."""
     return not ball.is_finite() or bool(abs(ball - arb(high) - arb(low)) > arb(radius))
 
 
@@ -300,7 +300,7 @@ def as_answer(arrays: Mapping[Key, Array]) -> BackendAnswer:
 
 
 def count(examined: Examined, name: str, answer: BackendAnswer, seen: Seen) -> Judgement:
-    """Judge a correct answer, as it is and without its watched values; what is said of it as it is."""
+    """Judge a correct answer, as it is and without its watched values; the judgement of it as it is."""
     alone = replace(answer, values={}, adjoints={})
     judgements = [judge(given, examined.known, "rounding") for given in (answer, alone)]
     for judgement in judgements:
@@ -319,7 +319,7 @@ def count(examined: Examined, name: str, answer: BackendAnswer, seen: Seen) -> J
 
 
 def why(judgement: Judgement, answer: BackendAnswer) -> str:
-    """Why a correct answer is undecided, and whether it has in fact overflowed."""
+    """Why a correct answer is undecided, and whether it really overflowed."""
     arrays = (answer.loss, *answer.gradients.values(), *answer.values.values(), *answer.adjoints.values())
     reason = str(judgement.reason)
     summary = ", ".join(each for each in REASONS if each in reason) or reason
@@ -327,7 +327,7 @@ def why(judgement: Judgement, answer: BackendAnswer) -> str:
 
 
 def tables(seen: Seen) -> list[Table]:
-    """What was counted."""
+    """The tables of counts."""
     answers: list[dict[str, Cell]] = [
         {
             "backend": name,
@@ -375,7 +375,7 @@ if __name__ == "__main__":
     command(
         random_losses,
         click.Option(["--losses"], default=13_000, help="How many.  [default: 13000]"),
-        click.Option(["--answers"], default=3_000, help="For how many of them engines are asked.  [default: 3000]"),
+        click.Option(["--answers"], default=3_000, help="For how many of them engines run.  [default: 3000]"),
         click.Option(["--narrow"], default=500, help="For how many in float16 and bfloat16 too.  [default: 500]"),
         click.Option(["--first"], default=0, help="The first seed.  [default: 0]"),
     )()

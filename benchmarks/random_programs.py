@@ -16,7 +16,7 @@ from flint import arb
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
 Key = tuple[str, str | None]
-"""What an output is: ("value", name), ("loss", None), ("adjoint", name) or ("gradient", name), as in the oracle."""
+"""Kind and name of an output: ("value", name), ("loss", None), ("adjoint", name) or ("gradient", name)."""
 
 SIZES = (1, 2, 3, 5)
 # Numbers that no binary fraction holds are among them: an engine rounds these to its dtype.
@@ -39,8 +39,8 @@ class Word:
         gradients: (attribute, gradient, result, *operands) -> the operands' gradients, which may have the result's
             shape.
         fits: shapes of the operands -> whether they fit.
-        attributes: what may stand for the attribute.
-        before: the word that goes before it most of the time, so that the operand is in the domain.
+        attributes: the possible attributes.
+        before: the word that usually precedes it, so that the operand is in the domain.
     """
 
     text: str
@@ -89,7 +89,7 @@ class Program:
         return "\n".join(lines) + "\n"
 
     def name(self, value: int) -> str | None:
-        """The name under which a value is seen: of an input, or of a watched step."""
+        """The name of a value in an answer: of an input, or of a watched step."""
         if value < len(self.inputs):
             return list(self.inputs)[value]
         number = value - len(self.inputs)
@@ -98,7 +98,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Fault:
-    """An error to plant: what flows from a step to one of its operands is multiplied by 1 + `relative`."""
+    """An error to plant: the contribution of a step to one of its operands is multiplied by 1 + `relative`."""
 
     step: int
     operand: int
@@ -106,7 +106,7 @@ class Fault:
 
 
 class Tie(Exception):
-    """Two branches are as good as each other."""
+    """Two branches are equally right."""
 
 
 def evaluate(program: Program, inputs: Mapping[str, Array], fault: Fault | None = None) -> dict[Key, Array]:
@@ -175,7 +175,7 @@ def draw(rng: np.random.Generator) -> Program:
 
 
 def drawn(rng: np.random.Generator, found: Sequence[Array]) -> Iterator[Step]:
-    """A random step on values that are there, which the last ones take part in most; with what must go before it."""
+    """A random step on existing values, mostly on the latest ones; with the steps that must precede it."""
     names = list(WORDS)
     while True:
         name = names[rng.integers(len(names))]
@@ -186,7 +186,7 @@ def drawn(rng: np.random.Generator, found: Sequence[Array]) -> Iterator[Step]:
             break
     if word.before and rng.random() < KEPT_IN_DOMAIN:
         yield Step(word.before, operands, None, bool(rng.random() < WATCHED))
-        operands = (len(found) - 1,)  # whoever iterates has added it
+        operands = (len(found) - 1,)  # the caller has added it
     attribute = word.attributes[int(rng.integers(len(word.attributes)))]
     yield Step(name, operands, attribute, bool(rng.random() < WATCHED))
 
@@ -218,7 +218,7 @@ def chosen(a: Array, b: Any, yes: Array, no: Array) -> Array:
 
 
 def nothing(like: Array) -> Array:
-    """What a branch gets that is not taken: 0, and in floats 0 times what it would get, as engines have it."""
+    """The gradient of an unselected branch: 0, and in floats 0 times its gradient, as in engines."""
     return np.asarray(0 * like) if like.dtype != object else np.full(like.shape, arb(0))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 def files(group: str) -> Iterator[tuple[str, Path]]:
     """The names and the files of a group's entry points; entry points without their module are skipped."""
-    from importlib import metadata  # costs 10 ms, which the problems and engines of ours need not pay
+    from importlib import metadata  # costs 10 ms, which shipped problems and engines need not pay
 
     for entry in metadata.entry_points(group=group):
         if path := _file_of(entry.value):

@@ -76,7 +76,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of ours; uv's own stays, so that nothing is downloaded twice."""
+    """An empty cache for gradcheck; uv's own stays, so that nothing is downloaded twice."""
     uv_cache = os.environ.get("UV_CACHE_DIR") or subprocess.run(
         [sys.executable, "-m", "uv", "cache", "dir"], capture_output=True, text=True, check=True
     ).stdout.strip()  # fmt: skip

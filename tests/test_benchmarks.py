@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PROBLEMS = ROOT / "gradcheck" / "problems" / "shipped"
 PEERS = ("torch gradcheck, fast", "torch gradcheck, slow", "numpy.allclose", "torch assert_close")
-# What correct backends are off by as well, if they compute a value anew in another order (docs/math.md, W8).
+# Correct backends have this error too, if they compute a value again in another order (docs/math.md, W8).
 AS_SMALL_AS_ROUNDING = {
     "float64, K = 4": ("2⁻⁴⁸",),
     "float32, K = 4": ("6 decimals", "2⁻¹⁹"),

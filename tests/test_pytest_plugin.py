@@ -45,7 +45,7 @@ def test_the_failure_message_is_the_finding(pytester: pytest.Pytester) -> None:
             "again: gradcheck run *layer.py --k 2 --seed 0 --dtype float64 --backend right --backend one_entry_off",
         ]
     )
-    assert "pytest_plugin.py" not in result.stdout.str(), "no traceback of ours"
+    assert "pytest_plugin.py" not in result.stdout.str(), "no traceback of gradcheck"
 
 
 def test_workers_are_reused_over_the_session(pytester: pytest.Pytester) -> None:

@@ -1,8 +1,8 @@
-"""Small mistakes put into the code one by one, and whether the tests notice: `python tools/mutants.py`.
+"""Small mistakes in the code, one by one, and whether the tests find them: `python tools/mutants.py`.
 
-Each mutant of `mutants.toml` is a text of a file, what stands in its place, and the tests that should fail then. They
-run in copies of the working tree, never in it. `--only WORD` takes those whose file or text has the word, `--every N`
-each N-th, `--jobs N` runs N side by side. Ends with 1 where more than a tenth survives, or one that is not expected to.
+Each mutant of `mutants.toml` is a text of a file, its replacement, and the tests that must fail then. They run in
+copies of the working tree, never in it. `--only WORD` takes those whose file or text has the word, `--every N` each
+N-th, `--jobs N` runs N side by side. Ends with 1 where more than a tenth survives, or one that is not expected to.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ ROOT = Path(__file__).parents[1]
 LIST = Path(__file__).with_suffix(".toml")
 COPIED = ("gradcheck", "tests", "benchmarks", "docs", "examples", "pyproject.toml", "README.md")
 TIMEOUT = 120
-"""Seconds that the tests of one mutant may take: one that hangs is killed by them."""
+"""The time limit of one mutant's tests in seconds: a mutant that hangs counts as killed."""
 SHARE = 0.9
-"""Of the mutants that are to be killed."""
+"""The required share of killed mutants."""
 FAILED, PASSED = 1, 0
-"""pytest's exit codes where a test failed, and where all passed; others say that no test was run."""
+"""pytest's exit codes if a test failed, and if all passed; others mean that no test was run."""
 
 PROCESSES = multiprocessing.get_context("forkserver")
 """Processes that have imported what tests need, but nothing of the copies: a third of the time of new ones."""
@@ -46,8 +46,8 @@ class Mutant:
 
     Attributes:
         file: below the root.
-        right: the text that is replaced; it stands there once.
-        wrong: what is put in its place.
+        right: the text that is replaced; it occurs once.
+        wrong: its replacement.
         tests: pytest's arguments.
         survives: why no test can fail; empty where one should.
     """
@@ -65,7 +65,7 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a mutant: `killed`, or the error that kept its tests from running."""
+    """The outcome of a mutant: `killed`, or the error that prevented its tests."""
 
     mutant: Mutant
     killed: bool
@@ -74,7 +74,7 @@ class Outcome:
 
 
 def main() -> int:
-    """Run the mutants and print who survives."""
+    """Run the mutants and print the survivors."""
     arguments = parser().parse_args()
     mutants = [each for each in listed() if arguments.only in str(each)][:: arguments.every]
     if not mutants:
@@ -104,7 +104,7 @@ def listed() -> list[Mutant]:
 
 
 def misfits(mutant: Mutant) -> Iterable[str]:
-    """What is wrong with an entry of the list."""
+    """The errors of an entry of the list."""
     path = ROOT / mutant.file
     count = path.read_text().count(mutant.right) if path.is_file() else 0
     if count != 1:
@@ -127,7 +127,7 @@ def copied(folder: Path) -> Path:
 
 
 def unmutated(copy: Path, mutants: Sequence[Mutant]) -> str:
-    """What the tests of all mutants print where they fail as things are: then they kill nothing."""
+    """The output of the tests of all mutants if they fail without a mutant: then they kill nothing."""
     tests = list(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
     code, printed = tested(copy, tests, TIMEOUT * 5)
     return "" if code == PASSED else printed
@@ -147,7 +147,7 @@ def tested(copy: Path, tests: Sequence[str], timeout: float) -> tuple[int | None
 
 
 def run_pytest(copy: Path, tests: list[str], output: Path) -> None:
-    """Run in a process of its own, which has its own group: what tests leave behind ends with it."""
+    """Run in a process of its own, which has its own group: leftovers of tests end with it."""
     import pytest
 
     os.setsid()
@@ -183,7 +183,7 @@ def run(mutants: Sequence[Mutant], copies: Sequence[Path]) -> Iterable[Outcome]:
 
 
 def outcome(mutant: Mutant, copy: Path) -> Outcome:
-    """Put one mistake in, run its tests, and take it out again."""
+    """Insert one mistake, run its tests, and remove it again."""
     path, begun = copy / mutant.file, time.monotonic()
     right = path.read_text()
     path.write_text(right.replace(mutant.right, mutant.wrong))
@@ -204,7 +204,7 @@ def line(found: Outcome) -> str:
 
 
 def report(outcomes: Sequence[Outcome]) -> int:
-    """Print the share that was killed and who survives; the exit code."""
+    """Print the share of killed mutants and the survivors; the exit code."""
     killed = sum(each.killed for each in outcomes)
     survivors = [each.mutant for each in outcomes if not each.killed]
     print(f"\n{killed} of {len(outcomes)} killed: {killed / max(len(outcomes), 1):.0%}")

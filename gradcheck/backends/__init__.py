@@ -1,7 +1,8 @@
-"""Backends: one file is one backend. This folder is the only code of ours that runs inside workers.
+"""Backends: one file is one backend. This folder is our only code that runs inside workers.
 
 A worker loads it in the interpreter of the backend's framework, so it is standard library plus NumPy, in syntax that
-Python 3.9 runs, and imports nothing of ours from outside. A file whose name begins with an underscore is no backend.
+Python 3.9 runs, and imports none of our code from outside. A file whose name begins with an underscore is not a
+backend.
 
 A backend's file states, as constants that are read without importing NumPy or the framework:
 

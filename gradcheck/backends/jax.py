@@ -22,8 +22,8 @@ REQUIREMENTS = ("numpy",)
 OLDER_REQUIREMENTS = {"0.4.26": ("jax[cpu]", "numpy<2"), "0.4.30": ("jax[cpu]", "numpy")}
 PYTHON = ((3, 11), None)
 DEVICES = {"cuda": {"requirements": ("jax[cuda12]", "numpy")}}
-# XLA's code for the CPU flushes subnormal numbers; float16's are ordinary float32 numbers to it, as a fused kernel goes
-# on from float32 where float16 was asked for.
+# XLA's code for the CPU flushes subnormal numbers. Those of float16 are ordinary float32 numbers to it, since a fused
+# kernel continues in float32 if the request is for float16.
 FORMATS = {
     "float64": {"flushes": True},
     "float32": {"flushes": True},

@@ -123,7 +123,7 @@ def between(name: str) -> Function:
 
 
 signature_of = functools.cache(inspect.signature)
-"""The parameters of a function of ours."""
+"""The parameters of one of our functions."""
 
 
 def called(name: str, function: Function, arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:

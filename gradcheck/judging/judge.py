@@ -40,7 +40,7 @@ LOSS: Key = ("loss", None)
 SLOPES: Key = ("slopes", None)
 """The derivatives along directions, which a witness may give in the place of gradients."""
 DERIVATIVES = ("gradient", "slopes")
-"""The kinds of arrays for which an answer is asked."""
+"""The kinds of arrays in a complete answer."""
 
 
 @dataclass(frozen=True)

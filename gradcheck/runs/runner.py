@@ -256,7 +256,7 @@ def remove(names: Sequence[str]) -> dict[str, int]:
     specs = [engines.parse(name) for name in names]
     for spec in specs:
         if spec.python or spec.home or spec.program:
-            raise RequestError(f"backend {str(spec)!r}: has no environment of ours: expected NAME or NAME==VERSION")
+            raise RequestError(f"backend {str(spec)!r}: has no managed environment: expected NAME or NAME==VERSION")
     wanted = dict.fromkeys((known_engine(spec).distribution, spec.version) for spec in specs)
     return {
         f"{distribution}=={version}" if version else distribution: environments.remove(distribution, version)

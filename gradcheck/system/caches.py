@@ -17,12 +17,12 @@ WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def folder(name: str) -> Path:
-    """A folder of ours in the user's cache, made or not."""
+    """The path of one of our folders in the user's cache, existing or not."""
     return platformdirs.user_cache_path("gradcheck") / name
 
 
 def make(path: Path) -> None:
-    """Make a folder of ours in the user's cache, which no other user can read.
+    """Make one of our folders in the user's cache, which no other user can read.
 
     Raises:
         RequestError: it, or our folder above it, is not the user's own.

@@ -1,4 +1,4 @@
-"""Private folders of this process. Each holds a lock that ends with its owner, so that the next run removes dead ones.
+"""Private folders of this process. Each holds a lock that ends with its owner, so the next run removes abandoned ones.
 
 A lock needs no process id: that may be in use again, or belong to another container with the same folder.
 """

@@ -110,7 +110,7 @@ def test_only_managed_environments_are_removed(gradcheck: Command, cache: Path) 
     done = gradcheck("backends", "remove", "autograd@/usr/bin/python3")
     assert done.returncode == 2
     assert done.stderr == (
-        "gradcheck: backend 'autograd@/usr/bin/python3': has no environment of ours: expected NAME or NAME==VERSION\n"
+        "gradcheck: backend 'autograd@/usr/bin/python3': has no managed environment: expected NAME or NAME==VERSION\n"
     )
     assert gradcheck("backends", "remove", "autograd==1.6.2").stdout == "autograd==1.6.2: 0 environments removed\n"
 

@@ -26,7 +26,7 @@ print(tf.constant([[1.0703125]], tf.bfloat16) @ tf.constant([[1.109375]], tf.bfl
 """
 """(1 + 9/128)(1 + 14/128) lies 126/128 of the way from 1.1796875 to the next number: it is truncated."""
 
-SAID = {
+REPORTED = {
     "autograd": (NUMPY, {"avx2": "X86_V3", "avx": ""}),
     "mxnet": (MXNET, {"avx2": "isa:Intel AVX2", "avx": "isa:Intel AVX\n"}),
     "tensorflow": (TENSORFLOW, {"avx2": "True", "avx": "True"}),
@@ -41,11 +41,11 @@ SAID = {
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """No cases without an emulated processor."""
     nothing = pytest.param("", marks=pytest.mark.skip("without --processor nothing is emulated"))
-    metafunc.parametrize("name", SAID if metafunc.config.getoption("--processor") else [nothing])
+    metafunc.parametrize("name", REPORTED if metafunc.config.getoption("--processor") else [nothing])
 
 
 def test_the_engine_uses_the_instructions_of_the_processor(name: str, pytestconfig: pytest.Config) -> None:
-    code, expected = SAID[name]
+    code, expected = REPORTED[name]
     place = environments.find(Spec(name), engines.find(name))
     assert isinstance(place, Environment), "test_vocabulary.py builds it"
     done = subprocess.run(

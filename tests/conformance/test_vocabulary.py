@@ -46,7 +46,7 @@ CASES = [("uniform", 1), *((distribution, 33) for distribution in HOSTILE)]
 """Distributions and sizes; at 33 vectorised kernels have a body and a tail."""
 
 ONLY_AT = {"torch-compile": 33}
-"""The one size at which an engine is asked that takes a minute to compile all samples at each."""
+"""The only size for an engine that takes a minute to compile all samples at each size."""
 
 SOURCE = """
 def inputs(k):

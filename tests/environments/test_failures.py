@@ -85,7 +85,7 @@ def mounted(script: str, cache: Path, tmp_path: Path, size: str) -> subprocess.C
     cache.mkdir(parents=True)
     mount = f"mount -t tmpfs -o size={size},mode=755 none {shlex.quote(str(cache))}"
     if sys.platform != "linux" or subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode:
-        pytest.skip("this machine lets nobody mount a disk in a namespace of their own")
+        pytest.skip("this machine does not allow a mount in a namespace of one's own")
     command = ["unshare", "-rm", "sh", "-c", f"{mount} && {script}"]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
 

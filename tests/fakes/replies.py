@@ -54,7 +54,7 @@ def spoil(result):
         a["data"] = ["@"] * k
     elif way == "gradient-of-no-input":
         result["gradients"]["[/x]"] = array([1.0], [1])
-    elif way == "value-that-nobody-watches":
+    elif way == "value-that-is-not-watched":
         result["values"] = {"[/x]": array([1.0], [1])}
     elif way == "wrong-beside-slopes":
         a["data"] = [5.0] * k

@@ -77,7 +77,7 @@ def refused(small: EngineDeclaration, expected: str) -> None:
 
 
 PARTS: dict[str, Callable[[Path], Path]] = {
-    "the cache of ours": lambda manifest: manifest.parents[1],
+    "our cache": lambda manifest: manifest.parents[1],
     "the environments": lambda manifest: manifest.parent,
     "a manifest": lambda manifest: manifest,
     "an environment": lambda manifest: manifest.parent / f"{manifest.stem}.abcd1234",

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.endings import RIGHT, Run
 
-# Each sends a signal, once, where what its handler raises reaches nobody.
+# Each sends a signal, once, in code where Python drops the exception of its handler.
 DROPPING = {
     "a destructor": """
 class Dropping:
@@ -33,7 +33,7 @@ def drop():
     gc.callbacks.append(collecting)
     gc.collect()
 """,
-    "a generator that nobody ends": """
+    "a generator that is never closed": """
 def suspended():
     try:
         yield

@@ -31,7 +31,7 @@ WAYS = {
     "truth-values": ("differs", "dL/da is proved wrong in 3 of 3 entries"),
     "number-too-large": ("crashed", ""),
     "gradient-of-no-input": ("differs", "dL/d[/x] is given: [/x] is not in wrt: expected gradients of a, b alone"),
-    "value-that-nobody-watches": ("differs", "a value [/x] is given: it is not watched"),
+    "value-that-is-not-watched": ("differs", "a value [/x] is given: it is not watched"),
     "wrong-beside-slopes": ("differs", "dL/da is proved wrong in 3 of 3 entries"),
     "infinite": ("differs", "dL/da is proved wrong in 3 of 3 entries"),
     "long-note": ("crashed", f"{NO_RESULT}Expected `str` of length <= 1000"),

@@ -306,7 +306,7 @@ def test_an_underflow_deviates_by_no_more_than_the_smallest_normal_number() -> N
     assert 0.8 < ratio(np.zeros(1), result) < 1.1
 
 
-# W15: a value that stands beside a derivative taken anew.
+# W15: a value beside a derivative that is computed again.
 
 
 def derivative_by_hand(answers: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray]) -> list[Any]:
