@@ -1,49 +1,56 @@
-"""The time of whole commands, compared with importing torch, and of warm checks."""
+"""The time of whole commands, compared with importing torch or NumPy, and of warm checks."""
 
 from __future__ import annotations
 
+import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
 from benchmarks.common import Cell, Table, command, selection_of
-from benchmarks.cost import REPEATS, median, timed
+from benchmarks.cost import median, timed
 from gradcheck.api import Session
 
 WARM_BACKENDS = ("manual", "numpy", "torch")
+PAIRS = 9
 
 
 def commands(small: bool) -> list[Table]:
     """Seconds of whole commands, and warm checks a second."""
-    return [whole(3 if small else REPEATS), warm(20 if small else 300)]
+    return [whole(3 if small else PAIRS), warm(20 if small else 300)]
 
 
 def whole(repeats: int) -> Table:
-    """The main job and an import of torch in torch's environment, and help and an import of click, in turn."""
+    """Commands, each in turn with an import that it needs."""
     torch = selection_of(("torch", "mxnet")).places["torch"].python  # both environments are built now
-    main_job = median_of([sys.executable, "-m", "gradcheck", "run", "--k", "3", "--seed", "0"], repeats)
-    import_torch = median_of([str(torch), "-c", "import torch"], repeats)
-    asking_help = median_of([sys.executable, "-m", "gradcheck", "--help"], repeats)
-    import_click = median_of([sys.executable, "-c", "import click"], repeats)
-    return Table(
-        f"Whole commands (medians of {repeats})",
-        [
-            {"command": "gradcheck run --k 3 --seed 0", "seconds": main_job, "beside": "import torch",
-             "its seconds": import_torch, "ratio": main_job / import_torch},
-            {"command": "gradcheck --help", "seconds": asking_help, "beside": "import click",
-             "its seconds": import_click, "ratio": asking_help / import_click},
-        ],
-    )  # fmt: skip
+    run = [sys.executable, "-m", "gradcheck"]
+    table = Table(f"Whole commands (medians of {repeats} pairs)")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "layer.py"
+        subprocess.run([*run, "problems", "new", file], stdout=subprocess.DEVNULL, check=True)
+        for title, words, module, python in (
+            ("gradcheck run --k 3 --seed 0", [*run, "run", "--k", "3", "--seed", "0"], "torch", str(torch)),
+            ("gradcheck run layer.py --k 3 -b mine", [*run, "run", str(file), "--k", "3", "-b", "mine"], "numpy", None),
+            ("gradcheck --help", [*run, "--help"], "click", None),
+        ):
+            pairs = in_turn(words, [python or sys.executable, "-c", f"import {module}"], repeats)
+            ours, beside = (statistics.median(seconds) for seconds in zip(*pairs, strict=True))
+            ratio = statistics.median(one / other for one, other in pairs)
+            table.rows.append(
+                {"command": title, "seconds": ours, "beside": f"import {module}", "its seconds": beside, "ratio": ratio}
+            )
+    return table
 
 
-def median_of(words: Sequence[str], repeats: int) -> float:
-    """The median of a command's seconds."""
-
-    def run() -> None:
-        subprocess.run(words, stdout=subprocess.DEVNULL, check=True)
-
-    run()  # files come into the system's cache
-    return median(run, repeats)
+def in_turn(words: Sequence[str], others: Sequence[str], repeats: int) -> list[tuple[float, float]]:
+    """The seconds of two commands, pair by pair: whatever else the machine does falls on both."""
+    first, second = (partial(subprocess.run, each, stdout=subprocess.DEVNULL, check=True) for each in (words, others))
+    first()
+    second()  # files come into the system's cache
+    return [(timed(first), timed(second)) for _ in range(repeats)]
 
 
 def warm(checks: int) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from enum import StrEnum
 from typing import Any
@@ -284,6 +283,8 @@ class Report(Record, frozen=True, kw_only=True):
 
     def _repr_html_(self) -> str:
         """The report for notebooks."""
+        import html
+
         cells = [
             (
                 backend.spec,

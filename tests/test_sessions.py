@@ -7,11 +7,14 @@ import shlex
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import gradcheck
+from gradcheck.execution import pool
+from gradcheck.execution.worker import Worker
 from gradcheck.settings import OPTIONS
 from tests.conftest import FAKES, Command
 
@@ -163,6 +166,28 @@ def test_a_lost_worker_is_started_again(tmp_path: Path) -> None:
     with gradcheck.Session() as session:
         verdicts = [session.check(path, k=2, backends=["mine"]).backends[0].verdict for _ in range(2)]
     assert verdicts == ["crashed", "agrees"]
+
+
+def test_a_worker_starts_before_the_file_is_read_and_ends_where_it_is_not_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Worker] = []
+
+    def start(*arguments: Any) -> Worker:
+        started.append(Worker(*arguments))
+        return started[-1]
+
+    monkeypatch.setattr(pool, "Worker", start)
+    (tmp_path / "problem.py").write_text("import numpy\n1 / 0\n")
+    with gradcheck.Session() as session:
+        with pytest.raises(gradcheck.errors.ProblemError, match="ZeroDivisionError"):
+            session.check(tmp_path / "problem.py", backends=["mine"])
+        assert [worker.ended_by(0.0) for worker in started] == [True]
+        session.check(FAULTY, k=2, backends=["right"]).assert_agrees()
+        session.check(FAULTY, k=2, seed=1, backends=["right"]).assert_agrees()
+        with pytest.raises(gradcheck.errors.RequestError, match="unknown"):
+            session.check(FAULTY, k=2, backends=["right", "wronged"])
+        assert [worker.ended_by(0.0) for worker in started] == [True, False, True]
 
 
 def test_an_interrupted_check_leaves_no_answer_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:

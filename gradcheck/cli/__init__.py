@@ -71,6 +71,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     _signals.ignore()
     DESCENDANTS.end()
     _streams.settle()
+    gc.freeze()  # or the interpreter's end looks twice for garbage among all that was imported
     sys.exit(code)
 
 

@@ -140,6 +140,12 @@ def _is_release(version: str) -> bool:
     return True
 
 
+def own_path(name: str) -> Path | None:
+    """The file of an engine of ours, or None; installed distributions are not looked at, which costs 30 ms."""
+    path = FOLDER / f"{name.replace('-', '_')}.py"
+    return path if "_" not in name and path.is_file() else None
+
+
 def paths() -> dict[str, Path]:
     """Every engine's file by its name: ours, `jax-eager` in `jax_eager.py`, then those of installed distributions."""
     found = {path.stem.replace("_", "-"): path for path in sorted(FOLDER.glob("[!_]*.py"))}
@@ -151,9 +157,7 @@ def paths() -> dict[str, Path]:
 @functools.cache
 def find(name: str) -> EngineDeclaration | None:
     """An engine's constants, or None where there is no such engine."""
-    path: Path | None = FOLDER / f"{name.replace('-', '_')}.py"  # searching distributions costs 30 ms
-    if "_" in name or path is None or not path.is_file():
-        path = paths().get(name)
+    path = own_path(name) or paths().get(name)
     return None if path is None else read_engine(name, path)
 
 

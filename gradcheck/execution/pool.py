@@ -189,6 +189,18 @@ class Pool:
             self._launches[key] = launch
             self._start(key, launch)
 
+    @contextlib.contextmanager
+    def early(self, launches: Mapping[str, Launch], timeout: float) -> Iterator[None]:
+        """A context before which those workers start that do not run yet, and which ends these where it fails."""
+        new = {key: launch for key, launch in launches.items() if key not in self._workers}
+        self.start(new, timeout)
+        try:
+            yield
+        except BaseException:
+            with deferred():
+                end([self._workers.pop(key) for key in new if key in self._workers])
+            raise
+
     def _restart(self, key: str) -> None:
         self._workers[key].end()
         self._start(key, self._launches[key])

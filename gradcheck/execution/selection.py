@@ -133,6 +133,25 @@ def selected(specs: Sequence[str], problem: Problem, device: str, tf32: bool) ->
     return backends
 
 
+def foreseen(settings: Settings) -> dict[str, Launch]:
+    """How workers are started that a request seems to need, before its problem's file is read.
+
+    A plain name that is none of our engines' is that of a gradient in the file, as a rule. Its worker imports NumPy,
+    and so does this process to read the file: side by side, that takes the time of one import.
+
+    Raises:
+        RequestError: what is named is no backend.
+    """
+    specs = [engines.parse(text) for text in settings.backend]
+    if settings.dtype in handwritten.LACKS:
+        return {}
+    return {
+        str(spec): hosted(spec.python or Path(sys.executable), gradient=spec.name)
+        for spec in specs
+        if not (spec.program or spec.version or spec.home or engines.own_path(spec.name))
+    }
+
+
 def home_of(spec: Spec, device: str, is_engine: bool) -> EngineDeclaration | None:
     """The engine in whose environment a hand-written gradient runs, as installed for a device.
 

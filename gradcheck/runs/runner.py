@@ -18,7 +18,16 @@ from gradcheck.execution.engines import EngineDeclaration, Spec
 from gradcheck.execution.environments import Builder, Building, Environment, Kept, Missing
 from gradcheck.execution.messages import Request
 from gradcheck.execution.pool import Pool
-from gradcheck.execution.selection import Selected, Selection, choose, explained, known_engine, known_engines, place
+from gradcheck.execution.selection import (
+    Selected,
+    Selection,
+    choose,
+    explained,
+    foreseen,
+    known_engine,
+    known_engines,
+    place,
+)
 from gradcheck.execution.worker import Failure
 from gradcheck.problems import Problem
 from gradcheck.problems._paths import plain_folders
@@ -98,10 +107,11 @@ class Runner:
             return self._run(settings)
 
     def _run(self, settings: Settings) -> Report:
-        problem = self._problem(settings.problem, settings.timeout)
-        backends = choose(settings.backend, problem, settings.device, settings.tf32)
-        size = problem.sized(settings.k, given="k" in settings.given)
-        inputs = read_inputs(settings, problem, settings.inputs) if settings.inputs else None
+        with self._pool.early(foreseen(settings), settings.timeout):
+            problem = self._problem(settings.problem, settings.timeout)
+            backends = choose(settings.backend, problem, settings.device, settings.tf32)
+            size = problem.sized(settings.k, given="k" in settings.given)
+            inputs = read_inputs(settings, problem, settings.inputs) if settings.inputs else None
         size = inputs.k if inputs else size
 
         def refuse_what_is_wrong() -> None:
