@@ -86,7 +86,7 @@ def shares(planted: Bug, section: Section, cases: int, peers: Peers) -> Shares:
             continue
         where = {"k": section.k, "dtype": section.dtype, "distribution": planted.distribution, "seed": seed}
         name = str(planted) if is_bug else planted.name
-        seen.append(ours(planted, got, case.inputs, section) | peers.ask("refused", planted=name, **where))
+        seen.append(ours(planted, got, case.inputs, section) | peers.call("refused", planted=name, **where))
     return {checker: share([each[checker] for each in seen]) for checker in (OURS, PROVED, UNWATCHED, STEP, *NAMES)}
 
 
@@ -124,8 +124,8 @@ def arrays(given: BackendAnswer) -> list[Array]:
 
 def share(refused: Sequence[bool | None]) -> float | None:
     """The share of true ones among the checked ones."""
-    asked = [each for each in refused if each is not None]
-    return mean(asked) if asked else None
+    compared = [each for each in refused if each is not None]
+    return mean(compared) if compared else None
 
 
 def averaged(several: Mapping[str, Shares]) -> Shares:

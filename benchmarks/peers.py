@@ -45,7 +45,7 @@ class Peers:
     ) -> None:
         self._process.communicate()
 
-    def ask(self, request: str, **parameters: Any) -> Any:
+    def call(self, request: str, **parameters: Any) -> Any:
         """Call one of `REQUESTS` over there."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None

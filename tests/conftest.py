@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Emulate a processor before any library asks which one there is."""
+    """Emulate a processor before any library detects the real one."""
     if processor := config.getoption("--processor"):
         if "numpy" in sys.modules:
             raise pytest.UsageError(
@@ -41,7 +41,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First results within seconds: what asks engines for every word comes last, and waits for no other test."""
+    """First results within seconds: the tests of every word in engines come last, and wait for no other test."""
     items.sort(key=lambda item: "conformance" in item.path.parts)
 
 

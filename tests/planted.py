@@ -139,7 +139,7 @@ def without_first(array: np.ndarray) -> np.ndarray:
 
 
 BUGS = (
-    # The loss of digits that a tolerance lets pass.
+    # The loss of digits that a tolerance accepts.
     digits("rounded to 4 decimals", dw=lambda s: np.round(2 * s.w, 4)),
     digits("rounded to 6 decimals", dw=lambda s: np.round(2 * s.w, 6)),
     digits("float32 everywhere", "float64", **{name: computed_in("float32", step) for name, step in CLEAN.items()}),
@@ -184,7 +184,7 @@ BUGS = (
     bug("last term left out", loss=lambda s: np.sum(s.w[:-1] * s.w[:-1])),
     bug("square of the sum", loss=lambda s: np.sum(s.w) ** 2),
     bug("sum of magnitudes", loss=lambda s: np.sum(np.abs(s.w))),
-    # Mistakes on the way back.
+    # Backward mistakes.
     bug("factor 2 missing", dw=lambda s: s.w),
     bug("sign", dw=lambda s: -2 * s.w),
     bug("of the mean", dw=lambda s: 2 * s.w / s.w.size),

@@ -9,7 +9,7 @@ variables when they are loaded; workers inherit them.
 - `ATEN_CPU_CAPABILITY` is PyTorch's and its compiler's; MKL is inside of it, whose `MKL_ENABLE_INSTRUCTIONS` AMD's
   processors ignore, while `MKL_CBWR` holds for all.
 - oneDNN has three names: `ONEDNN_MAX_CPU_ISA`, and `DNNL_MAX_CPU_ISA` in MXNet, where it is from 2021.
-- TensorFlow asks the processor itself whether oneDNN can compute in bfloat16, and crashes if oneDNN may not compute
+- TensorFlow tests itself whether oneDNN can compute in bfloat16 on the processor, and crashes if oneDNN may not compute
   so: without oneDNN it computes as it does on those processors.
 - `XLA_FLAGS` is JAX's.
 """

@@ -14,7 +14,7 @@ import gradcheck
 
 PACKAGE = Path(gradcheck.__file__).parent
 
-# From the ground up: a folder, or a module beside the folders -> those that it may import. Each stands above them.
+# The lowest layer first: a folder, or a module beside the folders -> those that it may import, which are below it.
 FLOORS = {
     "_version": set(),
     "errors": set(),

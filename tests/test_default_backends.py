@@ -16,22 +16,22 @@ LOSS = "def inputs(k): return {'a': (k,)}\ndef loss(ops, a): return ops.sum(a * 
 MINE = f"{LOSS}def mine(a): return (a * a).sum(), {{'a': 2 * a}}\ngradients = {{'mine': mine}}\n"
 
 
-def asked(folder: Path, source: str, device: str = "cpu") -> list[str]:
+def backends_of(folder: Path, source: str, device: str = "cpu") -> list[str]:
     (folder / "layer.py").write_text(source)
     return [each.key for each in selection.choose((), problems.load(str(folder / "layer.py")), device)]
 
 
 def test_only_the_files_own_gradients_run(tmp_path: Path) -> None:
-    assert asked(tmp_path, MINE) == ["mine"]
+    assert backends_of(tmp_path, MINE) == ["mine"]
 
 
 def test_a_file_names_the_backends_of_a_run(tmp_path: Path) -> None:
-    assert asked(tmp_path, MINE + "backends = ('torch==2.6.0', 'mine')\n") == ["torch==2.6.0", "mine"]
+    assert backends_of(tmp_path, MINE + "backends = ('torch==2.6.0', 'mine')\n") == ["torch==2.6.0", "mine"]
 
 
 def test_engines_of_a_file_without_the_device_are_left_out(tmp_path: Path) -> None:
-    assert asked(tmp_path, MINE + "backends = ['mine', 'torch', 'mxnet']\n", "cuda") == ["mine", "torch"]
-    assert asked(tmp_path, LOSS + "backends = ['mxnet']\n", "cuda") == ["mxnet"]
+    assert backends_of(tmp_path, MINE + "backends = ['mine', 'torch', 'mxnet']\n", "cuda") == ["mine", "torch"]
+    assert backends_of(tmp_path, LOSS + "backends = ['mxnet']\n", "cuda") == ["mxnet"]
 
 
 def test_shipped_problems_run_torch_and_mxnet_too() -> None:

@@ -105,7 +105,7 @@ def test_the_stated_power_is_the_real_power(dtype: str, k: int) -> None:
         assert 0 < power.median <= power.percentile_99 < 1e-2
         generator = np.random.default_rng(0)
         entries = [tuple(generator.integers(k, size=2)) for _ in range(40)]
-        # A correct entry may be off as far in the other direction, and float32 entries move by whole ulps.
+        # A correct entry may have the opposite error, and float32 entries move by whole ulps.
         caught = [judged(changed(right, name, index, 4 * power.percentile_99), truth).verdict for index in entries]
         missed = [judged(changed(right, name, index, 0.01 * power.median), truth).verdict for index in entries]
         assert caught.count(Verdict.DIFFERS) >= 39

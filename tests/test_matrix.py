@@ -13,7 +13,7 @@ from gradcheck.settings import Settings
 from tests.conftest import FAKES, Command
 
 EXPECTED = Path(__file__).parents[1] / "docs" / "matrix.txt"
-SLOW = "torch-compile"  # it compiles C++ for minutes where its cache is empty
+SLOW = "torch-compile"  # it compiles C++ for minutes if its cache is empty
 PLAN = matrix.Plan((), ("float64", "float32"), Settings(timeout=300.0))
 FAULTY = FAKES / "faulty.py"
 

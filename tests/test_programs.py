@@ -28,7 +28,7 @@ ROOT = FAKES.parents[1]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
 COMPILERS = {"sigmoid_skip.c": ("cc", "-O2", "-lm"), "sigmoid_skip.cpp": ("c++", "-O2", "-std=c++17")}
 
-# What a program does -> its verdict, and the reason or its beginning.
+# The behaviour of a program -> its verdict, and the reason or its beginning.
 WAYS = {
     "right": ("agrees", None),
     "timed": ("agrees", None),

@@ -25,7 +25,7 @@ FILES = {path.stem: path for path in sorted((Path(__file__).parent / "public").g
 DTYPES = ("float64", "float32")
 DISTRIBUTIONS = ("uniform", "normal")
 SIZES = (1, 4, 32)
-# 1/(1 + e⁻ˣ) − 1 has no digits where x is large: a right formula, as the course has it, whose digits cancel.
+# 1/(1 + e⁻ˣ) − 1 has no digits for large x: a right formula of the course, whose digits cancel.
 LOSES_DIGITS = {("word2vec", "normal", 32)}
 
 
@@ -67,7 +67,7 @@ def diagnosed(name: str, k: int, dtype: str, distribution: str, given: BackendAn
     """The judgement of an answer, with its cause: the backward pass runs once more, as in a worker."""
     known = truth(name, k, dtype, distribution)
 
-    def asked(other: str) -> tuple[BackendAnswer, judge.Truth]:
+    def rerun(other: str) -> tuple[BackendAnswer, judge.Truth]:
         inputs = {name: array.astype(other) for name, array in known.inputs.items()}
         again = answer(module(name).published, inputs)
         if other == diagnosis.LONGDOUBLE:
@@ -75,7 +75,7 @@ def diagnosed(name: str, k: int, dtype: str, distribution: str, given: BackendAn
         return again, judge.truth(known.tape, inputs, Format.of(other))
 
     other = partial(diagnosis.other_dtype, by_hand=True, lacks=lambda _: False)
-    return diagnosis.diagnose(given, known, judge.judge(given, known, "rounding"), other, asked)
+    return diagnosis.diagnose(given, known, judge.judge(given, known, "rounding"), other, rerun)
 
 
 def in_float64(given: BackendAnswer) -> BackendAnswer:

@@ -197,7 +197,7 @@ def test_an_interrupted_check_leaves_no_answer_for_the_next(monkeypatch: pytest.
         session.check("sigmoid_skip", backends=["manual", "numpy"]).assert_agrees()
         with monkeypatch.context() as patched:
             patched.setattr(judge, "truth", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-            with pytest.raises(KeyboardInterrupt):  # as Ctrl-C in a notebook, when the workers have been asked
+            with pytest.raises(KeyboardInterrupt):  # like Ctrl-C in a notebook, after the requests to the workers
                 session.check("sigmoid_skip", seed=1, backends=["manual", "numpy"])
         session.check("sigmoid_skip", seed=2, backends=["manual", "numpy"]).assert_agrees()
 

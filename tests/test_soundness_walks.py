@@ -117,7 +117,7 @@ def test_a_failed_step_is_evidence_not_a_proof() -> None:
     )
 
 
-# What varies.
+# Variations.
 
 
 def test_a_variation_within_the_bound_is_not_a_proof() -> None:

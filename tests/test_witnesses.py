@@ -39,7 +39,7 @@ def test_they_agree_and_report_the_rate(session: gradcheck.Session, dtype: str) 
     central, taylor, complex_step = report.backends
     assert central.verdict == "agrees"
     assert central.errors["A"].entries == 16
-    # In bfloat16 what a correct backend may be off by, summed over all entries, is more than the slopes.
+    # In bfloat16 the possible error of a correct backend, summed over all entries, is larger than the slopes.
     assert taylor.verdict == ("undecided" if dtype == "bfloat16" else "agrees")
     assert (taylor.errors, taylor.slopes_error.entries) == ({}, 5)
     rates = re.fullmatch(

@@ -177,7 +177,7 @@ class Worker:
         """The end of the worker's output on standard error."""
         return self._standard_error.text(4000)
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
         """The first step of `end`, which does the other steps."""
         if self._input.closed:
             return
@@ -220,7 +220,7 @@ class Worker:
 def end(workers: Collection[Worker]) -> None:
     """End processes with all of their groups, in parallel: send `stop`, terminate them, kill them."""
     for worker in workers:
-        worker.ask_to_stop()
+        worker.request_stop()
     running = still_running(workers, STOP_GRACE)
     for patience, number in ((TERMINATE_GRACE, signal.SIGTERM), (KILL_GRACE, signal.SIGKILL)):
         for worker in running:

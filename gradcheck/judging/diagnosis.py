@@ -39,7 +39,7 @@ TYPICAL = 1 / 8
 SHARE = 0.5
 """The share of refused entries that suggests a narrower precision: a single wrong entry has another cause."""
 
-Asked = Callable[[str], "tuple[BackendAnswer, Truth] | str"]
+Rerun = Callable[[str], "tuple[BackendAnswer, Truth] | str"]
 """Runs the backend once more, in another dtype: its answer and the truth of that case, or why there is none."""
 Other = Callable[[str], "str | None"]
 """The dtype of a run -> the dtype of the next one, `other_dtype`; None if there is none."""
@@ -64,7 +64,7 @@ class Measured:
     size: float
 
 
-def diagnose(answer: BackendAnswer, known: Truth, judgement: Judgement, other: Other, asked: Asked) -> Judgement:
+def diagnose(answer: BackendAnswer, known: Truth, judgement: Judgement, other: Other, rerun: Rerun) -> Judgement:
     """Add the cause and the pattern to the judgement of an answer that differs.
 
     Args:
@@ -72,7 +72,7 @@ def diagnose(answer: BackendAnswer, known: Truth, judgement: Judgement, other: O
         known: the truth of the case in the backend's format.
         judgement: of the answer.
         other: the dtype of a second run.
-        asked: runs the backend again.
+        rerun: runs the backend again.
     """
     step = judgement.first_wrong
     if judgement.verdict is not Verdict.DIFFERS or step is None or answer.estimates:
@@ -85,7 +85,7 @@ def diagnose(answer: BackendAnswer, known: Truth, judgement: Judgement, other: O
     if answer.varies:
         cause = Cause(kind="unknown", reason="it varies from call to call")
     else:
-        cause = cause_of(answer, known, key, judgement, other, asked)
+        cause = cause_of(answer, known, key, judgement, other, rerun)
     if cause.kind == "unknown" and seen and seen.exact:
         cause = Cause(kind="wrong formula", reason="rounding makes no such pattern")
     return replace(judgement, cause=cause, first_wrong=step)
@@ -112,15 +112,15 @@ def other_dtype(dtype: str, by_hand: bool, lacks: Callable[[str], bool]) -> str 
     return None if lacks(wider) else wider
 
 
-def cause_of(answer: BackendAnswer, known: Truth, key: Key, judgement: Judgement, other: Other, asked: Asked) -> Cause:
+def cause_of(answer: BackendAnswer, known: Truth, key: Key, judgement: Judgement, other: Other, rerun: Rerun) -> Cause:
     """The cause of an error in one array."""
-    cause = by_asking(answer, known, key, other, asked)
+    cause = by_rerun(answer, known, key, other, rerun)
     if cause.kind != "lost digits" and (resembled := narrower(answer, judgement, known)):
         return Cause(kind="unknown", reason=f"its errors are as large as those of {resembled}: it may compute in that")
     return cause
 
 
-def by_asking(answer: BackendAnswer, known: Truth, key: Key, other: Other, asked: Asked) -> Cause:
+def by_rerun(answer: BackendAnswer, known: Truth, key: Key, other: Other, rerun: Rerun) -> Cause:
     """The cause according to answers in other precisions."""
     dtype = other(known.format.name)
     if dtype is None:
@@ -128,14 +128,14 @@ def by_asking(answer: BackendAnswer, known: Truth, key: Key, other: Other, asked
     entries = wrong_entries(answer, known, key)
     first = measured(answer, known, key, entries, known.format.name)
     wider = wider_dtype(answer, known, key)
-    second = remeasured(key, entries, wider or dtype, asked)
+    second = remeasured(key, entries, wider or dtype, rerun)
     cause = compared(first, second)
     if cause.kind != "wrong formula" or isinstance(second, str):
         return cause
     if second.dtype == LONGDOUBLE:
-        return confirmed(cause, first, remeasured(key, entries, "float32", asked))
+        return confirmed(cause, first, remeasured(key, entries, "float32", rerun))
     if wider:  # perhaps the backend computed both answers in this dtype
-        return compared(second, remeasured(key, entries, other(wider) or wider, asked))
+        return compared(second, remeasured(key, entries, other(wider) or wider, rerun))
     return cause
 
 
@@ -154,9 +154,9 @@ def wider_dtype(answer: BackendAnswer, known: Truth, key: Key) -> str | None:
     return dtype.name if dtype.itemsize > np.dtype(LAYOUTS[known.format.name].container).itemsize else None
 
 
-def remeasured(key: Key, entries: npt.NDArray[np.bool_], dtype: str, asked: Asked) -> Measured | str:
+def remeasured(key: Key, entries: npt.NDArray[np.bool_], dtype: str, rerun: Rerun) -> Measured | str:
     """The error of the same entries in another dtype, or why it cannot be measured."""
-    given = asked(dtype)
+    given = rerun(dtype)
     if isinstance(given, str):
         return given
     again, there = given

@@ -142,9 +142,9 @@ def judge_once(answer: BackendAnswer, truth: Truth, gate: str) -> Judgement:
     if unsteady := varying(answer, findings):
         return differs(judged, *unsteady)
     judged = replace(judged, remarks=tuple(remarks(findings)))
-    if open_question := unsure(findings) or undecided(findings, truth):
+    if unresolved := unsure(findings) or undecided(findings, truth):
         why = without_truth(findings, truth)
-        return replace(judged, verdict=Verdict.UNDECIDED, reason=why or open_question, undefined=why is not None)
+        return replace(judged, verdict=Verdict.UNDECIDED, reason=why or unresolved, undefined=why is not None)
     return judged
 
 

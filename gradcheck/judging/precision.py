@@ -19,10 +19,10 @@ def remarks(answer: BackendAnswer, case: Case) -> Iterator[str]:
         yield f"answers in {came}, not in the requested {case.dtype}"
 
 
-def another_dtype(answer: BackendAnswer, asked: str) -> str | None:
+def another_dtype(answer: BackendAnswer, requested: str) -> str | None:
     """The dtype of the gradients if one is narrower than requested, or all are wider (bfloat16 comes as float32)."""
     sizes = {array.dtype.itemsize: array.dtype.name for array in answer.gradients.values()}
-    size = np.dtype(LAYOUTS[asked].container).itemsize
+    size = np.dtype(LAYOUTS[requested].container).itemsize
     if not sizes or min(sizes) == size:
         return None
     return sizes[min(sizes)]

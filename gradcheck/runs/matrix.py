@@ -53,8 +53,8 @@ def cells(plan: Plan, listener: Listener) -> Iterator[Cell]:
     names = plan.problems or [name for name, path in problems.names().items() if path.parent == problems.FOLDER]
     rows = {name: applicable(name, plan) for name in names}
     if not any(rows.values()):
-        asked = ", ".join(plan.settings.backend)
-        raise RequestError(f"backend {asked}: no gradient of {', '.join(names)}: expected one that they have")
+        requested = ", ".join(plan.settings.backend)
+        raise RequestError(f"backend {requested}: no gradient of {', '.join(names)}: expected one that they have")
     with Runner(listener) as runner:
         for name, dtype in itertools.product(names, plan.dtypes):
             if not rows[name]:

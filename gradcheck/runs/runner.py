@@ -213,7 +213,7 @@ class Runner:
         from gradcheck.judging import diagnosis, judge
         from gradcheck.problems import cases
 
-        def asked(dtype: str) -> tuple[BackendAnswer, Truth] | str:
+        def rerun(dtype: str) -> tuple[BackendAnswer, Truth] | str:
             try:
                 other = case if dtype == diagnosis.LONGDOUBLE else cases.in_dtype(case, dtype)
             except RequestError as error:
@@ -226,7 +226,7 @@ class Runner:
 
         by_hand = backend.engine is None and not backend.spec.program
         other = functools.partial(diagnosis.other_dtype, by_hand=by_hand, lacks=backend.lacks.__contains__)
-        diagnosed = diagnosis.diagnose(answer, known, judgement, other, asked)
+        diagnosed = diagnosis.diagnose(answer, known, judgement, other, rerun)
         return diagnosis.passed(diagnosed) if gate == "formula" else diagnosed
 
 
@@ -244,12 +244,12 @@ def build(names: Sequence[str], building: Building) -> dict[str, Environment | M
     Raises:
         RequestError: a name means no engine with a managed environment.
     """
-    asked = {spec: known_engine(spec) for spec in map(engines.parse, names)}
-    for spec in asked:
+    requested = {spec: known_engine(spec) for spec in map(engines.parse, names)}
+    for spec in requested:
         if spec.python or spec.home:
             raise RequestError(f"backend {str(spec)!r}: has an interpreter of its own: expected NAME or NAME==VERSION")
-    found = {spec: environments.locate(spec, engine) for spec, engine in asked.items()}
-    wanted = {spec: asked[spec] for spec, where in found.items() if isinstance(where, Missing)}
+    found = {spec: environments.locate(spec, engine) for spec, engine in requested.items()}
+    wanted = {spec: requested[spec] for spec, where in found.items() if isinstance(where, Missing)}
     built = Builder(building).build(wanted)
     return {str(spec): built.get(spec, where) for spec, where in found.items()}
 

@@ -198,7 +198,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_every_word_agrees_with_the_oracle(name, dtype, pools, written):
     pool, engine, found = worker(pools, name), engines.find(name), {}
     for numbers, distribution, k in requests(pool, name, dtype, written):
-        for number, complaint in asked(pool, engine, written, numbers, dtype, distribution, k):
+        for number, complaint in run_samples(pool, engine, written, numbers, dtype, distribution, k):
             expression = SAMPLES[number].expression
             found.setdefault(WORD_OF[number], []).append(f"{expression}, {distribution} at k = {k}: {complaint}")
     known = {word for each, word, which in FINDINGS if (each, which) == (name, dtype)}
@@ -218,7 +218,7 @@ def requests(pool, name, dtype, written) -> Iterator[tuple[tuple[int, ...], str,
         yield from (((each,), distribution, min(k, 3)) for each in together for distribution, k in tried)
 
 
-def asked(pool, engine, written, numbers, dtype, distribution, k) -> Iterator[tuple[int, str]]:
+def run_samples(pool, engine, written, numbers, dtype, distribution, k) -> Iterator[tuple[int, str]]:
     """The errors in an engine's answers to samples, by their numbers."""
     given = written(numbers, k)
     inputs = drawn(given.problem, k, dtype, distribution)
@@ -227,15 +227,17 @@ def asked(pool, engine, written, numbers, dtype, distribution, k) -> Iterator[tu
     ((_, outcome),) = pool.evaluate(request, [engine.name])
     if not alone and isinstance(outcome, Failure):
         for number in numbers:
-            yield from asked(pool, engine, written, (number,), dtype, distribution, k)
+            yield from run_samples(pool, engine, written, (number,), dtype, distribution, k)
     elif isinstance(outcome, Failure):
         if outcome.verdict is not Verdict.UNSUPPORTED or not outcome.reason:
             yield numbers[0], f"{outcome.verdict}: {outcome.reason} {outcome.details[-300:]}"
     else:
         truth = judge.truth(given.tape, inputs, Format.of(dtype, **engine.formats[dtype]))
-        ordinary = distribution == "uniform" and dtype in ("float64", "float32") and k > 1  # of one entry much cancels
+        ordinary = (
+            distribution == "uniform" and dtype in ("float64", "float32") and k > 1
+        )  # with one entry much cancels
         for key, complaint in complaints(outcome, truth, ordinary):
-            if alone or key[0] in ("value", "adjoint"):  # what is the sum of all samples' says nothing of one
+            if alone or key[0] in ("value", "adjoint"):  # an array that sums all samples shows nothing about one
                 yield numbers[0] if alone else number_of(key[1]), complaint
 
 
@@ -248,7 +250,7 @@ def number_of(name: str) -> int:
 def complaints(answer: BackendAnswer, truth: judge.Truth, ordinary: bool) -> Iterator[tuple[Key, str]]:
     """The errors of an answer, array by array: from end to end, as without watched values, and step by step."""
     assert judge.missing(answer, truth.tape) is None
-    if answer.estimates:  # a witness is judged by what it is sure of
+    if answer.estimates:  # a witness is judged by its own estimates
         judged = judge.judge(answer, truth, "rounding")
         if judged.verdict is Verdict.DIFFERS:
             yield ("gradient", None), f"{judged.reason} {judged.first_wrong}"

@@ -165,5 +165,5 @@ def test_the_current_interpreter_is_taken_where_the_framework_is_installed(tmp_p
     found = environments.find(Spec("here"), here)
     assert isinstance(found, Environment)
     assert (found.where, found.python) == ("current", Path(sys.executable))
-    asked = environments.find(Spec("here", version="0"), here)
-    assert isinstance(asked, Missing), "a requested release is never the current one"
+    requested = environments.find(Spec("here", version="0"), here)
+    assert isinstance(requested, Missing), "a requested release is never the current one"

@@ -57,7 +57,9 @@ def test_environments_that_no_engine_would_use_are_pruned_and_requested_releases
     build(newer, "1.0")
     states = {each.paths[0]: each.state for each in survey([newer])}
     assert states == {
-        manifest_path(older, None): State.UNWANTED,  # without what the newer engine's file installs beside that release
+        manifest_path(
+            older, None
+        ): State.UNWANTED,  # without the packages that the newer engine's file installs beside that release
         manifest_path(newer, None): State.READY,
         manifest_path(newer, "1.0"): State.READY,
     }

@@ -43,7 +43,7 @@ class Run:
     ) -> None:
         self.mark = uuid.uuid4().hex
         self.folder = folder
-        self._before = set(MEMORY.glob("gradcheck-*"))  # a dead process may have had the number of this one
+        self._before = set(MEMORY.glob("gradcheck-*"))  # a dead process may have had the same id
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(
             [sys.executable, *([str(script)] if script else ["-m", module]), *map(str, words)],

@@ -98,7 +98,7 @@ def test_a_cache_that_others_may_write_to(manifest: Path, small: EngineDeclarati
     path.chmod(path.stat().st_mode | mode)
     refused(small, f"{path}: others may write to it: expected .* chmod go-w {path}")
     assert manifest.exists()
-    path.chmod(path.stat().st_mode & ~mode | stat.S_IRGRP | stat.S_IROTH)  # what others may read is fine
+    path.chmod(path.stat().st_mode & ~mode | stat.S_IRGRP | stat.S_IROTH)  # files that others may read are fine
     assert isinstance(environments.locate(Spec("small"), small), Environment)
 
 

@@ -103,7 +103,7 @@ def test_other_exceptions_that_python_drops_are_still_shown(tmp_path: Path) -> N
         assert "OSError: planted" in errors
 
 
-# What happens while handlers are set is the start, or the end, of the command.
+# A signal while handlers are set counts as the start, or the end, of the command.
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize(("ignored", "code"), [(False, 130), (True, 0)])
 def test_a_signal_while_handlers_are_set_means_that_it_was_interrupted_or_nothing(

@@ -21,7 +21,7 @@ from tests.recorded import record_tape
 
 TITLES = ("Largest error of each gradient", "Smallest relative error that would have been caught in an entry")
 EXPECTED = "expected numbers ≥ 0, infinite where nothing is known"
-# What a witness with a wrong gradient claims -> its verdict and the reason.
+# The claim of a witness with a wrong gradient -> its verdict and the reason.
 WAYS = {
     "below-zero": ("crashed", f"the estimate of a holds -1e+300: {EXPECTED}"),
     "of-minus-infinity": ("crashed", f"the estimate of a holds -inf: {EXPECTED}"),

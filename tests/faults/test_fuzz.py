@@ -80,7 +80,7 @@ def explore(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
         )  # fmt: skip
         limits(given(strategy)(check))()
 
-    # In this process it would adopt what other tests leave.
+    # In this process it would adopt leftovers of other tests.
     monkeypatch.setattr(_descendants.DESCENDANTS, "adopt", lambda: None)
     monkeypatch.chdir(tmp_path)
     before = left()
@@ -269,19 +269,19 @@ def decoded(stated: dict[str, Any]) -> np.ndarray:
 
 
 @pytest.fixture
-def ask(tmp_path: Path) -> Callable[[str, bytes], Done]:
+def run_replies(tmp_path: Path) -> Callable[[str, bytes], Done]:
     """Runs a case in a program, or in a worker, whose replies are some bytes."""
     (tmp_path / "inputs.json").write_bytes(as_text(RECORD["inputs"]))
     path = program(tmp_path, "replay.py", "replay")
 
-    def asked(kind: str, content: bytes) -> Done:
+    def run_with(kind: str, content: bytes) -> Done:
         (tmp_path / "replay.replies").write_bytes(content)
         words = ("run", SQUARES, "--inputs", "inputs.json", "-b", f"{kind}{path}", "--timeout", "30")
         done = command(*words, "--format", "json")
         done.check()
         return done
 
-    return asked
+    return run_with
 
 
 def lines(replies: list[Any]) -> bytes:
@@ -289,23 +289,23 @@ def lines(replies: list[Any]) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["exec:", "torch@"])
-def test_replies(ask: Callable[[str, bytes], Done], explore: Explore, kind: str) -> None:
+def test_replies(run_replies: Callable[[str, bytes], Done], explore: Explore, kind: str) -> None:
     """Our own worker runs its backend twice by itself, so no request belongs to its second line."""
 
     def check(replies: list[Any]) -> None:
-        if list(ask(kind, lines(replies)).verdicts().values()) == ["agrees"]:
+        if list(run_replies(kind, lines(replies)).verdicts().values()) == ["agrees"]:
             assert_reply_is_right(replies[1])
             if kind == "exec:":
                 assert_reply_is_right(replies[2])
 
     for right in (EVALUATED, WITNESSED):
-        assert ask(kind, lines(replies(right))).code == 0
+        assert run_replies(kind, lines(replies(right))).code == 0
     explore(check, spoilt_replies(), few=40)
 
 
-def test_replies_of_damaged_bytes(ask: Callable[[str, bytes], Done], explore: Explore) -> None:
+def test_replies_of_damaged_bytes(run_replies: Callable[[str, bytes], Done], explore: Explore) -> None:
     def check(content: bytes) -> None:
-        ask("exec:", content)
+        run_replies("exec:", content)
 
     explore(check, damaged(lines(replies(EVALUATED))), few=20, many=1000)
 

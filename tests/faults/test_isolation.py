@@ -28,7 +28,7 @@ from tests.conftest import FAKES, Command
 FAULTY = FAKES / "faulty.py"
 UNREADABLE = "gave an answer that cannot be read: the array of a: "
 
-# What a program does -> its verdict, and the beginning of the reason.
+# The behaviour of a program -> its verdict, and the beginning of the reason.
 WAYS = {
     "pipe": ("crashed", f"{UNREADABLE}expected a regular file"),
     "folder": ("crashed", f"{UNREADABLE}expected a regular file"),

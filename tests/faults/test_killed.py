@@ -45,7 +45,7 @@ def test_folders_of_dead_processes_are_removed_and_those_of_running_ones_stay(te
     mine = Folders()
     living = mine.make()
     (living / "array").touch()
-    dead = temporary / "gradcheck-1-abcdefgh"  # of a number that is in use again
+    dead = temporary / "gradcheck-1-abcdefgh"  # of an id that is in use again
     (dead / "0").mkdir(parents=True)
     (dead / "0" / "stderr").touch()
     (dead / LOCK).touch()
@@ -84,7 +84,7 @@ def test_a_folder_that_could_not_be_removed_is_removed_by_the_next_run(
 ) -> None:
     mine = Folders()
     (mine.make() / "0").mkdir()
-    with monkeypatch.context() as writing:  # as a process does that writes on while files are removed
+    with monkeypatch.context() as writing:  # like a process that still writes while files are removed
         writing.setattr("shutil.rmtree", lambda path, ignore_errors: None)
         mine.close()
     sweep()

@@ -41,7 +41,7 @@ def test_processes_of_the_shell_outlive_the_command(tmp_path: Path) -> None:
     command = shlex.join([sys.executable, "-m", "gradcheck", "run", str(RIGHT), "-b", "right"])
     line = f"setsid sleep 600 >/dev/null & echo $!; exec {command} > >(sleep 1; cat > {tmp_path}/report)"
     done = subprocess.run(["bash", "-c", line], stdout=subprocess.PIPE, text=True, timeout=60)
-    os.kill(int(done.stdout.split()[0]), signal.SIGKILL)  # it would raise were it gone
+    os.kill(int(done.stdout.split()[0]), signal.SIGKILL)  # it would raise if the process had ended
     wait_for(lambda: "agree: every backend agrees" in (tmp_path / "report").read_text())
 
 
@@ -179,7 +179,7 @@ def test_a_signal_while_a_lost_worker_ends_waits_until_all_is_closed(
     monkeypatch.setattr(os, "close", close_and_interrupt)
     with pytest.raises(KeyboardInterrupt):
         worker.end()
-    worker.end()  # as the end of a run does: what is closed already is not closed again
+    worker.end()  # like the end of a run: closed descriptors are not closed again
 
 
 def test_another_thread_defers_no_signals() -> None:

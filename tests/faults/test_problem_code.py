@@ -94,7 +94,7 @@ def test_code_that_swallows_the_alarm_once_still_ends(write: Write) -> None:
         run_all(write(top=statement), 0.2)
 
 
-# Where the alarm rings in a callback of the garbage collector, Python drops its exception: so it rings again.
+# If the alarm rings in a callback of the garbage collector, Python drops its exception: so it rings again.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("timeout", [1e-300, 1e-6, 1e-4, 1e-3])
 def test_an_alarm_at_any_moment_leaves_nothing(write: Write, timeout: float) -> None:
@@ -289,8 +289,8 @@ def test_functions_that_are_odd_objects(write: Write) -> None:
 
 
 def test_shapes_are_computed_once(tmp_path: Path, write: Write) -> None:
-    problem = problems.load(str(write(inputs=f"with open({str(tmp_path / 'asked')!r}, 'a') as file: file.write('.')")))
+    problem = problems.load(str(write(inputs=f"with open({str(tmp_path / 'calls')!r}, 'a') as file: file.write('.')")))
     for _ in range(3):
         problem.shapes(5)["a"] = ()
     assert problem.shapes(5) == {"a": (5,)}
-    assert (tmp_path / "asked").read_text() == "..", "at k = 1 when it is loaded, at k = 5 once"
+    assert (tmp_path / "calls").read_text() == "..", "at k = 1 when it is loaded, at k = 5 once"

@@ -14,7 +14,7 @@ from tests.conftest import FAKES, Command
 FAULTY = FAKES / "faulty.py"
 NO_RESULT = "gave a result of evaluate that is not valid: "
 UNREADABLE = "gave an answer that cannot be read: "
-# What a program says -> its verdict, and the beginning of the reason.
+# The reply of a program -> its verdict, and the beginning of the reason.
 WAYS = {
     "unknown-keys": ("agrees", ""),
     "very-many-threads": ("agrees", ""),

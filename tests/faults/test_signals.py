@@ -58,7 +58,7 @@ def signalled(number: signal.Signals, times: int, moment: float) -> Outcome:
                 run.process.send_signal(number)
                 time.sleep(PAUSE)
             _, errors = run.ended()
-            time.sleep(0.2)  # for what ends by itself
+            time.sleep(0.2)  # for processes that end by themselves
             left = [" ".join(process.cmdline()) for process in run.processes()]
             folders = [path.name for path in run.folders()]
         return Outcome(number, times, moment, run.process.returncode, errors, left, folders)

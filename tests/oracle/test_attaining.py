@@ -157,7 +157,7 @@ def test_both_operands_of_a_product_are_rounded_to_tensor_floats() -> None:
     assert 0.99 < share(1.0, step(product, [[1 + 2.0**-11], [1 + 2.0**-11]], format=format)) <= 1
 
 
-# R11: underflow, and what is flushed.
+# R11: underflow and flushing.
 
 
 def test_a_result_that_underflows_errs_by_half_the_smallest_number() -> None:
@@ -253,7 +253,7 @@ def test_a_function_is_as_steep_as_the_steepest_slope_in_reach(name: str) -> Non
     assert 0.97 < share(operation.value(np.float64(a + off)), result) <= 1
 
 
-# R12 and R13: functions of a library, as far off as the tables of their authors say.
+# R12 and R13: functions of a library, with the largest errors in the tables of their authors.
 
 ACCURACIES = {
     # name -> units of u (half an ulp, at most), and the table
@@ -345,7 +345,7 @@ def test_a_branch_in_doubt_may_be_the_other_one() -> None:
         assert abs(answer - 2.0) == pytest.approx(float(error))
 
 
-# R7: gradients that are masked, or shared out at a tie.
+# R7: gradients that are masked, or shared at a tie.
 
 SHARED = Mask(other=False).operation("share")
 

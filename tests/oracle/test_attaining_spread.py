@@ -290,7 +290,7 @@ def test_the_roundings_of_shares() -> None:
     total = ((exponentials[0] + exponentials[1]) * rough(random) + exponentials[2]) * rough(random)
     answers = (exponentials / total * np.stack([rough(random) for _ in a])).T
     result = step(operation_of(lambda ops, a: ops.softmax(a), (3,)), [a])
-    for entry, least in enumerate((0.5, 0.5, 0.9)):  # the largest share and the sum err alike
+    for entry, least in enumerate((0.5, 0.5, 0.9)):  # the largest share and the sum have the same error
         errors = answers[:, entry] - result.float64[entry]
         assert least < np.sqrt(np.mean(errors**2) / result.variance[entry]) < 1.1
 
@@ -339,7 +339,7 @@ def test_a_value_computed_again_may_have_the_opposite_error() -> None:
     assert 0.7 < float(last.error[0] / last.bound[0]) <= 1
 
 
-# Rules of the spread that ask whether something is within reach: of 32 s (W5, W12).
+# Rules of the spread that test whether something is within reach of 32 s (W5, W12).
 
 
 def test_a_reciprocal_that_is_typically_subnormal_adds_to_the_spread() -> None:

@@ -114,7 +114,7 @@ def test_the_first_failing_stage_is_the_planted_one(step, dtype, factor):
     inputs = sample("uniform", SIGMOID_SKIP.inputs(k), dtype)
     tape = tape_of("sigmoid_skip", k)
     assert failing_stages(tape, inputs, Format.of(dtype), planted(*step, inputs, 0.0))[0] == []
-    # A value that sums many terms is bounded by K roundings of them all: there the spread speaks first.
+    # The bound of a value that sums many terms is K roundings of them all: there the spread refuses first.
     assert failing_stages(tape, inputs, Format.of(dtype), planted(*step, inputs, factor))[0][:1] == [step]
 
 

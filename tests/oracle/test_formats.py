@@ -102,7 +102,7 @@ def test_an_operand_that_is_read_as_zero_is_accepted_where_that_is_stated(reads,
         known = analyse(tape, inputs, Format.of(dtype, flushes_inputs=flushes))["loss", None]
         distance = np.abs(known.enclosure.distance(loss))
         assert (distance <= known.worst + known.enclosure.radius) == flushes
-        assert flushes <= (distance <= 32 * known.spread)  # the floor of a variance alone hides what is so small
+        assert flushes <= (distance <= 32 * known.spread)  # only the floor of a variance hides such small errors
 
 
 def _bfloat16(array):

@@ -30,8 +30,8 @@ def test_outputs_are_values_in_order_then_the_loss_then_adjoints_backwards_then_
 
 def test_unneeded_nodes_are_dropped():
     everything = record(SIGMOID_SKIP.loss, SIGMOID_SKIP.inputs(3), ("A", "B", "C", "x"))
-    asked = record(SIGMOID_SKIP.loss, SIGMOID_SKIP.inputs(3), ("C",))
-    assert len(asked.nodes) < len(everything.nodes)
+    requested = record(SIGMOID_SKIP.loss, SIGMOID_SKIP.inputs(3), ("C",))
+    assert len(requested.nodes) < len(everything.nodes)
 
 
 def test_a_matrix_that_many_products_take_is_transposed_once():

@@ -29,7 +29,7 @@ def on_a_terminal(*words: object, **variables: str) -> str:
     try:
         while chunk := os.read(parent, 4096):
             printed += chunk
-    except OSError:  # how Linux says that the other side has closed
+    except OSError:  # Linux reports so that the other side has closed
         pass
     process.wait()
     os.close(parent)

@@ -155,8 +155,8 @@ class Host:
             wired = {**request["inputs"], **request["constants"]}
         given = {name: protocol.decode(array, protocol.mapped) for name, array in wired.items()}
         with context:
-            first = self.ask(subject, given, request)
-            again = self.ask(subject, given, request)
+            first = self.evaluate_once(subject, given, request)
+            again = self.evaluate_once(subject, given, request)
         varies = differences(first.answer, again.answer)
         files = Files([request["folder"], request["spare"]])
         return {
@@ -168,7 +168,7 @@ class Host:
             "varies": [[*which, protocol.number(largest)] for which, largest in varies],
         }
 
-    def ask(self, subject: Any, given: Arrays, request: Mapping[str, Any]) -> Evaluation:
+    def evaluate_once(self, subject: Any, given: Arrays, request: Mapping[str, Any]) -> Evaluation:
         """Evaluate the backend once, with its own copy of the inputs."""
         import numpy as np
 

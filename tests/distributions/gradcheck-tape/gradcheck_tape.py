@@ -36,7 +36,7 @@ class Variable:
         gradient: the loss's derivatives with respect to it, or None where the loss does not depend on it.
     """
 
-    __array_ufunc__ = None  # NumPy's numbers leave operators to it
+    __array_ufunc__ = None  # with NumPy's numbers on the left, Python calls its operators
 
     def __init__(self, tape, value, pulls):
         self.tape, self.value, self.pulls, self.gradient = tape, value, pulls, None
@@ -243,7 +243,7 @@ class TapeEngine(Engine):
         tape = Tape(dtype)
         leaves = {name: tape.record(array) for name, array in inputs.items()}
         ops = Operations(tape.words(), lambda _, value: tape.record(np.zeros(tape.variable(value).shape)))
-        with np.errstate(all="ignore"):  # what overflows is seen in the answer
+        with np.errstate(all="ignore"):  # overflows are visible in the answer
             loss = tape.variable(graph.loss(ops, **leaves))
             tape.walk_back(loss)
         return Answer(
