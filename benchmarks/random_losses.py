@@ -48,9 +48,9 @@ TIMEOUT = 120.0
 SHOWN = 20
 """How many commands are shown of each kind."""
 REASONS = (
-    "overflow on the way is possible",
+    "an intermediate value may overflow",
     "the bound is wider than the values",
-    "its bound grew too wide on the way",
+    "its bound grew too wide",
     "no convention for the ties",
 )
 # Every second case is an ordinary one; the others are hostile.

@@ -83,7 +83,7 @@ def test_a_possible_overflow_leaves_the_verdict_undecided(value: float) -> None:
     right = backpropagated(truth.inputs)
     found = judged(replace(right, loss=np.asarray(value, "float16")), truth)
     assert found.verdict is Verdict.UNDECIDED
-    assert "overflow on the way is possible" in str(found.reason)
+    assert "an intermediate value may overflow" in str(found.reason)
 
 
 def test_a_bound_wider_than_the_values_decides_nothing_from_end_to_end_but_step_by_step_it_does() -> None:

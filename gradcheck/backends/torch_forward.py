@@ -21,7 +21,7 @@ FORMATS: dict[str, dict[str, object]] = {
 }
 # In reverse mode an underflow is not multiplied by what follows it in the loss; in forward mode it is: bounds that
 # follow reverse mode do not allow for it, and float16 underflows at 6e-8.
-LACKS = {"float16": "a derivative that underflows on its way forward may be off by more than the oracle's bounds allow"}
+LACKS = {"float16": "an underflow in forward mode may cause a larger error than the oracle's bounds allow"}
 
 ENTRIES = 1 << 20
 """Of the unit vectors that exist at one time: 8 MiB in float64. Each is as long as the input that it belongs to."""

@@ -141,7 +141,7 @@ class Worker:
             return Failure(Verdict.CRASHED, f"answered with gradcheck's own request {shown(bytes(line))}: {NO_SPEAKER}")
         try:
             reply = msgspec.json.decode(line, type=_Reply)
-        except (ValueError, RecursionError) as error:  # msgspec's own, and those of text that is no UTF-8
+        except (ValueError, RecursionError) as error:  # msgspec's own, and those of text that is not UTF-8
             return self._garbage(bytes(line), error)
         self._replies += 1
         if reply.id != self._replies:

@@ -234,7 +234,7 @@ def confirmed(cause: Cause, first: Measured, coarse: Measured | str) -> Cause:
     if isinstance(coarse, str):
         return Cause(kind="unknown", reason=f"the error stays in {LONGDOUBLE}, but {coarse}")
     if coarse.error > SAME * first.error + coarse.explained:
-        reason = f"the error stays in {LONGDOUBLE}, but grows in float32: the code may round to float64 on its way"
+        reason = f"the error stays in {LONGDOUBLE}, but grows in float32: the code may round to float64 in between"
         return Cause(kind="unknown", reason=reason)
     return cause
 

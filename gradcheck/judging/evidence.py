@@ -163,7 +163,7 @@ class Finding:
 
     @property
     def overflow(self) -> bool:
-        """Whether overflow on the way was possible."""
+        """Whether an intermediate overflow was possible."""
         return math.isinf(self.threshold)
 
     def record(self) -> ArrayError:

@@ -332,7 +332,7 @@ def undecided(findings: Mapping[Key, Finding], truth: Truth) -> str | None:
     for key, finding in findings.items():
         if finding.lost:
             where = out_of(finding.lost, finding.entries)
-            return f"{in_words(*key)} is not finite{where}, where overflow on the way is possible"
+            return f"{in_words(*key)} is not finite{where}, where an intermediate value may overflow"
     return None
 
 

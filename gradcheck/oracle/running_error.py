@@ -285,7 +285,7 @@ def _mark_overflow(
         _keep_infinities(result, operands)
     sizes = np.abs(sizes)
     lost = ~(sizes + result.worst <= format.safe_largest)
-    lost &= ~(np.isinf(result.float64) & (result.worst == 0))  # an infinity that the problem wrote is no overflow
+    lost &= ~(np.isinf(result.float64) & (result.worst == 0))  # an infinity in the problem is not an overflow
     result.worst = np.where(lost, np.inf, result.worst)
     return np.asarray(lost)
 

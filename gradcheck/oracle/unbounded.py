@@ -13,8 +13,8 @@ from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.running_error import Arithmetic, Walk, may_overflow, whole
 from gradcheck.oracle.tape import Key, Tape
 
-OVERFLOW = "overflow on the way is possible"
-WIDE = "its bound grew too wide on the way"
+OVERFLOW = "an intermediate value may overflow"
+WIDE = "its bound grew too wide"
 
 
 def why_unbounded(tape: Tape, inputs: Mapping[str, Array], format: Format, key: Key) -> str:

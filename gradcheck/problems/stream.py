@@ -84,7 +84,7 @@ class Stream:
         """Entries of `a` along its first axis, or of 0 … a − 1: each equally likely, or as likely as `p` says.
 
         Raises:
-            ValueError: there is nothing to choose from, or too little without replacement; `p` are no probabilities.
+            ValueError: there is nothing to choose from, or too little without replacement; `p` are not probabilities.
         """
         entries = entries_of("choice", a)
         shape = shape_of("choice", size)

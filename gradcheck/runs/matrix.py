@@ -95,7 +95,7 @@ def outcome(problem: str, dtype: str, backend: Backend) -> Cell:
 
 
 def exit_code(found: Iterable[Cell]) -> int:
-    """The exit code of a run of all cells, where unsupported cells are no fault, unless no cell has an answer."""
+    """The exit code of a run of all cells, where unsupported cells are not a fault, unless no cell has an answer."""
     supported: list[Verdict] = [cell.verdict for cell in found if cell.verdict is not Verdict.UNSUPPORTED]
     return RunVerdict.of(supported or [Verdict.UNSUPPORTED]).exit_code
 

@@ -127,7 +127,7 @@ def test_an_overflow_that_a_correct_backend_may_have_is_undecided(tmp_path: Path
         values = {**answer.values, "h": np.array([np.inf, 1e308])}
         judged = judge.judge(replace(answer, values=values), truth, "rounding")
         assert judged.verdict is Verdict.UNDECIDED
-        assert judged.reason == "h is not finite in 1 of 2 entries, where overflow on the way is possible"
+        assert judged.reason == "h is not finite in 1 of 2 entries, where an intermediate value may overflow"
 
 
 @pytest.mark.parametrize("wrong", [np.nan, -np.inf, -1.0])
@@ -178,7 +178,7 @@ UNDEFINED = {
     ),
     "of a sum": ("ops.log(ops.sum(a) - 4)", "the loss has no true value: log is undefined at -1.5"),
     "derivative": ("ops.sum(ops.sqrt(b))", "dL/db has no true value: a quotient is undefined at 0.5, 0"),
-    "overflow": ("ops.sum(ops.exp(1000 * a))", "dL/da cannot be judged: overflow on the way is possible"),
+    "overflow": ("ops.sum(ops.exp(1000 * a))", "dL/da cannot be judged: an intermediate value may overflow"),
     "masked": ("ops.sum(ops.where(a > 0, ops.log(a), 0 * a))", None),
 }
 

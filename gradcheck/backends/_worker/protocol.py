@@ -19,7 +19,7 @@ def real(array: np.ndarray, name: str) -> np.ndarray:
     """A copy of an array, row by row, in a dtype that a message can hold: the array may change afterwards.
 
     Raises:
-        TypeError: its entries are no real numbers.
+        TypeError: its entries are not real numbers.
     """
     import numpy as np
 
