@@ -10,7 +10,7 @@ import numpy as np
 
 from gradcheck.oracle.factors import Factors, Multiply, product, widest
 from gradcheck.oracle.formats import Format
-from gradcheck.oracle.operations import Array, Operation
+from gradcheck.oracle.operations import Array, Errors, Operation
 from gradcheck.oracle.operations.base import total
 from gradcheck.oracle.quantities import Chain, Quantity
 
@@ -60,19 +60,31 @@ def _handed_on(operation: Operation, factors: Sequence[Factors]) -> Factors:
 
 
 def reorder(format: Format, operation: Operation, result: Quantity) -> None:
-    """Let the errors of a product hold for every order of its factors; infinite where one of them may overflow."""
+    """Let the errors of a product hold for every order of its factors; infinite where one of them may overflow.
+
+    Where the most that an order adds to any entry is nothing beside the least error, no entry is looked at.
+    """
     most = _at_most(format, operation, result)
     if not most:
         return
-    if result.worst is not None and most <= format.roundoff * result.worst.min(initial=np.inf):
-        result.worst = result.worst + most
-        result.variance = total(result.variance, np.square(np.float64(most)))
-        return
-    reach = result.size if result.worst is None else result.size + result.worst
-    added = _of_orders(format, result.worst_factors, reach)
-    if added.any():
-        result.worst = total(result.worst, added)
-        result.variance = total(result.variance, np.square(_typically_of_orders(format, result)))
+    if most <= format.roundoff * _least(result.worst):
+        added = np.asarray(most)
+    else:
+        reach = result.size if result.worst is None else result.size + result.worst
+        added = _of_orders(format, result.worst_factors, reach)
+        if not added.any():
+            return
+    result.worst = total(result.worst, added)
+    known = result.typically_largest
+    typically = np.square(_of_orders(format, known, known.high * known.divisor_low, 0.5))
+    if not typically <= format.roundoff * _least(result.variance):
+        typically = np.square(_typically_of_orders(format, result))
+    if typically.any():
+        result.variance = total(result.variance, typically)
+
+
+def _least(errors: Errors) -> float:
+    return 0.0 if errors is None else float(errors.min(initial=np.inf))
 
 
 def overflows_reordered(format: Format, operation: Operation, result: Quantity) -> bool:

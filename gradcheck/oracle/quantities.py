@@ -100,12 +100,32 @@ class Quantity:
     @lazy
     def worst_factors(self) -> Factors:
         """The bounds of its factors where errors are at their worst; arrays of its shape."""
-        return _factors(self, "worst_factors", lambda factor: (factor.worst, factor.middle == 0, factor.parts))
+        return _evaluated(
+            self,
+            "worst_factors",
+            lambda factor: Factors.of(factor.size, factor.worst, factor.middle == 0, factor.parts),
+            lambda result, chain, factors: chain.join(factors).spread_out(result.shape),
+        )
 
     @lazy
     def typical_factors(self) -> Factors:
         """The same for typical errors."""
-        return _factors(self, "typical_factors", lambda factor: (factor.doubt, factor.middle == 0, None))
+        return _evaluated(
+            self,
+            "typical_factors",
+            lambda factor: Factors.of(factor.size, factor.doubt, factor.middle == 0, None),
+            lambda result, chain, factors: chain.join(factors).spread_out(result.shape),
+        )
+
+    @lazy
+    def typically_largest(self) -> Factors:
+        """The largest of these over all entries; floats."""
+        return _evaluated(
+            self,
+            "typically_largest",
+            lambda factor: Factors.largest_of(factor.size, factor.doubt, factor.middle == 0, None),
+            lambda _result, chain, factors: chain.join_largest(factors),
+        )
 
     def rows(self, rows: Rows) -> Quantity:
         """Some rows of the quantity."""
@@ -115,13 +135,22 @@ class Quantity:
         return Quantity(self.middle[rows], radius, worst, variance, coherent, parts, self.decides, chain)
 
 
-def _factors(quantity: Quantity, name: str, known: Callable[[Quantity], tuple[Errors, Array, Errors]]) -> Factors:
+def _evaluated(
+    quantity: Quantity,
+    name: str,
+    of: Callable[[Quantity], Factors],
+    joined: Callable[[Quantity, Chain, Sequence[Factors]], Factors],
+) -> Factors:
     """Evaluate a lazy attribute of a quantity after that of those it is made of, however long the chain is.
 
-    ``known`` says of a single factor what ``Factors.of`` wants beside its size.
+    Args:
+        quantity: whose attribute it is.
+        name: of the attribute.
+        of: it for a single factor.
+        joined: it for a chain, from that of the operands.
     """
     waiting = [quantity]
-    while True:
+    while waiting:
         last = waiting[-1]
         operands = () if last.chain is None else last.chain.operands
         missing = [operand for operand in operands if name not in operand.__dict__]
@@ -129,10 +158,8 @@ def _factors(quantity: Quantity, name: str, known: Callable[[Quantity], tuple[Er
             waiting.extend(missing)
             continue
         if last.chain is None:
-            found = Factors.of(last.size, *known(last))
+            last.__dict__[name] = of(last)
         else:
-            found = last.chain.join([operand.__dict__[name] for operand in operands]).spread_out(last.shape)
-        last.__dict__[name] = found
+            last.__dict__[name] = joined(last, last.chain, [operand.__dict__[name] for operand in operands])
         waiting.pop()
-        if not waiting:
-            return found
+    return quantity.__dict__[name]  # type: ignore[no-any-return]

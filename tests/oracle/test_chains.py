@@ -291,3 +291,23 @@ def test_a_product_that_overflows_where_it_is_distributed_over_a_sum_is_no_proof
     inputs = {name: np.array([entry], half) for name, entry in inputs.items()}
     tape = record(lambda ops, **inputs: ops.sum(ops.watch("v", loss(**inputs))), dict.fromkeys(inputs, (1,)), ())
     assert np.isfinite(analyse(tape, inputs, HALF)["value", "v"].worst).all() == known
+
+
+@pytest.mark.parametrize("worst", [math.inf, 1e12])
+def test_large_worst_errors_leave_the_spread_of_a_product_as_it_is(worst):
+    format = Format.of("float32")
+    factor = Quantity(np.full(3, 0.5), worst=np.full(3, worst), variance=np.full(3, 1e-16))
+    multiply, arithmetic = operation_of(lambda ops, a, b: a * b, (), ()), Arithmetic.float64(format)
+    pair = evaluate(arithmetic, multiply, [factor, factor])
+    product = evaluate(arithmetic, multiply, [pair, factor])
+    assert (product.worst > worst).all() or math.isinf(worst)
+    assert (product.variance < 1e-14).all()
+
+
+@pytest.mark.parametrize("worst", [[1e4, 0.0], [1e4, 1e4]])
+def test_each_entry_has_the_spread_of_its_own_orders(worst):
+    multiply, arithmetic = operation_of(lambda ops, a, b: a * b, (), ()), Arithmetic.float64(Format.of("float32"))
+    small = Quantity(np.array([1e-10, 1e-22]), worst=np.array(worst), variance=np.zeros(2))
+    large = Quantity(np.array([1e-10, 1e22]))
+    product = evaluate(arithmetic, multiply, [evaluate(arithmetic, multiply, [small, small]), large])
+    assert product.variance[0] < 1e-60 < 1e-40 < product.variance[1]
