@@ -94,7 +94,7 @@ def evaluate(
     tape = record_tape(problem(), case.k)
     formats = {name: row.format(case.dtype) for name, row in rows.items()}
     truths = {format: truth(tape, case.inputs, format) for format in set(formats.values())}
-    request = Request(problem().path, tape.graph, case.dtype, problem().wrt, case.inputs)
+    request = Request(problem().path, tape.graph, case.dtype, tape.wrt, case.inputs)
     for name, answer in pool.evaluate(request, list(rows)):
         if isinstance(answer, Failure):
             raise click.ClickException(f"{replay(case, name)}: {answer.reason}")

@@ -62,10 +62,11 @@ def gradcheck_of_torch(k: int, fast: bool) -> dict[str, float | bool]:
 
     from gradcheck.problems import load
     from gradcheck.problems.cases import sample
+    from gradcheck.problems.sampling import wrt_of
 
     problem = load("sigmoid_skip")
-    inputs = sample(problem, k, 0, "float64").inputs
-    tensors = [torch.tensor(array, requires_grad=name in problem.wrt) for name, array in inputs.items()]
+    inputs, wrt = sample(problem, k, 0, "float64").inputs, wrt_of(problem, k)
+    tensors = [torch.tensor(array, requires_grad=name in wrt) for name, array in inputs.items()]
     begin = time.perf_counter()
     passes = torch.autograd.gradcheck(torch_loss, tensors, fast_mode=fast, raise_exception=False)
     return {"seconds": time.perf_counter() - begin, "passes": passes}

@@ -180,7 +180,7 @@ def examine(loss: Loss, dtype: str, seen: Seen, pool: Pool | None, rows: Mapping
         return
     if dtype != "bfloat16":
         by_hand(examined, seen)
-    request = Request(loss.path, known.tape.graph, dtype, case.problem.wrt, case.inputs)
+    request = Request(loss.path, known.tape.graph, dtype, known.tape.wrt, case.inputs)
     for name, answer in pool.evaluate(request, [name for name, row in rows.items() if dtype not in row.lacks]):
         if isinstance(answer, Failure):
             raise click.ClickException(f"seed {loss.seed}: {name}: {answer.reason}")

@@ -19,7 +19,7 @@ from gradcheck.runs import runner
 from gradcheck.settings.places import KEYWORDS
 
 LOG = logging.getLogger("gradcheck")
-FUNCTIONS = ("inputs", "wrt", "gradients")
+FUNCTIONS = ("inputs", "wrt", "gradients", "sample")
 """Arguments of `check` for a problem that is a function."""
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -86,6 +86,7 @@ class Session:
         inputs: _functions.Shapes | None = None,
         wrt: Sequence[str] | None = None,
         gradients: Mapping[str, Callable[..., Any]] | None = None,
+        sample: Callable[..., Mapping[str, Any]] | None = None,
         **options: Any,
     ) -> Report:
         """Evaluate one case of a problem in several backends, and judge the answers.
@@ -93,21 +94,31 @@ class Session:
         Args:
             problem: a problem's name, the path of its file, or its loss as a function `loss(ops, **inputs)`.
             inputs: where `problem` is a function: the inputs' shapes by name, or a function of `k` that gives them.
-            wrt: where `problem` is a function: the inputs whose gradients are wanted; default: every input.
+            wrt: where `problem` is a function: the inputs whose gradients are wanted; default: every floating one.
             gradients: where `problem` is a function: hand-written gradients by name, each a function of the inputs.
+            sample: where `problem` is a function: a function of `rng`, and of `k` if `inputs` is a function, that gives
+                some inputs as arrays; those of integers and booleans have no gradient.
             **options: as for `gradcheck run`, which has the same defaults; files and variables have no effect here.
 
         Raises:
             RequestError: the request is wrong; nothing was run.
         """
-        problem = named(problem, inputs=inputs, wrt=wrt, gradients=gradients)
+        problem = named(problem, inputs=inputs, wrt=wrt, gradients=gradients, sample=sample)
         return self._runner.run(settings.of({"problem": problem, **options}, others=FUNCTIONS))
 
 
 def named(problem: str | os.PathLike[str] | Callable[..., Any], **parts: Any) -> str:
-    """A problem's name in the settings: its own, or the path of its file; a function is written to a file first."""
+    """A problem's name in the settings: its own, or the path of its file; a function is written to a file first.
+
+    Args:
+        problem: its name, the path of its file, or its loss as a function.
+        **parts: those of `FUNCTIONS`, if it is a function.
+
+    Raises:
+        RequestError: it is no function, and there are parts.
+    """
     if callable(problem):
-        return str(_functions.write(problem, parts.get("inputs"), parts.get("wrt"), parts.get("gradients")))
+        return str(_functions.write(problem, *(parts.get(part) for part in FUNCTIONS)))
     for part, value in parts.items():
         if value is not None:
             raise RequestError(

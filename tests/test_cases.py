@@ -115,7 +115,7 @@ def sampled(folder: Path, sample: str) -> problems.Problem:
 
 
 def test_sampled_inputs_keep_their_structure_and_the_others_are_drawn(tmp_path: Path) -> None:
-    problem = sampled(tmp_path, "{'labels': rng.integers(2, size=k)}")
+    problem = sampled(tmp_path, "{'labels': rng.integers(2, size=k).astype(float)}")
     for distribution in cases.DISTRIBUTIONS:
         case = cases.sample(problem, 20, 7, "float32", distribution, scale=0.5)
         stream = cases.Stream(7)

@@ -27,7 +27,7 @@ def rows() -> dict[str, str]:
     table = TEXT.partition("## Which rules a word has")[2].partition("\n## ")[0]
     found = {}
     for words, *rules in re.findall(r"^\| (`.*?) \| (.*?) \| (.*?) \|$", table, re.MULTILINE):
-        found |= dict.fromkeys(re.findall(r"`(.*?)`", words), " ".join(rules))
+        found |= dict.fromkeys(re.findall(r"`(.*?)`", words.replace("\\|", "|")), " ".join(rules))
     return found
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from gradcheck import problems
 from gradcheck.errors import ProblemError
+from gradcheck.problems.sampling import wrt_of
 
 GOOD = "def inputs(k): return {'a': (k,)}\ndef loss(ops, a): return ops.sum(a)\n"
 
@@ -21,7 +22,8 @@ def test_shipped_problems_load() -> None:
 def test_a_missing_wrt_means_every_input(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(GOOD)
-    assert problems.load(str(path)).wrt == ("a",)
+    problem = problems.load(str(path))
+    assert wrt_of(problem, 1) == ("a",)
     assert not (tmp_path / "__pycache__").exists()
 
 

@@ -77,10 +77,10 @@ def test_estimates_hold(name: str) -> None:
     tape = record_tape(problem, 4)
     truth = judge.truth(tape, inputs, Format.of("float64"))
     graph = InterpretedGraph(json.loads(tape.graph.json()))
-    given = {**inputs, **tape.graph.constants}
+    given = {name: array.astype(float) for name, array in {**inputs, **tape.graph.constants}.items()}
     with np.errstate(all="ignore"):
-        answer = central_difference.load().evaluate(graph, given, problem.wrt, "float64")
-    for each in problem.wrt:
+        answer = central_difference.load().evaluate(graph, given, tape.wrt, "float64")
+    for each in tape.wrt:
         enclosure = truth.analysis["gradient", each].enclosure
         error = np.abs(enclosure.distance(answer.gradients[each]))
         rounding = np.spacing(np.abs(enclosure.high))  # of the result to float64
@@ -124,7 +124,7 @@ def known(name: str = "sigmoid_skip", dtype: str = "float64") -> tuple[judge.Tru
     problem = problems.load(name)
     inputs = cases.sample(problem, 3, 0, dtype).inputs
     truth = judge.truth(record_tape(problem, 3), inputs, Format.of(dtype))
-    gradients = {each: truth.analysis["gradient", each].enclosure.high.copy() for each in problem.wrt}
+    gradients = {each: truth.analysis["gradient", each].enclosure.high.copy() for each in truth.tape.wrt}
     estimates = {each: np.full(array.shape, 1e-18) for each, array in gradients.items()}
     return truth, BackendAnswer(truth.analysis["loss", None].enclosure.high, gradients, estimates=estimates)
 

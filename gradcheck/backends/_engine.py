@@ -113,8 +113,8 @@ class Engine(abc.ABC):
 
         Args:
             graph: the loss; `graph.loss(ops, **inputs)` computes it.
-            inputs: name -> array of dtype `dtype` (float32 for bfloat16).
-            wrt: names of inputs.
+            inputs: name -> array of dtype `dtype` (float32 for bfloat16); booleans are 0 and 1.
+            wrt: names of floating inputs.
             dtype: the name of the dtype of the computation.
 
         Raises:

@@ -72,7 +72,7 @@ def ordered_array() -> type:
     def by_real_part(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         return lambda a, b: compare(numpy.real(numpy.asarray(a)), numpy.real(numpy.asarray(b)))
 
-    names = ("gt", "ge", "lt", "le")
+    names = ("gt", "ge", "lt", "le", "eq", "ne")
     return type("Ordered", (numpy.ndarray,), {f"__{name}__": by_real_part(getattr(operator, name)) for name in names})
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._engine import Engine, Unavailable
+from gradcheck.backends._engine import Answer, Engine, Unavailable
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from gradcheck.backends._engine import Arrays
     from gradcheck.backends._worker.graph import InterpretedGraph
 
 MODULE = "jax"
@@ -33,14 +34,21 @@ FORMATS = {
 LACKS: dict[str, str] = {}
 
 
-def primitives(jax: Any) -> dict[str, Callable[..., Any]]:
+def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     """The vocabulary in JAX's own functions, with the signatures that problems use."""
     same = [
-        *("matmul", "transpose", "outer", "sum", "mean", "max", "maximum", "where", "reshape", "concatenate"),
+        *("matmul", "transpose", "outer", "sum", "mean", "max", "maximum", "reshape", "concatenate"),
         *("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos"),
     ]
+
+    def where(condition: Any, a: Any, b: Any) -> Any:
+        """Numbers as arrays: the sum of what JAX makes of two numbers is float64."""
+        a, b = (jax.numpy.asarray(each, dtype) if isinstance(each, (int, float)) else each for each in (a, b))
+        return jax.numpy.where(condition, a, b)
+
     return {
         **{name: getattr(jax.numpy, name) for name in same},
+        "where": where,
         **{name: getattr(jax.nn, name) for name in ("sigmoid", "relu", "softplus", "softmax", "logsumexp")},
         "stop_gradient": jax.lax.stop_gradient,
     }
@@ -60,7 +68,7 @@ class Jax(FunctionalEngine):
         jax.config.update("jax_platforms", "cpu")
         self.jax: Any = jax
         self.version = jax.__version__
-        self.primitives = primitives(jax)
+        self.functions = {dtype: primitives(jax, dtype) for dtype in FORMATS}
         self.compiled = compiled
         self.losses = functools.lru_cache(super().loss_of)  # jax.jit knows a function by its identity
         self.gradient_of = functools.lru_cache(self._gradient_of)
@@ -82,6 +90,10 @@ class Jax(FunctionalEngine):
         import jaxlib
 
         return {"jax": self.version, "jaxlib": jaxlib.__version__}
+
+    def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+        self.primitives = self.functions[dtype]
+        return super().evaluate(graph, inputs, wrt, dtype)
 
     def loss_of(self, graph: InterpretedGraph) -> Loss:
         return self.losses(graph)

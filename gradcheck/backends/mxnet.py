@@ -28,7 +28,7 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     """The vocabulary in MXNet's own functions, with the signatures that problems use."""
     np, npx = mxnet.np, mxnet.npx
     same = [
-        *("matmul", "transpose", "outer", "sum", "mean", "max", "maximum", "reshape"),
+        *("matmul", "outer", "sum", "mean", "max", "maximum", "reshape"),
         *("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos"),
     ]
 
@@ -46,8 +46,13 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         a, b = (np.array(each, dtype=dtype) if isinstance(each, (int, float)) else each for each in (a, b))
         return np.where(condition, a, b)
 
+    def transpose(a: Any) -> Any:
+        """MXNet has none of booleans."""
+        return np.transpose(a.astype("uint8")).astype(bool) if a.dtype == bool else np.transpose(a)
+
     return {
         **{name: getattr(np, name) for name in same},
+        "transpose": transpose,
         "sigmoid": npx.sigmoid,
         "relu": npx.relu,
         "softmax": lambda a, axis=-1: npx.softmax(a, axis=axis),
@@ -66,6 +71,9 @@ class MXNet(Engine):
         import mxnet
 
         mxnet.npx.set_np()
+        # MXNet's own & and | do not broadcast booleans.
+        mxnet.np.ndarray.__and__ = lambda a, b: (a.astype("uint8") * b.astype("uint8")).astype(bool)
+        mxnet.np.ndarray.__or__ = lambda a, b: (a.astype("uint8") + b.astype("uint8")).astype(bool)
         self.mxnet: Any = mxnet
         self.version = mxnet.__version__
 

@@ -36,6 +36,7 @@ def command(context: click.Context) -> None:
 def show(context: click.Context, /, name: str, k: int, graph: bool) -> None:
     """Show one problem: its file, its inputs' shapes at size K, its gradients, and its default backends."""
     from gradcheck import problems
+    from gradcheck.problems.sampling import kinds_of, wrt_of
 
     problem = problems.load(name)
     size = problem.sized(k, given="k" in given(context))
@@ -46,9 +47,11 @@ def show(context: click.Context, /, name: str, k: int, graph: bool) -> None:
         return
     click.echo(escaped(problem.title))
     click.echo(escaped(f"file       {problem.path}"))
+    wrt, kinds = wrt_of(problem, size), kinds_of(problem, size)
     for number, (each, shape) in enumerate(problem.shapes(size).items()):
         label = f"k = {size}" if number == 0 and size is not None else ""
-        note = "" if each in problem.wrt else "  (no gradient)"
+        kind = "" if kinds[each] == "floating" else f"{kinds[each]}, "
+        note = "" if each in wrt else f"  ({kind}no gradient)"
         click.echo(f"{label:10} {each:8} {' × '.join(map(str, shape)) or 'scalar'}{note}")
     click.echo(f"gradients  {', '.join(problem.gradients) or 'none'}")
     click.echo(escaped(f"backends   {', '.join(problem.backends) or 'none: name some with -b'}"))

@@ -60,7 +60,7 @@ class Request:
         graph: its loss.
         dtype: the name of the dtype to compute in.
         wrt: the inputs whose gradients are wanted.
-        inputs: name -> array of that dtype (float32 for bfloat16).
+        inputs: name -> array of that dtype (float32 for bfloat16), or of int64 or bool.
         entries: how many the arrays of a whole answer have, watched values and adjoints included.
         folders: where our own workers search for the imports of the problem's file.
     """

@@ -7,25 +7,26 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gradcheck.graphs import numpy, ops
-from gradcheck.graphs.graph import Graph, Shape
+from gradcheck.graphs.graph import Graph, Kind, Shape
 from gradcheck.graphs.results import line_of
 from gradcheck.graphs.sources import RecordingError
 
 
-def record(loss: Callable[..., Any], shapes: Mapping[str, Shape]) -> Graph:
+def record(loss: Callable[..., Any], shapes: Mapping[str, Shape], kinds: Mapping[str, Kind] | None = None) -> Graph:
     """Record a loss.
 
     Args:
         loss: ``loss(ops, **inputs)`` in words, or ``loss(**inputs)`` in NumPy's functions; a scalar.
         shapes: of the inputs, by name.
+        kinds: of the inputs that are not floating, by name.
 
     Raises:
         RecordingError: an unknown word, shapes that do not fit, a name watched twice, a loss that is not a scalar.
     """
     if _takes(loss, None, **shapes):
-        return ops.record(loss, shapes)
+        return ops.record(loss, shapes, kinds or {})
     if _takes(loss, **shapes):
-        return numpy.record(loss, shapes)
+        return numpy.record(loss, shapes, kinds or {})
     names = ", ".join(shapes)
     raise RecordingError(
         f"{line_of(loss)}: loss{inspect.signature(loss)}: expected loss(ops, {names}), or loss({names}) written in "

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 FORMAT: Literal["gradcheck-graph/1"] = "gradcheck-graph/1"
 Shape = tuple[int, ...]
-Dtype = Literal["float", "boolean"]
-"""The dtype of a node's entries: a run determines the floating-point dtype; a comparison is a condition."""
+Kind = Literal["floating", "integer", "boolean"]
+"""The kind of a node's entries: a run determines the dtype of floating ones; booleans are conditions."""
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True):
         attributes: its other arguments: axes, shapes, indices, exponents. A number of the loss is the "value" of a
             constant; an array of the loss is a constant without one.
         shape: of its value.
-        dtype: of its entries.
+        kind: of its entries.
         name: of an input, a constant array, or a watched value.
         file: the path of the source that wrote it.
         line: the line in that file, from 1.
@@ -50,7 +50,7 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True):
     operands: tuple[int, ...] = ()
     attributes: dict[str, Attribute] = {}
     shape: Shape = ()
-    dtype: Dtype = "float"
+    kind: Kind = "floating"
     name: str | None = None
     file: str | None = None
     line: int | None = None
@@ -58,7 +58,7 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def is_step(self) -> bool:
         """Whether it computes numbers that a user can watch."""
-        return self.word not in ("input", "constant", "watch") and self.dtype == "float"
+        return self.word not in ("input", "constant", "watch") and self.kind == "floating"
 
 
 class ConstantArray(msgspec.Struct, frozen=True):
@@ -96,6 +96,11 @@ class Graph:
         """The shapes of the inputs by name."""
         return {str(node.name): node.shape for node in self.nodes if node.word == "input"}
 
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """The kinds of the inputs by name."""
+        return {str(node.name): node.kind for node in self.nodes if node.word == "input"}
+
     @cached_property
     def watched(self) -> Mapping[str, int]:
         """The watched values: name -> the place of its node, in order of computation."""
@@ -113,7 +118,7 @@ class Graph:
             nodes.append(msgspec.structs.replace(node, operands=tuple(places[each] for each in node.operands)))
             if index in names:
                 operand = (len(nodes) - 1,)
-                nodes.append(Node("watch", operand, {}, node.shape, "float", names[index], node.file, node.line))
+                nodes.append(Node("watch", operand, {}, node.shape, "floating", names[index], node.file, node.line))
             places.append(len(nodes) - 1)
         return replace(self, nodes=tuple(nodes), outputs={name: places[each] for name, each in self.outputs.items()})
 

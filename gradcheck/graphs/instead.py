@@ -60,20 +60,17 @@ ARGUMENTS = {"dim": "axis", "dims": "axis", "axes": "axis", "keepdim": "keepdims
 
 REFUSED = {
     "__abs__": ("abs(a)", "write ops.abs(a)"),
-    "__and__ __rand__ __or__ __ror__ __xor__ __rxor__ __invert__": (
-        "&, |, ^ and ~ of values of the problem",
-        "write one ops.where inside another",
-    ),
+    "__xor__ __rxor__": ("^ of values of the problem", "write (a & ~b) | (b & ~a) of two conditions"),
     "__bool__": (
         "a value of the problem has no truth value while it is recorded",
-        "write ops.where(condition, a, b) instead of if, and, or, not, ops.maximum(a, b) instead of max(a, b)",
+        "write ops.where(condition, a, b) instead of if, & | ~ instead of and, or, not, "
+        "ops.maximum(a, b) instead of max(a, b)",
     ),
     "__contains__": ("in", "write ops.where(condition, a, b)"),
     "__divmod__ __rdivmod__ __floordiv__ __rfloordiv__ __mod__ __rmod__": (
         "// and % of values of the problem",
         "write /, or let sample(rng, k) give what is a whole number",
     ),
-    "__eq__ __ne__": ("== and != of values of the problem", "write > or >= inside ops.where"),
     "__float__ __int__ __complex__ __round__ __floor__ __ceil__ __trunc__": (
         "a value of the problem has no entries while it is recorded",
         "write a number, or words of ops alone (ops.sqrt instead of math.sqrt)",
@@ -121,7 +118,7 @@ def is_value(value: Any) -> bool:
 def described(value: Any) -> str:
     """A wrong value, in the words of its writer."""
     if is_value(value):
-        return "a comparison" if value.is_condition else f"a value of shape {value.shape}"
+        return "a condition" if value.is_condition else f"a value of shape {value.shape}"
     if isinstance(value, np.ndarray):
         return f"a NumPy array of shape {value.shape}"
     if isinstance(value, (list, tuple, dict, set)):

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from gradcheck.graphs.graph import Graph, Shape
+from gradcheck.graphs.graph import Graph, Kind, Shape
 from gradcheck.graphs.instead import described
 from gradcheck.graphs.results import checked
 from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line
@@ -273,18 +273,21 @@ COMPARISONS: dict[str, Function] = {
     "greater_equal": between("ge"),
     "less": lambda a, b: operated("gt", b, a),
     "less_equal": lambda a, b: operated("ge", b, a),
+    "equal": between("eq"),
+    "not_equal": between("ne"),
+    **dict.fromkeys(("logical_and", "bitwise_and"), between("and")),
+    **dict.fromkeys(("logical_or", "bitwise_or"), between("or")),
+    **dict.fromkeys(("logical_not", "invert"), between("invert")),
 }
 UFUNCS: dict[str, Function] = {
     **{name: word(name) for name in ("exp", "log", "log1p", "expm1", "sqrt", "tanh", "sin", "cos", "maximum")},
     **COMPARISONS,
-    "absolute": word("abs"),
-    "fabs": word("abs"),
+    **dict.fromkeys(("absolute", "fabs"), word("abs")),
     "expit": word("sigmoid"),  # of scipy.special
     "add": between("add"),
     "subtract": between("sub"),
     "multiply": between("mul"),
-    "divide": between("truediv"),
-    "true_divide": between("truediv"),
+    **dict.fromkeys(("divide", "true_divide"), between("truediv")),
     "negative": between("neg"),
     "positive": lambda a: a,
     "matmul": between("matmul"),
@@ -372,7 +375,7 @@ FUNCTION_HINTS = {
 }
 
 
-def record(loss: Function, shapes: Mapping[str, Shape]) -> Graph:
+def record(loss: Function, shapes: Mapping[str, Shape], kinds: Mapping[str, Kind]) -> Graph:
     """The graph of `loss(**inputs)`; see `gradcheck.graphs.record`.
 
     It watches the loss's variables, with their values when the loss returns, under their names. It does not watch a
@@ -380,7 +383,7 @@ def record(loss: Function, shapes: Mapping[str, Shape]) -> Graph:
     """
     variables = Variables(loss)
     recording = Recording(ArrayValue, variables.note)
-    inputs = {name: recording.input(name, tuple(shape)) for name, shape in shapes.items()}
+    inputs = recording.inputs(shapes, kinds)
     try:
         result = checked(loss, loss(**inputs), "np.sum")
         values = reversed(variables.values().items())

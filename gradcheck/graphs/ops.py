@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gradcheck.graphs.graph import Graph, Shape
+from gradcheck.graphs.graph import Graph, Kind, Shape
 from gradcheck.graphs.instead import unknown_word
 from gradcheck.graphs.results import checked
 from gradcheck.graphs.sources import UnknownAttributeError, user_line
@@ -29,8 +29,8 @@ class Ops:
         return self._recording.watch(*arguments)
 
 
-def record(loss: Callable[..., Any], shapes: Mapping[str, Shape]) -> Graph:
+def record(loss: Callable[..., Any], shapes: Mapping[str, Shape], kinds: Mapping[str, Kind]) -> Graph:
     """The graph of `loss(ops, **inputs)`; see `gradcheck.graphs.record`."""
     recording = Recording()
-    inputs = {name: recording.input(name, tuple(shape)) for name, shape in shapes.items()}
+    inputs = recording.inputs(shapes, kinds)
     return recording.finish(checked(loss, loss(Ops(recording), **inputs), "ops.sum"))

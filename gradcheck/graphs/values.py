@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from gradcheck.graphs.graph import Attribute, Dtype, Graph, Node, Shape
+from gradcheck.graphs.graph import Attribute, Graph, Kind, Node, Shape
 from gradcheck.graphs.instead import REFUSED, described, instead, unknown_attribute
 from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line, user_place
 from gradcheck.graphs.vocabulary import OPERATORS, VOCABULARY
@@ -20,17 +20,22 @@ class Value:
         recording: the graph being written.
         index: the place of its node there.
         shape: of the value.
-        is_condition: it is a comparison, and may only be the condition of ``where``.
+        kind: of its entries.
     """
 
-    __slots__ = ("index", "is_condition", "recording", "shape")
+    __slots__ = ("index", "kind", "recording", "shape")
     __array_ufunc__: Any = None  # with NumPy's arrays and numbers on the left, Python calls our operators
 
-    def __init__(self, recording: Recording, index: int, shape: Shape, is_condition: bool = False) -> None:
+    def __init__(self, recording: Recording, index: int, shape: Shape, kind: Kind = "floating") -> None:
         self.recording = recording
         self.index = index
         self.shape = shape
-        self.is_condition = is_condition
+        self.kind = kind
+
+    @property
+    def is_condition(self) -> bool:
+        """Whether it may only be the condition of ``where``: a comparison, or booleans that ``sample`` gives."""
+        return self.kind == "boolean"
 
     @property
     def ndim(self) -> int:
@@ -110,6 +115,29 @@ class Value:
     def __le__(self, other: Operand) -> Value:
         return operated("ge", other, self)
 
+    def __eq__(self, other: object) -> Value:  # type: ignore[override]
+        return operated("eq", self, other)
+
+    def __ne__(self, other: object) -> Value:  # type: ignore[override]
+        return operated("ne", self, other)
+
+    __hash__ = object.__hash__
+
+    def __and__(self, other: Operand) -> Value:
+        return operated("and", self, other)
+
+    def __rand__(self, other: Operand) -> Value:
+        return operated("and", other, self)
+
+    def __or__(self, other: Operand) -> Value:
+        return operated("or", self, other)
+
+    def __ror__(self, other: Operand) -> Value:
+        return operated("or", other, self)
+
+    def __invert__(self) -> Value:
+        return operated("invert", self)
+
 
 Operand = Any
 """A value of the problem, a real number, or an array or list of them."""
@@ -137,21 +165,24 @@ class Recording:
     """A graph that is being written.
 
     Args:
-        kind: the class of its values.
+        values: the class of its values.
         on_step: is called after each new step, from within the loss.
     """
 
-    def __init__(self, kind: type[Value] = Value, on_step: Callable[[], None] = lambda: None) -> None:
-        self._kind = kind
+    def __init__(self, values: type[Value] = Value, on_step: Callable[[], None] = lambda: None) -> None:
+        self._values = values
         self._on_step = on_step
         self._nodes: list[Node] = []
         self._names: set[str] = set()
         self._constants: dict[str, Any] = {}
 
-    def input(self, name: str, shape: Shape) -> Value:
-        """Add an input."""
-        self._names.add(name)
-        return self._add(Node("input", shape=shape, name=name))
+    def inputs(self, shapes: Mapping[str, Shape], kinds: Mapping[str, Kind]) -> dict[str, Value]:
+        """Add inputs; those that `kinds` leaves out are floating."""
+        self._names.update(shapes)
+        nodes = [
+            Node("input", (), {}, tuple(shape), kinds.get(name, "floating"), name) for name, shape in shapes.items()
+        ]
+        return {str(node.name): self._add(node) for node in nodes}
 
     def add(
         self,
@@ -159,13 +190,13 @@ class Recording:
         operands: Sequence[Value] = (),
         attributes: Mapping[str, Attribute] | None = None,
         shape: Shape = (),
-        dtype: Dtype = "float",
+        kind: Kind = "floating",
         name: str | None = None,
     ) -> Value:
         """Add a step, at the line of the user's code that is running."""
         self._on_step()
         places = tuple(operand.index for operand in operands)
-        return self._add(Node(word, places, dict(attributes or {}), shape, dtype, name, *user_place()))
+        return self._add(Node(word, places, dict(attributes or {}), shape, kind, name, *user_place()))
 
     def constant(self, value: Any) -> Value:
         """Add a constant number or array.
@@ -224,4 +255,4 @@ class Recording:
 
     def _add(self, node: Node) -> Value:
         self._nodes.append(node)
-        return self._kind(self, len(self._nodes) - 1, node.shape, node.dtype == "boolean")
+        return self._values(self, len(self._nodes) - 1, node.shape, node.kind)

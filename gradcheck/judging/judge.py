@@ -207,19 +207,19 @@ def missing(answer: BackendAnswer, tape: Tape) -> str | None:
         compared += array.size if kind == "gradient" else 0
     for kind, name in arrays:
         if name is not None and kind in ("gradient", "value", "adjoint") and (kind, name) not in shapes:
-            return surplus(kind, name, shapes)
+            return surplus(kind, name, shapes, tape.graph.kinds.get(name, "floating"))
     compared += answer.slopes.size if answer.slopes is not None else 0
     if unfit := unfit_estimate(answer) or unfit_slopes(answer, shapes):
         return unfit
     return None if compared else "no gradient has an entry to compare"
 
 
-def surplus(kind: str, name: str, shapes: Mapping[Key, tuple[int, ...]]) -> str:
+def surplus(kind: str, name: str, shapes: Mapping[Key, tuple[int, ...]], entries: str) -> str:
     """The message about an unrequested array."""
-    what = in_words(kind, name)
+    what, why = in_words(kind, name), "not in wrt" if entries == "floating" else entries
     inputs, watched = ([str(each) for of, each in shapes if of == wanted] for wanted in ("gradient", "value"))
     if kind == "gradient":
-        return f"{what} is given: {name} is not in wrt: expected gradients of {', '.join(inputs)} alone"
+        return f"{what} is given: {name} is {why}: expected gradients of {', '.join(inputs)} alone"
     if kind == "value":
         meant = did_you_mean(name, watched)
         return f"a value {name} is given: it is not watched: {meant}expected some of {', '.join(watched) or 'none'}"

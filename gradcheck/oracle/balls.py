@@ -12,7 +12,7 @@ from flint import arb, arb_mat, ctx
 from gradcheck.oracle.enclosure import Enclosure
 from gradcheck.oracle.operations import Array
 from gradcheck.oracle.operations.products import MATMUL
-from gradcheck.oracle.tape import Key, Tape, TapeNode
+from gradcheck.oracle.tape import Key, Tape, TapeNode, entries_of
 
 NARROW = 2.0**-30
 """The radius of a ball, in units of 1 or its value, up to which a step without a value there counts as undefined."""
@@ -44,7 +44,8 @@ class Steps:
 
     def _result(self, node: TapeNode) -> Array:
         if node.operation is None:
-            return _exact(self._inputs[str(node.name)])
+            entries = entries_of(node, self._inputs)
+            return entries.astype(object) if node.decides else _exact(entries)
         if node.operation is MATMUL:
             return self._product(node)
         result = (node.operation.ball or node.operation.value)(*self.operands(node))

@@ -24,7 +24,7 @@ from gradcheck.oracle.operations.base import as_read, as_typically_read, total
 from gradcheck.oracle.operations.shares import EVEN
 from gradcheck.oracle.operations.terms import DOUBT, Bounded, Decision, Doubts, Spread, Values
 from gradcheck.oracle.quantities import Quantity
-from gradcheck.oracle.tape import Tape, TapeNode
+from gradcheck.oracle.tape import Tape, TapeNode, entries_of
 
 BLOCK = 1 << 15
 """Entries of a block of rows: 256 KiB in float64, so that several blocks stay in a core's cache."""
@@ -152,7 +152,7 @@ class Walk:
 
     def _step(self, index: int, node: TapeNode) -> Result:
         if node.operation is None:
-            return Quantity(np.asarray(self.inputs[str(node.name)]))
+            return Quantity(entries_of(node, self.inputs), decides=node.decides)
         operands = [whole(self.results[operand]) for operand in node.operands]
         if not node.operation.by_rows or node.shape == ():
             return evaluate(self.arithmetic, node.operation, operands)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcheck import graphs
 from gradcheck.graphs import Graph, RecordingError
@@ -15,7 +16,7 @@ from gradcheck.graphs.graph import python_index
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import RULES, Errors, Operation, Recorder, Shape, Variable
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
-from gradcheck.oracle.operations.base import Contribution, Placed, apply, constant, total
+from gradcheck.oracle.operations.base import Contribution, Placed, apply, constant, of_conditions, total
 from gradcheck.oracle.operations.reductions import broadcast_to, sum_to
 from gradcheck.oracle.operations.scattering import scatter_add
 from gradcheck.oracle.operations.terms import Bounded, Spread, Values, Variances
@@ -28,12 +29,16 @@ OF_LISTS = ("concatenate",)
 
 @dataclass(frozen=True, slots=True)
 class TapeNode:
-    """One step: an operation, the indices of the nodes it takes, its shape; an input has a name instead."""
+    """One step: an operation, the indices of the nodes it takes, its shape; an input has a name instead.
+
+    `decides` is true for a node of booleans.
+    """
 
     operation: Operation | None
     operands: tuple[int, ...]
     shape: Shape
     name: str | None = None
+    decides: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,11 @@ class Tape:
     nodes: tuple[TapeNode, ...]
     outputs: Mapping[Key, int]
     graph: Graph
+
+    @property
+    def wrt(self) -> tuple[str, ...]:
+        """The inputs whose gradients are asked for."""
+        return tuple(name for kind, name in self.outputs if kind == "gradient" and name is not None)
 
     @property
     def watched(self) -> tuple[str, ...]:
@@ -78,6 +88,14 @@ class Tape:
         for key, index in self.outputs.items():
             outputs.setdefault(index, []).append(key)
         return outputs
+
+
+def entries_of(node: TapeNode, inputs: Mapping[str, Any]) -> NDArray[Any]:
+    """The entries of an input, exact: floats, float64 where it holds integers, or booleans."""
+    array = np.asarray(inputs[str(node.name)])
+    if node.decides:
+        return array.astype(bool)
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
 def tape_of(graph: Graph, wrt: Sequence[str]) -> Tape:
@@ -147,7 +165,7 @@ class TapeRecording(Recorder):
     def step(self, node: graphs.Node, operands: list[Variable], constants: Mapping[str, Any]) -> Variable:
         """Add the steps of a node of the graph."""
         if node.word == "input":
-            return self._add(TapeNode(None, (), node.shape, node.name))
+            return self._add(TapeNode(None, (), node.shape, node.name, node.kind == "boolean"))
         if node.word == "constant":
             value = constants[node.name] if node.name else float(node.attributes["value"])  # type: ignore[arg-type]
             return self.append(constant(value), ())
@@ -160,8 +178,11 @@ class TapeRecording(Recorder):
 
     def append(self, operation: Operation, operands: Sequence[Variable]) -> Variable:
         """Add a step."""
+        if operation.moves and operands and operands[0].is_condition:
+            operation = of_conditions(operation)
         shape = operation.shape(*(operand.shape for operand in operands))
-        return self._add(TapeNode(operation, tuple(operand.index for operand in operands), shape))
+        places = tuple(operand.index for operand in operands)
+        return self._add(TapeNode(operation, places, shape, decides=operation.compares))
 
     def watch(self, name: str, value: Variable) -> Variable:
         """Name a value."""
@@ -180,8 +201,7 @@ class TapeRecording(Recorder):
         return _pruned(self._nodes, outputs, graph)
 
     def _add(self, node: TapeNode) -> Variable:
-        compares = node.operation is not None and node.operation.compares
-        variable = Variable(self, len(self._nodes), node.shape, compares)
+        variable = Variable(self, len(self._nodes), node.shape, node.decides)
         self._nodes.append(node)
         self._variables.append(variable)
         return variable
@@ -233,7 +253,7 @@ def _pruned(nodes: Sequence[TapeNode], outputs: Mapping[Key, int], graph: Graph)
             needed.update(nodes[index].operands)
     place = {index: position for position, index in enumerate(sorted(needed))}
     kept = tuple(
-        TapeNode(node.operation, tuple(place[operand] for operand in node.operands), node.shape, node.name)
+        replace(node, operands=tuple(place[operand] for operand in node.operands))
         for node in (nodes[index] for index in sorted(needed))
     )
     return Tape(kept, {key: place[index] for key, index in outputs.items()}, graph)

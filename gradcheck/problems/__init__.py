@@ -43,6 +43,8 @@ class Problem:
 
     Attributes:
         name: the user's name for it.
+        wrt: the inputs that the file names for the check of their gradients; None if it names none, see
+            `sampling.wrt_of`.
         gradients: the names of its hand-written gradients.
         functions: these by name; they run only in workers.
         backends: the backends of a run that names none: those that the file names, else its gradients.
@@ -60,7 +62,7 @@ class Problem:
     imports: Imports
     loss: Callable[..., Any]
     inputs: Callable[..., Mapping[str, Shape]]
-    wrt: tuple[str, ...]
+    wrt: tuple[str, ...] | None
     gradients: tuple[str, ...]
     functions: Mapping[str, Callable[..., Any]]
     backends: tuple[str, ...]
@@ -224,7 +226,7 @@ def _problem(
     inputs = imports.bound(module.inputs)
     has_size = takes_size(path, inputs)
     shapes = checked_shapes(path, inputs, 1 if has_size else None, timeout)
-    wrt = checked_wrt(path, getattr(module, "wrt", tuple(shapes)), shapes)
+    wrt = checked_wrt(path, getattr(module, "wrt", None), shapes)
     functions = checked_gradients(path, getattr(module, "gradients", {}))
     backends = checked_backends(path, getattr(module, "backends", tuple(functions)))
     sample = checked_sample(path, getattr(module, "sample", None), has_size)

@@ -130,12 +130,14 @@ def checked_sample(path: Path, sample: Any, has_size: bool) -> Callable[..., Map
     return sample  # type: ignore[no-any-return]
 
 
-def checked_wrt(path: Path, wrt: Any, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
-    """The inputs whose gradients are wanted, in the order in which the file names them.
+def checked_wrt(path: Path, wrt: Any, shapes: Mapping[str, Shape]) -> tuple[str, ...] | None:
+    """The inputs whose gradients are wanted, in the order in which the file names them; None where it names none.
 
     Raises:
         ProblemError: `wrt` is not a tuple or list, is empty, or has a name that is not an input or comes twice.
     """
+    if wrt is None:
+        return None
     if not isinstance(wrt, (tuple, list)):  # a set would have another order in each process
         example = tuple(shapes)[:1]
         raise ProblemError(f"{path}: wrt is {_shown(wrt)}: expected a tuple of names, such as {example!r}")

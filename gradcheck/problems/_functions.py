@@ -38,14 +38,16 @@ def write(
     inputs: Shapes | None,
     wrt: Sequence[str] | None,
     gradients: Mapping[str, Callable[..., Any]] | None,
+    sample: Callable[..., Mapping[str, Any]] | None = None,
 ) -> Path:
     """Write a problem's file, named by its content, to the user's cache, where a replay finds it.
 
     Args:
         loss: a function of `ops` and the inputs, made with `def`.
         inputs: the inputs' shapes by name, or a function that gives them, of `k` where there are several sizes.
-        wrt: the inputs whose gradients are wanted; default: every input.
+        wrt: the inputs whose gradients are wanted; default: every floating one.
         gradients: hand-written gradients by name.
+        sample: draws inputs with a structure, as in a problem's file.
 
     Raises:
         ProblemError: a function has no source, or uses an object that cannot be written.
@@ -59,6 +61,8 @@ def write(
     else:
         shapes = {name: tuple(shape) for name, shape in inputs.items()}
         lines.append(f"\n\ndef inputs():\n    return {shapes!r}\n\n")
+    if sample is not None:
+        lines.append(f"sample = {sources.add(sample)}")
     if wrt is not None:
         lines.append(f"wrt = {tuple(wrt)!r}")
     named = ", ".join(f"{name!r}: {sources.add(function)}" for name, function in (gradients or {}).items())

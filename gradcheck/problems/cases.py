@@ -6,15 +6,16 @@ import hashlib
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gradcheck.dtypes import LAYOUTS
 from gradcheck.errors import ProblemError, RequestError
+from gradcheck.graphs import Kind
 from gradcheck.problems import Problem
-from gradcheck.problems._checks import size_arguments
-from gradcheck.problems._guard import ProblemCode, described_error
+from gradcheck.problems.sampling import DTYPES, NOUNS, kind_of, kinds_of, sampled
 from gradcheck.problems.stream import Stream
 from gradcheck.text.suggestions import did_you_mean
 
@@ -101,6 +102,8 @@ DISTRIBUTIONS: dict[str, Callable[[Stream, Shape, Setting], Array]] = {
 class Case:
     """Concrete inputs: `inputs` maps each name to an array that is already rounded to `dtype` (bfloat16 in float32).
 
+    Those that the problem's `sample` gives as integers or booleans are int64 or bool; `dtype` has their values exactly.
+
     `k` is None where the problem has one size, and `seed` where the inputs are from a file.
     `notes` are sentences about the effect of rounding on them.
     """
@@ -111,14 +114,18 @@ class Case:
     dtype: str
     distribution: str
     scale: float
-    inputs: Mapping[str, npt.NDArray[np.floating]]
+    inputs: Mapping[str, npt.NDArray[Any]]
     notes: tuple[str, ...] = ()
 
     @property
     def inputs_sha256(self) -> str:
-        """A digest of names, shapes and values; bfloat16 and float32 inputs of the same values have the same digest."""
+        """A digest of names, shapes and values; bfloat16 and float32 inputs of the same values have the same digest.
+
+        Integers and booleans count as numbers of the dtype.
+        """
         digest = hashlib.sha256()
-        for name, array in self.inputs.items():
+        for name, given in self.inputs.items():
+            array = given.astype(LAYOUTS[self.dtype].container)
             digest.update(f"{name} {array.shape} {array.dtype.name}\n".encode())
             digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()
@@ -130,19 +137,26 @@ def sample(
     """Draw a case's inputs, in the order in which the problem names them, multiply by `scale`, and round to `dtype`.
 
     Arrays of the problem's own `sample(rng, k)` come first, from the same stream. They keep their structure, so that a
-    label stays a label: `distribution` and `scale` do not change them, and they are only rounded to `dtype`.
+    label stays a label: `distribution` and `scale` do not change them, and they are only rounded to `dtype`,
+    integers and booleans not at all.
 
     Raises:
-        RequestError: an input overflows the dtype, or underflows: every entry that was not zero became zero.
+        RequestError: an input overflows the dtype, or underflows: every entry that was not zero became zero;
+            or the dtype does not represent an integer.
         ProblemError: the problem's `sample` fails, or its arrays do not fit `inputs`.
     """
     stream, draw = Stream(seed), DISTRIBUTIONS[distribution]
     setting = Setting(k, 2.0 ** LAYOUTS[dtype].lowest_exponent)
     shapes = problem.shapes(k)
-    structured = sample_structured(problem, stream, k, shapes)
-    inputs, notes = {}, []
+    structured = sampled(problem, stream, k)
+    inputs: dict[str, npt.NDArray[Any]] = {}
+    notes: list[str] = []
     for name, shape in shapes.items():
         own = name in structured
+        if own and kind_of(structured[name]) != "floating":
+            inputs[name] = structured[name]
+            check_exact(structured[name], dtype, f"{problem.path}: sample's {name}")
+            continue
         drawn = structured[name] if own else draw(stream, shape, setting)
         inputs[name] = round_to(drawn if own else scale * drawn, dtype)
         if not np.isfinite(inputs[name]).all():
@@ -159,36 +173,6 @@ def sample(
             )
         notes += underflowed(name, drawn, inputs[name], dtype)
     return Case(problem, k, seed, dtype, distribution, scale, inputs, tuple(notes))
-
-
-def sample_structured(
-    problem: Problem, stream: Stream, k: int | None, shapes: Mapping[str, Shape]
-) -> Mapping[str, Array]:
-    """The inputs that the problem draws itself, as float64.
-
-    Raises:
-        ProblemError: its `sample` raises, or gives an unknown name, another shape, or a value that is not finite.
-    """
-    if problem.sample is None:
-        return {}
-    doing = f"sample({', '.join(['rng', *map(str, size_arguments(k))])})"
-    try:
-        with ProblemCode(problem.path, doing, problem.timeout):
-            sampled = problem.sample(stream, *size_arguments(k))
-            drawn: dict[str, Array] = {name: np.array(array, np.float64) for name, array in sampled.items()}
-    except ProblemError:
-        raise
-    except Exception as error:
-        raise ProblemError(f"{problem.path}: {doing} raised {described_error(error)}") from error
-    for name, array in drawn.items():
-        what = f"{problem.path}: {doing}[{name!r}]"
-        if name not in shapes:
-            raise ProblemError(f"{what} is not an input: expected some of {', '.join(shapes)}")
-        if array.shape != shapes[name]:
-            raise ProblemError(f"{what} has shape {array.shape}: expected {shapes[name]}")
-        if not np.isfinite(array).all():
-            raise ProblemError(f"{what} holds a value that is not finite: expected finite numbers")
-    return drawn
 
 
 def size_of(
@@ -232,9 +216,9 @@ def given(
 
     Raises:
         RequestError: a name is missing or unknown, a shape does not fit `k`, a value is not finite or overflows the
-            dtype, or every entry that is not zero underflows.
+            dtype, every entry that is not zero underflows, or an entry is not of the input's kind.
     """
-    shapes = problem.shapes(k)
+    shapes, kinds = problem.shapes(k), kinds_of(problem, k)
     check_names(arrays, shapes, source)
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
@@ -242,14 +226,43 @@ def given(
             raise RequestError(f"{source}: {name} has shape {arrays[name].shape}: expected {shape}{at}")
         if not np.isfinite(arrays[name]).all():
             raise RequestError(f"{source}: {name} holds a value that is not finite: expected finite numbers")
-    inputs = {name: round_to(np.asarray(arrays[name], np.float64), dtype) for name in shapes}
+    inputs = {name: in_kind(kinds[name], arrays[name], dtype, f"{source}: {name}") for name in shapes}
     for name, array in inputs.items():
-        if not np.isfinite(array).all():
+        if kinds[name] == "floating" and not np.isfinite(array).all():
             raise RequestError(f"{source}: {name} holds a value that overflows {dtype}: expected smaller numbers")
         if is_nothing_left(arrays[name], array):
             raise RequestError(f"{source}: {name} underflows to 0 in {dtype}: expected larger numbers")
     notes = [note for name, array in inputs.items() for note in underflowed(name, arrays[name], array, dtype)]
     return Case(problem, k, None, dtype, "given", 1.0, inputs, tuple(notes))
+
+
+def in_kind(kind: Kind, array: npt.NDArray[Any], dtype: str, where: str) -> npt.NDArray[Any]:
+    """An array as an input of a kind: rounded to `dtype`, or integers or booleans.
+
+    Raises:
+        RequestError: an entry is none of the kind, or an integer that `dtype` does not have; `where` is shown.
+    """
+    if kind == "floating":
+        return round_to(np.asarray(array, np.float64), dtype)
+    allowed = np.isin(array, (0, 1)) if kind == "boolean" else np.rint(array) == array
+    if not allowed.all():
+        expected = f"expected {NOUNS[kind]}, as the problem's sample gives"
+        raise RequestError(f"{where} holds {array[~allowed].flat[0]:g}: {expected}")
+    check_exact(array, dtype, where)
+    return np.asarray(array).astype(DTYPES[kind])
+
+
+def check_exact(array: npt.NDArray[Any], dtype: str, where: str) -> None:
+    """Check that a dtype has each of some whole numbers: up to two to the number of its bits it has all.
+
+    Raises:
+        RequestError: it lacks one; `where` is shown.
+    """
+    if array.dtype == bool or not (beyond := array[np.abs(array) > 2 ** LAYOUTS[dtype].bits]).size:
+        return
+    for entry in beyond.tolist():
+        if float(round_to(np.float64(entry), dtype)) != entry:
+            raise RequestError(f"{where} holds {int(entry)}, which {dtype} does not have: expected a wider dtype")
 
 
 def is_nothing_left(before: Array, rounded: Array) -> bool:
@@ -267,16 +280,16 @@ def in_dtype(case: Case, dtype: str) -> Case:
     """The case with its inputs rounded to another dtype.
 
     Raises:
-        RequestError: an input overflows it, or becomes zero.
+        RequestError: an input overflows it, or becomes zero, or it does not have an integer.
     """
-    inputs = {name: round_to(np.asarray(array, np.float64), dtype) for name, array in case.inputs.items()}
+    inputs = {name: in_kind(kind_of(array), array, dtype, name) for name, array in case.inputs.items()}
     for name, array in inputs.items():
         if not np.isfinite(array).all() or is_nothing_left(case.inputs[name], array):
             raise RequestError(f"{name} overflows or underflows in {dtype}")
     return replace(case, dtype=dtype, inputs=inputs)
 
 
-def round_to(values: Array, dtype: str) -> npt.NDArray[np.floating]:
+def round_to(values: Any, dtype: str) -> npt.NDArray[np.floating]:
     """Round float64 to `dtype`, to nearest, ties to even, in one rounding; subnormal numbers included."""
     layout = LAYOUTS[dtype]
     with np.errstate(over="ignore"):

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 
 from gradcheck import graphs
 from gradcheck.errors import ProblemError
-from gradcheck.graphs import VOCABULARY, Graph, RecordingError, Shape
+from gradcheck.graphs import VOCABULARY, Graph, Kind, RecordingError, Shape
 from gradcheck.graphs.instead import instead
 from gradcheck.problems import Problem
 from gradcheck.problems._guard import ProblemCode, described_error
+from gradcheck.problems.sampling import kinds_of
 
 
 def graph_of(problem: Problem, k: int | None) -> Graph:
@@ -21,15 +22,15 @@ def graph_of(problem: Problem, k: int | None) -> Graph:
     Raises:
         ProblemError: the loss cannot be recorded: an unknown operation, shapes that do not fit, no scalar, an error.
     """
-    shapes = problem.shapes(k)
+    shapes, kinds = problem.shapes(k), kinds_of(problem, k)
     with ProblemCode(problem.path, "loss", problem.timeout):
-        return _recorded(problem, shapes)
+        return _recorded(problem, shapes, kinds)
 
 
-def _recorded(problem: Problem, shapes: Mapping[str, Shape]) -> Graph:
+def _recorded(problem: Problem, shapes: Mapping[str, Shape], kinds: Mapping[str, Kind]) -> Graph:
     """The graph of a loss, recorded twice: a loss that draws numbers or keeps state has no gradient."""
     try:
-        graph, again = (graphs.record(problem.loss, shapes) for _ in range(2))
+        graph, again = (graphs.record(problem.loss, shapes, kinds) for _ in range(2))
         if other := graph.first_difference(again):
             where = f"{other.file}:{other.line}" if other.file else str(problem.path)
             expected = "expected the same loss from the same inputs; draw random arrays in sample(rng), as inputs"

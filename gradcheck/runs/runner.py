@@ -143,7 +143,7 @@ class Runner:
 
         entries = sum(math.prod(tape.nodes[index].shape) for index in tape.outputs.values())
         problem = case.problem
-        request = Request(problem.path, tape.graph, case.dtype, problem.wrt, case.inputs, entries, problem.folders)
+        request = Request(problem.path, tape.graph, case.dtype, tape.wrt, case.inputs, entries, problem.folders)
         outcomes = self._pool.evaluate(request, list(selection.places))
         formats = {backend.key: backend.format(case.dtype) for backend in selection.backends}
         truths = {format: judge.truth(tape, case.inputs, format) for format in dict.fromkeys(formats.values())}
@@ -219,8 +219,8 @@ class Runner:
             except RequestError as error:
                 return str(error)
             there = known if other is case else judge.truth(known.tape, other.inputs, backend.format(dtype))
-            problem = case.problem
-            request = Request(problem.path, known.tape.graph, dtype, problem.wrt, other.inputs, folders=problem.folders)
+            problem, tape = case.problem, known.tape
+            request = Request(problem.path, tape.graph, dtype, tape.wrt, other.inputs, folders=problem.folders)
             [(_, outcome)] = self._pool.evaluate(request, [backend.key])
             return (outcome, there) if not isinstance(outcome, Failure) else f"run again in {dtype}: {outcome.reason}"
 
@@ -233,9 +233,10 @@ class Runner:
 def _tape(problem: Problem, k: int | None, watch: str) -> Tape:
     from gradcheck.oracle import tape_of
     from gradcheck.problems.recording import graph_of
+    from gradcheck.problems.sampling import wrt_of
 
     graph = graph_of(problem, k)
-    return tape_of(graph.watching_all() if watch == "all" else graph, problem.wrt)
+    return tape_of(graph.watching_all() if watch == "all" else graph, wrt_of(problem, k))
 
 
 def build(names: Sequence[str], building: Building) -> dict[str, Environment | Missing]:

@@ -11,10 +11,11 @@ from gradcheck.answers import BackendAnswer
 from gradcheck.errors import RequestError
 from gradcheck.execution.engines import Spec
 from gradcheck.judging import diagnosis, judge
-from gradcheck.oracle import Format, tape_of
-from gradcheck.problems import Problem, cases
+from gradcheck.oracle import Format, Tape, tape_of
+from gradcheck.problems import cases
 from gradcheck.problems._guard import TIMEOUT
 from gradcheck.problems.recording import graph_of
+from gradcheck.problems.sampling import wrt_of
 from gradcheck.results import Report
 from gradcheck.runs import assemble
 from gradcheck.runs.records import RecordFile, as_arrays, read_record
@@ -49,8 +50,8 @@ def verify(
     loaded = problems.load(problem or _named_by(record, path, trust, running), timeout)
     inputs = as_arrays(record.inputs, f"{path}: inputs")
     k = cases.size_of(loaded, inputs, str(path))
-    tape = tape_of(graph_of(loaded, k), loaded.wrt)
-    check_names(record, loaded, path)
+    tape = tape_of(graph_of(loaded, k), wrt_of(loaded, k))
+    check_names(record, tape, path)
     dtypes = dict.fromkeys(answer.dtype for answer in record.answers.values())
     drawn = {dtype: cases.given(loaded, k, dtype, inputs, str(path)) for dtype in dtypes}
     # The engine is unknown: it may flush subnormal numbers, and sum in its own dtype.
@@ -93,18 +94,17 @@ def _named_by(record: RecordFile, path: Path, trust: bool, running: Callable[[st
     return str(file)
 
 
-def check_names(record: RecordFile, problem: Problem, path: Path) -> None:
+def check_names(record: RecordFile, tape: Tape, path: Path) -> None:
     """Refuse a gradient of a name that is not an input of the problem: it is a mistake without a truth.
 
     Raises:
         RequestError: with the name, and those that were expected.
     """
-    inputs = problem.shapes(problem.sized(1))
     for answer, recorded in record.answers.items():
         for name in recorded.gradients:
-            if name not in inputs:
-                meant = did_you_mean(name, problem.wrt)
-                expected = ", ".join(problem.wrt)
+            if name not in tape.graph.inputs:
+                meant = did_you_mean(name, tape.wrt)
+                expected = ", ".join(tape.wrt)
                 raise RequestError(f"{path}: {answer}: gradients: {name!r}: {meant}expected some of {expected}")
 
 

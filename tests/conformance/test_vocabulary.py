@@ -26,12 +26,13 @@ from gradcheck.execution.environments import Environment
 from gradcheck.execution.messages import Request
 from gradcheck.execution.pool import Pool, hosted
 from gradcheck.execution.worker import Failure
-from gradcheck.graphs import OPERATORS, VOCABULARY
+from gradcheck.graphs import OPERATORS, VOCABULARY, record
 from gradcheck.judging import judge
 from gradcheck.judging.evidence import examine
-from gradcheck.oracle import Format, Key, Tape, record, stages
+from gradcheck.oracle import Format, Key, Tape, stages, tape_of
 from gradcheck.problems import cases
 from gradcheck.problems.recording import graph_of
+from gradcheck.problems.sampling import wrt_of
 from gradcheck.results import Verdict
 from gradcheck.text.wording import in_words
 from tests.conformance.findings import FINDINGS
@@ -49,10 +50,16 @@ ONLY_AT = {"torch-compile": 33}
 """The only size for an engine that takes a minute to compile all samples at each size."""
 
 SOURCE = """
+import numpy as np
+
 def inputs(k):
     return {inputs}
 
 wrt = {wrt}
+
+def sample(rng, k):
+    structured = {{"i": np.arange(k) % 3, "m": np.arange(k) % 2 == 0}}
+    return {{name: structured[name[0]] for name in inputs(k) if name[1] == "_" and name[0] in structured}}
 
 def loss(ops, **given):
     total = 0.0
@@ -64,7 +71,8 @@ SAMPLE = """
     k = {first}.shape[0]
     total = total + ops.sum(given["weights_{number}"] * ops.watch("out_{number}", {expression}))
 """
-SHAPES = {"a": "(k,)", "b": "(k,)", "M": "(k, k)", "N": "(k, k)"}
+SHAPES = {"a": "(k,)", "b": "(k,)", "M": "(k, k)", "N": "(k, k)", "i": "(k,)", "m": "(k,)"}
+KINDS = {"i": "integer", "m": "boolean"}
 
 
 class Given(NamedTuple):
@@ -91,7 +99,7 @@ def source(samples: Mapping[int, Sample], k: int) -> str:
     inputs = ", ".join(f"{name!r}: {shape}" for name, shape in (domains | shapes).items())
     return SOURCE.format(
         inputs=f"{{{inputs}}}",
-        wrt=repr(tuple(domains)),
+        wrt=repr(tuple(name for name in domains if name[0] not in KINDS)),
         samples="".join(
             SAMPLE.format(
                 number=number,
@@ -99,8 +107,9 @@ def source(samples: Mapping[int, Sample], k: int) -> str:
                 first=operands_of(sample)[0],
                 operands=", ".join(operands_of(sample)),
                 watched=", ".join(
-                    f"ops.watch('{name}_in_{number}', given['{name}_{DOMAINS.index(sample.domain)}'])"
+                    given.replace("GIVEN", f"given['{name}_{DOMAINS.index(sample.domain)}']")
                     for name in operands_of(sample)
+                    for given in ["GIVEN" if name in KINDS else f"ops.watch('{name}_in_{number}', GIVEN)"]
                 ),
             )
             for number, sample in samples.items()
@@ -111,8 +120,9 @@ def source(samples: Mapping[int, Sample], k: int) -> str:
 @cache
 def shape_of(expression: str, k: int) -> tuple[int, ...]:
     """The shape that an expression has at a size."""
-    loss = eval(f"lambda ops, a, b, M, N: ops.sum(ops.watch('out', {expression}))", {"k": k})
-    tape = record(loss, {name: eval(shape, {"k": k}) for name, shape in SHAPES.items()}, ("a",))
+    loss = eval(f"lambda ops, a, b, M, N, i, m: ops.sum(ops.watch('out', {expression}))", {"k": k})
+    shapes = {name: eval(shape, {"k": k}) for name, shape in SHAPES.items()}
+    tape = tape_of(record(loss, shapes, KINDS), ("a",))
     return tape.nodes[tape.outputs["value", "out"]].shape
 
 
@@ -168,8 +178,8 @@ def drawn(problem: problems.Problem, k: int, dtype: str, distribution: str) -> d
     ordinary, inputs = cases.sample(problem, k, 2, dtype).inputs, {}
     for name, array in cases.sample(problem, k, 1, dtype, distribution).inputs.items():
         kind, _, number = name.partition("_")
-        is_weight = kind == "weights"
-        inputs[name] = ordinary[name] if is_weight else inside(array, DOMAINS[int(number)], Format.of(dtype).normal)
+        drawn_apart = kind == "weights" or kind in KINDS
+        inputs[name] = ordinary[name] if drawn_apart else inside(array, DOMAINS[int(number)], Format.of(dtype).normal)
     return inputs
 
 
@@ -210,7 +220,7 @@ def requests(pool, name, dtype, written) -> Iterator[tuple[tuple[int, ...], str,
     """The problems for an engine: all samples together, or each alone if it evaluates the loss for every entry."""
     together, small = tuple(range(len(SAMPLES))), written((0,), 1).problem
     tried = [(distribution, k) for distribution, k in CASES if exists(small, k, dtype, distribution)]
-    request = Request(small.path, graph_of(small, 1), dtype, small.wrt, drawn(small, 1, dtype, "uniform"))
+    request = Request(small.path, graph_of(small, 1), dtype, wrt_of(small, 1), drawn(small, 1, dtype, "uniform"))
     ((_, first),) = pool.evaluate(request, [name])
     if isinstance(first, Failure) or first.adjoints:
         yield from ((together, distribution, ONLY_AT.get(name, k)) for distribution, k in tried)
@@ -223,7 +233,7 @@ def run_samples(pool, engine, written, numbers, dtype, distribution, k) -> Itera
     given = written(numbers, k)
     inputs = drawn(given.problem, k, dtype, distribution)
     alone = len(numbers) == 1
-    request = Request(given.problem.path, given.tape.graph, dtype, given.problem.wrt, inputs)
+    request = Request(given.problem.path, given.tape.graph, dtype, given.tape.wrt, inputs)
     ((_, outcome),) = pool.evaluate(request, [engine.name])
     if not alone and isinstance(outcome, Failure):
         for number in numbers:

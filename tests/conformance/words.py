@@ -1,5 +1,7 @@
 """The samples of each word: expressions of vectors a and b and matrices M and N, and the domain of their inputs.
 
+i is a vector of integers and m one of booleans.
+
 No piece is empty: MXNet 1.9.1 leaves a gradient that is a sum of no terms uninitialised (2.1e-314 was seen).
 """
 
@@ -41,6 +43,10 @@ WORDS: dict[str, tuple[Sample, ...]] = {
         Sample("ops.where(a < 0.25, 0.1, b)"),
         Sample("ops.where(M <= a, 0.1, 0.7) * M"),
         Sample("ops.where(ops.sum(a) > 0, M, a)"),
+        Sample("ops.where(m, a, 0.0) * b"),
+        Sample("ops.where(ops.reshape(m, (k, 1)), M, N)"),
+        Sample("ops.where((M > N).T, M, a)"),
+        Sample("ops.where((M > a)[-1], a, ops.where(m[0], b, 2.0))"),
     ),
     "softmax": (Sample("ops.softmax(a)"), Sample("ops.softmax(M, axis=0)"), Sample("ops.softmax(M * N) * M")),
     "logsumexp": (
@@ -56,7 +62,7 @@ WORDS: dict[str, tuple[Sample, ...]] = {
     "stop_gradient": (Sample("ops.stop_gradient(a * b)"), Sample("ops.stop_gradient(a) * a")),
     "+": (Sample("a + b"), Sample("M + a"), Sample("0.1 + a"), Sample("a + 1")),
     "-": (Sample("a - b"), Sample("M - ops.reshape(a, (k, 1))"), Sample("0.1 - a"), Sample("a - 1")),
-    "*": (Sample("a * b"), Sample("M * a"), Sample("0.1 * a"), Sample("a * 3")),
+    "*": (Sample("a * b"), Sample("M * a"), Sample("0.1 * a"), Sample("a * 3"), Sample("i * a")),
     "/": (Sample("a / b", NONZERO), Sample("M / a", NONZERO), Sample("0.1 / a", NONZERO), Sample("a / 3")),
     "**": (
         *(Sample("a ** 2"), Sample("a ** 3"), Sample("a ** -1", NONZERO)),
@@ -66,6 +72,11 @@ WORDS: dict[str, tuple[Sample, ...]] = {
     "unary -": (Sample("-a"),),
     ">": (Sample("ops.where(a > 0.1, M, a)"), Sample("ops.where(0 > a, b, a)")),
     ">=": (Sample("ops.where(a >= b, M, a)"), Sample("ops.where(0.5 >= a, b, a)")),
+    "==": (Sample("ops.where(i == 1, a, b)"), Sample("ops.where(ops.reshape(i, (k, 1)) == i, M, 0.5)")),
+    "!=": (Sample("ops.where(i != 1, a, b)"), Sample("ops.where(2 != i, M, a)")),
+    "&": (Sample("ops.where((a > 0) & m, a, b)"), Sample("ops.where((M > 0) & (i != 0) & (N > M), M, N)")),
+    "|": (Sample("ops.where(m | (a > b), a, b)"), Sample("ops.where((M > 0) | (N > 0), M, 0.5)")),
+    "~": (Sample("ops.where(~m, a, b)"), Sample("ops.where(~(M > a), M, N)")),
     "[]": (
         Sample("a[k // 2 :] * b[: k - k // 2]"),
         Sample("M[:, 0] * a"),

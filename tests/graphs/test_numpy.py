@@ -18,6 +18,8 @@ from gradcheck.graphs import RecordingError, record
 from gradcheck.graphs.numpy import FUNCTIONS, UFUNCS
 
 SHAPES = {"A": (3, 3), "x": (3,), "s": (), "T": (2, 3, 4)}
+EVERY_SHAPE = SHAPES | {"i": (3,), "m": (3,)}
+KINDS = {"i": "integer", "m": "boolean"}
 MASK = np.array([True, False, True])
 WEIGHTS = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
 
@@ -62,6 +64,17 @@ EXPRESSIONS = {
         "np.vstack([x, x])", "np.hstack([x, x])", "np.hstack([A, A])", "np.split(T, 2)[1]", "np.split(x, [1])[0]",
         "np.split(T, 2, axis=2)[0]", "np.broadcast_to(x, (2, 3))", "np.copy(x)", "x.copy()",
     ],
+    "kinds": [
+        "i * x", "x @ i", "np.where(i == 1, x, 2.0)", "np.where(1 != i, x, 2.0)", "np.where(i > 0, x, i)",
+        "np.where(np.equal(i, [0, 1, 1]), x, 0.0)", "np.where(np.not_equal(np.arange(3), i), x, 0.0)",
+        "np.where(i[:, None] == np.arange(3), A, 0.0)", "np.where(m, x, 0.0)", "np.where(m[:, None], A, x)",
+        "np.where(m[1], x, 2 * x)", "np.where(m.reshape(3, 1).T, A, 0.0)", "np.where((A > x).T, A, 0.0)",
+        "np.where(np.ravel(A > x)[::3], x, 1.0)",
+        "np.where(m & (x > 0) & MASK, x, 0.0)", "np.where(MASK | m | (i == 2), x, 0.0)", "np.where(~m, x, A)",
+        "np.where(np.logical_and(m, x > 0), x, 0.0)", "np.where(np.logical_or(m, x > 0), x, 0.0)",
+        "np.where(np.logical_not(A > x), A, 0.0)", "np.where(np.bitwise_and(m, x < 0), x, 0.0)",
+        "np.where(np.bitwise_or(m, x < 0), x, 0.0)", "np.where(np.invert(m), x, 0.0)",
+    ],
     "shapes": [
         "x * np.ones_like(x)", "x + np.zeros_like(A)", "np.full_like(x, 0.5) * x", "x * len(x)", "x * x.size",
         "x * np.size(A)", "x * np.ndim(A)", "x * np.shape(A)[0]", "x * A.shape[1]", "sum(row @ x for row in A)",
@@ -72,19 +85,21 @@ EVERY = [expression for several in EXPRESSIONS.values() for expression in severa
 
 
 def loss_of(expression: str):
-    return eval(f"lambda A, x, s, T: np.sum({expression}) * s", globals())
+    return eval(f"lambda A, x, s, T, i, m: np.sum({expression}) * s", globals())
 
 
 @pytest.mark.parametrize("expression", EVERY)
 def test_recorded_losses_compute_the_same_as_numpy(expression: str) -> None:
     rng = np.random.default_rng(0)
-    inputs = {name: np.asarray(rng.normal(size=shape)) for name, shape in SHAPES.items()}
+    inputs = {name: np.asarray(rng.normal(size=shape)) for name, shape in EVERY_SHAPE.items()}
+    inputs |= {"i": np.array([0, 2, 1]), "m": np.array([True, False, True])}
     loss = loss_of(expression)
-    graph = record(loss, SHAPES)
+    graph = record(loss, EVERY_SHAPE, KINDS)
     everything = graph.watching_all()
     interpreted = InterpretedGraph(json.loads(everything.json()))
     ops = Operations({**PRIMITIVES, "stop_gradient": lambda a: a}, lambda *_: 0.0)
-    got = interpreted.loss(ops, **inputs, **graph.constants)
+    numbers = {name: array.astype(float) for name, array in inputs.items()}
+    got = interpreted.loss(ops, **numbers, **graph.constants)
     assert np.allclose(got, loss(**inputs), rtol=1e-13, atol=0)
     computed = {name: np.shape(value) for name, value in ops.values.items()}
     assert computed == {name: everything.nodes[place].shape for name, place in everything.watched.items()}
@@ -114,11 +129,14 @@ REFUSED = {
     "x.astype(np.float32)": "no .astype: leave it out: --dtype says",
     "x.dtype": "no .dtype",
     "x.tolist()": "no .tolist",
-    "(x == 0)": "== and != of values of the problem: write > or >= inside np.where",
+    "(x == 0)": "operator ==: expected integers that sample gives on one side; write > or >= inside np.where",
     "2.0**x": "write np.exp",
     "x**x": "expected a number as exponent; write np.exp",
     "A @ T": "operator @: shapes",
     "x[x > 0]": "write np.where",
+    "x[m]": "write np.where",
+    "m * x": "got a condition: expected numbers; write np.where\\(condition, 1.0, 0.0\\)",
+    "np.where(i, x, 0.0)": "expected a condition: a comparison",
     "np.sum(x, axis=1)": "np.sum: no axis 1",
     "np.transpose(T)": "a vector or a matrix is needed",
     "s[0]": "too many indices",
@@ -129,7 +147,7 @@ REFUSED = {
 @pytest.mark.parametrize("expression", REFUSED)
 def test_a_refusal_has_the_line_and_what_to_write_instead(expression: str) -> None:
     with pytest.raises(RecordingError, match=REFUSED[expression]) as caught:
-        record(loss_of(expression), SHAPES)
+        record(loss_of(expression), EVERY_SHAPE, KINDS)
     assert "ops." not in str(caught.value)
 
 

@@ -6,6 +6,7 @@ errors of operands), the tests use the worst case that its hypothesis allows.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,11 +16,12 @@ import pytest
 
 from gradcheck.oracle import Format, analyse, record
 from gradcheck.oracle.enclosure import bound_of, spread_of
+from gradcheck.oracle.operations import Operation
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
-from gradcheck.oracle.operations.base import constant
-from gradcheck.oracle.operations.branches import SIGNED
+from gradcheck.oracle.operations.base import constant, of_conditions
+from gradcheck.oracle.operations.branches import AND, EQUAL, NOT, NOT_EQUAL, OR, SIGNED
 from gradcheck.oracle.operations.exponentials import Along
-from gradcheck.oracle.operations.products import SCALE
+from gradcheck.oracle.operations.products import SCALE, TRANSPOSE
 from gradcheck.oracle.operations.shares import MAXIMUM_SHARE, Mask
 from gradcheck.oracle.operations.smooth import SIGMOID_DERIVATIVE, SOFTPLUS_DERIVATIVE, TANH_DERIVATIVE
 from gradcheck.oracle.operations.terms import Bounded, Decision
@@ -343,6 +345,40 @@ def test_a_branch_in_doubt_may_be_the_other_one() -> None:
         ]
         error = chosen.worst(SINGLE, None, *terms)
         assert abs(answer - 2.0) == pytest.approx(float(error))
+
+
+def test_what_is_exact_is_equal_or_not_and_what_errs_may_be_either() -> None:
+    for operation in (EQUAL, NOT_EQUAL):
+        assert step(operation, [3.0, 3.0]).worst is None
+        assert step(operation, [3.0, 3.25], errors=[0.15, 0.15]).worst
+        assert step(operation, [3.0, 3.25], errors=[0.1, 0.1]).worst is None
+        partly = step(operation, [[3.0, 3.0], [3.0, 3.0]], errors=[[0.0, 0.0], [0.0, 0.1]])
+        assert np.asarray(partly.worst).tolist() == [False, True]
+
+
+def test_the_doubt_of_a_condition_moves_with_it() -> None:
+    moved = step(of_conditions(TRANSPOSE), [[[1.0, 0.0]]], errors=[[[0.0, 1.0]]], decides=True)
+    assert moved.decides
+    assert np.asarray(moved.worst).tolist() == [[0.0], [1.0]]
+
+
+@pytest.mark.parametrize("operation", [AND, OR])
+def test_conditions_together_are_in_doubt_where_another_choice_makes_another_one(operation: Operation) -> None:
+    for a, b, open_a, open_b in itertools.product((True, False), repeat=4):
+        middles = [Quantity(np.asarray(middle), worst=np.asarray(by)) for middle, by in ((a, open_a), (b, open_b))]
+        doubt = operation.worst(SINGLE, None, *(Decision(middle, middle.worst) for middle in middles))
+        choices = itertools.product((a, not a) if open_a else (a,), (b, not b) if open_b else (b,))
+        assert bool(doubt) == (len({bool(operation.value(*each)) for each in choices}) > 1)
+        balls = [None if by else middle for middle, by in ((a, open_a), (b, open_b))]
+        assert (operation.ball(*balls) is None) == bool(doubt)
+        assert doubt or operation.ball(*balls) == operation.value(a, b)
+
+
+def test_what_does_not_hold_is_in_doubt_where_the_condition_is() -> None:
+    condition = Quantity(np.asarray([True, False, True]), worst=np.asarray([False, True, True]))
+    assert NOT.worst(SINGLE, None, Decision(condition, condition.worst)).tolist() == [False, True, True]
+    assert NOT.worst(SINGLE, None, Decision(condition)) is None
+    assert [NOT.ball(each) for each in (True, False, None)] == [False, True, None]
 
 
 # R7: gradients that are masked, or shared at a tie.

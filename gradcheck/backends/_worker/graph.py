@@ -9,7 +9,11 @@ from typing import Any
 Step = Callable[[Any, "list[Any]", Mapping[str, Any]], Any]
 """(ops, the values of earlier nodes, inputs) -> the value of a node."""
 BETWEEN_VALUES = {
-    **{name: getattr(operator, name) for name in ("add", "sub", "mul", "truediv", "neg", "pow", "gt", "ge")},
+    **{name: getattr(operator, name) for name in ("add", "sub", "mul", "truediv", "neg", "pow")},
+    **{name: getattr(operator, name) for name in ("gt", "ge", "eq", "ne")},
+    "and": operator.and_,
+    "or": operator.or_,
+    "invert": operator.invert,
     "index": operator.getitem,
 }
 """Operators between values: engines have them as Python's operators."""
@@ -35,7 +39,7 @@ class InterpretedGraph:
 
         Args:
             ops: the vocabulary in an engine's own functions.
-            inputs: the engine's own arrays by name, including the constants.
+            inputs: the engine's own arrays by name, including the constants; booleans are 0 and 1.
         """
         values: list[Any] = []
         for each in self._steps:
@@ -51,6 +55,8 @@ def step(node: Mapping[str, Any]) -> Step:
     if word == "constant" and name is None:
         number = float(attributes["value"]) if isinstance(attributes["value"], str) else attributes["value"]
         return lambda _ops, _values, _inputs: number
+    if word == "input" and node.get("kind") == "boolean":
+        return lambda _ops, _values, inputs: inputs[name] > 0.5
     if word in ("input", "constant"):
         return lambda _ops, _values, inputs: inputs[name]
     if word == "watch":

@@ -40,7 +40,9 @@ class HandWritten(Engine):
         function = problem.gradients[self.gradient]
         where = line_of(function)
         if dtype == LONGDOUBLE:
-            inputs = {name: array.astype(self.numpy.longdouble) for name, array in inputs.items()}
+            longdouble = self.numpy.longdouble
+            wide = [name for name, array in inputs.items() if array.dtype.kind == "f"]
+            inputs = {name: array.astype(longdouble) if name in wide else array for name, array in inputs.items()}
         try:
             answer = self.answer(called(function, inputs), inputs)
             if dtype == LONGDOUBLE:

@@ -149,11 +149,10 @@ class Host:
         context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         if isinstance(self.engine, HandWritten):
             context, subject = self.problem(request["problem"], request["folders"])
-            wired = request["inputs"]
+            given = read(request["inputs"])
         else:
             subject = self.graph(request["graph"])
-            wired = {**request["inputs"], **request["constants"]}
-        given = {name: protocol.decode(array, protocol.mapped) for name, array in wired.items()}
+            given = as_numbers(read({**request["inputs"], **request["constants"]}), request["dtype"])
         with context:
             first = self.evaluate_once(subject, given, request)
             again = self.evaluate_once(subject, given, request)
@@ -205,6 +204,17 @@ class Host:
             ]
             self.files = {code.co_filename for code in codes if code}
         return self.problems[key]
+
+
+def read(wired: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of a request."""
+    return {name: protocol.decode(each, protocol.mapped, protocol.INPUT_DTYPES) for name, each in wired.items()}
+
+
+def as_numbers(arrays: Arrays, dtype: str) -> dict[str, np.ndarray]:
+    """Integers and booleans as numbers of a dtype, which has them exactly, and other arrays as they are."""
+    container = "float32" if dtype == "bfloat16" else dtype
+    return {name: array if array.dtype.kind == "f" else array.astype(container) for name, array in arrays.items()}
 
 
 def loaded(request: Mapping[str, Any]) -> Engine:

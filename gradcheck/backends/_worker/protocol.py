@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 INLINE_SIZE = 256  # entries; above it a file is faster than decimal digits
 DTYPES = ("float64", "float32", "float16")  # of arrays in messages; long double is another format on each machine
+INPUT_DTYPES = (*DTYPES, "int64", "bool")
 LARGEST_INLINE = 1 << 26  # entries, more than a line can hold
 
 
@@ -32,13 +33,14 @@ def encode(array: np.ndarray, store: Callable[[np.ndarray], str]) -> dict[str, A
     """An array as a part of a message.
 
     Args:
-        array: of a dtype among `DTYPES`, row by row.
+        array: of a dtype among `INPUT_DTYPES`, row by row; booleans are written as 0 and 1.
         store: writes a large array to a .npy file, and returns its path.
     """
     described = {"dtype": array.dtype.name, "shape": array.shape}
     if array.size > INLINE_SIZE:
         return {**described, "npy": store(array)}
-    return {**described, "data": [number(each) for each in array.ravel().tolist()]}
+    numbers = array.view("uint8") if array.dtype == bool else array
+    return {**described, "data": [number(each) for each in numbers.ravel().tolist()]}
 
 
 def number(value: float) -> float | str:
@@ -46,15 +48,16 @@ def number(value: float) -> float | str:
     return value if math.isfinite(value) else {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
 
 
-def decode(message: Mapping[str, Any], load: Callable[[str], np.ndarray]) -> np.ndarray:
+def decode(message: Mapping[str, Any], load: Callable[[str], np.ndarray], dtypes: Sequence[str] = DTYPES) -> np.ndarray:
     """The array that a part of a message holds.
 
     Args:
         message: the part.
         load: reads a .npy file.
+        dtypes: the allowed ones.
 
     Raises:
-        Exception: the part holds no array of floating-point numbers. Another program wrote it: NumPy
+        Exception: the part holds no array of such a dtype. Another program wrote it: NumPy
             may raise any exception then.
     """
     import numpy as np
@@ -64,7 +67,7 @@ def decode(message: Mapping[str, Any], load: Callable[[str], np.ndarray]) -> np.
     if lacking := [key for key in ("dtype", "shape", "data") if key not in message]:
         raise ValueError(f"no {', '.join(lacking)}")
     dtype, shape, data = message["dtype"], message["shape"], message["data"]
-    if dtype not in DTYPES:
+    if dtype not in dtypes:
         raise TypeError(f"expected floating-point numbers, {', '.join(DTYPES)}: its dtype is {dtype!r}")
     if not isinstance(data, list):
         raise TypeError(f"expected a list of numbers: its data are {type(data).__name__}")

@@ -11,7 +11,7 @@ from gradcheck.graphs.words.declaration import operation, word
 from gradcheck.graphs.words.entries import shape_of, together
 
 Condition = Value
-"""A comparison."""
+"""A comparison, or booleans that ``sample`` gives."""
 
 
 @operation(">", makes="boolean")
@@ -24,6 +24,50 @@ def gt(a: Operand, b: Operand) -> Shape:
 def ge(a: Operand, b: Operand) -> Shape:
     """The comparison a ≥ b, as a condition for ``where``."""
     return together(a, b)
+
+
+@operation("==", makes="boolean")
+def eq(a: Operand, b: Operand) -> Shape:
+    """Whether integers of ``sample`` are equal to others, as a condition for ``where``.
+
+    Raises:
+        TypeError: neither operand is made of integers that ``sample`` gives.
+    """
+    return _with_integers(a, b)
+
+
+@operation("!=", makes="boolean")
+def ne(a: Operand, b: Operand) -> Shape:
+    """Whether they differ, as a condition for ``where``.
+
+    Raises:
+        TypeError: neither operand is made of integers that ``sample`` gives.
+    """
+    return _with_integers(a, b)
+
+
+def _with_integers(a: Value, b: Value) -> Shape:
+    if "integer" not in (a.kind, b.kind):
+        raise TypeError("expected integers that sample gives on one side; write > or >= inside ops.where")
+    return together(a, b)
+
+
+@operation("&", makes="boolean")
+def and_(a: Condition, b: Condition) -> Shape:
+    """Where both conditions hold."""
+    return together(a, b)
+
+
+@operation("|", makes="boolean")
+def or_(a: Condition, b: Condition) -> Shape:
+    """Where one of the conditions holds, or both."""
+    return together(a, b)
+
+
+@operation("~", makes="boolean")
+def invert(a: Condition) -> Shape:
+    """Where the condition does not hold."""
+    return a.shape
 
 
 @word

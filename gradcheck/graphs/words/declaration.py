@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.graphs.graph import Attribute, Dtype, Shape, Slice
+from gradcheck.graphs.graph import Attribute, Kind, Shape, Slice
 from gradcheck.graphs.instead import ARGUMENTS, described
 from gradcheck.graphs.sources import RecordingError, user_line
 from gradcheck.graphs.values import Value
@@ -21,9 +21,10 @@ Rule = Callable[..., Shape]
 """Values and attributes -> the shape of the result; raises TypeError, ValueError or IndexError where they do not fit.
 
 The annotations of its parameters state what they take: `Value` a value or an array, `Operand` a number too, `Values` a
-list of values, `Condition` a comparison; all others are attributes.
+list of values, `Condition` booleans, `Entries` a value of any kind; all others are attributes.
 """
-OPERANDS = ("Value", "Operand", "Values", "Condition")
+OPERANDS = ("Value", "Operand", "Values", "Condition", "Entries")
+ARRAYS = ("Value", "Entries")
 
 
 class Word:
@@ -33,10 +34,10 @@ class Word:
         name: as the graph spells it.
         title: as a problem spells it, for messages.
         rule: gives the shape of the result.
-        makes: the dtype of the result.
+        makes: the kind of the result; None where it is that of the first operand.
     """
 
-    def __init__(self, name: str, title: str, rule: Rule, makes: Dtype) -> None:
+    def __init__(self, name: str, title: str, rule: Rule, makes: Kind | None) -> None:
         self.name = name
         self.title = title
         self.rule = rule
@@ -83,7 +84,8 @@ class Word:
         shape = self.rule(**lifted)
         operands = [each for name, value in lifted.items() for each in self._operands(name, value)]
         attributes = {name: value for name, value in lifted.items() if self._kinds[name] not in OPERANDS}
-        return first.recording.add(self.name, operands, self._written(attributes), shape, self.makes)
+        kind = self.makes or operands[0].kind
+        return first.recording.add(self.name, operands, self._written(attributes), shape, kind)
 
     def _operands(self, name: str, value: Any) -> list[Any]:
         kind = self._kinds[name]
@@ -122,17 +124,20 @@ class Word:
             count = len(arguments) + len(options)
             return f"called with {count} argument{'' if count == 1 else 's'}: expected {self.signature}"
         for name, value in bound.arguments.items():
-            if self._kinds[name] == "Value" and not isinstance(value, (Value, np.ndarray, list)):
+            if self._kinds[name] in ARRAYS and not isinstance(value, (Value, np.ndarray, list)):
                 return f"{name} is {described(value)}: expected a value of the problem"
         return None
 
 
 def _lifted(value: Any, beside: Value, kind: str) -> Value:
     lifted = value if isinstance(value, Value) else beside.recording.constant(value)
-    if kind == "Value" and not isinstance(value, (Value, np.ndarray, list)):
+    if kind in ARRAYS and not isinstance(value, (Value, np.ndarray, list)):
         raise TypeError(f"got {described(value)}: expected a value of the problem")
-    if lifted.is_condition != (kind == "Condition"):
-        expected = "the condition of where must be a comparison, such as a > 0, and nothing else may be one"
+    if kind == "Condition" and not lifted.is_condition:
+        expected = "expected a condition: a comparison, such as a > 0, or booleans that sample gives"
+        raise TypeError(f"got {described(lifted)}: {expected}")
+    if kind not in ("Condition", "Entries") and lifted.is_condition:
+        expected = "expected numbers; write ops.where(condition, 1.0, 0.0) to make some of it"
         raise TypeError(f"got {described(lifted)}: {expected}")
     return lifted
 
@@ -157,16 +162,22 @@ def plain(value: Any) -> Any:
 def word(rule: Rule) -> Word:
     """Put a rule into the vocabulary under its name, without a trailing underscore."""
     name = rule.__name__.rstrip("_")
-    VOCABULARY[name] = declared = Word(name, f"ops.{name}", rule, "float")
+    VOCABULARY[name] = declared = Word(name, f"ops.{name}", rule, makes_of(rule))
     return declared
 
 
-def operation(symbol: str, makes: Dtype = "float") -> Callable[[Rule], Word]:
+def makes_of(rule: Rule) -> Kind | None:
+    """The kind of what a word makes: where it takes entries of any kind, theirs."""
+    kinds = [parameter.annotation for parameter in inspect.signature(rule).parameters.values()]
+    return None if "Entries" in kinds else "floating"
+
+
+def operation(symbol: str, makes: Kind | None = None) -> Callable[[Rule], Word]:
     """Give a rule to an operator of the problem's values."""
 
     def enter(rule: Rule) -> Word:
         name = rule.__name__.rstrip("_")
-        OPERATORS[name] = declared = Word(name, f"operator {symbol}", rule, makes)
+        OPERATORS[name] = declared = Word(name, f"operator {symbol}", rule, makes or makes_of(rule))
         return declared
 
     return enter

@@ -11,16 +11,18 @@ from gradcheck.graphs.values import Value
 from gradcheck.graphs.words.declaration import operation, word
 
 Values = list[Value]
+Entries = Value
+"""A value of any kind: what is made of it is of that kind."""
 
 
 @word
-def reshape(a: Value, shape: Shape) -> Shape:
+def reshape(a: Entries, shape: Shape) -> Shape:
     """The entries in another shape of the same size."""
     return checked_shape(a.shape, shape)
 
 
 @operation("[]")
-def index(a: Value, index: tuple[Piece, ...]) -> Shape:
+def index(a: Entries, index: tuple[Piece, ...]) -> Shape:
     """A piece of an array: integers, negative ones too, and slices with positive steps."""
     for piece in index:
         _check(piece)
@@ -33,7 +35,7 @@ def _check(piece: Any) -> None:
         if piece.step is not None and piece.step < 1:
             raise ValueError(f"a step of {piece.step}: engines have positive ones")
     elif isinstance(piece, bool) or not (isinstance(piece, int) or (isinstance(piece, str) and piece == "...")):
-        hints = {"None": f"; write {RESHAPE}", "a comparison": "; write ops.where(condition, a, b)"}
+        hints = {"None": f"; write {RESHAPE}", "a condition": "; write ops.where(condition, a, b)"}
         found = described(piece)
         raise TypeError(f"an index is made of integers and slices, got {found}{hints.get(found, '')}")
 

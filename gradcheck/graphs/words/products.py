@@ -7,6 +7,7 @@ from gradcheck.graphs.shapes import matrix_shape, outer_shape, transposed_shape
 from gradcheck.graphs.values import Value
 from gradcheck.graphs.vocabulary import OPERATORS
 from gradcheck.graphs.words.declaration import Word, word
+from gradcheck.graphs.words.moving import Entries
 
 
 @word
@@ -15,7 +16,7 @@ def matmul(a: Value, b: Value) -> Shape:
     return matrix_shape(a.shape, b.shape)
 
 
-OPERATORS["matmul"] = Word("matmul", "operator @", matmul.rule, "float")
+OPERATORS["matmul"] = Word("matmul", "operator @", matmul.rule, "floating")
 
 
 @word
@@ -25,6 +26,6 @@ def outer(a: Value, b: Value) -> Shape:
 
 
 @word
-def transpose(a: Value) -> Shape:
+def transpose(a: Entries) -> Shape:
     """The transpose Aᵀ."""
     return transposed_shape(a.shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,8 @@ from gradcheck.oracle.operations.terms import (
     DOUBT,
     Array,
     Bounded,
+    Decision,
+    Doubts,
     Errors,
     PartialSums,
     Spread,
@@ -106,7 +108,7 @@ class Variable:
         recorder: the tape being written.
         index: of its node there.
         shape: of the value.
-        is_condition: it came from a comparison, and may only be the condition of ``where``.
+        is_condition: it is made of booleans, and may only be the condition of ``where``.
         transposed: its transpose, once the reverse pass has recorded it.
     """
 
@@ -260,6 +262,15 @@ def structural(
         shape=shape,
         moves=True,
     )
+
+
+def of_conditions(move: Operation) -> Operation:
+    """An operation that moves the entries of a condition, and their doubts with them."""
+
+    def doubt(_format: Format, _result: Values, condition: Decision) -> Doubts:
+        return None if condition.doubt is None else move.value(condition.doubt)
+
+    return replace(move, gradients=lambda *_: (None,), worst=doubt, variance=None, compares=True)
 
 
 def same_error(_format: Format, _result: Values, a: Bounded) -> Errors:

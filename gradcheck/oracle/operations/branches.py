@@ -7,6 +7,7 @@ values in between. The branch of an engine there is a choice that it may make in
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -38,7 +39,18 @@ from gradcheck.oracle.operations.shares import (
     masked,
     peak,
 )
-from gradcheck.oracle.operations.terms import DOUBT, Array, Bounded, Decision, Doubts, Errors, Spread, Values, Variances
+from gradcheck.oracle.operations.terms import (
+    DOUBT,
+    Array,
+    Bounded,
+    Decision,
+    Doubts,
+    Errors,
+    Spread,
+    Values,
+    Variances,
+    Worst,
+)
 
 Rule = Callable[[Format, Values, Bounded], Errors] | Callable[[Format, Values, Bounded, Bounded], Errors]
 
@@ -55,20 +67,28 @@ def _choice(
     return Operation(name, value, gradients, worst, variance, **more)
 
 
-def _comparison(name: str, value: Callable[..., Array], **more: Any) -> Operation:
-    """A condition for ``where``: its error is the doubt."""
-
-    def no_gradients(_gradient: Variable, _result: Variable, *operands: Variable) -> tuple[None, ...]:
-        return (None,) * len(operands)
-
-    return Operation(name, value, no_gradients, _doubt, None, compares=True, **more)
-
-
 def _doubt(_format: Format, _result: Values, a: Bounded, b: Bounded) -> Doubts:
     if a.error is None and b.error is None:
         return None
     open_ = is_open(a, b)
     return open_ if open_.any() else None
+
+
+def _doubt_of_equality(_format: Format, _result: Values, a: Bounded, b: Bounded) -> Doubts:
+    """Where the errors reach over the distance: exact entries, such as integers, are equal or they are not (R18)."""
+    if a.error is None and b.error is None:
+        return None
+    open_ = is_open(a, b) & ~(a.errors + b.errors == 0)
+    return open_ if open_.any() else None
+
+
+def _comparison(name: str, value: Callable[..., Array], doubt: Worst = _doubt, **more: Any) -> Operation:
+    """A condition for ``where``: its error is the doubt."""
+
+    def no_gradients(_gradient: Variable, _result: Variable, *operands: Variable) -> tuple[None, ...]:
+        return (None,) * len(operands)
+
+    return Operation(name, value, no_gradients, doubt, None, compares=True, **more)
 
 
 def _compare_balls(decide: Callable[[Any, Any], bool], refute: Callable[[Any, Any], bool]) -> Callable[..., Array]:
@@ -83,6 +103,44 @@ GREATER = _comparison("greater", np.greater, ball=_compare_balls(lambda a, b: a 
 GREATER_EQUAL = _comparison(
     "greater_equal", np.greater_equal, ball=_compare_balls(lambda a, b: a >= b, lambda a, b: a < b)
 )
+EQUAL = _comparison(
+    "equal", np.equal, _doubt_of_equality, ball=_compare_balls(lambda a, b: a == b, lambda a, b: a != b)
+)
+NOT_EQUAL = _comparison(
+    "not_equal", np.not_equal, _doubt_of_equality, ball=_compare_balls(lambda a, b: a != b, lambda a, b: a == b)
+)
+
+
+def _connective(name: str, value: Callable[..., Array], ball: Callable[..., bool | None]) -> Operation:
+    """What two conditions, or one, make; it grows or falls with each of them."""
+
+    def no_gradients(_gradient: Variable, _result: Variable, *operands: Variable) -> tuple[None, ...]:
+        return (None,) * len(operands)
+
+    def doubt(_format: Format, _result: Values, *conditions: Decision) -> Doubts:
+        """Where it is another one if all conditions in doubt hold, or none of them (docs/math.md, R18)."""
+        if all(condition.doubt is None for condition in conditions):
+            return None
+        open_ = [np.zeros(()) if condition.doubt is None else condition.doubt for condition in conditions]
+        least = [np.logical_and(each.middle, np.logical_not(by)) for each, by in zip(conditions, open_, strict=True)]
+        most = [np.logical_or(each.middle, by) for each, by in zip(conditions, open_, strict=True)]
+        return np.asarray(value(*least) != value(*most))
+
+    balls = np.frompyfunc(ball, len(inspect.signature(ball).parameters), 1)
+    return Operation(name, value, no_gradients, doubt, None, compares=True, ball=balls)
+
+
+AND = _connective(
+    "and",
+    np.logical_and,
+    lambda a, b: False if a is False or b is False else None if a is None or b is None else True,
+)
+OR = _connective(
+    "or",
+    np.logical_or,
+    lambda a, b: True if a is True or b is True else None if a is None or b is None else False,
+)
+NOT = _connective("not", np.logical_not, lambda a: None if a is None else not a)
 
 
 def _where_worst(_format: Format, _result: Values, condition: Decision, a: Bounded, b: Bounded) -> Errors:
@@ -209,6 +267,36 @@ def greater(a: Operand, b: Operand) -> Variable:
 def greater_equal(a: Operand, b: Operand) -> Variable:
     """The comparison a ≥ b, as a condition for ``where``."""
     return apply(GREATER_EQUAL, a, b)
+
+
+@rule(worst="in doubt where errors leave it open", typical="0", name="eq")
+def equal(a: Operand, b: Operand) -> Variable:
+    """Whether a and b are equal, as a condition for ``where``."""
+    return apply(EQUAL, a, b)
+
+
+@rule(worst="in doubt where errors leave it open", typical="0", name="ne")
+def not_equal(a: Operand, b: Operand) -> Variable:
+    """Whether they differ, as a condition for ``where``."""
+    return apply(NOT_EQUAL, a, b)
+
+
+@rule(worst="in doubt where a doubt decides it", typical="0")
+def and_(a: Variable, b: Variable) -> Variable:
+    """Where both conditions hold."""
+    return apply(AND, a, b)
+
+
+@rule(worst="in doubt where a doubt decides it", typical="0")
+def or_(a: Variable, b: Variable) -> Variable:
+    """Where one of the conditions holds, or both."""
+    return apply(OR, a, b)
+
+
+@rule(worst="in doubt where its condition is", typical="0")
+def invert(a: Variable) -> Variable:
+    """Where the condition does not hold."""
+    return apply(NOT, a)
 
 
 @rule(worst="exact", typical="0")

@@ -29,9 +29,13 @@ The constants of functions come from the tables of CUDA, Sleef, glibc and NumPy.
 from Higham, *Accuracy and Stability of Numerical Algorithms* (2002), the rule of `softmax` and `logsumexp` from
 Blanchard, Higham and Higham (2021). `gradcheck/oracle/operations/` cites the source beside each constant.
 
-A comparison is a condition for `ops.where`, and nothing else. At a tie of `max`, `maximum`, `relu` or `abs` engines
-differ: an answer that follows one of the usual conventions agrees, and another mean of the branches is undecided. An
-answer is wrong if the shares of a `max`, or of both sides of a `maximum`, do not add up to one, as in MXNet's `max`.
+A comparison is a condition for `ops.where`. So are booleans that `sample` gives. A piece, `ops.reshape` and `.T` of
+conditions are conditions, and of integers they are integers. All other words make floats of integers. Conditions are
+not numbers: write `ops.where(condition, 1.0, 0.0)`.
+
+At a tie of `max`, `maximum`, `relu` or `abs` engines differ: an answer that follows one of the usual conventions
+agrees, and another mean of the branches is undecided. An answer is wrong if the shares of a `max`, or of both sides of
+a `maximum`, do not add up to one, as in MXNet's `max`.
 """
 
 FIRST = "| | meaning | worst | typical |\n| --- | --- | --- | --- |"
@@ -78,6 +82,7 @@ def spelling(symbol: str) -> str:
     forms: dict[str, str] = {
         "[]": "a[i, j:k]",
         "unary -": "-a",
+        "~": "~a",
         "**": "a ** p",
         ">": "a > b, a < b",
         ">=": "a >= b, a <= b",

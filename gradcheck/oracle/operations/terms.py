@@ -126,6 +126,7 @@ Worst = (
     | Callable[[Format, Values, Bounded], Errors]
     | Callable[[Format, Values, Bounded, Bounded], Errors]
     | Callable[[Format, Values, Bounded, Bounded, Bounded], Errors]
+    | Callable[[Format, Values, Decision], Doubts]
     | Callable[[Format, Values, Decision, Bounded], Errors]
     | Callable[[Format, Values, Decision, Bounded, Bounded], Errors]
 )

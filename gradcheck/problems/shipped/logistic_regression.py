@@ -31,6 +31,7 @@ def loss(ops, X, w, b, t):
 
 
 def vectorised(X, w, b, t):
+    t = t.astype(X.dtype)  # of integers and float32 NumPy makes float64
     logit = X @ w + b
     decay = np.exp(-np.abs(logit))
     normaliser = np.maximum(logit, 0) + np.log1p(decay)

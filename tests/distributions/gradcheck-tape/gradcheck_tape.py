@@ -89,6 +89,8 @@ class Variable:
     __radd__, __rmul__ = __add__, __mul__
     __rsub__, __rtruediv__, __rmatmul__ = map(reflected, (__sub__, __truediv__, __matmul__))
     __gt__, __ge__, __lt__, __le__ = map(compared, (operator.gt, operator.ge, operator.lt, operator.le))
+    __eq__, __ne__ = map(compared, (operator.eq, operator.ne))
+    __hash__ = object.__hash__
 
 
 def relu(a):
@@ -165,13 +167,14 @@ class Tape:
         return self.variable(a) @ b
 
     def transpose(self, a):
-        return self.variable(a).T
+        return a.T
 
     def outer(self, a, b):
-        return self.reshape(a, (-1, 1)) * b
+        return self.reshape(self.variable(a), (-1, 1)) * b
 
     def reshape(self, a, shape):
-        a = self.variable(a)
+        if not isinstance(a, Variable):  # truth values
+            return np.reshape(a, shape)
         return self.record(a.value.reshape(shape), (a, lambda g: g.reshape(a.shape)))
 
     def concatenate(self, arrays, axis=0):
