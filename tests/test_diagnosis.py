@@ -28,6 +28,10 @@ def halved(A, x):
     value, gradients = right(A, x)
     return value, {"A": gradients["A"] / 2}
 
+def scaled(A, x):
+    value, gradients = right(A, x)
+    return value, {"A": gradients["A"] * 1.001}
+
 def zero(A, x):
     return right(A, x)[0], {"A": np.zeros_like(A)}
 
@@ -80,7 +84,7 @@ def missing(A, x):
     return right(A, x)[0], {}
 
 gradients = {f.__name__: f for f in (
-    right, halved, zero, one_entry, one_rounded_entry, a_hair, cancels, buffered, buffered_and_negative,
+    right, halved, scaled, zero, one_entry, one_rounded_entry, a_hair, cancels, buffered, buffered_and_negative,
     buffered_inside, not_a_number, missing, noisy,
 )}
 """
@@ -128,6 +132,12 @@ def test_code_that_rounds_in_between_is_not_reported_as_a_wrong_formula(problem:
         "buffered_inside": "unknown",
     }
     assert "float64 where the inputs are longdouble" in found["buffered"].cause.reason
+
+
+def test_a_factor_that_all_entries_share_may_be_wrong_or_narrow(problem: Path) -> None:
+    backend = checked(problem, "scaled")["scaled"]
+    assert backend.first_wrong.pattern == "1.001 × the truth"
+    assert backend.cause.reason == "a factor that all entries share is wrong, or computed in float16"
 
 
 def test_a_pattern_shows_a_wrong_formula_where_no_second_answer_does(problem: Path) -> None:

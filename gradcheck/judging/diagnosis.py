@@ -19,7 +19,7 @@ from gradcheck.answers import BackendAnswer
 from gradcheck.dtypes import DTYPES, LAYOUTS
 from gradcheck.findings import Cause
 from gradcheck.judging.judge import Judgement, Truth, judge, truth
-from gradcheck.judging.patterns import Wrong, pattern
+from gradcheck.judging.patterns import Pattern, Wrong, pattern
 from gradcheck.oracle import DOUBT, Format, Key, stages
 from gradcheck.results import Verdict
 from gradcheck.text.wording import two_digits
@@ -85,7 +85,7 @@ def diagnose(answer: BackendAnswer, known: Truth, judgement: Judgement, other: O
     if answer.varies:
         cause = Cause(kind="unknown", reason="it varies from call to call")
     else:
-        cause = cause_of(answer, known, key, judgement, other, rerun)
+        cause = cause_of(answer, known, key, judgement, other, rerun, seen)
     if cause.kind == "unknown" and seen and seen.exact:
         cause = Cause(kind="wrong formula", reason="rounding makes no such pattern")
     return replace(judgement, cause=cause, first_wrong=step)
@@ -112,12 +112,22 @@ def other_dtype(dtype: str, by_hand: bool, lacks: Callable[[str], bool]) -> str 
     return None if lacks(wider) else wider
 
 
-def cause_of(answer: BackendAnswer, known: Truth, key: Key, judgement: Judgement, other: Other, rerun: Rerun) -> Cause:
-    """The cause of an error in one array."""
+def cause_of(
+    answer: BackendAnswer,
+    known: Truth,
+    key: Key,
+    judgement: Judgement,
+    other: Other,
+    rerun: Rerun,
+    seen: Pattern | None,
+) -> Cause:
+    """The cause of an error in one array; a factor that all entries share may be a number in a narrower dtype."""
     cause = by_rerun(answer, known, key, other, rerun)
-    if cause.kind != "lost digits" and (resembled := narrower(answer, judgement, known)):
-        return Cause(kind="unknown", reason=f"its errors are as large as those of {resembled}: it may compute in that")
-    return cause
+    if cause.kind == "lost digits" or not (resembled := narrower(answer, judgement, known)):
+        return cause
+    if seen:
+        return Cause(kind="unknown", reason=f"a factor that all entries share is wrong, or computed in {resembled}")
+    return Cause(kind="unknown", reason=f"its errors are as large as those of {resembled}: it may compute in that")
 
 
 def by_rerun(answer: BackendAnswer, known: Truth, key: Key, other: Other, rerun: Rerun) -> Cause:
