@@ -39,7 +39,14 @@ def __getattr__(name: str) -> Any:
 
 
 def check(problem: Any, **options: Any) -> Report:
-    """Evaluate one case of a problem in several backends, and judge the answers; see `Session.check` for the options.
+    """Evaluate one case of a problem in several backends, and judge the answers.
+
+    `Session.check` describes the arguments; a `gradcheck.Session` keeps its workers for the next check.
+
+    Args:
+        problem: a problem's name, the path of its file, or its loss as a function of the inputs.
+        **options: for a function `inputs` (name -> shape), `wrt`, `gradients` (name -> function) and `sample`; and the
+            options of `gradcheck run`, such as `k`, `seed`, `dtype` and `backends`, by the names in docs/options.md.
 
     Raises:
         RequestError: the request is wrong; nothing was run.

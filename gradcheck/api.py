@@ -92,7 +92,8 @@ class Session:
         """Evaluate one case of a problem in several backends, and judge the answers.
 
         Args:
-            problem: a problem's name, the path of its file, or its loss as a function `loss(ops, **inputs)`.
+            problem: a problem's name, the path of its file, or its loss as a function: `loss(**inputs)` in NumPy, or
+                `loss(ops, **inputs)`.
             inputs: where `problem` is a function: the inputs' shapes by name, or a function of `k` that gives them.
             wrt: where `problem` is a function: the inputs whose gradients are wanted; default: every floating one.
             gradients: where `problem` is a function: hand-written gradients by name, each a function of the inputs.

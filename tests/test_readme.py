@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,13 @@ def test_the_comparison_of_transcripts_can_fail() -> None:
 def test_the_example_is_short() -> None:
     (layer,) = (source for source in blocks("python") if "def backward" in source)
     assert len([line for line in layer.splitlines() if line.strip()]) <= 20
+
+
+def test_the_example_with_functions_agrees(tmp_path: Path) -> None:
+    (example,) = (source for source in blocks("python") if "gradients=" in source)
+    (tmp_path / "softplus.py").write_text(example)
+    done = subprocess.run([sys.executable, tmp_path / "softplus.py"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_ci_runs_the_readmes_test_command() -> None:
