@@ -33,19 +33,28 @@ def gradcheck(gradcheck_session: Session, request: pytest.FixtureRequest) -> Cal
     """`gradcheck(problem, seeds=..., **options)`: check cases of a problem, and fail with the first finding.
 
     The options are those of `gradcheck.Session.check`; `seeds` are several values of `seed`. The path of a problem's
-    file starts from the test's folder if the file exists there. It returns the reports.
+    file starts from the test's folder or pytest's root folder if the file exists there. It returns the reports.
     """
+    from gradcheck.errors import RequestError
+
+    def checked(problem: Any, **options: Any) -> Report | RequestError:
+        try:
+            return gradcheck_session.check(problem, **options)
+        except RequestError as error:  # returned, so that pytest shows no exception of which it is the cause
+            return error
 
     def check(problem: Any, seeds: Iterable[int] | None = None, **options: Any) -> list[Report]:
         __tracebackhide__ = True
-        beside = request.path.parent / problem if isinstance(problem, (str, Path)) else None
-        found = str(beside) if beside is not None and beside.is_file() else problem
+        folders = (request.path.parent, request.config.rootpath) if isinstance(problem, (str, Path)) else ()
+        found = next((str(folder / problem) for folder in folders if (folder / problem).is_file()), problem)
         if seeds is not None and "seed" in options:
             pytest.fail(f"seed={options['seed']!r}: expected none where seeds are given", pytrace=False)
         reports = []
         cases: list[dict[str, Any]] = [{}] if seeds is None else [{"seed": seed} for seed in seeds]
         for case in cases:
-            report = gradcheck_session.check(found, **options, **case)
+            report = checked(found, **options, **case)
+            if isinstance(report, RequestError):
+                pytest.fail(str(report), pytrace=False)
             if report.exit_code:
                 pytest.fail(report.finding(), pytrace=False)
             reports.append(report)

@@ -82,3 +82,27 @@ def test_no_seeds_mean_no_check(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*seeds is empty*"])
+
+
+def test_a_request_that_is_wrong_fails_in_one_line(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_layer(gradcheck):
+            gradcheck("layer.py", k=2, backends=["rigth"])
+        """
+    )
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["backend 'rigth': unknown: *"])
+    assert result.stdout.str().count("backend 'rigth'") == 1
+    assert "pytest_plugin.py" not in result.stdout.str(), "no traceback of gradcheck"
+
+
+def test_a_path_may_start_from_the_root_folder_of_pytest(pytester: pytest.Pytester) -> None:
+    folder = pytester.mkdir("tests")
+    (folder / "test_layer.py").write_text("def test_layer(gradcheck): gradcheck('layer.py', k=2, backends=['right'])")
+    pytester.makeini("[pytest]")
+    pytester.runpytest_subprocess(folder).assert_outcomes(passed=1)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        pytester.runpytest_subprocess().assert_outcomes(passed=1)
