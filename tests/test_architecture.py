@@ -42,7 +42,7 @@ FLOORS = {
     "reports": {"errors", "results", "system", "text"},
     "api": {"errors", "problems", "results", "runs", "settings"},
     "": {"_version", "api", "errors", "problems", "results"},
-    "pytest_plugin": {"api", "results"},
+    "pytest_plugin": {"api", "errors", "results"},
     "cli": {
         "_version", "errors", "execution", "graphs", "problems", "reports", "results", "runs", "settings", "system",
         "text",

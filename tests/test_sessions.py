@@ -103,7 +103,7 @@ def test_a_function_whose_surroundings_cannot_be_written_is_refused() -> None:
         ({"backends": ["nope"]}, "backend 'nope': unknown"),
         ({"backends": "numpy"}, r"backends='numpy': did you mean \['numpy'\]\? expected a list of backends, each NAME"),
         ({"watch": "al"}, r"watch='al': did you mean 'all'\? expected named or all"),
-        ({"kk": 3}, r"kk=3: unknown option: did you mean 'k'\? expected one of problem, k, seed, .*, gradients$"),
+        ({"kk": 3}, r"kk=3: unknown option: did you mean 'k'\? expected one of problem, k, seed, .*, gradients, sample$"),
         ({"backend": ["numpy"]}, r"unknown option: did you mean 'backends'\?"),
         ({"input": {"x": (2,)}}, r"unknown option: did you mean 'inputs'\?"),
         ({"scale": float("nan")}, "scale=nan: expected a finite number"),
@@ -216,3 +216,27 @@ def test_a_report_shows_itself_in_notebooks() -> None:
     shown = gradcheck.check(FAULTY, backends=["right", "wrong_sign"])._repr_html_()
     assert "<td>right</td>" in shown
     assert "wrong_sign: differs (proved)" in shown
+
+
+MISNAMED = """
+import numpy as np
+
+def inputs(k): return {"x": (k,)}
+
+def loss(x):
+    g = np.tanh(x)
+    return np.sum(g * g)
+
+def mine(x):
+    g = np.tanh(x)
+    dx = 2 * g * (1 - g * g)
+    return np.sum(g * g), {"x": dx, "g": dx}
+
+gradients = {"mine": mine}
+"""
+
+
+def test_an_adjoint_of_another_name_is_reported_beside_gradients_that_agree(tmp_path: Path) -> None:
+    (tmp_path / "misnamed.py").write_text(MISNAMED)
+    [backend] = gradcheck.check(tmp_path / "misnamed.py", k=3).backends
+    assert backend.reason == "dL/dg is proved wrong in 3 of 3 entries; the loss and every gradient agree"
