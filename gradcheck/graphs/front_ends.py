@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gradcheck.graphs import numpy, ops
@@ -23,7 +23,7 @@ def record(loss: Callable[..., Any], shapes: Mapping[str, Shape], kinds: Mapping
     Raises:
         RecordingError: an unknown word, shapes that do not fit, a name watched twice, a loss that is not a scalar.
     """
-    if _takes(loss, None, **shapes):
+    if takes_ops(loss, shapes):
         return ops.record(loss, shapes, kinds or {})
     if _takes(loss, **shapes):
         return numpy.record(loss, shapes, kinds or {})
@@ -32,6 +32,11 @@ def record(loss: Callable[..., Any], shapes: Mapping[str, Shape], kinds: Mapping
         f"{line_of(loss)}: loss{inspect.signature(loss)}: expected loss(ops, {names}), or loss({names}) written in "
         "NumPy, with the inputs' names"
     )
+
+
+def takes_ops(loss: Callable[..., Any], inputs: Iterable[str]) -> bool:
+    """Whether a loss is written in words of `ops`; if not, it is a function of the inputs alone, in NumPy."""
+    return _takes(loss, None, **dict.fromkeys(inputs))
 
 
 def _takes(loss: Callable[..., Any], *arguments: Any, **named: Any) -> bool:

@@ -41,13 +41,16 @@ def _recorded(problem: Problem, shapes: Mapping[str, Shape], kinds: Mapping[str,
     except ProblemError:
         raise
     except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        code = getattr(inspect.unwrap(problem.loss), "__code__", None)
-        files = {str(problem.path), code.co_filename if code else ""}
-        lines = [frame for frame in frames if frame.filename in files]
-        where = f"{lines[-1].filename}:{lines[-1].lineno}" if lines else str(problem.path)
-        raised = _in_words(described_error(error), lines[-1].line if lines else None)
-        raise ProblemError(f"{where}: {raised}") from error
+        where, line = place_in_loss(problem, error)
+        raise ProblemError(f"{where}: {_in_words(described_error(error), line)}") from error
+
+
+def place_in_loss(problem: Problem, error: Exception) -> tuple[str, str | None]:
+    """The `file:line` of the loss at which it raised an error, and the text of that line."""
+    code = getattr(inspect.unwrap(problem.loss), "__code__", None)
+    files = {str(problem.path), code.co_filename if code else ""}
+    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+    return (f"{lines[-1].filename}:{lines[-1].lineno}", lines[-1].line) if lines else (str(problem.path), None)
 
 
 def _in_words(raised: str, line: str | None) -> str:

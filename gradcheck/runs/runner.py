@@ -139,6 +139,7 @@ class Runner:
         """Evaluate a case in every backend, and judge the answers as they come."""
         from gradcheck.judging import judge
         from gradcheck.runs import assemble
+        from gradcheck.runs.same_loss import check_same_loss
         from gradcheck.runs.sources import Sources
 
         entries = sum(math.prod(tape.nodes[index].shape) for index in tape.outputs.values())
@@ -147,6 +148,7 @@ class Runner:
         outcomes = self._pool.evaluate(request, list(selection.places))
         formats = {backend.key: backend.format(case.dtype) for backend in selection.backends}
         truths = {format: judge.truth(tape, case.inputs, format) for format in dict.fromkeys(formats.values())}
+        check_same_loss(case, truths.values())
         known = {key: truths[format] for key, format in formats.items()}
         records = {
             key: assemble.unanswered(selection.specs[key], case.dtype, failure, selection.specs[key].version)

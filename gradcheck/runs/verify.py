@@ -19,6 +19,7 @@ from gradcheck.problems.sampling import wrt_of
 from gradcheck.results import Report
 from gradcheck.runs import assemble
 from gradcheck.runs.records import RecordFile, as_arrays, read_record
+from gradcheck.runs.same_loss import check_same_loss
 from gradcheck.runs.sources import Sources
 from gradcheck.text.escaping import as_argument, quoted
 from gradcheck.text.suggestions import did_you_mean
@@ -57,6 +58,8 @@ def verify(
     # The engine is unknown: it may flush subnormal numbers, and sum in its own dtype.
     formats = {dtype: Format.of(dtype, flushes=True) for dtype in dtypes}
     truths = {dtype: judge.truth(tape, drawn[dtype].inputs, formats[dtype]) for dtype in dtypes}
+    for dtype in dtypes:
+        check_same_loss(drawn[dtype], [truths[dtype]])
     answers = {name: recorded.answer(f"{path}: {name}") for name, recorded in record.answers.items()}
     sources = Sources(loaded, tape.graph)
     backends = [
