@@ -198,7 +198,7 @@ def one(sample: str, loss: str = "np.sum(x * t)") -> str:
         (one("rng.integers(2, size=3)") + "wrt = ('x', 't')\n", "wrt names 't', which sample gives as integers: "),
         (one("rng.integers(2, size=3) if rng.uniform() < 0.5 else np.ones(3)"), "expected one kind for all seeds"),
         (one("np.array([2**63, 1, 1], np.uint64)"), "raised OverflowError: 9223372036854775808 is beyond int64"),
-        (one("rng.uniform(size=3) < 0.5"), "got a condition: expected numbers; write np.where"),
+        (one("rng.uniform(size=3) < 0.5", "np.sum(x * -t)"), "got a condition: expected numbers; write np.where"),
         (one("np.arange(3)", "np.sum(np.where(x == t + 1, x, 0))"), "operator ==: expected integers that sample gives"),
         (
             one("np.arange(3)").replace('{"x": (3,), "t": (3,)}', '{"t": (3,)}').replace("loss(x, t)", "loss(t)")

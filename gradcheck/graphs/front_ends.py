@@ -39,7 +39,7 @@ def takes_ops(loss: Callable[..., Any], inputs: Iterable[str]) -> bool:
     return _takes(loss, None, **dict.fromkeys(inputs))
 
 
-def _takes(loss: Callable[..., Any], *arguments: Any, **named: Any) -> bool:
+def _takes(loss: Callable[..., Any], /, *arguments: Any, **named: Any) -> bool:
     """Whether a function can be called like this."""
     try:
         inspect.signature(loss).bind(*arguments, **named)

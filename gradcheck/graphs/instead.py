@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -58,11 +59,13 @@ INSTEAD = {
 ARGUMENTS = {"dim": "axis", "dims": "axis", "axes": "axis", "keepdim": "keepdims"}
 """Other libraries' names for the arguments of words."""
 
+NO_TRUTH = "a value of the problem has no truth value while it is recorded"
+NO_ENTRIES = "a value of the problem has no entries while it is recorded"
 REFUSED = {
     "__abs__": ("abs(a)", "write ops.abs(a)"),
     "__xor__ __rxor__": ("^ of values of the problem", "write (a & ~b) | (b & ~a) of two conditions"),
     "__bool__": (
-        "a value of the problem has no truth value while it is recorded",
+        NO_TRUTH,
         "write ops.where(condition, a, b) instead of if, & | ~ instead of and, or, not, "
         "ops.maximum(a, b) instead of max(a, b)",
     ),
@@ -72,8 +75,8 @@ REFUSED = {
         "write /, or let sample(rng, k) give what is a whole number",
     ),
     "__float__ __int__ __complex__ __round__ __floor__ __ceil__ __trunc__": (
-        "a value of the problem has no entries while it is recorded",
-        "write a number, or words of ops alone (ops.sqrt instead of math.sqrt)",
+        NO_ENTRIES,
+        "leave float(), int() and prints out, and write words of ops alone (ops.sqrt instead of math.sqrt)",
     ),
     "__iter__": (
         "a value of the problem cannot be iterated over",
@@ -88,6 +91,28 @@ REFUSED = {
     ),
 }
 """Operations that values lack, by Python's methods: the wrong code, and what to write instead."""
+
+BY_LINE = {
+    NO_TRUTH: {
+        r"\bwhile\b": "write for over a fixed number of steps instead of while",
+        r"\bassert\b": "leave the assertion out",
+        r"(?<![.\w])max\(": "write ops.max(a) for the largest entry, ops.maximum(a, b) for the larger of two",
+        r"(?<![.\w])min\(": "write -ops.max(-a) for the smallest entry, -ops.maximum(-a, -b) for the smaller of two",
+    },
+    NO_ENTRIES: {
+        r"(?<![.\w])print\(": "leave the print out",
+        r"(?<![.\w])(float|int|round|complex)\(": r"leave \1() out",
+    },
+}
+"""What to write instead, where the user's line shows more: the wrong code -> patterns of lines -> advice."""
+
+
+def advice(what: str, hint: str, line: str) -> str:
+    """What to write instead of wrong code on a line of the user's source; `hint` where the line shows no more."""
+    found = (
+        found.expand(text) for pattern, text in BY_LINE.get(what, {}).items() if (found := re.search(pattern, line))
+    )
+    return next(found, hint)
 
 
 def instead(name: str, words: Iterable[str]) -> str:

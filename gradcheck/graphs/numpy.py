@@ -16,6 +16,7 @@ import numpy as np
 
 from gradcheck.graphs.graph import Graph, Kind, Shape
 from gradcheck.graphs.instead import described
+from gradcheck.graphs.numpy_instead import METHOD_HINTS, PIECES, SYMBOLS, in_place, no_array, other_norm, unknown
 from gradcheck.graphs.results import checked
 from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line
 from gradcheck.graphs.values import Recording, Value, operated
@@ -32,21 +33,21 @@ class ArrayValue(Value):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         name = f"np.{ufunc.__name__}"
-        if method != "__call__":
-            raise RecordingError(f"{user_line()}: {name}.{method}: {unknown(f'{name}.{method}')}")
-        if ufunc.__name__ not in UFUNCS:
-            raise RecordingError(f"{user_line()}: {name}: {unknown(name)}")
+        if method != "__call__" or ufunc.__name__ not in UFUNCS:
+            called_as = name if method == "__call__" else f"{name}.{method}"
+            raise RecordingError(f"{user_line()}: {called_as}: {unknown(called_as, KNOWN)}")
+        if inputs and options.get("out", (None,))[0] is inputs[0] and ufunc.__name__ in SYMBOLS:
+            raise RecordingError(f"{user_line()}: {in_place(SYMBOLS[ufunc.__name__])}")
         return called(name, UFUNCS[ufunc.__name__], inputs, options)
 
     def __array_function__(self, function: Any, _types: Any, arguments: Any, options: Any) -> Any:
         name = name_of(function)
         if function not in FUNCTIONS:
-            raise RecordingError(f"{user_line()}: {name}: {unknown(name)}")
+            raise RecordingError(f"{user_line()}: {name}: {unknown(name, KNOWN)}")
         return called(name, FUNCTIONS[function], arguments, options)
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
-        hint = "write np.stack or np.concatenate of values, and leave np.asarray out: inputs are arrays"
-        raise RecordingError(f"{user_line()}: a NumPy array cannot hold a value of the problem: {hint}")
+        raise RecordingError(f"{user_line()}: {no_array()}")
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):  # names with which Python and NumPy test the abilities of an object
@@ -99,8 +100,15 @@ class ArrayValue(Value):
     def _again(self, symbol: str, result: Value) -> Value:
         """The result of `a += b`: a new number; an array would change under all of its names."""
         if self.shape:
-            raise RecordingError(f"{user_line()}: a {symbol}= b changes an array in place: write a = a {symbol} b")
+            raise RecordingError(f"{user_line()}: {in_place(symbol)}")
         return result
+
+    def astype(self, dtype: Any, **_: Any) -> Value:
+        """A condition as numbers, 1 where it holds and 0 elsewhere; a run determines the dtype of other values."""
+        if not self.is_condition:
+            raise RecordingError(f"{user_line()}: a value of the problem has no .astype: {METHOD_HINTS['astype']}")
+        numbers: Value = self if np.dtype(dtype) == np.bool_ else word("where")(self, 1.0, 0.0)
+        return numbers
 
     def reshape(self, *shape: Any) -> Value:
         """The entries in another shape."""
@@ -142,11 +150,6 @@ def called(name: str, function: Function, arguments: Sequence[Any], options: Map
     return function(*arguments, **options)
 
 
-def unknown(name: str) -> str:
-    """The message about a function for which there is no word."""
-    return FUNCTION_HINTS.get(name) or f"no word of the vocabulary stands for it: expected one of {', '.join(KNOWN)}"
-
-
 def reshaped(a: Value, shape: Any) -> Value:
     """The entries in another shape, of which one size may be −1."""
     sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
@@ -181,6 +184,8 @@ def clip(a: Any, a_min: Any, a_max: Any) -> Any:
 
 def power(a: Any, exponent: Any) -> Value:
     """aᵖ of a number p."""
+    if isinstance(exponent, Value) and not isinstance(a, Value):
+        exponent.__rpow__(a)  # refuses, as for 2.0**a
     return operated("pow", a, exponent.item() if isinstance(exponent, np.ndarray) and exponent.ndim == 0 else exponent)
 
 
@@ -196,10 +201,11 @@ def deviation(a: Value, axis: Any = None, ddof: int = 0, keepdims: bool = False)
     return word("sqrt")(variance(a, axis, ddof, keepdims))  # type: ignore[no-any-return]
 
 
-def norm(x: Value, ord: None = None, axis: Any = None, keepdims: bool = False) -> Value:
+def norm(x: Value, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Value:
     """The Euclidean norm of all entries, or along axes."""
-    if ord not in (None, 2) or (ord == 2 and axis is None and x.ndim != 1):
-        raise RecordingError(f"{user_line()}: np.linalg.norm: ord={ord!r}: expected the Euclidean norm of entries")
+    vector = axis is not None and not isinstance(axis, tuple) if x.ndim > 1 else True
+    if ord is not None and not (ord == 2 if vector else ord == "fro"):
+        raise RecordingError(f"{user_line()}: np.linalg.norm: ord={ord!r}: {other_norm(ord)}")
     return word("sqrt")(word("sum")(x * x, axis, keepdims))  # type: ignore[no-any-return]
 
 
@@ -361,18 +367,6 @@ KNOWN = sorted(
     | {name_of(function) for function in FUNCTIONS}
 )
 """Every function that a loss may use, for messages."""
-METHOD_HINTS = {
-    "astype": "leave it out: --dtype says in which dtype a run computes",
-    "dtype": "leave it out: --dtype says in which dtype a run computes",
-    "item": "leave it out: a value has no entries while it is recorded",
-    "tolist": "leave it out: a value has no entries while it is recorded",
-}
-FUNCTION_HINTS = {
-    "np.einsum": "write it with @, * and np.sum",
-    "np.sign": "write np.where(a > 0, 1.0, -1.0)",
-    "np.cumsum": "write a product with np.tril(np.ones((n, n)))",
-    "np.add.reduce": "write np.sum",
-}
 
 
 def record(loss: Function, shapes: Mapping[str, Shape], kinds: Mapping[str, Kind]) -> Graph:
@@ -395,5 +389,5 @@ def record(loss: Function, shapes: Mapping[str, Shape], kinds: Mapping[str, Kind
             raise
         # When code sets an entry of an array to a value, NumPy requests the value's number, and hides the error.
         where = str(error.__cause__).partition(": ")[0]
-        fault = "a NumPy array cannot hold a value of the problem: write np.stack or np.concatenate of values"
-        raise RecordingError(f"{where}: {fault}") from error
+        fault = "a NumPy array cannot hold a value of the problem"
+        raise RecordingError(f"{where}: {fault}: {PIECES}") from error

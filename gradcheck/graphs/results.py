@@ -33,9 +33,15 @@ def _instead_of_a_loss(result: object, summing: str) -> str:
         return "None: expected one number, computed from the inputs: is a return missing?"
     if isinstance(result, Value) and not result.is_condition:
         return f"{described(result)}: expected one number; write {summing} of it"
+    if isinstance(result, (tuple, list, dict)) and any(isinstance(each, Value) for each in _entries(result)):
+        return f"{described(result)}: expected one number: return the loss alone"
     depends = "" if isinstance(result, Value) else ", which does not depend on the inputs"
     words = "words of ops" if summing.startswith("ops") else "NumPy's functions"
     return f"{described(result)}{depends}: expected one number, computed from the inputs with {words}"
+
+
+def _entries(several: Any) -> Any:
+    return several.values() if isinstance(several, dict) else several
 
 
 def line_of(function: Callable[..., object]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import sys
 from pathlib import Path
 from types import FrameType
@@ -32,3 +33,9 @@ def user_line() -> str:
     """The same as ``file:line``."""
     file, line = user_place()
     return "?" if file is None else f"{file}:{line}"
+
+
+def user_source() -> str:
+    """The text of that line, without indentation; nothing where there is no file."""
+    file, line = user_place()
+    return linecache.getline(file, line).strip() if file and line else ""

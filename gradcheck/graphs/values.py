@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from gradcheck.graphs.graph import Attribute, Graph, Kind, Node, Shape
-from gradcheck.graphs.instead import REFUSED, described, instead, unknown_attribute
-from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line, user_place
+from gradcheck.graphs.instead import NO_ENTRIES, REFUSED, advice, described, instead, unknown_attribute
+from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line, user_place, user_source
 from gradcheck.graphs.vocabulary import OPERATORS, VOCABULARY
 
 
@@ -34,7 +34,7 @@ class Value:
 
     @property
     def is_condition(self) -> bool:
-        """Whether it may only be the condition of ``where``: a comparison, or booleans that ``sample`` gives."""
+        """Whether it is a comparison, or booleans that ``sample`` gives."""
         return self.kind == "boolean"
 
     @property
@@ -50,6 +50,12 @@ class Value:
 
     def __repr__(self) -> str:
         return f"<{described(self)[2:]}>"
+
+    def __format__(self, form: str) -> str:
+        if form:
+            hint = advice(NO_ENTRIES, "leave the format out", user_source())
+            raise RecordingError(f"{user_line()}: {NO_ENTRIES}: {hint}")
+        return repr(self)
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):  # names with which Python and NumPy test the abilities of an object
@@ -151,7 +157,7 @@ def operated(name: str, *operands: Any) -> Value:
 
 def _refusal(what: str, hint: str) -> Callable[..., NoReturn]:
     def refuse(*_: Any) -> NoReturn:
-        raise RecordingError(f"{user_line()}: {what}: {hint}")
+        raise RecordingError(f"{user_line()}: {what}: {advice(what, hint, user_source())}")
 
     return refuse
 
@@ -199,7 +205,7 @@ class Recording:
         return self._add(Node(word, places, dict(attributes or {}), shape, kind, name, *user_place()))
 
     def constant(self, value: Any) -> Value:
-        """Add a constant number or array.
+        """Add a constant number or array; booleans become 0 and 1.
 
         Raises:
             TypeError: it is neither.
@@ -209,11 +215,11 @@ class Recording:
             return self._array(np.asarray(value))
         if isinstance(value, np.ndarray):
             value = value.item()
-        if not isinstance(value, (int, float, np.integer, np.floating)):
+        if not isinstance(value, (int, float, np.bool_, np.integer, np.floating)):
             raise TypeError(f"got {described(value)}: expected values of the problem, real numbers and arrays of them")
         if value != value or (isinstance(value, int) and abs(value) >= 2**1024):
             raise ValueError(f"got {described(value)}: expected a real number that float64 holds, or float('inf')")
-        number = int(value) if isinstance(value, (int, np.integer)) else float(value)
+        number = int(value) if isinstance(value, (int, np.bool_, np.integer)) else float(value)
         return self.add("constant", attributes={"value": number if abs(number) < float("inf") else str(number)})
 
     def _array(self, array: Any) -> Value:
@@ -224,8 +230,7 @@ class Recording:
             raise ValueError(f"got {described(array)} that holds NaN: expected real numbers")
         name = f"constant {len(self._nodes)}"
         self._constants[name] = numbers
-        value = self.add("constant", shape=array.shape, name=name)
-        return operated("gt", value, 0.5) if array.dtype.kind == "b" else value
+        return self.add("constant", shape=array.shape, name=name)
 
     def watch(self, name: str, value: Value) -> Value:
         """Name a value; raises RecordingError if the name is in use."""

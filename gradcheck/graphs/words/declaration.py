@@ -13,7 +13,7 @@ import numpy as np
 from gradcheck.graphs.graph import Attribute, Kind, Shape, Slice
 from gradcheck.graphs.instead import ARGUMENTS, described
 from gradcheck.graphs.sources import RecordingError, user_line
-from gradcheck.graphs.values import Value
+from gradcheck.graphs.values import Value, operated
 from gradcheck.graphs.vocabulary import OPERATORS, VOCABULARY
 from gradcheck.text.suggestions import did_you_mean
 
@@ -24,6 +24,9 @@ The annotations of its parameters state what they take: `Value` a value or an ar
 list of values, `Condition` booleans, `Entries` a value of any kind; all others are attributes.
 """
 OPERANDS = ("Value", "Operand", "Values", "Condition", "Entries")
+NUMBERS = ("Value", "Operand", "Values")
+COUNTING = ("sum", "mean")
+"""Words of which NumPy too makes numbers for conditions alone; it combines them to further ones elsewhere."""
 ARRAYS = ("Value", "Entries")
 
 
@@ -77,6 +80,7 @@ class Word:
         first = next((each for each in flat if isinstance(each, Value)), None)
         if first is None:
             raise TypeError(f"got {', '.join(map(described, flat))}: expected a value of the problem")
+        self._check_conditions(given)
         lifted = {
             name: self._lifted(name, value, first) if self._kinds[name] in OPERANDS else plain(value)
             for name, value in given.items()
@@ -86,6 +90,14 @@ class Word:
         attributes = {name: value for name, value in lifted.items() if self._kinds[name] not in OPERANDS}
         kind = self.makes or operands[0].kind
         return first.recording.add(self.name, operands, self._written(attributes), shape, kind)
+
+    def _check_conditions(self, given: Mapping[str, Any]) -> None:
+        """Refuse conditions without a number beside them: what NumPy makes of them is a condition too."""
+        names = [name for name in given if self._kinds[name] in NUMBERS]
+        numbers = [each for name in names for each in self._operands(name, given[name])]
+        if numbers and self.name not in COUNTING and all(map(_is_condition, numbers)):
+            expected = "expected numbers; write ops.where(condition, 1.0, 0.0), or combine conditions by & | ~"
+            raise TypeError(f"got {' and '.join(['a condition'] * len(numbers))}: {expected}")
 
     def _operands(self, name: str, value: Any) -> list[Any]:
         kind = self._kinds[name]
@@ -130,16 +142,24 @@ class Word:
 
 
 def _lifted(value: Any, beside: Value, kind: str) -> Value:
+    """An argument as a value of the recording; a condition among numbers is 1 where it holds, else 0."""
     lifted = value if isinstance(value, Value) else beside.recording.constant(value)
     if kind in ARRAYS and not isinstance(value, (Value, np.ndarray, list)):
         raise TypeError(f"got {described(value)}: expected a value of the problem")
+    if kind == "Condition" and lifted is not value and _is_condition(value):
+        return operated("gt", lifted, 0.5)
     if kind == "Condition" and not lifted.is_condition:
         expected = "expected a condition: a comparison, such as a > 0, or booleans that sample gives"
         raise TypeError(f"got {described(lifted)}: {expected}")
-    if kind not in ("Condition", "Entries") and lifted.is_condition:
-        expected = "expected numbers; write ops.where(condition, 1.0, 0.0) to make some of it"
-        raise TypeError(f"got {described(lifted)}: {expected}")
+    if kind in NUMBERS and lifted.is_condition:
+        numbers: Value = VOCABULARY["where"](lifted, 1.0, 0.0)
+        return numbers
     return lifted
+
+
+def _is_condition(value: Any) -> bool:
+    """Whether an operand is a condition, or booleans of the loss itself."""
+    return value.is_condition if isinstance(value, Value) else bool(np.asarray(value).dtype == np.bool_)
 
 
 def plain(value: Any) -> Any:
@@ -156,6 +176,8 @@ def plain(value: Any) -> Any:
         return bool(value)
     if isinstance(value, float):
         return float(value)
+    if isinstance(value, np.ndarray) and value.ndim:
+        return value
     return operator.index(value) if hasattr(value, "__index__") else value
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from gradcheck.graphs.graph import Piece, Shape, Slice, python_index
 from gradcheck.graphs.instead import RESHAPE, described
 from gradcheck.graphs.shapes import checked_shape, concatenated_shape, indexed_shape, one_axis
 from gradcheck.graphs.values import Value
 from gradcheck.graphs.words.declaration import operation, word
 
+ONE_HOT = "let sample give one-hot labels y, and write ops.sum(a * y, axis=1)"
 Values = list[Value]
 Entries = Value
 """A value of any kind: what is made of it is of that kind."""
@@ -24,20 +27,39 @@ def reshape(a: Entries, shape: Shape) -> Shape:
 @operation("[]")
 def index(a: Entries, index: tuple[Piece, ...]) -> Shape:
     """A piece of an array: integers, negative ones too, and slices with positive steps."""
-    for piece in index:
-        _check(piece)
+    for place, piece in enumerate(index):
+        if fault := _fault(piece):
+            raise TypeError(f"{fault}{_other_index(a, index, place)}")
     return indexed_shape(a.shape, python_index(index))
 
 
-def _check(piece: Any) -> None:
-    """Refuse an index that some engine lacks; all have integers, slices with positive steps, and an ellipsis."""
+def _fault(piece: Any) -> str:
+    """Why some engine lacks an index, if one does; all have integers, slices with positive steps, and an ellipsis."""
     if isinstance(piece, Slice):
-        if piece.step is not None and piece.step < 1:
-            raise ValueError(f"a step of {piece.step}: engines have positive ones")
-    elif isinstance(piece, bool) or not (isinstance(piece, int) or (isinstance(piece, str) and piece == "...")):
-        hints = {"None": f"; write {RESHAPE}", "a condition": "; write ops.where(condition, a, b)"}
-        found = described(piece)
-        raise TypeError(f"an index is made of integers and slices, got {found}{hints.get(found, '')}")
+        return f"a step of {piece.step}: engines have positive ones" if (piece.step or 1) < 1 else ""
+    if not isinstance(piece, bool) and (isinstance(piece, int) or (isinstance(piece, str) and piece == "...")):
+        return ""
+    return f"an index is made of integers and slices, got {described(piece)}"
+
+
+def _other_index(a: Value, index: tuple[Any, ...], place: int) -> str:
+    """What to write instead of an index that engines lack."""
+    piece = index[place]
+    if piece is None:
+        return f"; write {RESHAPE}"
+    if isinstance(piece, Value):
+        return "; write ops.where(condition, a, b)" if piece.is_condition else f"; {ONE_HOT}"
+    if isinstance(piece, np.ndarray) and piece.dtype == np.bool_ and piece.ndim > 1:
+        return "; write ops.where(mask, a, 0.0), and sum it"
+    if sum(isinstance(each, (list, np.ndarray, Value)) for each in index) > 1:
+        columns = a.shape[-1]
+        return f"; for a[np.arange(n), i] write ops.sum(a * np.eye({columns})[i], axis=1)"
+    if a.ndim <= 2 and place < a.ndim:
+        rows = a.shape[place]
+        shown = "::-1" if isinstance(piece, Slice) else "i"
+        form = f"np.eye({rows})[{shown}] @ a" if place == 0 else f"a @ np.eye({rows})[:, {shown}]"
+        return f"; write {form}"
+    return "; write ops.concatenate of pieces"
 
 
 @word

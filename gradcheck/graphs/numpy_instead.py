@@ -1,0 +1,132 @@
+"""Replacements for what a loss in NumPy may not use, for error messages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from gradcheck.graphs.sources import user_source
+from gradcheck.text.suggestions import did_you_mean
+
+DTYPE = "leave it out: --dtype says in which dtype a run computes"
+METHOD_HINTS = {
+    "astype": DTYPE,
+    "dtype": f"{DTYPE}; of a condition write .astype(float)",
+    "item": "leave it out: a value has no entries while it is recorded",
+    "tolist": "leave it out: a value has no entries while it is recorded",
+}
+FINITE = "leave it out: the report names what is not finite"
+NO_ORDER = "not recorded yet: np.max and np.min are, and sample can give places in order, as inputs"
+NO_ALGEBRA = "not recorded yet: a product with @ is, and sample can give a constant matrix, as an input"
+CONSTANT = "leave it out: its gradient is zero"
+AXES = "write a.T of a matrix; of more axes, index and np.stack"
+FUNCTIONS = {
+    "add.reduce": "write np.sum",
+    "all": "write np.sum(~condition) < 1, or leave it out where it is an assertion",
+    "allclose isclose array_equal": "leave it out: a value has no entries while it is recorded",
+    "any": "write np.sum(condition) > 0, or leave it out where it is an assertion",
+    "append": "write np.concatenate([np.ravel(a), np.ravel(b)])",
+    "apply_along_axis": "write np.stack([f(row) for row in a])",
+    "arccos arcsin arctan arctan2": "not recorded yet",
+    "argmax argmin argsort median partition percentile quantile sort": NO_ORDER,
+    "atleast_1d atleast_2d": "write np.reshape(a, (1, -1)) for a matrix of one row",
+    "average": "write np.sum(a * w) / np.sum(w), or np.mean(a)",
+    "cbrt": "write np.where(a > 0, 1.0, -1.0) * np.abs(a) ** (1 / 3)",
+    "ceil floor rint round trunc": CONSTANT,
+    "column_stack": "write np.stack([a, b], axis=1)",
+    "convolve": "write sum(w[j] * a[m - 1 - j:n - j] for j in range(m)), m and n the lengths of w and a",
+    "correlate": "write sum(w[j] * a[j:n - m + 1 + j] for j in range(m)), m and n the lengths of w and a",
+    "cosh": "write (np.exp(a) + np.exp(-a)) / 2",
+    "cross": "write np.stack of products of a[0], a[1], a[2]",
+    "cumprod": "write np.stack([math.prod(a[:j + 1]) for j in range(len(a))])",
+    "cumsum": "write a product with np.tril(np.ones((n, n))), np.tril(np.ones((n, n))) @ a",
+    "diag diagonal": "write np.sum(a * np.eye(n), axis=1) for a diagonal, a[:, None] * np.eye(n) for a diagonal matrix",
+    "diff": "write a[1:] - a[:-1]",
+    "einsum": "write it with @, * and np.sum",
+    "empty_like": "write np.stack or np.concatenate of values instead of an array that is filled",
+    "exp2": "write np.exp(a * np.log(2))",
+    "flip": "write np.stack([a[-1 - j] for j in range(len(a))])",
+    "fmax": "write np.maximum(a, b)",
+    "fmin": "write np.minimum(a, b)",
+    "heaviside": "write np.where(a > 0, 1.0, 0.0)",
+    "hypot": "write np.sqrt(a**2 + b**2)",
+    "isfinite isinf isnan": FINITE,
+    "linalg.cholesky linalg.det linalg.eig linalg.eigh linalg.inv linalg.pinv linalg.qr linalg.slogdet linalg.solve "
+    "linalg.svd": NO_ALGEBRA,
+    "linalg.matrix_power": "write a @ a",
+    "log10": "write np.log(a) / np.log(10)",
+    "log2": "write np.log(a) / np.log(2)",
+    "logaddexp": "write np.maximum(a, b) + np.log1p(np.exp(-np.abs(a - b)))",
+    "logaddexp.reduce": "write m + np.log(np.sum(np.exp(a - m))), with m = np.max(a)",
+    "logical_xor": "write (a & ~b) | (b & ~a)",
+    "moveaxis rollaxis swapaxes": AXES,
+    "nan_to_num nanmax nanmean nanmin nansum": "write np.sum, np.mean, np.max or np.min: inputs hold no NaN",
+    "pad": "write np.concatenate([np.zeros(1), a, np.zeros(1)])",
+    "prod": "write math.prod(a), of a matrix math.prod(np.ravel(a))",
+    "ptp": "write np.max(a) - np.min(a)",
+    "repeat": "write np.ravel(a[:, None] * np.ones(n))",
+    "roll": "write np.concatenate([a[-n:], a[:-n]])",
+    "sign": "write np.where(a > 0, 1.0, np.where(a < 0, -1.0, 0.0))",
+    "sinh": "write (np.exp(a) - np.exp(-a)) / 2",
+    "take": "write np.stack([a[j] for j in places])",
+    "tensordot": "write a @ b of matrices, np.sum(a * b) over all axes; np.reshape makes matrices",
+    "tile": "write np.concatenate([a, a])",
+    "trace": "write np.sum(a * np.eye(n))",
+    "tril": "write a * np.tril(np.ones(a.shape))",
+    "triu": "write a * np.triu(np.ones(a.shape))",
+}
+"""Functions for which there is no word -> what to write instead; a row goes when its function becomes a word."""
+FUNCTION_HINTS = {f"np.{name}": hint for names, hint in FUNCTIONS.items() for name in names.split()}
+
+SYMBOLS = {
+    "add": "+",
+    "subtract": "-",
+    "multiply": "*",
+    "divide": "/",
+    "true_divide": "/",
+    "matmul": "@",
+    "power": "**",
+}
+"""Operators by the names of NumPy's functions."""
+PIECES = "write np.stack or np.concatenate of pieces, or np.where(mask, a, b) with a constant mask"
+ARRAY_HINTS = {
+    r"\]\s*=[^=]": PIECES,
+    r"\b(?:np|numpy)\.((?:float|int|longdouble)\w*)\(": r"leave np.\1 out",
+    r"\.eye\(.*\)\s*\[": "let sample give one-hot labels, as an input",
+}
+"""What to write instead where NumPy wants an array: patterns of the user's line -> advice."""
+
+
+def unknown(name: str, known: Iterable[str]) -> str:
+    """The message about a function for which there is no word."""
+    near = did_you_mean(name, known)
+    return (
+        FUNCTION_HINTS.get(name)
+        or f"no word of the vocabulary stands for it: {near}docs/vocabulary.md lists what there is"
+    )
+
+
+def in_place(symbol: str) -> str:
+    """The message about ``a += b`` of an array, or of entries of one."""
+    if re.search(rf"\]\s*{re.escape(symbol)}=", user_source()):
+        return f"a[i] {symbol}= b changes entries of an array: {PIECES}"
+    return f"a {symbol}= b changes an array in place: write a = a {symbol} b"
+
+
+def no_array() -> str:
+    """The message about an array that was to hold values."""
+    line = user_source()
+    found = (match.expand(hint) for pattern, hint in ARRAY_HINTS.items() if (match := re.search(pattern, line)))
+    stacked = "write np.stack or np.concatenate of values, and leave np.asarray out: inputs are arrays"
+    return f"a NumPy array cannot hold a value of the problem: {next(found, stacked)}"
+
+
+def other_norm(ord: object) -> str:
+    """What to write instead of a norm that is not Euclidean."""
+    if ord == 1:
+        return "write np.sum(np.abs(a)) of a vector, np.max(np.sum(np.abs(a), axis=0)) of a matrix"
+    if ord == float("inf"):
+        return "write np.max(np.abs(a)) of a vector, np.max(np.sum(np.abs(a), axis=1)) of a matrix"
+    if isinstance(ord, (int, float)) and ord > 2:
+        return f"write np.sum(np.abs(a)**{ord}) ** (1 / {ord}) of a vector"
+    return "singular values are not recorded yet: without ord it is the square root of the sum of squares"
