@@ -43,8 +43,11 @@ def gradcheck(gradcheck_session: Session, request: pytest.FixtureRequest) -> Cal
         except RequestError as error:  # returned, so that pytest shows no exception of which it is the cause
             return error
 
-    def check(problem: Any, seeds: Iterable[int] | None = None, **options: Any) -> list[Report]:
+    def check(problem: Any = None, seeds: Iterable[int] | None = None, **options: Any) -> list[Report]:
         __tracebackhide__ = True
+        if problem is None:
+            given = ", ".join(f"{name}=..." for name in options)
+            pytest.fail(f"check({given}): no problem: expected a loss, a name or a path first", pytrace=False)
         folders = (request.path.parent, request.config.rootpath) if isinstance(problem, (str, Path)) else ()
         found = next((str(folder / problem) for folder in folders if (folder / problem).is_file()), problem)
         if seeds is not None and "seed" in options:

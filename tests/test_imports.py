@@ -180,6 +180,19 @@ def test_the_message_about_a_failed_import_has_what_to_write(tmp_path: Path, lin
     assert "\n" not in str(refusal.value)
 
 
+def test_a_module_in_src_is_named_with_what_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    layer = write(tmp_path)
+    (tmp_path / "helper.py").unlink()
+    (tmp_path / "src" / "helper").mkdir(parents=True)
+    beside = tmp_path / "src"
+    with pytest.raises(ProblemError, match=rf"{beside}/helper exists: write PYTHONPATH={beside} gradcheck \.\.\.$"):
+        problems.load(str(layer))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ProblemError, match=r"'helper': src/helper exists: write PYTHONPATH=src gradcheck"):
+        problems.load(str(layer))
+
+
 def test_an_error_in_a_helper_is_reported_with_its_line(tmp_path: Path) -> None:
     layer = write(tmp_path)
     (tmp_path / "helper.py").write_text("def factor(:\n")

@@ -98,6 +98,13 @@ def test_a_request_that_is_wrong_fails_in_one_line(pytester: pytest.Pytester) ->
     assert "pytest_plugin.py" not in result.stdout.str(), "no traceback of gradcheck"
 
 
+def test_a_check_without_a_problem_fails_in_one_line(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_layer(gradcheck):\n    gradcheck(loss=abs, inputs={})\n")
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*check(loss=..., inputs=...): no problem: expected a loss, a name or a path first"])
+
+
 def test_a_path_may_start_from_the_root_folder_of_pytest(pytester: pytest.Pytester) -> None:
     folder = pytester.mkdir("tests")
     (folder / "test_layer.py").write_text("def test_layer(gradcheck): gradcheck('layer.py', k=2, backends=['right'])")

@@ -14,12 +14,12 @@ from gradcheck.text.escaping import as_argument, escaped, quoted
 @click.group(
     "problems",
     cls=Commands,
-    short_help="List the problems that are known by name, or show one.",
+    short_help="List the problems that are known by name, show one, or write a new one.",
     invoke_without_command=True,
 )
 @click.pass_context
 def command(context: click.Context) -> None:
-    """List the problems that are known by name, or show one."""
+    """List the problems that are known by name, show one, or write a new one."""
     if context.invoked_subcommand is None:
         from gradcheck import problems
 
@@ -45,7 +45,8 @@ def show(context: click.Context, /, name: str, k: int, graph: bool) -> None:
 
         click.echo(graph_of(problem, size).json())
         return
-    click.echo(escaped(problem.title))
+    if problem.title:
+        click.echo(escaped(problem.title))
     click.echo(escaped(f"file       {problem.path}"))
     wrt, kinds = wrt_of(problem, size), kinds_of(problem, size)
     for number, (each, shape) in enumerate(problem.shapes(size).items()):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from gradcheck.oracle import Format
 
 CPU = "cpu"
+SHIPPED_GRADIENTS = ("numpy", "manual")
+"""Names of hand-written gradients of shipped problems, which users take for engines."""
 NVIDIA_DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 """Files of the driver on Linux and on WSL."""
 TF32_ROUNDING = 2.0**-11
@@ -201,6 +203,9 @@ def known_engine(spec: Spec, others: Sequence[str] = ()) -> EngineDeclaration:
     """
     found = engines.find(spec.name)
     if found is None:
+        if spec.name in SHIPPED_GRADIENTS:
+            expected = "expected a gradient that the problem's file names in `gradients`, or an engine, such as torch"
+            raise RequestError(f"backend {str(spec)!r}: a hand-written gradient of shipped problems: {expected}")
         known = dict.fromkeys((*others, *engines.paths()))
         meant = did_you_mean(spec.name, known)
         raise RequestError(f"backend {str(spec)!r}: unknown: {meant}expected one of {', '.join(known)}")

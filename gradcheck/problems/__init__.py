@@ -211,6 +211,10 @@ def _not_imported(path: Path, error: ImportError) -> str:
     if not isinstance(error, ModuleNotFoundError):
         return message
     expected = "expected a module in the file's folder, the current one, on PYTHONPATH, or installed with gradcheck"
+    package = (error.name or "").partition(".")[0]
+    for source in (Path("src"), path.parent / "src"):
+        if package and ((source / package).is_dir() or (source / f"{package}.py").is_file()):
+            return f"{message}: {source / package} exists: write PYTHONPATH={source} gradcheck ..."
     return f"{message}: {expected}; what a gradient alone needs can be imported in its function"
 
 
@@ -252,10 +256,12 @@ def start(path: Path) -> None:
     """Write a commented starting file.
 
     Raises:
-        ProblemError: it exists already, is no .py file, or cannot be written.
+        ProblemError: it exists already, is no .py file, has no folder, or cannot be written.
     """
     if path.suffix != ".py":
         raise ProblemError(f"{path}: expected the path of a new .py file")
+    if not path.parent.is_dir():
+        raise ProblemError(f"{path}: no folder {path.parent}: expected one; write mkdir -p {path.parent}")
     template = Path(__file__).with_name("_starting_file.py.txt").read_text(encoding="utf-8")
     try:
         with path.open("x", encoding="utf-8") as file:

@@ -33,6 +33,14 @@ def test_the_starting_file_passes_and_is_never_overwritten(gradcheck: Command, t
     assert "layer.py: File exists" in again.stderr
     assert (tmp_path / "layer.py").read_text() == "mine"
     assert gradcheck("problems", "new", "layer.txt").returncode == 2
+    missing = gradcheck("problems", "new", "sub/layer.py")
+    assert missing.returncode == 2
+    assert "sub/layer.py: no folder sub: expected one; write mkdir -p sub" in missing.stderr
+
+
+def test_a_problem_without_a_docstring_is_shown_without_an_empty_line(gradcheck: Command, tmp_path: Path) -> None:
+    (tmp_path / "plain.py").write_text(LOSS.replace("LOSS", "ops.sum(a)"))
+    assert gradcheck("problems", "show", "plain.py").stdout.startswith("file ")
 
 
 LOSS = "def inputs(k): return {'a': (k,), 'b': (k, 2)}\n\n\ndef loss(ops, a, b):\n    return LOSS\n"

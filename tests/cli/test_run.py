@@ -133,6 +133,10 @@ def test_exit_codes(gradcheck: Command, words: tuple[str, ...], code: int) -> No
         (("run", "--timeout", "0"), "--timeout 0: expected a number of seconds above 0, at most 1000000"),
         (("run", "--kk", "3"), "No such option '--kk'"),
         (("run", "nope"), "problem 'nope': unknown: expected attention, batch_norm"),
+        (
+            ("run", "attention", "-b", "manual"),
+            "backend 'manual': a hand-written gradient of shipped problems: expected a",
+        ),
         (("run", "-b", "nope"), "backend 'nope': unknown: expected one of manual, numpy, autograd"),
         (
             ("run", "-b", "torch=2"),

@@ -60,7 +60,7 @@ def numpy() -> list[str]:
         "",
         "A loss without `ops` calls NumPy's functions. These become words and operators:",
         "",
-        f"{', '.join(f'`{name}`' for name in KNOWN)}.",
+        f"{', '.join(f'`{name}`' for name in KNOWN)}. gradcheck does not install SciPy.",
         "",
         f"Values also have the methods {methods}, `len`, iteration, and `None` in an index.",
         "",
