@@ -98,16 +98,29 @@ LONGEST = 64
 
 
 class Source(Record, frozen=True, kw_only=True):
-    """A line of the user's source: the path of its file, its number from 1, and its text."""
+    """A line of the user's source: the path of its file, its number from 1, and its text.
+
+    `shown` is its path in messages. `of` is what the line belongs to: the hand-written gradient, or the loss. A line of
+    the loss is `instead` of one of the gradient if the backend is a hand-written gradient and its own line is unknown.
+    """
 
     file: str
+    shown: str
     line: int
     text: str
+    of: Literal["gradient", "loss"]
+    instead: bool = False
+
+    @property
+    def place(self) -> str:
+        """The file and the line, "layer.py:12"."""
+        return f"{self.shown}:{self.line}"
 
     def __str__(self) -> str:
-        """The line with its place, "layer.py:12  dz = C.T @ dw", cut to fit into 80 columns."""
-        whole = f"{self.file.rpartition('/')[2]}:{self.line}  {self.text}"
-        return whole if len(whole) <= LONGEST else f"{whole[: LONGEST - 1]}…"
+        """The line with its place, "layer.py:12  dz = C.T @ dw", cut to fit into 80 columns, and its owner."""
+        whole = f"{self.place}  {self.text}"
+        cut = whole if len(whole) <= LONGEST else f"{whole[: LONGEST - 1]}…"
+        return f"{cut}  (the loss; the line of your gradient is not known)" if self.instead else cut
 
 
 class WrongStep(Record, frozen=True, kw_only=True):
@@ -117,7 +130,8 @@ class WrongStep(Record, frozen=True, kw_only=True):
     only passes an error on is not wrong, and `bound` is that of the step; else both are from end to end. If an error is
     below its bound, it is refused because it is `deviations` standard deviations of rounding. `pattern` describes the
     array if one sentence fits all of its entries: "−1 × the truth" for example. `source` is the line that computes it:
-    of the hand-written gradient, or else of the loss.
+    of the hand-written gradient, or else of the loss. `narrow` says what a hand-written gradient could return too, so
+    that the report names a shorter piece of it.
     """
 
     kind: Kind
@@ -132,6 +146,7 @@ class WrongStep(Record, frozen=True, kw_only=True):
     entries: int
     pattern: str | None = None
     source: Source | None = None
+    narrow: str | None = None
 
     def lines(self, label: str) -> list[str]:
         """The step after a label, and the line of source that computes it."""

@@ -168,8 +168,10 @@ class Backend(Record, frozen=True, kw_only=True):
     def _first_wrong(self) -> list[str]:
         if self.first_wrong is None:
             return []
-        pattern = self.first_wrong.pattern
-        return self.first_wrong.lines("  first wrong") + ([f"      pattern: it is {pattern}"] if pattern else [])
+        pattern, narrow = self.first_wrong.pattern, self.first_wrong.narrow
+        lines = self.first_wrong.lines("  first wrong")
+        lines += [f"    narrow it: {narrow}"] if narrow else []
+        return lines + ([f"      pattern: it is {pattern}"] if pattern else [])
 
 
 class Cell(Record, frozen=True, kw_only=True):

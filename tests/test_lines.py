@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import gradcheck
-from gradcheck.findings import Source
 from gradcheck.problems.lines import lines_of
 from tests.conformance.test_third_party import COSINE, DISTRIBUTION, install
 from tests.conftest import Command
@@ -58,7 +60,8 @@ def test_a_finding_shows_the_line_of_the_hand_written_gradient(gradcheck: Comman
 
 def test_the_json_report_has_the_line_with_its_file(gradcheck: Command, layer: Path) -> None:
     [mine] = json.loads(gradcheck("run", layer, "--k", 2, "--format", "json").stdout)["backends"]
-    assert mine["first_wrong"]["source"] == {"file": str(layer), "line": DY, "text": "dy = dz * np.sin(y)"}
+    source = {"file": str(layer), "shown": "layer.py", "line": DY, "text": "dy = dz * np.sin(y)"}
+    assert mine["first_wrong"]["source"] == {**source, "of": "gradient", "instead": False}
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +146,316 @@ def by_branches(x):
 )
 def test_lines_of_gradients_in_other_styles(function, expected) -> None:
     first = function.__code__.co_firstlineno if hasattr(function, "__code__") else 0
-    assert {key: line - first for key, (line, _) in lines_of(function, {"x": ()}).items()} == expected
+    assert {key: found.line - first for key, found in lines_of(function, ["x"]).items()} == expected
+
+
+def helper(x):
+    value, dh = x @ x, 2 * x
+    dx = dh * 3
+    return value, {"x": dx, "h": dh, "z": x}, [dx, dh]
+
+
+def backward_of(h):
+    dx = 2 * h
+    dh = 3 * h
+    return dx, dh
+
+
+def same(grads):
+    return grads
+
+
+NAMES = ("x", "h")
+
+
+class Layer:
+    def __init__(self, x):
+        self.x, self.grads = x, {}
+
+    def backward(self):
+        self.zero()
+        self.grads["x"] += 2 * self.x
+        self.dh = 3 * self.x
+
+    def zero(self):
+        self.grads = {"x": 0 * self.x}
+
+
+class Net:
+    def __init__(self, x):
+        self.layer = Layer(x)
+
+    def gradients(self):
+        self.layer.backward()
+        return {**self.layer.grads, "h": self.layer.dh}
+
+
+def by_wrapper(x):
+    value, grads = helper(x)[:2]
+    return value, {name: grads[name] for name in NAMES}
+
+
+def by_comprehension(x):
+    value, grads, _ = helper(x)
+    return value, {name: each for name, each in grads.items() if each is not x}
+
+
+def by_unknown_names(x):
+    value, grads, _ = helper(x=x)
+    names = sorted(grads)
+    return value, {name: grads[name] for name in names}
+
+
+def by_zip(x):
+    value, _, grads = helper(x)
+    return value, dict(x=grads[0], h=grads[-1])  # noqa: C408
+
+
+def by_items(x):
+    grads = helper(x)[1]
+    return 0.0, dict(grads.items())
+
+
+def by_update(x):
+    grads = {"h": x}
+    grads.update(helper(x)[1])
+    grads["x"] *= 2
+    return 0.0, same(grads)
+
+
+def by_copies(x):
+    grads = dict()  # noqa: C408
+    for name in NAMES:
+        grads[name] = helper(x)[1][name]
+    return 0.0, grads.copy()
+
+
+def by_scaled_copies(x):
+    grads = {}
+    for name, each in helper(x)[1].items():
+        grads[name] = 2 * each
+    return 0.0, grads
+
+
+def by_union(x):
+    grads = {"x": x} | helper(x)[1]
+    grads |= {"h": 3 * x}
+    return 0.0, grads
+
+
+def by_parts(x):
+    value = x @ x
+    dx, dh = backward_of(x)
+    return value, {"x": dx, "h": dh}
+
+
+def by_object(x):
+    layer = Layer(x)
+    layer.backward()
+    return 0.0, {**layer.grads, "h": layer.dh}
+
+
+def by_object_in_object(x):
+    return 0.0, Net(x).gradients()
+
+
+def by_recursion(x):
+    return by_recursion(x)
+
+
+def by_itself(x):
+    grads = by_itself(x)[1]
+    grads = same(grads)
+    return 0.0, grads
+
+
+def by_long_chain(x):
+    grads = {"x": 2 * x}
+    grads = same(same(same(same(grads))))
+    grads = same(same(same(same(grads))))
+    grads = same(same(same(same(grads))))
+    return 0.0, grads
+
+
+HELPED = {"x": "dx = dh * 3", "h": "value, dh = x @ x, 2 * x"}
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (by_wrapper, HELPED),
+        (by_comprehension, HELPED | {"z": "x"}),
+        (by_unknown_names, HELPED),
+        (by_zip, HELPED),
+        (by_items, HELPED | {"z": "x"}),
+        (by_update, HELPED | {"x": 'grads["x"] *= 2', "z": "x"}),
+        (by_copies, HELPED),
+        (by_scaled_copies, dict.fromkeys("xh", "grads[name] = 2 * each")),
+        (by_union, HELPED | {"h": "3 * x", "z": "x"}),
+        (by_parts, {"x": "dx = 2 * h", "h": "dh = 3 * h"}),
+        (by_object, {"x": 'self.grads["x"] += 2 * self.x', "h": "self.dh = 3 * self.x"}),
+        (by_object_in_object, {"x": 'self.grads["x"] += 2 * self.x', "h": "self.dh = 3 * self.x"}),
+        (by_recursion, {}),
+        (by_itself, {}),
+        (by_long_chain, {"x": "2 * x"}),
+    ],
+)
+def test_an_entry_is_followed_to_the_line_that_assigns_it(function, expected) -> None:
+    found = lines_of(function, ["x", "h"])
+    assert {name: line.text for (kind, name), line in found.items() if kind != "loss"} == expected
+    assert {line.file for line in found.values()} <= {__file__}
+
+
+OPS = """import numpy as np
+
+
+def sigmoid(a):
+    return 1 / (1 + np.exp(-a))
+"""
+MODEL = """import numpy as np
+
+from .ops import sigmoid
+
+
+def forward(G, x):
+    g = sigmoid(G @ x)
+    return g, g * g
+
+
+def loss(G, x):
+    g, h = forward(G, x)
+    return np.sum(h)
+
+
+def grad(G, x):
+    g, h = forward(G, x)
+    dg = 2 * g
+    return np.sum(h), {"G": np.outer(dg * (1 - g), x), "x": G.T @ (dg * g * (1 - g)), "g": dg}
+"""
+CHECK = """import numpy as np
+
+import mymodel.model as m
+from mymodel.model import loss
+
+
+def inputs(k):
+    return {"G": (k, k), "x": (k,)}
+
+
+def mine(G, x):
+    value, grads = m.grad(G, x)
+    return value, {name: grads[name] for name in ("G", "x")}
+
+
+def hidden(G, x):
+    value, grads = m.grad(G, x)
+    return value, {name: grads[name] for name in ("G", "x")} if True else {}
+
+
+def watching(G, x):
+    value, grads = m.grad(G, x)
+    return value, grads, {"g": 2 * m.forward(G, x)[0]}
+
+
+gradients = {"mine": mine, "hidden": hidden, "watching": watching}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name, text in {"mymodel/ops.py": OPS, "mymodel/model.py": MODEL, "checks/check.py": CHECK}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def line(text: str, part: str) -> int:
+    [found] = [number for number, each in enumerate(text.splitlines(), 1) if part in each]
+    return found
+
+
+def test_a_line_in_another_file_has_a_path_that_can_be_opened(gradcheck: Command, project: Path) -> None:
+    words = ("run", "checks/check.py", "--k", 2, "-b", "mine")
+    done = gradcheck(*words)
+    number = line(MODEL, "np.outer")
+    assert f"           at: mymodel/model.py:{number}  np.outer(dg * (1 - g), x)\n" in done.stdout
+    command = [sys.executable, "-m", "gradcheck", "run", "check.py", "--k", "2", "-b", "mine"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(project), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=project / "checks", check=False)
+    assert f"           at: ../mymodel/model.py:{number}  np.outer(dg * (1 - g), x)\n" in done.stdout
+
+
+def test_a_line_of_the_loss_is_called_so_where_that_of_the_gradient_is_unknown(
+    gradcheck: Command, project: Path
+) -> None:
+    done = gradcheck("run", "checks/check.py", "--k", 2, "-b", "hidden")
+    at = f"at: mymodel/model.py:{line(MODEL, 'g = sig')} g = sigmoid(G @ x)"
+    assert f"{at} (the loss; the line of your gradient is not known)" in " ".join(done.stdout.split())
+    report = gradcheck("run", "checks/check.py", "--k", 2, "-b", "hidden", "--format", "json")
+    source = json.loads(report.stdout)["backends"][0]["first_wrong"]["source"]
+    assert (source["of"], source["instead"]) == ("loss", True)
+
+
+def test_a_line_of_the_loss_needs_no_such_words_for_an_engine(wrong_engine: Path, gradcheck: Command, layer) -> None:
+    done = gradcheck("run", layer, "--k", 2, "-b", "tape", PYTHONPATH=str(wrong_engine))
+    assert "           at: layer.py:" in done.stdout
+    assert "your gradient" not in done.stdout
+    assert "narrow it" not in done.stdout
+
+
+def test_a_variable_that_a_helper_computes_has_the_line_of_its_assignment(gradcheck: Command, project: Path) -> None:
+    (project / "checks/check.py").write_text(
+        CHECK.replace('{"g": 2 * m.forward(G, x)[0]}', "dict(g=2 * g) if x else {}")
+    )
+    words = ("run", "checks/check.py", "--k", 2, "--format", "json")
+    done = gradcheck(*words, "-b", "mine")
+    narrow = json.loads(done.stdout)["backends"][0]["first_wrong"]["narrow"]
+    first = line(MODEL, "g = sigmoid")
+    assert narrow == f'return adjoints too: "g" (mymodel/model.py:{first}), "h" (:{first + 1})'
+
+
+ONLY_GRADIENTS = LAYER.replace(', "x": A.T @ dy + B.T @ dz, "y": dy, "z": dz', ', "x": A.T @ dy + B.T @ dz')
+
+
+def test_without_adjoints_the_report_names_variables_between_which_to_look(gradcheck: Command, layer: Path) -> None:
+    layer.write_text(ONLY_GRADIENTS)
+    lines = gradcheck("run", layer, "--k", 2).stdout.splitlines()
+    [narrow] = [line for line in lines if "narrow it" in line]
+    assert narrow == '    narrow it: return adjoints too: "y" (layer.py:10), "z" (:11)'
+    layer.write_text(ONLY_GRADIENTS.replace("B.T @ dz}", 'B.T @ dz, "z": dz}'))
+    assert 'narrow it: return adjoints too: "y" (layer.py:10)\n' in gradcheck("run", layer, "--k", 2).stdout
+    layer.write_text(ONLY_GRADIENTS.replace("* np.sin", "* -np.sin").replace("dz}", 'dz + 1, "y": dy}'))
+    assert 'narrow it: return adjoints too: "z" (layer.py:11)\n' in gradcheck("run", layer, "--k", 2).stdout
+    layer.write_text(ONLY_GRADIENTS.replace("* np.sin", "* -np.sin").replace("outer(dy, x)", "outer(dy, 2 * x)"))
+    layer.write_text(layer.read_text().replace("dz}", 'dz, "y": dy}'))
+    assert "first wrong: dL/dA[" in gradcheck("run", layer, "--k", 2).stdout
+    assert "narrow it" not in gradcheck("run", layer, "--k", 2).stdout
+    layer.write_text(LAYER)
+    assert "narrow it" not in gradcheck("run", layer, "--k", 2).stdout
+
+
+def test_a_loss_without_names_is_asked_for_names(gradcheck: Command, layer: Path) -> None:
+    unnamed = UNNAMED.replace("    y = A @ x\n    return np.sum((np", "    return np.sum((np")
+    layer.write_text(unnamed.replace(', "y": dy, "z": dz', ""))
+    expected = "    narrow it: assign steps to variables in the loss, and return their adjoints\n"
+    assert expected in gradcheck("run", layer, "--k", 2).stdout
+
+
+def test_of_two_wrong_gradients_the_one_on_the_earlier_line_comes_first(gradcheck: Command, layer: Path) -> None:
+    layer.write_text(
+        "import numpy as np\n\n\n"
+        'def inputs(k):\n    return {"W": (k, k), "b": (k,), "x": (k,)}\n\n\nwrt = ("W", "b")\n\n\n'
+        "def loss(W, b, x):\n    z = W @ x + b\n    return np.sum(z**2)\n\n\n"
+        "def mine(W, b, x):\n    z = W @ x + b\n    d = 2 * z * 1.0001\n"
+        '    return np.sum(z**2), {"W": np.outer(d, x), "b": d}\n\n\ngradients = {"mine": mine}\n'
+    )
+    lines = gradcheck("run", layer, "--k", 2).stdout.splitlines()
+    first = next(number for number, each in enumerate(lines) if "first wrong: dL/db[" in each)
+    assert lines[first - 1].startswith("mine: differs (proved): dL/db")
+    assert lines[first + 1].endswith("d = 2 * z * 1.0001")
+    assert "      pattern: it is 1.0001 × the truth" in lines[first:]
+    others = next(number for number, each in enumerate(lines) if "also wrong: dL/dW[" in each)
+    assert lines[others + 1].endswith("np.outer(d, x)")
 
 
 GAIN = np.array([1.0, 2.0])
@@ -168,5 +480,19 @@ def test_functions_have_the_lines_of_their_own_file() -> None:
     shapes, gradients = {"A": (2, 2), "x": (2,)}, {"wrong": wrong, "crashing": crashing}
     report = gradcheck.check(gained, inputs=shapes, wrt=["A"], gradients=gradients, backends=["wrong", "crashing"])
     first = wrong.__code__.co_firstlineno
-    assert report.backends[0].first_wrong.source == Source(file=__file__, line=first + 2, text="dy = y * GAIN**2")
+    source = report.backends[0].first_wrong.source
+    assert (source.file, source.line, source.text, source.of) == (__file__, first + 2, "dy = y * GAIN**2", "gradient")
     assert report.backends[1].reason == f"{__file__}:{crashing.__code__.co_firstlineno + 1}: ValueError: no"
+
+
+def test_a_file_with_the_name_of_the_problem_s_own_has_its_folder(gradcheck: Command, layer: Path) -> None:
+    folder = layer.parent / "checks"
+    folder.mkdir()
+    (folder / "layer.py").write_text(
+        "from importlib.util import module_from_spec, spec_from_file_location\n\n"
+        f"spec = spec_from_file_location('other', {str(layer)!r})\nother = module_from_spec(spec)\n"
+        "spec.loader.exec_module(other)\n"
+        "inputs, loss, gradients = other.inputs, other.loss, other.gradients\n"
+    )
+    [mine] = json.loads(gradcheck("run", "checks/layer.py", "--k", 2, "--format", "json").stdout)["backends"]
+    assert mine["first_wrong"]["source"]["shown"] == str(layer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -173,6 +173,25 @@ class Graph:
         """
         node = self._node_of(kind, name)
         return None if node is None or node.file is None or node.line is None else (node.file, node.line)
+
+    def after(self, name: str, given: Collection[str]) -> list[int]:
+        """The places of the steps between an input or a watched value and the next given values, nearest first.
+
+        Args:
+            name: of the input or the watched value.
+            given: the names of watched values; the loss is given too.
+        """
+        start = {
+            place for place, node in enumerate(self.nodes) if node.word in ("input", "watch") and node.name == name
+        }
+        ends = {self.outputs["loss"]}
+        for each in given:
+            ends |= {self.watched[each], *self.nodes[self.watched[each]].operands} if each in self.watched else set()
+        reached = set(start)
+        for place, node in enumerate(self.nodes):
+            if place not in ends and reached & set(node.operands):
+                reached.add(place)
+        return sorted(reached - start)
 
     def _node_of(self, kind: str, name: str | None) -> Node | None:
         if kind == "loss":

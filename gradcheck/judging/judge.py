@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -31,6 +31,7 @@ from gradcheck.results import Verdict
 from gradcheck.text.wording import change, in_words, out_of
 
 Array = npt.NDArray[np.floating[Any]]
+Order = Callable[[Key], Any]
 
 NEXT_TO_NOTHING = 2.0**-20
 """A wrong step whose relative error is this share of a later one's is not named first."""
@@ -88,7 +89,12 @@ class Judgement:
     undefined: bool = False
 
 
-def judge(answer: BackendAnswer, truth: Truth, gate: str) -> Judgement:
+def as_computed(_key: Key) -> int:
+    """The order of wrong arrays if the backend's own order is unknown: that in which the oracle computes them."""
+    return 0
+
+
+def judge(answer: BackendAnswer, truth: Truth, gate: str, order: Order = as_computed) -> Judgement:
     """Judge one answer.
 
     Where entries tie, it agrees if it follows a convention, and differs if shares do not add up to one (R8, R21).
@@ -97,8 +103,9 @@ def judge(answer: BackendAnswer, truth: Truth, gate: str) -> Judgement:
         answer: the backend's answer.
         truth: the oracle's knowledge about the case in the backend's format.
         gate: "proved" refuses only proved errors, "rounding" and "formula" also errors beyond rounding.
+        order: the order of wrong arrays that do not depend on each other, such as two gradients; smaller comes first.
     """
-    judged = judge_once(answer, truth, gate)
+    judged = judge_once(answer, truth, gate, order)
     if judged.verdict is Verdict.DIFFERS or not truth.analysis.ties or judged.undefined:
         return judged
     for resolved in truth.resolved():
@@ -119,7 +126,7 @@ def at_ties(answer: BackendAnswer, truth: Truth, gate: str) -> Iterator[Unshared
     return unshared(answer, known, truth.format, gate)
 
 
-def judge_once(answer: BackendAnswer, truth: Truth, gate: str) -> Judgement:
+def judge_once(answer: BackendAnswer, truth: Truth, gate: str, order: Order = as_computed) -> Judgement:
     """Judge one answer by the bounds of one tape."""
     lacking = missing(answer, truth.tape)
     if lacking is not None:
@@ -136,7 +143,7 @@ def judge_once(answer: BackendAnswer, truth: Truth, gate: str) -> Judgement:
     )
     if why := without_truth({LOSS: findings[LOSS]}, truth):
         return Judgement(Verdict.UNDECIDED, reason=why, undefined=True)  # there is no truth with which to compare
-    wrong = {key: finding for key, finding in findings.items() if finding.bad}
+    wrong = {key: findings[key] for key in sorted((key for key in findings if findings[key].bad), key=order)}
     if wrong:
         return refused(judged, findings, wrong, gate)
     if unsteady := varying(answer, findings):

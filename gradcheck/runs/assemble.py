@@ -104,6 +104,9 @@ def answered(
 ) -> Backend:
     """The record of a backend that gave an answer, right or wrong."""
     first_wrong = judgement.first_wrong and with_source(judgement.first_wrong, sources)
+    if first_wrong:
+        narrow = sources.narrowing(first_wrong.kind, first_wrong.name, answer.adjoints)
+        first_wrong = msgspec.structs.replace(first_wrong, narrow=narrow)
     seconds = None
     if started is not None:
         seconds = Seconds(imported=started.seconds, first=answer.seconds, again=answer.again_seconds)

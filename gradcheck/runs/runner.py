@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from gradcheck.judging.judge import Judgement, Truth
     from gradcheck.oracle import Tape
     from gradcheck.problems.cases import Case
+    from gradcheck.runs.sources import Sources
 
 ALWAYS_REPLAYED = ("k", "seed", "dtype")
 MOST_PROBLEMS = 128
@@ -147,6 +148,7 @@ class Runner:
         request = Request(problem.path, tape.graph, case.dtype, tape.wrt, case.inputs, entries, problem.folders)
         outcomes = self._pool.evaluate(request, list(selection.places))
         formats = {backend.key: backend.format(case.dtype) for backend in selection.backends}
+        sources = {backend.key: Sources(problem, tape.graph, backend.spec.name) for backend in selection.backends}
         truths = {format: judge.truth(tape, case.inputs, format) for format in dict.fromkeys(formats.values())}
         check_same_loss(case, truths.values())
         known = {key: truths[format] for key, format in formats.items()}
@@ -159,11 +161,12 @@ class Runner:
             if isinstance(outcome, Failure):
                 records[key] = self._without_answer(key, outcome, selection, case)
             else:
-                answers[key], judged[key] = outcome, judge.judge(outcome, known[key], settings.gate)
+                answers[key] = outcome
+                judged[key] = judge.judge(outcome, known[key], settings.gate, sources[key].order)
         for backend in [backend for backend in selection.backends if backend.key in answers]:
             key = backend.key
             judgement = self._diagnosed(backend, case, answers[key], known[key], judged[key], settings.gate)
-            records[key] = self._with_answer(backend, case, answers[key], judgement, tape)
+            records[key] = self._with_answer(backend, case, answers[key], judgement, sources[key])
         return assemble.report(
             case=case,
             replay=replay(settings, case),
@@ -175,15 +178,13 @@ class Runner:
         )
 
     def _with_answer(
-        self, backend: Selected, case: Case, answer: BackendAnswer, judgement: Judgement, tape: Tape
+        self, backend: Selected, case: Case, answer: BackendAnswer, judgement: Judgement, sources: Sources
     ) -> Backend:
         """The record of a backend that gave an answer, with the lines of its errors."""
         from gradcheck.judging import precision
         from gradcheck.runs import assemble
-        from gradcheck.runs.sources import Sources
 
         notes = [*answer.notes, *precision.remarks(answer, case)]
-        sources = Sources(case.problem, tape.graph, backend.spec.name)
         started = self._pool.started.get(backend.key)
         return assemble.answered(backend.spec, case, answer, judgement, started, sources, notes)
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import linecache
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
+from pathlib import Path
 
-from gradcheck.findings import Source
+from gradcheck.findings import LONGEST, Source
 from gradcheck.graphs import Graph
 from gradcheck.problems import Problem
-from gradcheck.problems.lines import Key, Line, lines_of
+from gradcheck.problems.lines import Key, Line, is_line_of, line_of_variable, lines_of
+
+FEWEST_STEPS = 3
+"""The number of steps without names from which a report proposes names for them."""
 
 
 class Sources:
@@ -24,22 +29,86 @@ class Sources:
     def __init__(self, problem: Problem, graph: Graph, gradient: str = "") -> None:
         self._problem = problem
         self._graph = graph
-        self._gradient = gradient
+        self._function = problem.functions.get(gradient)
 
     @cached_property
     def _by_hand(self) -> Mapping[Key, Line]:
-        function = self._problem.functions.get(self._gradient)
-        return {} if function is None else lines_of(function, self._graph.inputs)
-
-    @cached_property
-    def _file(self) -> str:
-        code = getattr(self._problem.functions.get(self._gradient), "__code__", None)
-        return str(self._problem.path) if code is None else code.co_filename
+        graph = self._graph
+        return {} if self._function is None else lines_of(self._function, graph.inputs, graph.watched)
 
     def of(self, kind: str, name: str | None) -> Source | None:
         """The line that computes an array, or None if it is unknown."""
         if (kind, name) in self._by_hand:
-            line, text = self._by_hand[kind, name]
-            return Source(file=self._file, line=line, text=text)
+            file, line, text = self._by_hand[kind, name]
+            return Source(file=file, shown=self._shown(file), line=line, text=text, of="gradient")
+        place = self._of_loss(kind, name)
+        if place is None:
+            return None
+        shown, instead = self._shown(place.file), self._function is not None
+        return Source(file=place.file, shown=shown, line=place.line, text=place.text, of="loss", instead=instead)
+
+    def order(self, key: Key) -> tuple[str, int]:
+        """The file and the number of the line that computes a gradient by hand; all other arrays come before."""
+        line = self._by_hand.get(key) if key[0] == "gradient" else None
+        return (line.file, line.line) if line else ("", 0)
+
+    def narrowing(self, kind: str, name: str | None, given: Collection[str]) -> str | None:
+        """What a hand-written gradient could return too, to name a shorter piece of itself; None if nothing.
+
+        Args:
+            kind: of the wrong array.
+            name: of it.
+            given: the names of the adjoints that it returned.
+        """
+        if self._function is None or kind not in ("adjoint", "gradient") or name is None:
+            return None
+        between = self._graph.after(name, given)
+        watched = [each for each, place in self._graph.watched.items() if place in between and each not in given]
+        if watched:
+            return _joined("return adjoints too: ", [f'"{each}"{place}' for each, place in self._places(watched)])
+        steps = [place for place in between if self._graph.nodes[place].is_step]
+        if self._graph.watched or len(steps) < FEWEST_STEPS:
+            return None
+        return "assign steps to variables in the loss, and return their adjoints"
+
+    def _places(self, watched: list[str]) -> Iterator[tuple[str, str]]:
+        """Watched values and their places, " (layer.py:8)"; the same file again is left out, " (:9)"."""
+        before = ""
+        for each in watched:
+            line = self._of_loss("value", each)
+            shown = self._shown(line.file) if line else ""
+            yield each, f" ({'' if shown == before else shown}:{line.line})" if line else ""
+            before = shown
+
+    def _of_loss(self, kind: str, name: str | None) -> Line | None:
+        """The line of the loss that computes an array: that of a variable is the one that assigns it."""
         place = self._graph.place_of(kind, name)
-        return Source(file=place[0], line=place[1], text=linecache.getline(*place).strip()) if place else None
+        if place is None:
+            return None
+        is_variable = name is not None and kind in ("value", "adjoint") and not is_line_of(self._problem.loss, *place)
+        assigned = line_of_variable(self._problem.loss, name) if is_variable and name else None
+        return assigned or Line(*place, linecache.getline(*place).strip())
+
+    def _shown(self, file: str) -> str:
+        """The shortest path of a file that tells it from the problem's own: from the problem's folder, or the current.
+
+        The problem's own file has the shortest name.
+        """
+        own = self._problem.path
+        if file == str(own):
+            return own.name
+        here = os.path.relpath(file)
+        paths = [here if len(here) < len(file) else file, file]
+        if own.parent in Path(file).parents:
+            paths.append(os.path.relpath(file, own.parent))
+        return min((path for path in paths if path != own.name), key=len)
+
+
+def _joined(label: str, names: list[str]) -> str:
+    """A line of names after a label, without those that it is too short for."""
+    line = f"{label}{names[0]}"
+    for place, name in enumerate(names[1:], 1):
+        if len(f"{line}, {name}{', …' if place + 1 < len(names) else ''}") > LONGEST:
+            return f"{line}, …"
+        line = f"{line}, {name}"
+    return line
