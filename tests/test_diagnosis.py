@@ -223,7 +223,7 @@ gradients = {f.__name__: f for f in (right, wrong, cancels_before, cancels_behin
 NOTE = "answers in float64, not in the requested {}"
 UNKNOWN = {
     "float64": "the error stays in longdouble, but it answers in float64, not in the requested float32",
-    "float64 alone": "run again in longdouble: your gradient makes float64 of longdouble inputs, in dL/dA",
+    "float64 alone": "run again in longdouble: your gradient converts to float64, in dL/dA",
 }
 
 

@@ -14,9 +14,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from gradcheck.graphs import numpy_instead as messages
 from gradcheck.graphs.graph import Graph, Kind, Shape
-from gradcheck.graphs.instead import described
-from gradcheck.graphs.numpy_instead import METHOD_HINTS, PIECES, SYMBOLS, in_place, no_array, other_norm, unknown
 from gradcheck.graphs.results import checked
 from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line
 from gradcheck.graphs.values import Recording, Value, operated
@@ -35,24 +34,24 @@ class ArrayValue(Value):
         name = f"np.{ufunc.__name__}"
         if method != "__call__" or ufunc.__name__ not in UFUNCS:
             called_as = name if method == "__call__" else f"{name}.{method}"
-            raise RecordingError(f"{user_line()}: {called_as}: {unknown(called_as, KNOWN)}")
-        if inputs and options.get("out", (None,))[0] is inputs[0] and ufunc.__name__ in SYMBOLS:
-            raise RecordingError(f"{user_line()}: {in_place(SYMBOLS[ufunc.__name__])}")
+            raise RecordingError(f"{user_line()}: {called_as}: {messages.unknown(called_as, KNOWN)}")
+        if inputs and options.get("out", (None,))[0] is inputs[0] and ufunc.__name__ in messages.SYMBOLS:
+            raise RecordingError(f"{user_line()}: {messages.in_place(messages.SYMBOLS[ufunc.__name__])}")
         return called(name, UFUNCS[ufunc.__name__], inputs, options)
 
     def __array_function__(self, function: Any, _types: Any, arguments: Any, options: Any) -> Any:
         name = name_of(function)
         if function not in FUNCTIONS:
-            raise RecordingError(f"{user_line()}: {name}: {unknown(name, KNOWN)}")
+            raise RecordingError(f"{user_line()}: {name}: {messages.unknown(name, KNOWN)}")
         return called(name, FUNCTIONS[function], arguments, options)
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
-        raise RecordingError(f"{user_line()}: {no_array()}")
+        raise RecordingError(f"{user_line()}: {messages.no_array()}")
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):  # names with which Python and NumPy test the abilities of an object
             raise AttributeError(name)
-        hint = METHOD_HINTS.get(name, "write it with NumPy's functions, or leave it out")
+        hint = messages.METHOD_HINTS.get(name, "write it with NumPy's functions, or leave it out")
         raise UnknownAttributeError(f"{user_line()}: a value of the problem has no .{name}: {hint}")
 
     @property
@@ -100,13 +99,15 @@ class ArrayValue(Value):
     def _again(self, symbol: str, result: Value) -> Value:
         """The result of `a += b`: a new number; an array would change under all of its names."""
         if self.shape:
-            raise RecordingError(f"{user_line()}: {in_place(symbol)}")
+            raise RecordingError(f"{user_line()}: {messages.in_place(symbol)}")
         return result
 
     def astype(self, dtype: Any, **_: Any) -> Value:
         """A condition as numbers, 1 where it holds and 0 elsewhere; a run determines the dtype of other values."""
         if not self.is_condition:
-            raise RecordingError(f"{user_line()}: a value of the problem has no .astype: {METHOD_HINTS['astype']}")
+            raise RecordingError(
+                f"{user_line()}: a value of the problem has no .astype: {messages.METHOD_HINTS['astype']}"
+            )
         numbers: Value = self if np.dtype(dtype) == np.bool_ else word("where")(self, 1.0, 0.0)
         return numbers
 
@@ -144,9 +145,8 @@ def called(name: str, function: Function, arguments: Sequence[Any], options: Map
     try:
         signature.bind(*arguments, **options)
     except TypeError:
-        known = ", ".join(signature.parameters)
-        given = ", ".join([*map(described, arguments), *(f"{key}={value!r}" for key, value in options.items())])
-        raise RecordingError(f"{user_line()}: {name}: called with {given}: expected {name}({known})") from None
+        expected = f"{name}({', '.join(signature.parameters)})"
+        raise RecordingError(f"{user_line()}: {name}: {messages.misfit(arguments, options, expected)}") from None
     return function(*arguments, **options)
 
 
@@ -176,10 +176,11 @@ def smallest(a: Value, axis: Any = None, keepdims: bool = False) -> Value:
     return -largest
 
 
-def clip(a: Any, a_min: Any, a_max: Any) -> Any:
-    """Entries, brought into an interval."""
-    above = a if a_min is None else word("maximum")(a, a_min)
-    return above if a_max is None else minimum(above, a_max)
+def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    """Entries, brought into an interval, which NumPy spells in two ways."""
+    low, high = a_min if min is None else min, a_max if max is None else max
+    above = a if low is None else word("maximum")(a, low)
+    return above if high is None else minimum(above, high)
 
 
 def power(a: Any, exponent: Any) -> Value:
@@ -205,7 +206,7 @@ def norm(x: Value, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
     """The Euclidean norm of all entries, or along axes."""
     vector = axis is not None and not isinstance(axis, tuple) if x.ndim > 1 else True
     if ord is not None and not (ord == 2 if vector else ord == "fro"):
-        raise RecordingError(f"{user_line()}: np.linalg.norm: ord={ord!r}: {other_norm(ord)}")
+        raise RecordingError(f"{user_line()}: np.linalg.norm: ord={ord!r}: {messages.other_norm(ord)}")
     return word("sqrt")(word("sum")(x * x, axis, keepdims))  # type: ignore[no-any-return]
 
 
@@ -390,4 +391,4 @@ def record(loss: Function, shapes: Mapping[str, Shape], kinds: Mapping[str, Kind
         # When code sets an entry of an array to a value, NumPy requests the value's number, and hides the error.
         where = str(error.__cause__).partition(": ")[0]
         fault = "a NumPy array cannot hold a value of the problem"
-        raise RecordingError(f"{where}: {fault}: {PIECES}") from error
+        raise RecordingError(f"{where}: {fault}: {messages.PIECES}") from error

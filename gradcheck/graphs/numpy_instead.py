@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from gradcheck.graphs.instead import described
 from gradcheck.graphs.sources import user_source
 from gradcheck.text.suggestions import did_you_mean
 
@@ -15,10 +16,14 @@ METHOD_HINTS = {
     "item": "leave it out: a value has no entries while it is recorded",
     "tolist": "leave it out: a value has no entries while it is recorded",
 }
+OPTION_HINTS = {
+    "dtype": "leave dtype out: --dtype says in which dtype a run computes",
+    "out": "leave out= out, and write a = ... instead",
+}
 FINITE = "leave it out: the report names what is not finite"
-NO_ORDER = "not recorded yet: np.max and np.min are, and sample can give places in order, as inputs"
-NO_ALGEBRA = "not recorded yet: a product with @ is, and sample can give a constant matrix, as an input"
-CONSTANT = "leave it out: its gradient is zero"
+NO_ORDER = "not recorded yet: of what depends on order, only np.max and np.min are"
+NO_ALGEBRA = "not recorded yet; where its matrix is constant, let sample give the result, as an input"
+CONSTANT = "its gradient is zero: leave it out, or let sample give what is rounded, as an input"
 AXES = "write a.T of a matrix; of more axes, index and np.stack"
 FUNCTIONS = {
     "add.reduce": "write np.sum",
@@ -39,7 +44,7 @@ FUNCTIONS = {
     "cosh": "write (np.exp(a) + np.exp(-a)) / 2",
     "cross": "write np.stack of products of a[0], a[1], a[2]",
     "cumprod": "write np.stack([math.prod(a[:j + 1]) for j in range(len(a))])",
-    "cumsum": "write a product with np.tril(np.ones((n, n))), np.tril(np.ones((n, n))) @ a",
+    "cumsum": "write np.tril(np.ones((n, n))) @ a",
     "diag diagonal": "write np.sum(a * np.eye(n), axis=1) for a diagonal, a[:, None] * np.eye(n) for a diagonal matrix",
     "diff": "write a[1:] - a[:-1]",
     "einsum": "write it with @, * and np.sum",
@@ -104,6 +109,13 @@ def unknown(name: str, known: Iterable[str]) -> str:
         FUNCTION_HINTS.get(name)
         or f"no word of the vocabulary stands for it: {near}docs/vocabulary.md lists what there is"
     )
+
+
+def misfit(arguments: Iterable[object], options: Mapping[str, object], expected: str) -> str:
+    """The message about a call whose arguments no word has."""
+    given = ", ".join([*map(described, arguments), *(f"{key}={value!r}" for key, value in options.items())])
+    hint = next((f"; {OPTION_HINTS[key]}" for key in options if key in OPTION_HINTS), "")
+    return f"called with {given}: expected {expected}{hint}"
 
 
 def in_place(symbol: str) -> str:

@@ -48,7 +48,7 @@ EXPRESSIONS = {
         "np.max(A, axis=-1)", "np.amax(A)", "A.min(axis=0)", "np.amin(A)", "np.var(A)", "np.var(A, axis=0, ddof=1)",
         "A.std(axis=1, keepdims=True)", "np.linalg.norm(x)", "np.linalg.norm(x, 2)", "np.linalg.norm(A, 'fro')",
         "np.linalg.norm(A)", "np.linalg.norm(A, axis=1)",
-        "np.clip(A, -0.2, 0.3)", "x.clip(-0.2, None)",
+        "np.clip(A, -0.2, 0.3)", "x.clip(-0.2, None)", "x.clip(min=-0.2)", "A.clip(max=0.3)",
     ],
     "products": [
         "np.dot(A, x)", "np.dot(x, x)", "np.dot(2.0, x)", "np.dot(x, 2.0)", "x.dot(A)", "np.inner(x, x)",
@@ -127,7 +127,7 @@ REFUSED = {
     "np.asarray(x)": "leave np.asarray out: inputs are arrays",
     "np.array([s, s])": "write np.stack or np.concatenate",
     "np.exp(x, out=np.zeros(3))": "np.exp: no argument 'out': expected np.exp\\(a\\)",
-    "np.sum(x, dtype=np.float32)": "np.sum: called with .*dtype=",
+    "np.sum(x, dtype=np.float32)": "np.sum: called with .*dtype=.*; leave dtype out: --dtype says",
     "np.fft.fft(x)": "np.fft.fft: no word of the vocabulary stands for it: docs/vocabulary.md lists",
     "np.einsum('i,i', x, x)": "np.einsum: write it with @",
     "np.sign(x)": "np.sign: write np.where",

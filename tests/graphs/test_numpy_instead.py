@@ -84,7 +84,7 @@ FOLLOWED = [
     ("np.linalg.norm(x, np.inf)", "np.max(np.abs(a)) of a vector", "np.max(np.abs(x))"),
     ("np.linalg.norm(A, np.inf)", "np.max(np.sum(np.abs(a), axis=1))", "np.max(np.sum(np.abs(A), axis=1))"),
     ("np.linalg.norm(x, 3)", "write np.sum(np.abs(a)**3) ** (1 / 3)", "np.sum(np.abs(x)**3) ** (1 / 3)"),
-    ("np.round(x, 2) * 0", "leave it out", "x * 0"),
+    ("np.round(x, 2) * 0", "its gradient is zero: leave it out", "x * 0"),
 ]  # fmt: skip
 
 

@@ -85,7 +85,7 @@ class HandWritten(Engine):
         """
         for name, array in answer.gradients.items():
             if array.dtype != self.numpy.longdouble:
-                raise Unsupported(f"your gradient makes {array.dtype} of longdouble inputs, in dL/d{name}")
+                raise Unsupported(f"your gradient converts to {array.dtype}, in dL/d{name}")
 
     def array(self, value: Any, what: str) -> np.ndarray:
         """A returned value as an array.
