@@ -23,6 +23,8 @@ TIMEOUT = 120.0
 """The default time limit, in seconds."""
 AGAIN = 0.1
 """Seconds after which the alarm goes off again: code that swallows one exception may let the next one through."""
+MACHINERY = (__file__, contextlib.__file__)
+"""The files with the code that enters and leaves guards."""
 ENDINGS = ("_exit", "abort", "execv", "execve")
 """Functions of `os` that would end this process; all others of their kind call these."""
 NUMPY_DEFAULTS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
@@ -128,7 +130,10 @@ def described_error(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _alarm(timeout: float) -> Iterator[None]:
-    """Raise TimeIsUp after some seconds, unless an alarm of the caller's own goes off before."""
+    """Raise TimeIsUp after some seconds, unless an alarm of the caller's own goes off before.
+
+    Not while a guard is entered or left: what is raised there would leave the alarm set. It goes off again soon.
+    """
     remaining, interval = signal.getitimer(signal.ITIMER_REAL)
     handler = signal.getsignal(signal.SIGALRM)
     if not _in_main_thread() or 0 < remaining <= timeout or handler is None:
@@ -137,7 +142,7 @@ def _alarm(timeout: float) -> Iterator[None]:
     running = True
 
     def ring(number: int, frame: FrameType | None) -> None:
-        if running:
+        if running and frame is not None and frame.f_code.co_filename not in MACHINERY:
             raise TimeIsUp
 
     began = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 from gradcheck import problems
 from gradcheck.errors import ProblemError
 from gradcheck.problems import cases
+from gradcheck.problems._guard import ProblemCode
 from tests.conftest import Command
 from tests.recorded import record_tape
 
@@ -103,6 +105,16 @@ def test_an_alarm_at_any_moment_leaves_nothing(write: Write, timeout: float) -> 
     for _ in range(20):
         with contextlib.suppress(ProblemError):
             run_all(path, timeout)
+        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+        assert (signal.getsignal(signal.SIGALRM), [os._exit, os.execv]) == (handlers, functions)
+
+
+def test_an_alarm_while_a_guard_is_entered_or_left_leaves_nothing(tmp_path: Path) -> None:
+    handlers, functions = signal.getsignal(signal.SIGALRM), [os._exit, os.execv]
+    generator = random.Random(0)
+    for _ in range(4000):
+        with contextlib.suppress(ProblemError), ProblemCode(tmp_path, "loss", 10 ** generator.uniform(-6, -3.3)):
+            sum(range(generator.randrange(50)))
         assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
         assert (signal.getsignal(signal.SIGALRM), [os._exit, os.execv]) == (handlers, functions)
 
