@@ -12,6 +12,9 @@ Dtype = Literal["float64", "float32", "float16", "bfloat16"]
 DTYPES: tuple[str, ...] = get_args(Dtype)
 """The names, as NumPy spells them, and "bfloat16"; from the widest to that with the fewest bits."""
 
+Kind = Literal["floating", "integer", "boolean"]
+"""The kind of an array's entries: a run determines the dtype of floating ones; booleans are conditions."""
+
 
 class Layout(NamedTuple):
     """How a dtype's numbers are laid out.

@@ -27,7 +27,7 @@ FLOORS = {
     "settings": {"dtypes", "errors", "text"},
     "backends": set(),
     "answers": {"backends"},
-    "graphs": {"text"},
+    "graphs": {"dtypes", "text"},
     "oracle": {"dtypes", "errors", "graphs"},
     "problems": {"backends", "dtypes", "entry_points", "errors", "graphs", "system", "text"},
     "execution": {

@@ -9,8 +9,8 @@ One file is one front end; `words/` declares the parts of a loss.
 
 from gradcheck.graphs import words
 from gradcheck.graphs.front_ends import record
-from gradcheck.graphs.graph import Graph, Kind, Node, Shape
+from gradcheck.graphs.graph import Graph, Node, Shape
 from gradcheck.graphs.sources import RecordingError
 from gradcheck.graphs.vocabulary import OPERATORS, VOCABULARY
 
-__all__ = ["OPERATORS", "VOCABULARY", "Graph", "Kind", "Node", "RecordingError", "Shape", "record", "words"]
+__all__ = ["OPERATORS", "VOCABULARY", "Graph", "Node", "RecordingError", "Shape", "record", "words"]

@@ -6,8 +6,9 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from gradcheck.dtypes import Kind
 from gradcheck.graphs import numpy, ops
-from gradcheck.graphs.graph import Graph, Kind, Shape
+from gradcheck.graphs.graph import Graph, Shape
 from gradcheck.graphs.results import line_of
 from gradcheck.graphs.sources import RecordingError
 

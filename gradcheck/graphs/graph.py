@@ -12,10 +12,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.dtypes import Kind
+
 FORMAT: Literal["gradcheck-graph/1"] = "gradcheck-graph/1"
 Shape = tuple[int, ...]
-Kind = Literal["floating", "integer", "boolean"]
-"""The kind of a node's entries: a run determines the dtype of floating ones; booleans are conditions."""
 
 
 class Slice(msgspec.Struct, frozen=True):

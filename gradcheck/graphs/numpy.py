@@ -14,8 +14,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from gradcheck.dtypes import Kind
 from gradcheck.graphs import numpy_instead as messages
-from gradcheck.graphs.graph import Graph, Kind, Shape
+from gradcheck.graphs.graph import Graph, Shape
 from gradcheck.graphs.results import checked
 from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line
 from gradcheck.graphs.values import Recording, Value, operated

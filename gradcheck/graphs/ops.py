@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gradcheck.graphs.graph import Graph, Kind, Shape
+from gradcheck.dtypes import Kind
+from gradcheck.graphs.graph import Graph, Shape
 from gradcheck.graphs.instead import unknown_word
 from gradcheck.graphs.results import checked
 from gradcheck.graphs.sources import UnknownAttributeError, user_line

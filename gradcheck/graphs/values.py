@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from gradcheck.graphs.graph import Attribute, Graph, Kind, Node, Shape
+from gradcheck.dtypes import Kind
+from gradcheck.graphs.graph import Attribute, Graph, Node, Shape
 from gradcheck.graphs.instead import NO_ENTRIES, REFUSED, advice, described, instead, unknown_attribute
 from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line, user_place, user_source
 from gradcheck.graphs.vocabulary import OPERATORS, VOCABULARY

@@ -113,16 +113,23 @@ def _of_orders(format: Format, factors: Factors, reach: Array | float, exponent:
     ``reach`` is how large the product may be. ``exponent`` says how errors of several roundings add up: 1 in full, 0.5
     if they are independent.
     """
-    roundings = factors.factors + factors.divisors - 1
-    growth = 1 + format.sum_error(2 * roundings)
-    peak = factors.high * factors.divisor_low
+    products = max(factors.factors - 1, 0)
+    growth = 1 + format.sum_error(2 * (products + factors.divisors))
+    peak, deepest = factors.high * factors.divisor_low, 1 / (2 * format.normal * growth)
     lost = ~np.less_equal(peak, format.safe_largest / growth)
-    once, deepest = growth * (format.underflow + 3 * format.flush), 1 / (2 * format.normal * growth)
-    added = np.where(factors.low * factors.divisor_high > deepest, once * roundings**exponent * peak, 0.0)
+    open_ = factors.low * factors.divisor_high > deepest
+    roundings = products + (factors.divisors if np.any(factors.divisor_high > deepest) else 0)
+    added = np.where(open_, _lost(format, growth, roundings - 1, exponent) * peak + growth * format.underflow, 0.0)
     if factors.divisors > 1:
         lost |= ~np.less_equal(factors.divisor_high, format.safe_largest / growth)
         underflows = np.greater(factors.divisor_low, deepest)
-        relative = once * (factors.divisors - 1) ** exponent * factors.divisor_low
+        relative = _lost(format, growth, factors.divisors - 1, exponent) * factors.divisor_low
         lost |= underflows & ~(relative < 1)
         added = added + np.where(underflows, relative / (1 - relative) * reach, 0.0)
     return np.where(lost, np.inf, added)
+
+
+def _lost(format: Format, growth: float, roundings: int, exponent: float) -> float:
+    """What some roundings that underflow are off by, and what two reads for each and two more may flush."""
+    roundings = max(roundings, 0)
+    return float(growth * (format.underflow * roundings**exponent + format.flush * (2 * roundings + 2) ** exponent))

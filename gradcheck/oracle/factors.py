@@ -23,7 +23,7 @@ class Factors(NamedTuple):
             that nothing can be lost.
         divisor_high: Π max(1, |d|).
         divisor_low: Π max(1, 1/|d|).
-        factors: how many there are of both.
+        factors: how many there are of both, without those that are exactly 1 or −1 in every entry.
         divisors: how many divisors there are.
     """
 
@@ -48,14 +48,14 @@ class Factors(NamedTuple):
         low = np.where(nearest > 0, np.maximum(1.0, 1 / nearest), np.inf)
         low = np.where(_exactly(zero, error), 0.0, low)
         one = np.broadcast_to(1.0, size.shape)
-        return cls(np.maximum(1.0, _reach(size, error, parts)), low, one, one)
+        return cls(np.maximum(1.0, _reach(size, error, parts)), low, one, one, _count(size, error))
 
     @classmethod
     def largest_of(cls, size: Array, error: Errors, zero: Array, parts: Errors) -> Factors:
         """The largest bounds of a single factor, floats; those of an array without entries, or of zeros, are 1."""
         nearest = float(_nearest(size, error).min(initial=np.inf, where=~_exactly(zero, error)))
         low = max(1.0, 1 / nearest) if nearest > 0 else np.inf
-        return cls(float(_reach(size, error, parts).max(initial=1.0)), low, 1.0, 1.0)
+        return cls(float(_reach(size, error, parts).max(initial=1.0)), low, 1.0, 1.0, _count(size, error))
 
     @property
     def bounds(self) -> tuple[Any, Any, Any, Any]:
@@ -86,6 +86,10 @@ class Factors(NamedTuple):
     def mapped(self, function: Callable[[Any], Any]) -> Factors:
         """A function of each bound."""
         return _together(map(function, self.bounds), self.factors, self.divisors)
+
+
+def _count(size: Array, error: Errors) -> int:
+    return 0 if error is None and (size == 1).all() else 1
 
 
 def _reach(size: Array, error: Errors, parts: Errors) -> Array:

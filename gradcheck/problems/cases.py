@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck.dtypes import LAYOUTS
+from gradcheck.dtypes import LAYOUTS, Kind
 from gradcheck.errors import ProblemError, RequestError
-from gradcheck.graphs import Kind
 from gradcheck.problems import Problem
 from gradcheck.problems.sampling import DTYPES, NOUNS, kind_of, kinds_of, sampled
 from gradcheck.problems.stream import Stream

@@ -8,8 +8,9 @@ import traceback
 from collections.abc import Mapping
 
 from gradcheck import graphs
+from gradcheck.dtypes import Kind
 from gradcheck.errors import ProblemError
-from gradcheck.graphs import VOCABULARY, Graph, Kind, RecordingError, Shape
+from gradcheck.graphs import VOCABULARY, Graph, RecordingError, Shape
 from gradcheck.graphs.instead import instead
 from gradcheck.problems import Problem
 from gradcheck.problems._guard import ProblemCode, described_error

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gradcheck.dtypes import Kind
 from gradcheck.errors import ProblemError
-from gradcheck.graphs import Kind
 from gradcheck.problems import Problem
 from gradcheck.problems._checks import size_arguments
 from gradcheck.problems._guard import ProblemCode, described_error

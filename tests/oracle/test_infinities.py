@@ -122,7 +122,10 @@ def test_a_quotient_may_be_a_product_with_a_subnormal_reciprocal(dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_the_gradient_of_a_quotient_may_underflow_in_another_order(dtype):
-    """(g·b⁻²)·a, JAX's order: g·b⁻² is subnormal, and loses digits that a brings to light."""
+    """(g·b⁻²)·a, JAX's order: g·b⁻² is subnormal, and loses digits that a brings to light.
+
+    One product of three is off by t·a in R2, and two more products of the chain in R22.
+    """
     number = np.dtype(dtype).type
     smallest = float(np.finfo(dtype).smallest_subnormal)
     a, b = number(61.7), np.linspace(30, 40, 100).astype(dtype)
@@ -132,7 +135,7 @@ def test_the_gradient_of_a_quotient_may_underflow_in_another_order(dtype):
     known = analyse(tape, {"b": b, "w": w}, Format.of(dtype))["gradient", "b"]
     error = np.abs(known.enclosure.distance(got))
     assert np.all(error <= known.worst)
-    assert np.max(error / known.worst) > 0.3
+    assert np.max(error / known.worst) > 0.15
     assert np.all(error <= 32 * known.spread)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.graphs.graph import Attribute, Kind, Shape, Slice
+from gradcheck.dtypes import Kind
+from gradcheck.graphs.graph import Attribute, Shape, Slice
 from gradcheck.graphs.instead import ARGUMENTS, described
 from gradcheck.graphs.sources import RecordingError, user_line
 from gradcheck.graphs.values import Value, operated
