@@ -14,12 +14,12 @@ from gradcheck.text.escaping import as_argument, escaped, quoted
 @click.group(
     "problems",
     cls=Commands,
-    short_help="List the problems that are known by name, show one, or write a new one.",
+    short_help="List the problems with names, show one, or write a new one.",
     invoke_without_command=True,
 )
 @click.pass_context
 def command(context: click.Context) -> None:
-    """List the problems that are known by name, show one, or write a new one."""
+    """List the problems with names, show one, or write a new one."""
     if context.invoked_subcommand is None:
         from gradcheck import problems
 
