@@ -24,7 +24,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Emulate a processor before any library detects the real one."""
+    """Emulate a processor before any library detects the real one; take Ctrl-C even in a background job of a shell."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if processor := config.getoption("--processor"):
         if "numpy" in sys.modules:
             raise pytest.UsageError(

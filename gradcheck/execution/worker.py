@@ -21,6 +21,7 @@ from gradcheck.results import Verdict
 from gradcheck.system.idle_threads import let_sleep
 from gradcheck.system.interruptions import deferred
 from gradcheck.system.lifelines import Lifeline
+from gradcheck.text.wording import shortened
 
 # How long a worker has to end, in seconds, after a request to stop, after SIGTERM, and after SIGKILL.
 STOP_GRACE = 0.5
@@ -253,7 +254,7 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 def _reason(message: str) -> str:
     """An error's message as the reason of a row, which shows it completely."""
     reason = message.strip() or "an error without a message"
-    return reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]}…"
+    return shortened(reason, LONGEST_REASON)
 
 
 def _end_of(pid: int) -> int | None:

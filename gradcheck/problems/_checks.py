@@ -14,6 +14,7 @@ from gradcheck.backends._worker import source
 from gradcheck.errors import ProblemError
 from gradcheck.problems._guard import TIMEOUT, ProblemCode, described_error
 from gradcheck.text.suggestions import did_you_mean
+from gradcheck.text.wording import shortened
 
 Shape = tuple[int, ...]
 LONGEST_NAME = 100
@@ -204,4 +205,4 @@ def memory() -> int:
 def _shown(value: object) -> str:
     """As much of a value's text as fits in a line."""
     text = repr(value)
-    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…"
+    return shortened(text, LONGEST_NAME)

@@ -18,7 +18,7 @@ from gradcheck.execution.selection import default_backends
 from gradcheck.results import Backend, Cell, RunVerdict, Verdict
 from gradcheck.runs.runner import Listener, Runner
 from gradcheck.settings import Settings
-from gradcheck.text.wording import two_digits
+from gradcheck.text.wording import shortened, two_digits
 
 Place = tuple[str, str, str]
 """The place of a cell: problem, dtype and backend."""
@@ -157,7 +157,7 @@ def _text(path: Path) -> str:
 def _beginning(text: str) -> str:
     """As much of the first line as fits in a message."""
     first = next(iter(text.splitlines()), "")
-    return first if len(first) <= LONGEST_SHOWN else f"{first[:LONGEST_SHOWN]}…"
+    return shortened(first, LONGEST_SHOWN)
 
 
 def drift(found: Iterable[Cell], expected: Mapping[Place, Verdict]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from gradcheck.dtypes import DTYPES, Dtype
 from gradcheck.errors import RequestError
 from gradcheck.runs import archives
 from gradcheck.text.suggestions import did_you_mean
+from gradcheck.text.wording import shortened
 
 T = TypeVar("T")
 Array = npt.NDArray[np.floating[Any]]
@@ -285,4 +286,4 @@ def _names(value: Any, depth: int = 0) -> Iterator[str]:
 def _short(message: object) -> str:
     """As much of a message as fits in a line; an exception's type if it has no message."""
     text = str(message) or type(message).__name__
-    return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}…"
+    return shortened(text, LONGEST_MESSAGE)

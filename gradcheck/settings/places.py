@@ -10,9 +10,12 @@ from gradcheck.errors import RequestError
 from gradcheck.settings.declared import OPTIONS, Settings
 from gradcheck.settings.option import PREFIX, Option
 from gradcheck.text.suggestions import did_you_mean
+from gradcheck.text.wording import shortened
 
 MOST_BYTES = 1 << 20
 """The largest TOML file."""
+LONGEST_SHOWN = 200
+"""Characters of a wrong value or key that a message shows."""
 KEYS = {option.key: option for option in OPTIONS.values()}
 VARIABLES = {option.variable: option for option in OPTIONS.values()}
 KEYWORDS = {option.keyword: option for option in OPTIONS.values() if option.keyword is not None}
@@ -49,10 +52,14 @@ def of(keywords: Mapping[str, Any], others: Iterable[str] = ()) -> Settings:
     """
     given = {}
     for keyword, value in keywords.items():
-        written = f"{keyword}={value!r}"
+        written = f"{keyword}={_shown(value)}"
         option = _known(keyword, KEYWORDS, f"{written}: unknown option", others)
         given[option.name] = option.read(value, written)
     return Settings(**given, given=frozenset(given))
+
+
+def _shown(value: object) -> str:
+    return shortened(repr(value), LONGEST_SHOWN)
 
 
 def _known(name: str, options: Mapping[str, Option], unknown: str, others: Iterable[str] = ()) -> Option:
@@ -77,9 +84,10 @@ def _in_files(config: str | None, folder: Path) -> Iterator[Stated]:
 def _in_table(table: Any, path: Path) -> Iterator[Stated]:
     """A file's settings; relative paths start from the file's folder."""
     if not isinstance(table, dict):
-        raise RequestError(f"{path}: gradcheck = {table!r}: expected a table")
+        raise RequestError(f"{path}: gradcheck = {_shown(table)}: expected a table")
     for key, value in table.items():
-        written = f"{path}: {key} = {str(value).lower() if isinstance(value, bool) else repr(value)}"
+        shown = str(value).lower() if isinstance(value, bool) else _shown(value)
+        written = f"{path}: {shortened(key, LONGEST_SHOWN)} = {shown}"
         option = _known(key, KEYS, f"{written}: unknown setting")
         yield option.name, option.read(option.from_folder(path.parent, value), written)
 
@@ -87,7 +95,7 @@ def _in_table(table: Any, path: Path) -> Iterator[Stated]:
 def _in_variables(environment: Mapping[str, str]) -> Iterator[Stated]:
     for variable, value in environment.items():
         if variable.startswith(PREFIX):
-            written = f"{variable}={value}"
+            written = f"{variable}={shortened(value, LONGEST_SHOWN)}"
             option = _known(variable, VARIABLES, f"{written}: unknown setting")
             given: str | Sequence[str] = value.replace(",", " ").split() if option.repeated else value
             yield option.name, option.read(given, written, is_text=True)

@@ -22,6 +22,11 @@ def in_words(kind: str, name: str | None) -> str:
     return words.get(kind, f"dL/d{name}")
 
 
+def shortened(text: str, longest: int) -> str:
+    """A text of at most so many characters, and "…" where some are left out."""
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
+
 def two_digits(value: float | None) -> str:
     """An error, a difference or a ratio: two digits are enough, and seven columns hold them."""
     if value is None:
