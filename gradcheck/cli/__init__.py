@@ -80,7 +80,7 @@ def _until_interrupted(arguments: list[str] | None) -> int:
     interrupt = _signals.Interrupt()
     try:
         interrupt.install()
-        code = _run(arguments)
+        code = _run(arguments, interrupt)
     except (Interrupted, click.Abort):
         code = INTERRUPTED
     interrupt.is_over = True  # no call comes before it, and Python runs handlers at calls: nothing can raise here
@@ -90,8 +90,8 @@ def _until_interrupted(arguments: list[str] | None) -> int:
     return code
 
 
-def _run(arguments: list[str] | None) -> int:
-    """Run the command line, and return its exit code."""
+def _run(arguments: list[str] | None, interrupt: _signals.Interrupt) -> int:
+    """Run the command line, and return its exit code; an error after a signal is a consequence of that."""
     try:
         code: int = gradcheck.main(arguments, prog_name="gradcheck", standalone_mode=False)
         sys.stdout.flush()
@@ -105,6 +105,8 @@ def _run(arguments: list[str] | None) -> int:
         _say(_in_words(error))
         return WRONG_REQUEST
     except BaseException as error:  # also SystemExit, with which a library may end: its 1 would look like a verdict
+        if interrupt.has_arrived:
+            raise Interrupted from error
         return _failed(error)
 
 

@@ -80,3 +80,23 @@ def test_a_notice_is_seen_when_it_is_written(tmp_path: Path, unbuffered: str) ->
         assert select.select([process.stderr], [], [], 20)[0], "the process waits, and its line is out"
         assert process.stderr.readline() == "seen\n"
         process.stdin.close()
+
+
+ENDS_IN_AN_ERROR = """
+import os, signal
+from gradcheck import cli
+
+def run(*arguments, **options):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        raise KeyError("half built")
+
+cli.gradcheck.main = run
+cli.main([])
+"""
+
+
+def test_an_error_that_follows_from_a_signal_is_not_reported_as_a_bug() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDS_IN_AN_ERROR], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "gradcheck: interrupted\n")
