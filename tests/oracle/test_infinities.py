@@ -11,7 +11,9 @@ import pytest
 from gradcheck.graphs import RecordingError
 from gradcheck.oracle import Format, analyse, record, stages
 from gradcheck.oracle.formats import combine, theta
+from gradcheck.oracle.operations.arithmetic import ANY
 from tests.oracle.answers import Answer
+from tests.oracle.attaining import step
 from tests.oracle.test_enclosures import assert_certified
 
 MINUS = float("-inf")
@@ -137,6 +139,10 @@ def test_the_gradient_of_a_quotient_may_underflow_in_another_order(dtype):
     assert np.all(error <= known.worst)
     assert np.max(error / known.worst) > 0.15
     assert np.all(error <= 32 * known.spread)
+
+
+def test_of_several_forms_of_one_value_the_largest_error_counts():
+    assert step(ANY, [1.0, 1.0], errors=[0.1, 0.3]).worst == 0.3
 
 
 FLUSH = """
