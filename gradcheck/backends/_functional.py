@@ -47,7 +47,7 @@ class FunctionalEngine(Engine):
         return loss
 
     def offsets(self, graph: InterpretedGraph, leaves: Leaves) -> Leaves:
-        """Zeros for every watched value; a first evaluation finds the shapes."""
+        """An array of zeros for each watched value; the first evaluation measures their shapes."""
         ops = Operations(self.primitives, lambda _, value: self.zeros_like(value))
         graph.loss(ops, **leaves)
         return ops.offsets

@@ -60,9 +60,10 @@ def _handed_on(operation: Operation, factors: Sequence[Factors]) -> Factors:
 
 
 def reorder(format: Format, operation: Operation, result: Quantity) -> None:
-    """Let the errors of a product hold for every order of its factors; infinite where one of them may overflow.
+    """Add to the errors of a product what a backend may lose in another order of its factors.
 
-    Where the most that an order adds to any entry is nothing beside the least error, no entry is looked at.
+    An error becomes infinite where an order may overflow. Where the largest addition is below a unit roundoff of the
+    smallest error, it is added to every entry, and no entry is computed by itself.
     """
     most = _at_most(format, operation, result)
     if not most:

@@ -209,7 +209,7 @@ def _typical(format: Format, operand: Quantity) -> Any:
 
 
 def _distribute(arithmetic: Arithmetic, operation: Operation, result: Quantity, operands: Sequence[Quantity]) -> None:
-    """Make the worst error valid for every distribution of products over sums."""
+    """Add to the worst error what a backend may lose if it distributes products over sums."""
     if any(operand.middle.dtype == bool for operand in operands) or not operands:
         return
     sizes, parts = ([operand.size for operand in operands], [operand.parts for operand in operands])

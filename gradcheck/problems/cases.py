@@ -158,20 +158,28 @@ def sample(
             continue
         drawn = structured[name] if own else draw(stream, shape, setting)
         inputs[name] = round_to(drawn if own else scale * drawn, dtype)
-        if not np.isfinite(inputs[name]).all():
-            if own:
-                raise RequestError(f"{problem.path}: sample's {name} overflows {dtype}: expected a wider dtype")
-            raise RequestError(f"scale {scale:g}: {distribution} inputs overflow {dtype}: expected a smaller scale")
-        if is_nothing_left(drawn, inputs[name]):
-            if own:
-                raise RequestError(
-                    f"{problem.path}: sample's {name} underflows to 0 in {dtype}: expected a wider dtype"
-                )
-            raise RequestError(
-                f"scale {scale:g}: {distribution} inputs underflow to 0 in {dtype}: expected a larger scale"
-            )
+        if own:
+            what, remedies = f"{problem.path}: sample's {name} ", ("a wider dtype", "a wider dtype")
+            check_range(drawn, inputs[name], dtype, (f"{what}overflows", f"{what}underflows"), remedies)
+        else:
+            what, remedies = f"scale {scale:g}: {distribution} inputs ", ("a smaller scale", "a larger scale")
+            check_range(drawn, inputs[name], dtype, (f"{what}overflow", f"{what}underflow"), remedies)
         notes += underflowed(name, drawn, inputs[name], dtype)
     return Case(problem, k, seed, dtype, distribution, scale, inputs, tuple(notes))
+
+
+def check_range(
+    before: npt.NDArray[Any], rounded: npt.NDArray[Any], dtype: str, what: tuple[str, str], remedies: tuple[str, str]
+) -> None:
+    """Check that an array fits a dtype; the messages for overflow and underflow start and end with the given words.
+
+    Raises:
+        RequestError: an entry overflows, or every entry that was not zero became zero.
+    """
+    if not np.isfinite(rounded).all():
+        raise RequestError(f"{what[0]} {dtype}: expected {remedies[0]}")
+    if is_nothing_left(before, rounded):
+        raise RequestError(f"{what[1]} to 0 in {dtype}: expected {remedies[1]}")
 
 
 def size_of(

@@ -1,4 +1,4 @@
-"""Numbers, indices and arrays in words, for every message and every table."""
+"""How messages and tables write numbers, indices and the names of arrays."""
 
 from __future__ import annotations
 

@@ -177,8 +177,12 @@ def test_ctrl_c_is_not_an_error_of_the_problem(write: Write) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_child_that_a_problem_forks_may_end(write: Write) -> None:
-    run_all(write(top="import multiprocessing\nchild = os.fork()\nif not child: os._exit(3)\nos.waitpid(child, 0)"))
+def test_a_child_that_a_problem_forks_may_end(write: Write, tmp_path: Path) -> None:
+    ended = tmp_path / "ended"
+    wait = "code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])"
+    note = f"import pathlib\npathlib.Path({str(ended)!r}).write_text(str(code))"
+    run_all(write(top=f"child = os.fork()\nif not child: os._exit(3)\n{wait}\n{note}"))
+    assert ended.read_text() == "3"
 
 
 def test_a_thread_has_all_guards_except_the_alarm(write: Write) -> None:
