@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gradcheck import cli
-from gradcheck.cli import _descendants
+from gradcheck.cli import _descendants, _signals
 from tests.conftest import FAKES, Command
 from tests.faults.mutations import VALUES, as_text, damaged, documents
 
@@ -99,7 +99,7 @@ def command(*words: object) -> Done:
     """Run a command in this process."""
     output, errors = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-        code = cli._run([str(word) for word in words])
+        code = cli._run([str(word) for word in words], _signals.Interrupt())
     return Done(code, output.getvalue(), errors.getvalue())
 
 
