@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from gradcheck import problems
+from gradcheck import graphs, problems
 from gradcheck.api import Session
 from gradcheck.errors import GradcheckError, ProblemError, RequestError
-from gradcheck.oracle import Format, analyse
+from gradcheck.oracle import Format, analyse, tape_of
 from gradcheck.problems import cases
 from gradcheck.problems.recording import graph_of
 from gradcheck.problems.sampling import wrt_of
@@ -179,6 +179,9 @@ def test_the_digest_of_a_shipped_problem_with_labels_is_that_of_numbers() -> Non
     assert case.inputs_sha256 == cases.replace(case, inputs=numbers).inputs_sha256
 
 
+GIVEN = ({"x": (3,), "t": (3,)}, {"t": "integer"})
+"""Shapes and kinds."""
+
 ONE = """import numpy as np
 def inputs(): return {"x": (3,), "t": (3,)}
 def sample(rng): return {"t": SAMPLE}
@@ -193,13 +196,15 @@ def one(sample: str, loss: str = "np.sum(x * t)") -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (one("np.array([1, 2, 2049])"), "sample's t holds 2049, which float16 does not have: expected a wider dtype"),
-        (one("np.array([1, 2, 70000])"), "sample's t holds 70000, which float16 does not have"),
+        (one("np.array([1, 2, 2**53 + 1])"), "sample's t holds 9007199254740993: expected whole numbers of at most"),
+        (one("np.array([1, 2, -(2**54)])"), "sample's t holds -18014398509481984: expected whole numbers of at most"),
         (one("rng.integers(2, size=3)") + "wrt = ('x', 't')\n", "wrt names 't', which sample gives as integers: "),
         (one("rng.integers(2, size=3) if rng.uniform() < 0.5 else np.ones(3)"), "expected one kind for all seeds"),
         (one("np.array([2**63, 1, 1], np.uint64)"), "raised OverflowError: 9223372036854775808 is beyond int64"),
         (one("rng.uniform(size=3) < 0.5", "np.sum(x * -t)"), "got a condition: expected numbers; write np.where"),
         (one("np.arange(3)", "np.sum(np.where(x == t + 1, x, 0))"), "operator ==: expected integers that sample gives"),
+        (one("np.arange(3)", "np.sum(np.where(t == 0.5, x, 0))"), "operator ==: expected integers that sample gives"),
+        (one("np.arange(3)", "t[0]"), "the loss returns integers of shape "),
         (
             one("np.arange(3)").replace('{"x": (3,), "t": (3,)}', '{"t": (3,)}').replace("loss(x, t)", "loss(t)")
             .replace("x * t", "t"),
@@ -215,20 +220,39 @@ def test_what_does_not_fit_is_refused_in_one_line(session, written, text: str, m
     assert "\n" not in str(caught.value)
 
 
-def test_an_integer_that_is_no_neighbour_of_the_dtype_is_exact(written) -> None:
-    problem = problems.load(written(one("np.array([1, 2048, 4096])")))
-    assert cases.sample(problem, None, 0, "float16").inputs["t"].tolist() == [1, 2048, 4096]
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_integers_that_the_dtype_lacks_are_compared_exactly(session, written, dtype: str) -> None:
+    loss = "np.sum(np.where(t == 50001, x, 0.0) + np.where(t > 50000, 2 * x, 0.0))"
+    text = one("np.array([50000, 50001, 70000])", loss)
+    problem = problems.load(written(text))
+    case = cases.sample(problem, None, 0, dtype)
+    assert case.inputs["t"].tolist() == [50000, 50001, 70000]
+    gradient = analyse(record_tape(problem, None), case.inputs, Format.of(dtype))["gradient", "x"]
+    assert gradient.enclosure.high.tolist() == [0.0, 3.0, 2.0]
+    assert np.all(gradient.worst < 0.1)  # in doubt it would be 1 or more
+    [found] = session.check(written(text), dtype=dtype, backends=["torch"]).backends
+    assert found.verdict == "agrees"
 
 
-def test_a_comparison_with_a_number_that_the_dtype_lacks_is_in_doubt(written) -> None:
-    """float16 rounds 2049 to 2048: a correct backend may take either branch."""
-    problem = problems.load(written(one("np.array([1, 2048, 2050])", "np.sum(np.where(t == 2049, x, 0.0))")))
-    case = cases.sample(problem, None, 0, "float16")
-    worst = {}
-    for dtype in ("float64", "float16"):
-        worst[dtype] = analyse(record_tape(problem, None), case.inputs, Format.of(dtype))["gradient", "x"].worst
+def test_an_integer_among_floats_is_rounded_once() -> None:
+    """Once, where the dtype lacks it."""
+    tape = tape_of(
+        graphs.record(lambda ops, x, t: ops.sum(ops.watch("counts", ops.astype(t, float)) * x), *GIVEN), ("x",)
+    )
+    inputs = {"x": np.ones(3, np.float16), "t": np.array([3, 2049, 4099])}
+    worst = {name: analyse(tape, inputs, Format.of(name))["value", "counts"].worst for name in ("float64", "float16")}
     assert not worst["float64"].any()
-    assert worst["float16"].tolist() == pytest.approx([0.0, 1.0, 1.0])
+    assert worst["float16"] == pytest.approx([0.0, 2049 * 2.0**-11, 4099 * 2.0**-11], rel=1e-6)
+    assert np.all(np.abs(inputs["t"].astype(np.float16).astype(float) - inputs["t"]) <= worst["float16"])
+
+
+def test_cases_with_other_integers_have_other_digests(written) -> None:
+    """float16 rounds both to 50016 and has neither."""
+    digests = set()
+    for token in (50001, 50002, 70000, 80000):
+        problem = problems.load(written(one(f"np.array([1, 2, {token}])"), f"p{token}.py"))
+        digests.add(cases.sample(problem, None, 0, "float16").inputs_sha256)
+    assert len(digests) == 4
 
 
 @pytest.mark.parametrize("form", ["json", "npz"])

@@ -71,6 +71,11 @@ class Answer:
         }
 
 
+def dtype_of(array: np.ndarray, dtype: str) -> str:
+    """The name of the dtype in which an engine takes an array: `dtype` for floats, else its own, int64 or bool."""
+    return dtype if array.dtype.kind == "f" else str(array.dtype.name)
+
+
 class Operations:
     """The vocabulary `ops` of one evaluation: the framework's own primitives, plus `watch`.
 
@@ -113,7 +118,7 @@ class Engine(abc.ABC):
 
         Args:
             graph: the loss; `graph.loss(ops, **inputs)` computes it.
-            inputs: name -> array of dtype `dtype` (float32 for bfloat16); booleans are 0 and 1.
+            inputs: name -> array of dtype `dtype` (float32 for bfloat16), of int64 or of bool.
             wrt: names of floating inputs.
             dtype: the name of the dtype of the computation.
 

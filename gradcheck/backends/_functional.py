@@ -6,7 +6,7 @@ import abc
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._engine import Answer, Engine, Operations
+from gradcheck.backends._engine import Answer, Engine, Operations, dtype_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,7 @@ class FunctionalEngine(Engine):
     primitives: Mapping[str, Callable[..., Any]]
 
     def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
-        leaves = {name: self.array(array, dtype) for name, array in inputs.items()}
+        leaves = {name: self.array(array, dtype_of(array, dtype)) for name, array in inputs.items()}
         sources = {name: leaves[name] for name in wrt}
         constants = {name: leaf for name, leaf in leaves.items() if name not in sources}
         offsets = self.offsets(graph, leaves)

@@ -35,6 +35,11 @@ def log1p(a: Any) -> Any:
     return np.log1p(x * (2 + x) + y * y) / 2 + 1j * np.arctan2(y, 1 + x)
 
 
+def astype(a: Any) -> Any:
+    """Integers or conditions as floats."""
+    return np.asarray(a, np.float64)
+
+
 def sigmoid(a: Any) -> Any:
     """1/(1 + exp(−a)) without overflow."""
     decay = np.exp(-magnitude(a))
@@ -72,7 +77,7 @@ SAME = [
 ]
 PRIMITIVES: dict[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in SAME},
-    **{each.__name__: each for each in (maximum, relu, log1p, sigmoid, softplus, softmax, logsumexp)},
+    **{each.__name__: each for each in (astype, maximum, relu, log1p, sigmoid, softplus, softmax, logsumexp)},
     "abs": magnitude,
 }
 """Each word but `stop_gradient`, which is the witness's own."""

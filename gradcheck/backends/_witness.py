@@ -65,7 +65,10 @@ class Difference(Witness):
         An operand of `stop_gradient` keeps its value at the inputs themselves; otherwise differences include its
         change.
         """
-        wide = {name: array.astype(self.numpy.longdouble) for name, array in inputs.items()}
+        wide = {
+            name: array.astype(self.numpy.longdouble) if array.dtype.kind == "f" else array
+            for name, array in inputs.items()
+        }
         frozen: list[Any] = []
 
         def keep(a: Any) -> Any:

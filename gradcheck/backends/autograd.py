@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._engine import Engine
+from gradcheck.backends._engine import Answer, Engine
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from gradcheck.backends._engine import Arrays
+    from gradcheck.backends._worker.graph import InterpretedGraph
 
 MODULE = "autograd"
 DISTRIBUTION = "autograd"
@@ -27,13 +30,14 @@ FORMATS: dict[str, dict[str, object]] = {
 LACKS = {"bfloat16": "NumPy has no bfloat16"}
 
 
-def primitives(np: Any, special: Any, getval: Callable[[Any], Any]) -> dict[str, Callable[..., Any]]:
+def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) -> dict[str, Callable[..., Any]]:
     """The vocabulary in autograd's own functions, with the signatures that problems use.
 
     Args:
         np: autograd.numpy.
         special: autograd.scipy.special.
         getval: takes an array out of the box that records its gradient.
+        dtype: in which it computes.
     """
     same = [
         *("matmul", "transpose", "outer", "sum", "mean", "max", "maximum", "reshape", "concatenate"),
@@ -54,6 +58,7 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any]) -> dict[str,
 
     return {
         **{name: getattr(np, name) for name in same},
+        "astype": lambda a: a.astype(dtype),
         "sigmoid": lambda a: special.expit(a).astype(a.dtype),  # SciPy has no float16
         "logsumexp": special.logsumexp,
         "relu": relu,
@@ -75,11 +80,17 @@ class Autograd(FunctionalEngine):
 
         self.autograd: Any = autograd
         self.getval: Callable[[Any], Any] = autograd.tracer.getval
-        self.primitives = primitives(autograd.numpy, autograd.scipy.special, self.getval)
+        self.functions = {
+            dtype: primitives(autograd.numpy, autograd.scipy.special, self.getval, dtype) for dtype in FORMATS
+        }
         self.version = _version("autograd")
 
     def packages(self) -> dict[str, str]:
         return {"autograd": self.version, "scipy": _version("scipy")}
+
+    def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+        self.primitives = self.functions[dtype]
+        return super().evaluate(graph, inputs, wrt, dtype)
 
     def array(self, array: np.ndarray, dtype: str) -> Any:
         return array.astype(dtype)

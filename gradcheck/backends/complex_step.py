@@ -34,7 +34,9 @@ class ComplexStep(Witness):
 
     def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         numpy = self.numpy
-        complex_inputs = {name: array.astype(numpy.complex128) for name, array in inputs.items()}
+        complex_inputs = {
+            name: array.astype(numpy.complex128) if array.dtype.kind == "f" else array for name, array in inputs.items()
+        }
         underflow = sum(array.size for array in inputs.values()) * numpy.finfo(numpy.float64).smallest_subnormal
         gradients = {name: numpy.empty(inputs[name].shape) for name in wrt}
         estimates = {name: numpy.empty(inputs[name].shape) for name in wrt}

@@ -48,6 +48,7 @@ def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
 
     return {
         **{name: getattr(jax.numpy, name) for name in same},
+        "astype": lambda a: jax.numpy.astype(a, dtype),
         "where": where,
         **{name: getattr(jax.nn, name) for name in ("sigmoid", "relu", "softplus", "softmax", "logsumexp")},
         "stop_gradient": jax.lax.stop_gradient,

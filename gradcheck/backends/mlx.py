@@ -42,6 +42,7 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
 
     return {
         **{name: getattr(mx, name) for name in same},
+        "astype": lambda a: a.astype(getattr(mx, dtype)),
         "where": where,
         "relu": nn.relu,
         "softplus": nn.softplus,
@@ -72,7 +73,8 @@ class MLX(FunctionalEngine):
         return super().evaluate(graph, inputs, wrt, dtype)
 
     def array(self, array: np.ndarray, dtype: str) -> Any:
-        return self.mx.array(array, dtype=getattr(self.mx, dtype))  # left out, float64 becomes float32
+        # left out, float64 becomes float32
+        return self.mx.array(array, dtype=self.mx.bool_ if dtype == "bool" else getattr(self.mx, dtype))
 
     def zeros_like(self, value: Any) -> Any:
         return self.mx.zeros_like(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._engine import Answer, Engine, Operations
+from gradcheck.backends._engine import Answer, Engine, Operations, dtype_of
 
 if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays
@@ -52,6 +52,7 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
 
     return {
         **{name: getattr(np, name) for name in same},
+        "astype": lambda a: a.astype(dtype),
         "transpose": transpose,
         "sigmoid": npx.sigmoid,
         "relu": npx.relu,
@@ -81,7 +82,7 @@ class MXNet(Engine):
         return {"mxnet": self.version}
 
     def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
-        leaves = {name: self.mxnet.np.array(array, dtype=dtype) for name, array in inputs.items()}
+        leaves = {name: self.mxnet.np.array(array, dtype=dtype_of(array, dtype)) for name, array in inputs.items()}
         for name in wrt:
             leaves[name].attach_grad()
         ops = Operations(primitives(self.mxnet, dtype), lambda _, value: self._zeros_like(value))

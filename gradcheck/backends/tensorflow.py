@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._engine import Answer, Engine, Operations
+from gradcheck.backends._engine import Answer, Engine, Operations, dtype_of
 
 if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays
@@ -47,6 +47,7 @@ def primitives(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         **{name: getattr(tf.math, name) for name in ("log", "log1p", "expm1")},
         **{name: getattr(tf.nn, name) for name in ("relu", "softplus", "softmax")},
         **{name: getattr(tf, f"reduce_{name}") for name in ("sum", "mean", "max", "logsumexp")},
+        "astype": lambda a: tf.cast(a, dtype),
         "matmul": functools.partial(product, tf),
         "outer": functools.partial(tf.tensordot, axes=0),
         "maximum": lambda a, b: tf.maximum(number(a), number(b)),
@@ -89,7 +90,7 @@ class TensorFlow(Engine):
         return {"tensorflow": self.version}
 
     def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
-        leaves = {name: self.tf.cast(array, dtype) for name, array in inputs.items()}
+        leaves = {name: self.tf.cast(array, dtype_of(array, dtype)) for name, array in inputs.items()}
         loss, gradients, values, adjoints = self.differentiated(graph, tuple(wrt), dtype)(leaves)
         return Answer(self._array(loss), self._arrays(gradients), self._arrays(values), self._arrays(adjoints))
 

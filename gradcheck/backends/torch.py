@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._engine import Answer, Engine, Operations, Unavailable, Unsupported
+from gradcheck.backends._engine import Answer, Engine, Operations, Unavailable, Unsupported, dtype_of
 
 if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays
@@ -32,7 +32,7 @@ FORMATS = {
 LACKS: dict[str, str] = {}
 
 
-def primitives(torch: Any) -> dict[str, Callable[..., Any]]:
+def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     """The vocabulary in PyTorch's own functions, with the signatures that problems use."""
     same = [
         *("matmul", "outer", "where", "reshape", "sigmoid", "relu"),
@@ -40,6 +40,7 @@ def primitives(torch: Any) -> dict[str, Callable[..., Any]]:
     ]
     return {
         **{name: getattr(torch, name) for name in same},
+        "astype": lambda a: a.to(getattr(torch, dtype)),
         "transpose": torch.t,
         "sum": reduction(torch.sum),
         "mean": reduction(torch.mean),
@@ -71,7 +72,7 @@ class Torch(Engine):
 
         self.torch: Any = torch
         self.version = torch.__version__
-        self.primitives = primitives(torch)
+        self.functions = {dtype: primitives(torch, dtype) for dtype in FORMATS}
 
     def use(self, device: str, tf32: bool) -> None:
         cuda, number = self.torch.cuda, device.partition(":")[2]
@@ -94,7 +95,11 @@ class Torch(Engine):
     def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         kind = getattr(self.torch, dtype)
         self.torch.set_default_dtype(kind)  # of Python numbers that meet no tensor
-        leaves = {name: self.torch.tensor(array).to(kind) for name, array in inputs.items()}
+        self.primitives = self.functions[dtype]
+        leaves = {
+            name: self.torch.tensor(array).to(getattr(self.torch, dtype_of(array, dtype)))
+            for name, array in inputs.items()
+        }
         try:
             loss, gradients, values, adjoints = self.differentiate(graph, leaves, wrt)
         except RuntimeError as error:  # a NotImplementedError is one

@@ -75,11 +75,12 @@ class Request:
 
     @cached_property
     def constants(self) -> Arrays:
-        """The arrays that the loss itself has, by name, rounded to the dtype; float64 where that is long double."""
+        """The arrays of the loss itself by name, floats rounded to the dtype, or float64 where that is long double."""
         from gradcheck.problems.cases import round_to
 
         dtype = self.dtype if self.dtype in DTYPES else "float64"
-        return {name: round_to(array, dtype) for name, array in self.graph.constants.items()}
+        constants = self.graph.constants.items()
+        return {name: array if array.dtype.kind == "i" else round_to(array, dtype) for name, array in constants}
 
     @property
     def largest_answer(self) -> int:

@@ -62,10 +62,10 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ConstantArray(msgspec.Struct, frozen=True):
-    """A constant array in JSON: float64, row by row; not finite: "NaN", "Infinity" or "-Infinity"."""
+    """A constant array in JSON: float64 or int64, row by row; not finite: "NaN", "Infinity" or "-Infinity"."""
 
     shape: Shape
-    data: list[float | str]
+    data: list[int | float | str]
 
 
 class GraphRecord(msgspec.Struct, frozen=True):
@@ -84,12 +84,12 @@ class Graph:
     Attributes:
         nodes: in order of computation: each takes only nodes before it.
         outputs: name -> the place of its node; "loss" is a scalar.
-        constants: name -> the float64 array of a constant node.
+        constants: name -> the array of a constant node: float64, or int64 of integers.
     """
 
     nodes: tuple[Node, ...]
     outputs: Mapping[str, int]
-    constants: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def inputs(self) -> dict[str, Shape]:
@@ -217,7 +217,7 @@ class Graph:
         return msgspec.Raw(msgspec.json.encode(GraphRecord(FORMAT, nodes, dict(self.outputs))))
 
 
-def _numbers(array: NDArray[np.float64]) -> Iterator[float | str]:
+def _numbers(array: NDArray[Any]) -> Iterator[float | str]:
     for value in array.ravel().tolist():
         yield value if np.isfinite(value) else "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
 

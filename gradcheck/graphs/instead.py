@@ -143,7 +143,8 @@ def is_value(value: Any) -> bool:
 def described(value: Any) -> str:
     """A wrong value, in the words of its writer."""
     if is_value(value):
-        return "a condition" if value.is_condition else f"a value of shape {value.shape}"
+        kinds = {"boolean": "a condition", "integer": f"integers of shape {value.shape}"}
+        return kinds.get(value.kind, f"a value of shape {value.shape}")
     if isinstance(value, np.ndarray):
         return f"a NumPy array of shape {value.shape}"
     if isinstance(value, (list, tuple, dict, set)):

@@ -104,12 +104,13 @@ class ArrayValue(Value):
         return result
 
     def astype(self, dtype: Any, **_: Any) -> Value:
-        """A condition as numbers, 1 where it holds and 0 elsewhere; a run determines the dtype of other values."""
-        if not self.is_condition:
+        """Integers, or a condition as 1 and 0, as floats; a run determines the dtype of other values."""
+        if self.kind == "floating":
             raise RecordingError(
                 f"{user_line()}: a value of the problem has no .astype: {messages.METHOD_HINTS['astype']}"
             )
-        numbers: Value = self if np.dtype(dtype) == np.bool_ else word("where")(self, 1.0, 0.0)
+        kinds = {"boolean": "b", "integer": "iu"}
+        numbers: Value = self if np.dtype(dtype).kind in kinds[self.kind] else word("astype")(self)
         return numbers
 
     def reshape(self, *shape: Any) -> Value:

@@ -22,7 +22,7 @@ def checked(loss: Callable[..., Any], result: Any, summing: str) -> Value:
     Raises:
         RecordingError: it is not a value of the problem, or not a scalar.
     """
-    if isinstance(result, Value) and result.shape == () and not result.is_condition:
+    if isinstance(result, Value) and result.shape == () and result.kind == "floating":
         return result
     raise RecordingError(f"{line_of(loss)}: the loss returns {_instead_of_a_loss(result, summing)}")
 
@@ -31,6 +31,8 @@ def _instead_of_a_loss(result: object, summing: str) -> str:
     """The description of a wrong return value, and what to write."""
     if result is None:
         return "None: expected one number, computed from the inputs: is a return missing?"
+    if isinstance(result, Value) and result.kind == "integer":
+        return f"{described(result)}: expected one number, computed from inputs that have a gradient"
     if isinstance(result, Value) and not result.is_condition:
         return f"{described(result)}: expected one number; write {summing} of it"
     if isinstance(result, (tuple, list, dict)) and any(isinstance(each, Value) for each in _entries(result)):

@@ -205,37 +205,39 @@ class Recording:
         places = tuple(operand.index for operand in operands)
         return self._add(Node(word, places, dict(attributes or {}), shape, kind, name, *user_place()))
 
-    def constant(self, value: Any) -> Value:
-        """Add a constant number or array; booleans become 0 and 1.
+    def constant(self, value: Any, kind: Kind = "floating") -> Value:
+        """Add a constant number or array, of floats or of integers; booleans become 0 and 1.
 
         Raises:
             TypeError: it is neither.
             ValueError: float64 cannot hold a number of it, or one is NaN.
         """
         if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value):
-            return self._array(np.asarray(value))
+            return self._array(np.asarray(value), kind)
         if isinstance(value, np.ndarray):
             value = value.item()
         if not isinstance(value, (int, float, np.bool_, np.integer, np.floating)):
             raise TypeError(f"got {described(value)}: expected values of the problem, real numbers and arrays of them")
         if value != value or (isinstance(value, int) and abs(value) >= 2**1024):
             raise ValueError(f"got {described(value)}: expected a real number that float64 holds, or float('inf')")
-        number = int(value) if isinstance(value, (int, np.bool_, np.integer)) else float(value)
-        return self.add("constant", attributes={"value": number if abs(number) < float("inf") else str(number)})
+        whole = kind == "integer" or isinstance(value, (int, np.bool_, np.integer))
+        number = int(value) if whole else float(value)
+        attribute = number if abs(number) < float("inf") else str(number)
+        return self.add("constant", attributes={"value": attribute}, kind=kind)
 
-    def _array(self, array: Any) -> Value:
+    def _array(self, array: Any, kind: Kind) -> Value:
         if array.dtype.kind not in "fiub":
             raise TypeError(f"got {described(array)} of dtype {array.dtype}: expected an array of real numbers")
-        numbers = np.array(array, np.float64)
+        numbers = np.array(array, np.int64 if kind == "integer" else np.float64)
         if np.isnan(numbers).any():
             raise ValueError(f"got {described(array)} that holds NaN: expected real numbers")
         name = f"constant {len(self._nodes)}"
         self._constants[name] = numbers
-        return self.add("constant", shape=array.shape, name=name)
+        return self.add("constant", shape=array.shape, kind=kind, name=name)
 
     def watch(self, name: str, value: Value) -> Value:
         """Name a value; raises RecordingError if the name is in use."""
-        if not isinstance(name, str) or not isinstance(value, Value) or value.is_condition:
+        if not isinstance(name, str) or not isinstance(value, Value) or value.kind != "floating":
             found = f"{described(name)} and {described(value)}"
             raise RecordingError(f"{user_line()}: ops.watch: got {found}: expected ops.watch('name', a)")
         if name in self._names:

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck import graphs
+from gradcheck.dtypes import Kind
 from gradcheck.graphs import Graph, RecordingError
 from gradcheck.graphs.graph import python_index
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import RULES, Errors, Operation, Recorder, Shape, Variable
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
-from gradcheck.oracle.operations.base import Contribution, Placed, apply, constant, of_conditions, total
+from gradcheck.oracle.operations.base import Contribution, Placed, apply, constant, integers, of_conditions, total
 from gradcheck.oracle.operations.reductions import broadcast_to, sum_to
 from gradcheck.oracle.operations.scattering import scatter_add
 from gradcheck.oracle.operations.terms import Bounded, Spread, Values, Variances
@@ -29,16 +30,18 @@ OF_LISTS = ("concatenate",)
 
 @dataclass(frozen=True, slots=True)
 class TapeNode:
-    """One step: an operation, the indices of the nodes it takes, its shape; an input has a name instead.
-
-    `decides` is true for a node of booleans.
-    """
+    """One step: an operation, the indices of the nodes it takes, its shape and kind; an input has a name instead."""
 
     operation: Operation | None
     operands: tuple[int, ...]
     shape: Shape
     name: str | None = None
-    decides: bool = False
+    kind: Kind = "floating"
+
+    @property
+    def decides(self) -> bool:
+        """Whether it is made of booleans."""
+        return self.kind == "boolean"
 
 
 @dataclass(frozen=True)
@@ -91,10 +94,10 @@ class Tape:
 
 
 def entries_of(node: TapeNode, inputs: Mapping[str, Any]) -> NDArray[Any]:
-    """The entries of an input, exact: floats, float64 where it holds integers, or booleans."""
+    """The entries of an input, exact: floats, integers or booleans."""
     array = np.asarray(inputs[str(node.name)])
-    if node.decides:
-        return array.astype(bool)
+    if node.kind != "floating":
+        return array.astype(bool if node.decides else np.int64)
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
@@ -165,10 +168,12 @@ class TapeRecording(Recorder):
     def step(self, node: graphs.Node, operands: list[Variable], constants: Mapping[str, Any]) -> Variable:
         """Add the steps of a node of the graph."""
         if node.word == "input":
-            return self._add(TapeNode(None, (), node.shape, node.name, node.kind == "boolean"))
+            return self._add(TapeNode(None, (), node.shape, node.name, node.kind))
         if node.word == "constant":
-            value = constants[node.name] if node.name else float(node.attributes["value"])  # type: ignore[arg-type]
-            return self.append(constant(value), ())
+            value: Any = constants[node.name] if node.name else node.attributes["value"]
+            if node.kind == "integer":
+                return self._add(TapeNode(integers(value), (), node.shape, kind="integer"))
+            return self.append(constant(value if node.name else float(value)), ())
         if node.word == "watch":
             return self.watch(str(node.name), operands[0])
         function, attributes = RULES[node.word].function, dict(node.attributes)
@@ -182,7 +187,8 @@ class TapeRecording(Recorder):
             operation = of_conditions(operation)
         shape = operation.shape(*(operand.shape for operand in operands))
         places = tuple(operand.index for operand in operands)
-        return self._add(TapeNode(operation, places, shape, decides=operation.compares))
+        moved = operands[0].kind if operation.moves and operands else "floating"
+        return self._add(TapeNode(operation, places, shape, kind="boolean" if operation.compares else moved))
 
     def watch(self, name: str, value: Variable) -> Variable:
         """Name a value."""
@@ -201,7 +207,7 @@ class TapeRecording(Recorder):
         return _pruned(self._nodes, outputs, graph)
 
     def _add(self, node: TapeNode) -> Variable:
-        variable = Variable(self, len(self._nodes), node.shape, node.decides)
+        variable = Variable(self, len(self._nodes), node.shape, node.kind)
         self._nodes.append(node)
         self._variables.append(variable)
         return variable

@@ -66,7 +66,8 @@ EXPRESSIONS = {
         "np.split(T, 2, axis=2)[0]", "np.broadcast_to(x, (2, 3))", "np.copy(x)", "x.copy()",
     ],
     "kinds": [
-        "i * x", "x @ i", "np.where(i == 1, x, 2.0)", "np.where(1 != i, x, 2.0)", "np.where(i > 0, x, i)",
+        "i * x", "x @ i", "i.astype(float) * x", "x * i.astype(int)", "np.arange(3) * x",
+        "np.where(i == 1, x, 2.0)", "np.where(1 != i, x, 2.0)", "np.where(i > 0, x, i)",
         "np.where(np.equal(i, [0, 1, 1]), x, 0.0)", "np.where(np.not_equal(np.arange(3), i), x, 0.0)",
         "np.where(i[:, None] == np.arange(3), A, 0.0)", "np.where(m, x, 0.0)", "np.where(m[:, None], A, x)",
         "np.where(m[1], x, 2 * x)", "np.where(m.reshape(3, 1).T, A, 0.0)", "np.where((A > x).T, A, 0.0)",
@@ -104,8 +105,7 @@ def test_recorded_losses_compute_the_same_as_numpy(expression: str) -> None:
     everything = graph.watching_all()
     interpreted = InterpretedGraph(json.loads(everything.json()))
     ops = Operations({**PRIMITIVES, "stop_gradient": lambda a: a}, lambda *_: 0.0)
-    numbers = {name: array.astype(float) for name, array in inputs.items()}
-    got = interpreted.loss(ops, **numbers, **graph.constants)
+    got = interpreted.loss(ops, **inputs, **graph.constants)
     assert np.allclose(got, loss(**inputs), rtol=1e-13, atol=0)
     computed = {name: np.shape(value) for name, value in ops.values.items()}
     assert computed == {name: everything.nodes[place].shape for name, place in everything.watched.items()}

@@ -39,7 +39,7 @@ class InterpretedGraph:
 
         Args:
             ops: the vocabulary in an engine's own functions.
-            inputs: the engine's own arrays by name, including the constants; booleans are 0 and 1.
+            inputs: the engine's own arrays by name, including the constants.
         """
         values: list[Any] = []
         for each in self._steps:
@@ -55,8 +55,6 @@ def step(node: Mapping[str, Any]) -> Step:
     if word == "constant" and name is None:
         number = float(attributes["value"]) if isinstance(attributes["value"], str) else attributes["value"]
         return lambda _ops, _values, _inputs: number
-    if word == "input" and node.get("kind") == "boolean":
-        return lambda _ops, _values, inputs: inputs[name] > 0.5
     if word in ("input", "constant"):
         return lambda _ops, _values, inputs: inputs[name]
     if word == "watch":

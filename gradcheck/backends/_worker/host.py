@@ -152,7 +152,7 @@ class Host:
             given = read(request["inputs"])
         else:
             subject = self.graph(request["graph"])
-            given = as_numbers(read({**request["inputs"], **request["constants"]}), request["dtype"])
+            given = read({**request["inputs"], **request["constants"]})
         with context:
             first = self.evaluate_once(subject, given, request)
             again = self.evaluate_once(subject, given, request)
@@ -209,12 +209,6 @@ class Host:
 def read(wired: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The arrays of a request."""
     return {name: protocol.decode(each, protocol.mapped, protocol.INPUT_DTYPES) for name, each in wired.items()}
-
-
-def as_numbers(arrays: Arrays, dtype: str) -> dict[str, np.ndarray]:
-    """Integers and booleans as numbers of a dtype, which has them exactly, and other arrays as they are."""
-    container = "float32" if dtype == "bfloat16" else dtype
-    return {name: array if array.dtype.kind == "f" else array.astype(container) for name, array in arrays.items()}
 
 
 def loaded(request: Mapping[str, Any]) -> Engine:

@@ -12,22 +12,24 @@ from gradcheck.graphs.words.entries import shape_of, together
 
 Condition = Value
 """A comparison, or booleans that ``sample`` gives."""
+Comparable = Operand
+"""Integers that are compared as such if both sides are; else they become floats."""
 
 
 @operation(">", makes="boolean")
-def gt(a: Operand, b: Operand) -> Shape:
+def gt(a: Comparable, b: Comparable) -> Shape:
     """The comparison a > b, as a condition for ``where``."""
     return together(a, b)
 
 
 @operation(">=", makes="boolean")
-def ge(a: Operand, b: Operand) -> Shape:
+def ge(a: Comparable, b: Comparable) -> Shape:
     """The comparison a ≥ b, as a condition for ``where``."""
     return together(a, b)
 
 
 @operation("==", makes="boolean")
-def eq(a: Operand, b: Operand) -> Shape:
+def eq(a: Comparable, b: Comparable) -> Shape:
     """Whether integers of ``sample`` are equal to others, as a condition for ``where``.
 
     Raises:
@@ -37,7 +39,7 @@ def eq(a: Operand, b: Operand) -> Shape:
 
 
 @operation("!=", makes="boolean")
-def ne(a: Operand, b: Operand) -> Shape:
+def ne(a: Comparable, b: Comparable) -> Shape:
     """Whether they differ, as a condition for ``where``.
 
     Raises:
@@ -47,7 +49,7 @@ def ne(a: Operand, b: Operand) -> Shape:
 
 
 def _with_integers(a: Value, b: Value) -> Shape:
-    if "integer" not in (a.kind, b.kind):
+    if a.kind != "integer":
         raise TypeError("expected integers that sample gives on one side; write > or >= inside ops.where")
     return together(a, b)
 

@@ -22,13 +22,16 @@ Rule = Callable[..., Shape]
 """Values and attributes -> the shape of the result; raises TypeError, ValueError or IndexError where they do not fit.
 
 The annotations of its parameters state what they take: `Value` a value or an array, `Operand` a number too, `Values` a
-list of values, `Condition` booleans, `Entries` a value of any kind; all others are attributes.
+list of values, `Condition` booleans, `Entries` a value of any kind, `Comparable` integers, or else floats; all others
+are attributes. Integers and conditions become floats where floats are taken.
 """
-OPERANDS = ("Value", "Operand", "Values", "Condition", "Entries")
-NUMBERS = ("Value", "Operand", "Values")
+OPERANDS = ("Value", "Operand", "Values", "Condition", "Entries", "Comparable")
+NUMBERS = ("Value", "Operand", "Values", "Comparable")
 COUNTING = ("sum", "mean")
 """Words of which NumPy too makes numbers for conditions alone; it combines them to further ones elsewhere."""
 ARRAYS = ("Value", "Entries")
+LARGEST_WHOLE = 2**53
+"""Up to it float64 has all integers."""
 
 
 class Word:
@@ -82,8 +85,9 @@ class Word:
         if first is None:
             raise TypeError(f"got {', '.join(map(described, flat))}: expected a value of the problem")
         self._check_conditions(given)
+        compares_integers = all(_is_integer(each) for name in given for each in self._comparables(name, given[name]))
         lifted = {
-            name: self._lifted(name, value, first) if self._kinds[name] in OPERANDS else plain(value)
+            name: self._lifted(name, value, first, compares_integers) if self._kinds[name] in OPERANDS else plain(value)
             for name, value in given.items()
         }
         shape = self.rule(**lifted)
@@ -106,9 +110,14 @@ class Word:
             return list(value) if isinstance(value, (list, tuple)) else [value]
         return [value] if kind in OPERANDS else []
 
-    def _lifted(self, name: str, value: Any, beside: Value) -> Any:
+    def _comparables(self, name: str, value: Any) -> list[Any]:
+        return [value] if self._kinds[name] == "Comparable" else []
+
+    def _lifted(self, name: str, value: Any, beside: Value, compares_integers: bool) -> Any:
         """An argument as values of the recording."""
         kind = self._kinds[name]
+        if kind == "Comparable" and compares_integers:
+            return value if isinstance(value, Value) else beside.recording.constant(value, "integer")
         if kind == "Values":
             if not isinstance(value, (list, tuple)) or not value:
                 raise TypeError(f"got {described(value)}: expected a list of values of the problem, such as [a, b]")
@@ -143,7 +152,7 @@ class Word:
 
 
 def _lifted(value: Any, beside: Value, kind: str) -> Value:
-    """An argument as a value of the recording; a condition among numbers is 1 where it holds, else 0."""
+    """An argument as a value of the recording; among floats integers are floats, and a condition is 1 or 0."""
     lifted = value if isinstance(value, Value) else beside.recording.constant(value)
     if kind in ARRAYS and not isinstance(value, (Value, np.ndarray, list)):
         raise TypeError(f"got {described(value)}: expected a value of the problem")
@@ -152,8 +161,8 @@ def _lifted(value: Any, beside: Value, kind: str) -> Value:
     if kind == "Condition" and not lifted.is_condition:
         expected = "expected a condition: a comparison, such as a > 0, or booleans that sample gives"
         raise TypeError(f"got {described(lifted)}: {expected}")
-    if kind in NUMBERS and lifted.is_condition:
-        numbers: Value = VOCABULARY["where"](lifted, 1.0, 0.0)
+    if kind in NUMBERS and lifted.kind != "floating":
+        numbers: Value = VOCABULARY["astype"](lifted)
         return numbers
     return lifted
 
@@ -161,6 +170,16 @@ def _lifted(value: Any, beside: Value, kind: str) -> Value:
 def _is_condition(value: Any) -> bool:
     """Whether an operand is a condition, or booleans of the loss itself."""
     return value.is_condition if isinstance(value, Value) else bool(np.asarray(value).dtype == np.bool_)
+
+
+def _is_integer(value: Any) -> bool:
+    """Whether an operand is made of integers, or of whole numbers of the loss itself."""
+    if isinstance(value, Value):
+        return value.kind == "integer"
+    array = np.asarray(value)
+    return array.dtype.kind in "iuf" and bool(
+        np.all(np.abs(array) <= LARGEST_WHOLE) and np.all(np.rint(array) == array)
+    )
 
 
 def plain(value: Any) -> Any:

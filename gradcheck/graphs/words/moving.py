@@ -10,7 +10,8 @@ from gradcheck.graphs.graph import Piece, Shape, Slice, python_index
 from gradcheck.graphs.instead import RESHAPE, described
 from gradcheck.graphs.shapes import checked_shape, concatenated_shape, indexed_shape, one_axis
 from gradcheck.graphs.values import Value
-from gradcheck.graphs.words.declaration import operation, word
+from gradcheck.graphs.vocabulary import VOCABULARY
+from gradcheck.graphs.words.declaration import Word, operation, word
 
 ONE_HOT = "let sample give one-hot labels y, and write ops.sum(a * y, axis=1)"
 Values = list[Value]
@@ -66,6 +67,21 @@ def _other_index(a: Value, index: tuple[Any, ...], place: int) -> str:
 def concatenate(arrays: Values, axis: int = 0) -> Shape:
     """Several arrays, one behind the other along an axis."""
     return concatenated_shape([array.shape for array in arrays], one_axis(axis, arrays[0].ndim))
+
+
+def astype(a: Entries, dtype: type = float) -> Shape:
+    """Integers, or a condition as 1 and 0, as floats of the run's dtype.
+
+    Raises:
+        TypeError: the dtype is not Python's `float`, or the value is made of floats already.
+    """
+    if dtype is not float or a.kind == "floating":
+        expected = "expected integers or a condition, and float: --dtype says in which dtype a run computes"
+        raise TypeError(f"got {described(a)} and {described(dtype)}: {expected}")
+    return a.shape
+
+
+VOCABULARY["astype"] = Word("astype", "ops.astype", astype, "floating")
 
 
 @word

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradcheck.dtypes import Kind
 from gradcheck.oracle.formats import WIDENING, Format
 from gradcheck.oracle.operations.places import Index, Places
 from gradcheck.oracle.operations.rules import RULES
@@ -108,19 +109,24 @@ class Variable:
         recorder: the tape being written.
         index: of its node there.
         shape: of the value.
-        is_condition: it is made of booleans, and may only be the condition of ``where``.
+        kind: of its entries; booleans may only be conditions.
         transposed: its transpose, once the reverse pass has recorded it.
     """
 
-    __slots__ = ("index", "is_condition", "recorder", "shape", "transposed")
+    __slots__ = ("index", "kind", "recorder", "shape", "transposed")
     __array_ufunc__ = None  # with NumPy scalars on the left, Python calls our operators
 
-    def __init__(self, recorder: Recorder, index: int, shape: Shape, is_condition: bool = False) -> None:
+    def __init__(self, recorder: Recorder, index: int, shape: Shape, kind: Kind = "floating") -> None:
         self.recorder = recorder
         self.index = index
         self.shape = shape
-        self.is_condition = is_condition
+        self.kind = kind
         self.transposed: Variable | None = None
+
+    @property
+    def is_condition(self) -> bool:
+        """Whether it is made of booleans."""
+        return self.kind == "boolean"
 
     @property
     def ndim(self) -> int:
@@ -211,20 +217,43 @@ def apply(operation: Operation, *operands: Operand) -> Variable:
 
 def constant(value: Array | float) -> Operation:
     """Numbers of the loss itself, exact if the backend's format has them, else rounded once."""
-
-    def inexact(format: Format, errors: Array) -> Errors:
-        exact = format.represents(float(value)) if np.ndim(value) == 0 else format.represents_each(np.asarray(value))
-        return None if np.all(exact) else np.where(exact, 0.0, errors)
-
     return Operation(
         "constant",
         value=lambda: np.asarray(value),
         gradients=lambda _g, _v: (),
-        worst=lambda format, result: inexact(format, rounded(format, result.size, None)),
-        variance=lambda format, result: inexact(format, rounding_variance(format, result.size)),
+        worst=lambda format, result: _where_inexact(format, value, rounded(format, result.size, None)),
+        variance=lambda format, result: _where_inexact(format, value, rounding_variance(format, result.size)),
         shape=lambda: np.shape(value),
         moves=True,
     )
+
+
+def _where_inexact(format: Format, value: Array | float, errors: Array) -> Errors:
+    exact = format.represents(float(value)) if np.ndim(value) == 0 else format.represents_each(np.asarray(value))
+    return None if np.all(exact) else np.where(exact, 0.0, errors)
+
+
+def integers(value: Array | int) -> Operation:
+    """Integers of the loss itself."""
+    return Operation(
+        "constant",
+        value=lambda: np.asarray(value, np.int64),
+        gradients=lambda _g, _v: (),
+        worst=lambda *_: None,
+        variance=lambda *_: None,
+        shape=lambda: np.shape(value),
+        moves=True,
+    )
+
+
+CONVERSION = Operation(
+    "astype",
+    value=lambda a: a,
+    gradients=lambda *_: (None,),
+    worst=lambda format, result, _a: _where_inexact(format, result.middle, rounded(format, result.size, None)),
+    variance=lambda format, result, _a: _where_inexact(format, result.middle, rounding_variance(format, result.size)),
+)
+"""Integers as floats: each is rounded once, where the format lacks it (docs/math.md, R9)."""
 
 
 def structural(

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from gradcheck.graphs.shapes import concatenated_shape, indexed_shape, one_axis
-from gradcheck.oracle.operations.base import Operation, Placed, Shape, Variable, apply, structural
+from gradcheck.oracle.operations.base import CONVERSION, Operation, Placed, Shape, Variable, apply, structural
+from gradcheck.oracle.operations.branches import where
 from gradcheck.oracle.operations.places import Index, Part
 from gradcheck.oracle.operations.rules import rule
 
@@ -54,6 +55,12 @@ def item(a: Variable, index: Index) -> Variable:
 def concatenate(arrays: Sequence[Variable], axis: int = 0) -> Variable:
     """Several arrays, one behind the other along an axis."""
     return apply(_concatenation(one_axis(axis, arrays[0].ndim)), *arrays)
+
+
+@rule(worst="u where the dtype lacks the integer", typical="0")
+def astype(a: Variable) -> Variable:
+    """Integers, or a condition as 1 and 0, as floats of the run's dtype."""
+    return where(a, 1.0, 0.0) if a.is_condition else apply(CONVERSION, a)
 
 
 @rule(worst="exact", typical="0")

@@ -123,7 +123,7 @@ SLOPES = {
 }
 """Functions of single entries -> their derivative, from the argument a and the value v."""
 WORDS = (
-    *("matmul", "transpose", "outer", "reshape", "concatenate", "where", "maximum", "stop_gradient"),
+    *("astype", "matmul", "transpose", "outer", "reshape", "concatenate", "where", "maximum", "stop_gradient"),
     *("sum", "mean", "max", "logsumexp", "softmax"),
 )
 
@@ -166,6 +166,9 @@ class Tape:
     def matmul(self, a, b):
         return self.variable(a) @ b
 
+    def astype(self, a):
+        return self.record(a)
+
     def transpose(self, a):
         return a.T
 
@@ -173,7 +176,7 @@ class Tape:
         return self.reshape(self.variable(a), (-1, 1)) * b
 
     def reshape(self, a, shape):
-        if not isinstance(a, Variable):  # truth values
+        if not isinstance(a, Variable):  # truth values or integers
             return np.reshape(a, shape)
         return self.record(a.value.reshape(shape), (a, lambda g: g.reshape(a.shape)))
 
@@ -244,7 +247,7 @@ class TapeEngine(Engine):
 
     def evaluate(self, graph, inputs, wrt, dtype):
         tape = Tape(dtype)
-        leaves = {name: tape.record(array) for name, array in inputs.items()}
+        leaves = {name: tape.record(array) if array.dtype.kind == "f" else array for name, array in inputs.items()}
         ops = Operations(tape.words(), lambda _, value: tape.record(np.zeros(tape.variable(value).shape)))
         with np.errstate(all="ignore"):  # overflows are visible in the answer
             loss = tape.variable(graph.loss(ops, **leaves))
