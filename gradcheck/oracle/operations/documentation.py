@@ -30,9 +30,9 @@ from Higham, *Accuracy and Stability of Numerical Algorithms* (2002), the rule o
 Blanchard, Higham and Higham (2021). `gradcheck/oracle/operations/` cites the source beside each constant.
 
 A comparison is a condition for `ops.where`. So are booleans that `sample` gives. A piece, `ops.reshape` and `.T` of
-conditions are conditions, and of integers they are integers. Comparisons of integers are exact in every dtype. All other
-words make floats of integers, by `ops.astype`. A condition among numbers, as in `a * (a > 0)`, is 1 where it holds and 0
-elsewhere. Conditions alone combine by `&`, `|` and `~`, and `ops.sum` and `ops.mean` count them.
+conditions are conditions, and of integers they are integers. Comparisons of integers are exact in every dtype. All
+other words make floats of integers, by `ops.astype`. A condition among numbers, as in `a * (a > 0)`, is 1 where it
+holds and 0 elsewhere. Conditions alone combine by `&`, `|` and `~`, and `ops.sum` and `ops.mean` count them.
 
 At a tie of `max`, `maximum`, `relu` or `abs` engines differ: an answer that follows one of the usual conventions
 agrees, and another mean of the branches is undecided. An answer is wrong if the shares of a `max`, or of both sides of
