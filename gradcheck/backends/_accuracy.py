@@ -39,9 +39,10 @@ TRUTH: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
     "sigmoid": (_sigmoid, _bell),
     "softplus": (_softplus, _sigmoid),
     "softmax": (_sigmoid, _bell),
+    "log_softmax": (lambda a: -_softplus(-a), lambda a: _sigmoid(-a)),
     "logsumexp": (_softplus, _sigmoid),
 }
-"""Each function and its derivative, to some roundings of float64; softmax and logsumexp are taken of rows (a, 0)."""
+"""Each function and its derivative, to some roundings of float64; softmax and the like take rows (a, 0)."""
 
 
 def complaints(functions: Mapping[str, Function], rows: Function, measure: Measure, limit: float) -> dict[str, str]:
@@ -59,6 +60,7 @@ def complaints(functions: Mapping[str, Function], rows: Function, measure: Measu
     tried = {
         **functions,
         "softmax": lambda a: functions["softmax"](rows(a), axis=1)[:, 0],
+        "log_softmax": lambda a: functions["log_softmax"](rows(a), axis=1)[:, 0],
         "logsumexp": lambda a: functions["logsumexp"](rows(a), axis=1),
     }
     found = {name: _complaint(name, tried[name], measure, limit) for name in TRUTH if name in functions}

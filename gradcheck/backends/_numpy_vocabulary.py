@@ -58,6 +58,12 @@ def softmax(a: Any, axis: int = -1) -> Any:
     return exponentials / np.sum(exponentials, axis=axis, keepdims=True)
 
 
+def log_softmax(a: Any, axis: int = -1) -> Any:
+    """The logarithms of these shares."""
+    largest, exponentials = _shifted(a, axis)
+    return a - largest - np.log(np.sum(exponentials, axis=axis, keepdims=True))
+
+
 def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """log Σ exp(a) over an axis, several, or all."""
     largest, exponentials = _shifted(a, axis)
@@ -77,7 +83,8 @@ SAME = [
 ]
 PRIMITIVES: dict[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in SAME},
-    **{each.__name__: each for each in (astype, maximum, relu, log1p, sigmoid, softplus, softmax, logsumexp)},
+    **{each.__name__: each for each in (astype, log1p, logsumexp, maximum, relu)},
+    **{each.__name__: each for each in (log_softmax, sigmoid, softmax, softplus)},
     "abs": magnitude,
 }
 """Each word but `stop_gradient`, which is the witness's own."""

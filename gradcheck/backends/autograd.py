@@ -61,6 +61,7 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         "astype": lambda a: a.astype(dtype),
         "sigmoid": lambda a: special.expit(a).astype(a.dtype),  # SciPy has no float16
         "logsumexp": special.logsumexp,
+        "log_softmax": lambda a, axis=-1: a - special.logsumexp(a, axis=axis, keepdims=True),
         "relu": relu,
         "softplus": lambda a: relu(a) + np.log1p(np.exp(-np.fabs(a))),
         "softmax": softmax,

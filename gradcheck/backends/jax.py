@@ -50,7 +50,10 @@ def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         **{name: getattr(jax.numpy, name) for name in same},
         "astype": lambda a: jax.numpy.astype(a, dtype),
         "where": where,
-        **{name: getattr(jax.nn, name) for name in ("sigmoid", "relu", "softplus", "softmax", "logsumexp")},
+        **{
+            name: getattr(jax.nn, name)
+            for name in ("sigmoid", "relu", "softplus", "softmax", "log_softmax", "logsumexp")
+        },
         "stop_gradient": jax.lax.stop_gradient,
     }
 

@@ -47,6 +47,7 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         "relu": nn.relu,
         "softplus": nn.softplus,
         "softmax": lambda a, axis=-1: mx.softmax(a, axis=axis),
+        "log_softmax": lambda a, axis=-1: nn.log_softmax(a, axis=axis),
     }
 
 

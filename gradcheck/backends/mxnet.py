@@ -57,6 +57,7 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "sigmoid": npx.sigmoid,
         "relu": npx.relu,
         "softmax": lambda a, axis=-1: npx.softmax(a, axis=axis),
+        "log_softmax": lambda a, axis=-1: npx.log_softmax(a, axis=axis),
         "softplus": lambda a: npx.activation(a, act_type="softrelu"),
         "logsumexp": logsumexp,
         "where": where,

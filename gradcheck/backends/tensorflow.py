@@ -45,7 +45,7 @@ def primitives(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     return {
         **{name: getattr(tf, name) for name in same},
         **{name: getattr(tf.math, name) for name in ("log", "log1p", "expm1")},
-        **{name: getattr(tf.nn, name) for name in ("relu", "softplus", "softmax")},
+        **{name: getattr(tf.nn, name) for name in ("relu", "softplus", "softmax", "log_softmax")},
         **{name: getattr(tf, f"reduce_{name}") for name in ("sum", "mean", "max", "logsumexp")},
         "astype": lambda a: tf.cast(a, dtype),
         "matmul": functools.partial(product, tf),

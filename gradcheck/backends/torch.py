@@ -47,6 +47,7 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "max": reduction(torch.amax),
         "logsumexp": reduction(torch.logsumexp),
         "softmax": lambda a, axis=-1: torch.softmax(a, dim=axis),
+        "log_softmax": lambda a, axis=-1: torch.log_softmax(a, dim=axis),
         # Above its threshold, by default 20, it returns its argument: off by 2e-9 there, too much in float64.
         "softplus": lambda a: torch.nn.functional.softplus(a, threshold=40.0),
         "maximum": lambda a, b: torch.maximum(torch.as_tensor(a), torch.as_tensor(b)),

@@ -32,7 +32,6 @@ INSTEAD = {
     "expit": "ops.sigmoid(a)",
     "flatten": RESHAPE,
     "inner": MATRIX_PRODUCT,
-    "log_softmax": "a - ops.logsumexp(a, axis, keepdims=True)",
     "min": "-ops.max(-a, axis)",
     "minimum": "-ops.maximum(-a, -b)",
     "mm": MATRIX_PRODUCT,

@@ -49,6 +49,7 @@ WORDS: dict[str, tuple[Sample, ...]] = {
         Sample("ops.where((M > a)[-1], a, ops.where(m[0], b, 2.0))"),
     ),
     "softmax": (Sample("ops.softmax(a)"), Sample("ops.softmax(M, axis=0)"), Sample("ops.softmax(M * N) * M")),
+    "log_softmax": (Sample("ops.log_softmax(a) * b"), Sample("ops.log_softmax(M * N, axis=0)")),
     "logsumexp": (
         Sample("ops.logsumexp(a)"),
         Sample("ops.logsumexp(M, axis=1)"),

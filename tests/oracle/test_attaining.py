@@ -462,6 +462,29 @@ def test_a_log_sum_exp_errs_by_its_exponentials_its_sum_and_its_logarithm(shift:
     assert 0.85 < share(answer, result) <= 1
 
 
+LOG_SHARES = operation_of(lambda ops, a: ops.log_softmax(a), (4,))
+
+
+def test_a_log_softmax_errs_by_a_log_sum_exp_and_a_difference() -> None:
+    """R23, as a − log Σeᵃ: equal entries, functions as far off as their authors say, and every addition off by u."""
+    log_sum = (10 + np.log(4 * (1 + 6 * U) * (1 + U) ** 3) + 8 * U * np.log(4)) * (1 + U)
+    assert 0.85 < share((10 - log_sum) * (1 + U), step(LOG_SHARES, [np.full(4, 10.0)])) <= 1
+
+
+def test_a_log_softmax_errs_by_a_distance_and_a_difference() -> None:
+    """R23, as d − log Σe^d."""
+    a = np.array([0.0, -300.0, -300.0, -300.0])
+    assert 0.9 < share(a * (1 + U) ** 2, step(LOG_SHARES, [a])) <= 1
+
+
+def test_errors_of_operands_move_a_log_softmax_by_their_own_and_their_weighted_mean() -> None:
+    errors = np.full(1000, 0.1)
+    signs = np.where(np.arange(1000) == 0, 1, -1)
+    answer = signs * errors - np.log(np.sum(np.exp(signs * errors)))
+    result = step(operation_of(lambda ops, a: ops.log_softmax(a), (1000,)), [np.zeros(1000)], errors=[errors])
+    assert 0.99 < share(answer, result) <= 1
+
+
 def test_the_rounding_of_distances_moves_a_sum_by_their_weighted_mean() -> None:
     """The part of the bound for distances, in an engine with exact functions: 999 shares of e⁻⁵ beside the largest."""
     along = Along((0,), (1000,))

@@ -282,6 +282,19 @@ def test_the_roundings_of_a_log_sum_exp(terms: int, shift: float) -> None:
     assert 0.8 < ratio(answers, result) < 1.1
 
 
+@pytest.mark.parametrize("shift", [0.0, 50.0])
+def test_the_roundings_of_a_log_softmax(shift: float) -> None:
+    """R23: a log-sum-exp of equal entries, and the difference from it."""
+    random = generator()
+    total = np.zeros(RUNS)
+    for _ in range(4):
+        total = (total + rough(random, 1.5)) * rough(random)
+    log_sum = (shift + np.log(total) * rough(random, 1.5)) * rough(random)
+    result = step(operation_of(lambda ops, a: ops.log_softmax(a), (4,)), [np.full(4, shift)])
+    answers = (shift - log_sum) * rough(random)
+    assert 0.75 < ratio(answers[:, None], result) < 1.1
+
+
 def test_the_roundings_of_shares() -> None:
     """Distances, exponentials, a sum and a quotient."""
     random, a = generator(), np.array([0.0, -3.0, -30.0])

@@ -24,6 +24,7 @@ MASKED = {
     "softmax of computed scores": lambda ops, a, m: ops.softmax(ops.where(m > 0, a * a, MINUS) + a, axis=-1),
     "an added mask": lambda ops, a, m: ops.softmax(a * a + ops.where(m > 0, 0.0, MINUS), axis=-1),
     "logsumexp": lambda ops, a, m: ops.logsumexp(ops.where(m > 0, a * a, MINUS), axis=-1),
+    "log_softmax": lambda ops, a, m: ops.where(m > 0, ops.log_softmax(ops.where(m > 0, a * a, MINUS)), 0.0),
     "maximum": lambda ops, a, m: ops.max(ops.where(m > 0, a * a, MINUS), axis=-1),
     "exponentials": lambda ops, a, m: ops.exp(ops.where(m > 0, a * a, MINUS) - ops.max(a)),
 }

@@ -31,3 +31,10 @@ def softmax(a: Value, axis: int = -1) -> Shape:
     """The shares of eᵃ in their sum over an axis."""
     one_axis(axis, a.ndim)
     return a.shape
+
+
+@word
+def log_softmax(a: Value, axis: int = -1) -> Shape:
+    """The logarithms of the shares of eᵃ in their sum over an axis."""
+    one_axis(axis, a.ndim)
+    return a.shape

@@ -44,7 +44,7 @@ FLUSHED = 2
 
 _MIDDLE = np.frompyfunc(lambda ball: ball.mid(), 1, 1)
 _EXP_BALL = np.frompyfunc(lambda ball: ball.exp(), 1, 1)
-_LOG_BALL = np.frompyfunc(lambda ball: ball.log(), 1, 1)
+LOG_BALL = np.frompyfunc(lambda ball: ball.log(), 1, 1)
 _LARGER = np.frompyfunc(lambda a, b: b if b > a else a, 2, 1)
 
 
@@ -95,8 +95,8 @@ class Along:
         return self.sum(square(shares) * (square(distance) + DEVIATION["exp"] ** 2 + squares)) + sums
 
 
-def _shifted(a: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
-    """The largest entry, as an exact number, and the exponentials of the distances from it; Arb balls."""
+def shifted(a: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
+    """The largest entry along some axes, as an exact number, and the exponentials of the distances from it; balls."""
     middles = _MIDDLE(a)
     for axis in axes:
         middles = np.asarray(_LARGER.reduce(middles, axis=axis, keepdims=True))
@@ -125,8 +125,8 @@ class LogSumExp:
 
     def ball(self, a: Array) -> Array:
         """The same in Arb balls."""
-        largest, exponentials = _shifted(a, self.axes)
-        return self.reduced(largest + _LOG_BALL(np.sum(exponentials, axis=self.axes, keepdims=True)))
+        largest, exponentials = shifted(a, self.axes)
+        return self.reduced(largest + LOG_BALL(np.sum(exponentials, axis=self.axes, keepdims=True)))
 
     def worst(self, format: Format, result: Values, a: Bounded) -> Errors:
         """R16: log Σp·e^E, S's relative error, c_log·u·log n, and the rounding of the last sum."""
@@ -188,7 +188,7 @@ class Softmax:
 
     def ball(self, a: Array) -> Array:
         """The same in Arb balls."""
-        exponentials = _shifted(a, (self.axis,))[1]
+        exponentials = shifted(a, (self.axis,))[1]
         return np.asarray(exponentials / np.sum(exponentials, axis=self.axis, keepdims=True))
 
     def moved(self, along: Along, p: Array, errors: Array) -> Array:

@@ -124,7 +124,7 @@ SLOPES = {
 """Functions of single entries -> their derivative, from the argument a and the value v."""
 WORDS = (
     *("astype", "matmul", "transpose", "outer", "reshape", "concatenate", "where", "maximum", "stop_gradient"),
-    *("sum", "mean", "max", "logsumexp", "softmax"),
+    *("sum", "mean", "max", "logsumexp", "softmax", "log_softmax"),
 )
 
 
@@ -232,6 +232,12 @@ class Tape:
         exponentials = np.exp(a.value - np.max(a.value, axis, keepdims=True))
         shares = exponentials / np.sum(exponentials, axis, keepdims=True)
         return self.record(shares, (a, lambda g: (g - np.sum(g * shares, axis, keepdims=True)) * shares))
+
+    def log_softmax(self, a, axis=-1):
+        a = self.variable(a)
+        shifted = a.value - np.max(a.value, axis, keepdims=True)
+        value = shifted - np.log(np.sum(np.exp(shifted), axis, keepdims=True))
+        return self.record(value, (a, lambda g: g - np.exp(value) * np.sum(g, axis, keepdims=True)))
 
 
 def summed(g, shape):
