@@ -27,6 +27,18 @@ def _bell(a: float) -> float:
     return _sigmoid(a) * _sigmoid(-a)
 
 
+def _silu_slope(a: float) -> float:
+    return _sigmoid(a) * (1 + a * _sigmoid(-a))
+
+
+def _distribution(a: float) -> float:
+    return math.erfc(-a / math.sqrt(2)) / 2
+
+
+def _gelu_slope(a: float) -> float:
+    return _distribution(a) + a * math.exp(-a * a / 2) / math.sqrt(2 * math.pi)
+
+
 TRUTH: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
     "exp": (math.exp, math.exp),
     "log": (math.log, lambda a: 1 / a),
@@ -38,6 +50,10 @@ TRUTH: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
     "cos": (math.cos, lambda a: -math.sin(a)),
     "sigmoid": (_sigmoid, _bell),
     "softplus": (_softplus, _sigmoid),
+    "rsqrt": (lambda a: 1 / math.sqrt(a), lambda a: -0.5 / (a * math.sqrt(a))),
+    "erf": (math.erf, lambda a: 2 / math.sqrt(math.pi) * math.exp(-a * a)),
+    "silu": (lambda a: a * _sigmoid(a), _silu_slope),
+    "gelu": (lambda a: a * _distribution(a), _gelu_slope),
     "softmax": (_sigmoid, _bell),
     "log_softmax": (lambda a: -_softplus(-a), lambda a: _sigmoid(-a)),
     "logsumexp": (_softplus, _sigmoid),
@@ -68,7 +84,7 @@ def complaints(functions: Mapping[str, Function], rows: Function, measure: Measu
 
 
 def _complaint(name: str, function: Function, measure: Measure, limit: float) -> str | None:
-    points = [point for point in POINTS if point > 0 or name not in ("log", "log1p", "sqrt")]
+    points = [point for point in POINTS if point > 0 or name not in ("log", "log1p", "sqrt", "rsqrt")]
     for kind, results, true in zip(("", "its derivative "), measure(function, points), TRUTH[name]):
         errors = [abs(result / true(point) - 1) for result, point in zip(results, points)]
         if not max(errors) <= limit:

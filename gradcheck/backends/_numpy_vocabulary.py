@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+TWO_OVER_ROOT_PI = np.longdouble("1.12837916709551257389615890312154517")
+TWO_OVER_PI = np.longdouble("0.636619772367581343075535053490057448")
+
 
 def magnitude(a: Any) -> Any:
     """|a|, as a choice of sign."""
@@ -20,6 +23,17 @@ def magnitude(a: Any) -> Any:
 def maximum(a: Any, b: Any) -> Any:
     """The one with the larger real part."""
     return np.where(np.real(a) > np.real(b), a, b)
+
+
+def minimum(a: Any, b: Any) -> Any:
+    """The one with the smaller real part."""
+    return np.where(np.real(a) < np.real(b), a, b)
+
+
+def clip(a: Any, min: Any = None, max: Any = None) -> Any:
+    """The nearest number of an interval."""
+    above = a if min is None else maximum(a, min)
+    return above if max is None else minimum(above, max)
 
 
 def relu(a: Any) -> Any:
@@ -52,6 +66,48 @@ def softplus(a: Any) -> Any:
     return np.where(positive, a, 0) + log1p(np.exp(np.where(positive, -a, a)))
 
 
+def erf(a: Any) -> Any:
+    """The error function, of which NumPy has none."""
+    x = np.real(a)
+    size = np.abs(x)
+    real = np.copysign(np.where(size < 3, _erf_series(np.minimum(size, 3)), 1 - _erfc_fraction(np.maximum(size, 3))), x)
+    return beside(a, real, TWO_OVER_ROOT_PI * np.exp(-x * x))
+
+
+def beside(a: Any, real: Any, slope: Any) -> Any:
+    """A function of a + ih by its value and its slope at a: a complex step's h² is below a rounding error."""
+    return real + 1j * (np.imag(a) * slope) if np.iscomplexobj(a) else real
+
+
+def _erf_series(a: Any) -> Any:
+    """2/√π·exp(−a²)·Σ 2ⁿa²ⁿ⁺¹/(2n + 1)!!, all terms of one sign (Abramowitz and Stegun 1964, 7.1.6)."""
+    term = total = TWO_OVER_ROOT_PI * a * np.exp(-a * a)
+    for order in range(1, 80):
+        term = term * (2 * a * a) / (2 * order + 1)
+        total = total + term
+    return total
+
+
+def _erfc_fraction(a: Any) -> Any:
+    """exp(−a²)/√π times the continued fraction 1/(a + ½/(a + 1/(a + …))) (Abramowitz and Stegun 1964, 7.1.14)."""
+    tail = a
+    for order in range(80, 0, -1):
+        tail = a + order / (2 * tail)
+    return TWO_OVER_ROOT_PI / 2 * np.exp(-a * a) / tail
+
+
+def silu(a: Any) -> Any:
+    """a·σ(a)."""
+    return a * sigmoid(a)
+
+
+def gelu(a: Any, approximate: bool = False) -> Any:
+    """a·Φ(a), or its form with tanh."""
+    if approximate:
+        return a / 2 * (1 + np.tanh(np.sqrt(TWO_OVER_PI) * (a + 0.044715 * a**3)))
+    return a / 2 * (1 + erf(a * np.sqrt(np.longdouble(0.5))))
+
+
 def softmax(a: Any, axis: int = -1) -> Any:
     """The shares of exp(a) in their sum over an axis."""
     _, exponentials = _shifted(a, axis)
@@ -79,12 +135,14 @@ def _shifted(a: Any, axis: Any) -> tuple[Any, Any]:
 
 SAME = [
     *("matmul", "transpose", "outer", "sum", "mean", "reshape", "where", "concatenate", "max"),
-    *("exp", "log", "expm1", "sqrt", "tanh", "sin", "cos"),
+    *("exp", "log", "expm1", "sqrt", "square", "tanh", "sin", "cos"),
 ]
 PRIMITIVES: dict[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in SAME},
     **{each.__name__: each for each in (astype, log1p, logsumexp, maximum, relu)},
     **{each.__name__: each for each in (log_softmax, sigmoid, softmax, softplus)},
+    **{each.__name__: each for each in (clip, erf, gelu, minimum, silu)},
+    "rsqrt": lambda a: 1 / np.sqrt(a),
     "abs": magnitude,
 }
 """Each word but `stop_gradient`, which is the witness's own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
     return {
         **{name: getattr(np, name) for name in same},
         "astype": lambda a: a.astype(dtype),
-        "sigmoid": lambda a: special.expit(a).astype(a.dtype),  # SciPy has no float16
+        **entries(np, special),
         "logsumexp": special.logsumexp,
         "log_softmax": lambda a, axis=-1: a - special.logsumexp(a, axis=axis, keepdims=True),
         "relu": relu,
@@ -67,6 +68,30 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         "softmax": softmax,
         "where": where,
         "stop_gradient": getval,
+    }
+
+
+def entries(np: Any, special: Any) -> dict[str, Callable[..., Any]]:
+    """Further words that work entry by entry; autograd has neither silu nor gelu, and its users write them out."""
+
+    def of_scipy(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda a: function(a).astype(a.dtype)  # SciPy has no float16
+
+    sigmoid, erf = of_scipy(special.expit), of_scipy(special.erf)
+
+    def gelu(a: Any, approximate: bool = False) -> Any:
+        if approximate:
+            return 0.5 * a * (1.0 + np.tanh(math.sqrt(2 / math.pi) * (a + 0.044715 * a**3)))
+        return 0.5 * a * (1.0 + erf(a / math.sqrt(2)))
+
+    return {
+        **{name: getattr(np, name) for name in ("square", "minimum")},
+        "rsqrt": lambda a: 1.0 / np.sqrt(a),
+        "sigmoid": sigmoid,
+        "erf": erf,
+        "silu": lambda a: a * sigmoid(a),
+        "gelu": gelu,
+        "clip": lambda a, min=None, max=None: np.clip(a, min, max),
     }
 
 

@@ -54,7 +54,19 @@ def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
             name: getattr(jax.nn, name)
             for name in ("sigmoid", "relu", "softplus", "softmax", "log_softmax", "logsumexp")
         },
+        **entries(jax),
         "stop_gradient": jax.lax.stop_gradient,
+    }
+
+
+def entries(jax: Any) -> dict[str, Callable[..., Any]]:
+    """Further words that work entry by entry."""
+    return {
+        **{name: getattr(jax.numpy, name) for name in ("square", "minimum")},
+        **{name: getattr(jax.lax, name) for name in ("rsqrt", "erf")},
+        "silu": jax.nn.silu,
+        "gelu": lambda a, approximate=False: jax.nn.gelu(a, approximate=approximate),
+        "clip": lambda a, min=None, max=None: jax.numpy.clip(a, min, max),
     }
 
 

@@ -46,8 +46,19 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         "where": where,
         "relu": nn.relu,
         "softplus": nn.softplus,
+        **entries(mx, nn),
         "softmax": lambda a, axis=-1: mx.softmax(a, axis=axis),
         "log_softmax": lambda a, axis=-1: nn.log_softmax(a, axis=axis),
+    }
+
+
+def entries(mx: Any, nn: Any) -> dict[str, Function]:
+    """Further words that work entry by entry."""
+    return {
+        **{name: getattr(mx, name) for name in ("rsqrt", "square", "erf", "minimum")},
+        "silu": nn.silu,
+        "gelu": lambda a, approximate=False: (nn.gelu_approx if approximate else nn.gelu)(a),
+        "clip": lambda a, min=None, max=None: mx.clip(a, min, max),
     }
 
 

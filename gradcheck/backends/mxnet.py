@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         **{name: getattr(np, name) for name in same},
         "astype": lambda a: a.astype(dtype),
         "transpose": transpose,
+        **entries(np, npx),
         "sigmoid": npx.sigmoid,
         "relu": npx.relu,
         "softmax": lambda a, axis=-1: npx.softmax(a, axis=axis),
@@ -63,6 +65,25 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "where": where,
         "concatenate": lambda arrays, axis=0: np.concatenate(arrays, axis=axis),
         "stop_gradient": lambda a: a.detach(),
+    }
+
+
+def entries(np: Any, npx: Any) -> dict[str, Callable[..., Any]]:
+    """Further words that work entry by entry."""
+
+    def gelu(a: Any, approximate: bool = False) -> Any:
+        """MXNet has the exact form alone; its users write the other one."""
+        if approximate:
+            return 0.5 * a * (1.0 + np.tanh(math.sqrt(2 / math.pi) * (a + 0.044715 * a**3)))
+        return npx.leaky_relu(a, act_type="gelu")
+
+    return {
+        **{name: getattr(np, name) for name in ("square", "minimum")},
+        "rsqrt": lambda a: 1.0 / np.sqrt(a),  # mx.np has none
+        "erf": npx.erf,
+        "silu": lambda a: a * npx.sigmoid(a),  # as its own gluon.nn.Swish has it
+        "gelu": gelu,
+        "clip": lambda a, min=None, max=None: np.clip(a, min, max),
     }
 
 

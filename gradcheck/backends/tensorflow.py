@@ -47,6 +47,7 @@ def primitives(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         **{name: getattr(tf.math, name) for name in ("log", "log1p", "expm1")},
         **{name: getattr(tf.nn, name) for name in ("relu", "softplus", "softmax", "log_softmax")},
         **{name: getattr(tf, f"reduce_{name}") for name in ("sum", "mean", "max", "logsumexp")},
+        **entries(tf, dtype),
         "astype": lambda a: tf.cast(a, dtype),
         "matmul": functools.partial(product, tf),
         "outer": functools.partial(tf.tensordot, axes=0),
@@ -56,9 +57,27 @@ def primitives(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     }
 
 
+def entries(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
+    """Further words that work entry by entry."""
+    number = functools.partial(tf.convert_to_tensor, dtype=dtype)
+    return {
+        **{name: getattr(tf.math, name) for name in ("square", "rsqrt", "erf")},
+        **{name: getattr(tf.nn, name) for name in ("silu", "gelu")},
+        "minimum": lambda a, b: tf.minimum(number(a), number(b)),
+        "clip": functools.partial(clipped, tf),
+    }
+
+
 def product(tf: Any, a: Any, b: Any) -> Any:
     """A product of vectors and matrices; TensorFlow's `matmul` takes matrices alone."""
     return tf.tensordot(a, b, axes=1) if 1 in (a.ndim, b.ndim) else tf.matmul(a, b)
+
+
+def clipped(tf: Any, a: Any, min: float | None = None, max: float | None = None) -> Any:
+    """The nearest number of an interval; TensorFlow's `clip_by_value` wants both of its ends."""
+    if min is None or max is None:
+        return tf.minimum(a, max) if min is None else tf.maximum(a, min)
+    return tf.clip_by_value(a, min, max)
 
 
 class TensorFlow(Engine):

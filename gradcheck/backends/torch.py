@@ -40,6 +40,7 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     ]
     return {
         **{name: getattr(torch, name) for name in same},
+        **entries(torch),
         "astype": lambda a: a.to(getattr(torch, dtype)),
         "transpose": torch.t,
         "sum": reduction(torch.sum),
@@ -53,6 +54,18 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "maximum": lambda a, b: torch.maximum(torch.as_tensor(a), torch.as_tensor(b)),
         "concatenate": lambda arrays, axis=0: torch.cat(arrays, dim=axis),
         "stop_gradient": torch.Tensor.detach,
+    }
+
+
+def entries(torch: Any) -> dict[str, Callable[..., Any]]:
+    """Further words that work entry by entry."""
+    functional = torch.nn.functional
+    return {
+        **{name: getattr(torch, name) for name in ("rsqrt", "square", "erf")},
+        "silu": functional.silu,
+        "gelu": lambda a, approximate=False: functional.gelu(a, approximate="tanh" if approximate else "none"),
+        "minimum": lambda a, b: torch.minimum(torch.as_tensor(a), torch.as_tensor(b)),
+        "clip": torch.clamp,
     }
 
 

@@ -161,17 +161,6 @@ def reshaped(a: Value, shape: Any) -> Value:
     return a if sizes == a.shape else word("reshape")(a, sizes)
 
 
-def minimum(a: Any, b: Any) -> Value:
-    """The smaller of both, entry by entry."""
-    largest: Value = word("maximum")(negative(a), negative(b))
-    return -largest
-
-
-def negative(a: Any) -> Any:
-    """−a, of a value or of a number or an array of the loss itself."""
-    return -(np.asarray(a) if isinstance(a, (list, tuple)) else a)
-
-
 def smallest(a: Value, axis: Any = None, keepdims: bool = False) -> Value:
     """The smallest entry along an axis, several, or all."""
     largest: Value = word("max")(-a, axis, keepdims)
@@ -181,8 +170,11 @@ def smallest(a: Value, axis: Any = None, keepdims: bool = False) -> Value:
 def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     """Entries, brought into an interval, which NumPy spells in two ways."""
     low, high = a_min if min is None else min, a_max if max is None else max
+    ends = [end for end in (low, high) if end is not None]
+    if ends and all(isinstance(end, (int, float)) and np.isfinite(end) for end in ends):
+        return word("clip")(a, low, high)
     above = a if low is None else word("maximum")(a, low)
-    return above if high is None else minimum(above, high)
+    return above if high is None else word("minimum")(above, high)
 
 
 def power(a: Any, exponent: Any) -> Value:
@@ -288,11 +280,15 @@ COMPARISONS: dict[str, Function] = {
     **dict.fromkeys(("logical_or", "bitwise_or"), between("or")),
     **dict.fromkeys(("logical_not", "invert"), between("invert")),
 }
+OF_SCIPY = ("expit", "erf")
+"""Functions of entries that are scipy.special's."""
 UFUNCS: dict[str, Function] = {
-    **{name: word(name) for name in ("exp", "log", "log1p", "expm1", "sqrt", "tanh", "sin", "cos", "maximum")},
+    **{name: word(name) for name in ("exp", "log", "log1p", "expm1", "sqrt", "square", "tanh", "sin", "cos")},
+    **{name: word(name) for name in ("maximum", "minimum")},
     **COMPARISONS,
     **dict.fromkeys(("absolute", "fabs"), word("abs")),
-    "expit": word("sigmoid"),  # of scipy.special
+    "expit": word("sigmoid"),
+    "erf": word("erf"),
     "add": between("add"),
     "subtract": between("sub"),
     "multiply": between("mul"),
@@ -301,9 +297,7 @@ UFUNCS: dict[str, Function] = {
     "positive": lambda a: a,
     "matmul": between("matmul"),
     "power": power,
-    "square": lambda a: power(a, 2),
     "reciprocal": lambda a: operated("truediv", 1.0, a),
-    "minimum": minimum,
     "tan": lambda a: word("sin")(a) / word("cos")(a),
 }
 """NumPy's functions of entries by name -> their replacements."""
@@ -366,7 +360,7 @@ for _name, _function in METHODS.items():
     setattr(ArrayValue, _name, _method(_function))
 
 KNOWN = sorted(
-    {"scipy.special.expit" if name == "expit" else f"np.{name}" for name in UFUNCS}
+    {f"{'scipy.special' if name in OF_SCIPY else 'np'}.{name}" for name in UFUNCS}
     | {name_of(function) for function in FUNCTIONS}
 )
 """Every function that a loss may use, for messages."""

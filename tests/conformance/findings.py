@@ -30,7 +30,27 @@ POWER_COMPLEX = (
 )
 MAX_MXNET = "max hands the whole gradient to each of the entries that tie, so that their shares add up to n"
 LOG_SOFTMAX_MXNET = "oneDNN's float32 log_softmax is off by 64 u: of a single entry it is 1.4e-6 instead of 0"
+ERF_NARROW = (
+    "kernels of narrow dtypes, and compiled ones, take erf by a formula that is off by up to 1.5e-7, 0 at 1e-30: "
+    "Abramowitz and Stegun 7.1.26, `erf` in ATen/cpu/vec/vec512/vec512_float.h"
+)
+ERF_MLX = "erf is off by up to 6e-7, 0 at 1e-30: Abramowitz and Stegun 7.1.26, in mlx/backend/cpu/simd/math.h"
+ERF_MXNET = "erf's derivative has a float32 π in it: `erf_grad` in src/operator/mshadow_op.h"
+GELU_MXNET = "gelu computes in float32 in every dtype: `gelu` in src/operator/mshadow_op.h"
+CLIP_MXNET = "clip takes its ends in float32: `a_max` is a real_t in src/operator/tensor/matrix_op-inl.h"
+GELU_TENSORFLOW = (
+    "gelu rounds √½ and 0.044715 to float32 in every dtype, since tf.cast makes a float32 tensor of a number first: "
+    "`gelu` in python/ops/nn_ops.py"
+)
 FINDINGS = {
+    **{("torch", "erf", dtype): ERF_NARROW for dtype in ("float16", "bfloat16")},
+    **{("torch-compile", "erf", dtype): ERF_NARROW for dtype in ("float32", "float16", "bfloat16")},
+    ("torch-forward", "erf", "bfloat16"): ERF_NARROW,
+    **{("mlx", "erf", dtype): ERF_MLX for dtype in ("float32", "float16", "bfloat16")},
+    ("mxnet", "erf", "float64"): ERF_MXNET,
+    ("mxnet", "gelu", "float64"): GELU_MXNET,
+    ("mxnet", "clip", "float64"): CLIP_MXNET,
+    **{(name, "gelu", "float64"): GELU_TENSORFLOW for name in ("tensorflow", "tensorflow-graph")},
     ("complex-step", "**", "float64"): POWER_COMPLEX,
     **{("jax-forward", "/", dtype): QUOTIENT_FORWARD for dtype in ("float32", "bfloat16")},
     **{(name, "log1p", "float64"): LOG1P_JAX for name in ("jax", "jax-eager", "jax-forward")},
@@ -46,6 +66,7 @@ FINDINGS = {
     ("mlx", "exp", "float32"): EXP_MLX,
     ("mlx", "sigmoid", "float32"): EXP_MLX,
     ("mlx", "softplus", "float32"): EXP_MLX,
+    ("mlx", "silu", "float32"): EXP_MLX,
     ("mlx", "expm1", "float64"): EXPM1_MLX,
     ("mlx", "expm1", "float32"): EXPM1_MLX,
     ("mlx", "expm1", "float16"): EXPM1_MLX,

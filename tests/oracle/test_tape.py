@@ -83,6 +83,16 @@ def test_powers(exponent, slope):
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
+        (lambda ops, a, M: ops.clip(a), "ops.clip: neither min nor max is given: expected one of them, or both"),
+        (
+            lambda ops, a, M: ops.clip(a, a, 1.0),
+            r"min is a value of shape \(2,\): expected a number; write ops.maximum",
+        ),
+        (lambda ops, a, M: ops.clip(a, 0.0, float("inf")), "max is inf: expected a finite number; leave it out"),
+        (lambda ops, a, M: ops.clip(a, 2, 1), "min is 2, max is 1: expected a min below max"),
+        (lambda ops, a, M: ops.clamp(a, 0, 1), r"unknown operation ops.clamp: write ops.clip\(a, min, max\)"),
+        (lambda ops, a, M: ops.gelu(a, "tanh"), "approximate is 'tanh': expected False, or True for the form with"),
+        (lambda ops, a, M: min(a, 0), r"ops.minimum\(a, b\) for the smaller of two"),
         (lambda ops, a, M: ops.sum(ops.convolve(a, a)), "unknown operation ops.convolve"),
         (lambda ops, a, M: ops.sum(ops.matmul(M, M @ a)), r"matmul.* \(3, 2\) and \(3,\)"),
         (lambda ops, a, M: ops.sum(M + ops.outer(a, a)), r"operator \+: shape mismatch"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gradcheck.graphs.graph import Shape
+from gradcheck.graphs.instead import described
 from gradcheck.graphs.shapes import Axes, normalise_axes, reduced_shape
 from gradcheck.graphs.values import Operand, Value
 from gradcheck.graphs.words.declaration import operation, word
@@ -82,6 +83,34 @@ def where(condition: Condition, a: Operand, b: Operand) -> Shape:
 def maximum(a: Operand, b: Operand) -> Shape:
     """The larger of both, entry by entry."""
     return together(a, b)
+
+
+@word
+def minimum(a: Operand, b: Operand) -> Shape:
+    """The smaller of both, entry by entry."""
+    return together(a, b)
+
+
+@word
+def clip(a: Operand, min: float | None = None, max: float | None = None) -> Shape:
+    """The nearest number of the interval from ``min`` to ``max``, entry by entry; without one of them it has no end.
+
+    Raises:
+        TypeError: an end is not a Python number, or there is none.
+        ValueError: an end is not finite, or ``min`` is larger than ``max``.
+    """
+    ends = {name: end for name, end in (("min", min), ("max", max)) if end is not None}
+    if not ends:
+        raise TypeError("neither min nor max is given: expected one of them, or both")
+    for name, end in ends.items():
+        if isinstance(end, bool) or not isinstance(end, (int, float)):
+            write = {"min": "ops.maximum(a, b)", "max": "ops.minimum(a, b)"}[name]
+            raise TypeError(f"{name} is {described(end)}: expected a number; write {write}")
+        if not abs(end) < float("inf"):
+            raise ValueError(f"{name} is {described(end)}: expected a finite number; leave it out for no end")
+    if len(ends) == 2 and ends["min"] > ends["max"]:
+        raise ValueError(f"min is {described(min)}, max is {described(max)}: expected a min below max")
+    return shape_of(a)
 
 
 @word

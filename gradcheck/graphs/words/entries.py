@@ -15,6 +15,8 @@ MEANINGS = {
     "exp": "eᵃ",
     "log": "The natural logarithm of a",
     "sqrt": "√a",
+    "rsqrt": "1/√a",
+    "square": "a²",
     "tanh": "The hyperbolic tangent of a",
     "sigmoid": "1/(1 + e⁻ᵃ)",
     "log1p": "log(1 + a)",
@@ -22,6 +24,8 @@ MEANINGS = {
     "softplus": "log(1 + eᵃ)",
     "sin": "The sine of a",
     "cos": "The cosine of a",
+    "erf": "The error function 2/√π·∫₀ᵃ exp(−t²) dt",
+    "silu": "a/(1 + e⁻ᵃ)",
 }
 
 
@@ -69,6 +73,18 @@ def pow_(a: Operand, exponent: float) -> Shape:
         )
     if not abs(exponent) < 2**1023 or exponent != float(exponent):
         raise ValueError(f"the exponent is {described(exponent)}: expected a finite number that float64 holds")
+    return shape_of(a)
+
+
+@word
+def gelu(a: Operand, approximate: bool = False) -> Shape:
+    """a·Φ(a), entry by entry, Φ the normal distribution; or with tanh, a/2·(1 + tanh(√(2/π)(a + 0.044715a³))).
+
+    Raises:
+        TypeError: ``approximate`` is neither true nor false.
+    """
+    if not isinstance(approximate, bool):
+        raise TypeError(f"approximate is {described(approximate)}: expected False, or True for the form with tanh")
     return shape_of(a)
 
 

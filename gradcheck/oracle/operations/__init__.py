@@ -4,9 +4,11 @@ A new operation is one declaration in one of these files, and nothing else.
 """
 
 from gradcheck.oracle.operations import (
+    activations,
     arithmetic,
     branches,
     exponentials,
+    gaussian,
     log_softmax,
     movements,
     powers,
@@ -33,9 +35,11 @@ __all__ = [
     "Values",
     "Variable",
     "Variances",
+    "activations",
     "arithmetic",
     "branches",
     "exponentials",
+    "gaussian",
     "log_softmax",
     "movements",
     "powers",

@@ -1,4 +1,4 @@
-"""Comparisons and choices: where, maximum, relu, abs, max.
+"""Comparisons and choices: where, maximum, minimum, clip, relu, abs, max.
 
 The error rules follow the selected branch. Where errors leave open which one that is, the rules cover both and all
 values in between. The branch of an engine there is a choice that it may make in the same way in all entries
@@ -16,6 +16,7 @@ import numpy as np
 
 from gradcheck.graphs.shapes import Axes, normalise_axes, reduced_shape
 from gradcheck.oracle.formats import WIDENING, Format
+from gradcheck.oracle.operations.arithmetic import NEGATE
 from gradcheck.oracle.operations.base import (
     Operand,
     Operation,
@@ -30,6 +31,7 @@ from gradcheck.oracle.operations.base import (
 from gradcheck.oracle.operations.reductions import spread_over
 from gradcheck.oracle.operations.rules import rule
 from gradcheck.oracle.operations.shares import (
+    CLIP_SHARE,
     MAXIMUM_SHARE,
     RELU_SHARE,
     SIGN,
@@ -193,14 +195,17 @@ def _maximum_gradients(g: Variable, _v: Variable, a: Variable, b: Variable) -> t
     return masked(share, g), masked(share, g, other=True)
 
 
-def _relu_gradients(g: Variable, _v: Variable, a: Variable, b: Variable) -> tuple[Variable, None]:
-    return masked(apply(RELU_SHARE, a, b), g), None
+def _above(share: Operation) -> Callable[[Variable, Variable, Variable, Variable], tuple[Variable, None]]:
+    """The gradients of the larger of a value and a number."""
+    return lambda g, _v, a, b: (masked(apply(share, a, b), g), None)
 
 
 _MAXIMUM_BALL = np.frompyfunc(lambda a, b: a.max(b), 2, 1)
 
 MAXIMUM = _choice("maximum", np.maximum, _maximum_gradients, _maximum_worst, ball=_MAXIMUM_BALL)
-RELU = _choice("relu", np.maximum, _relu_gradients, _maximum_worst, ball=_MAXIMUM_BALL)
+RELU = _choice("relu", np.maximum, _above(RELU_SHARE), _maximum_worst, ball=_MAXIMUM_BALL)
+CLIP = _choice("clip", np.maximum, _above(CLIP_SHARE), _maximum_worst, ball=_MAXIMUM_BALL)
+"""The larger of a value and the lower end of an interval; engines treat a tie there unlike one of `maximum`."""
 ABS = _choice("abs", np.abs, lambda g, _v, a: (_signed(g, a),), same_error)
 
 
@@ -309,6 +314,19 @@ def where(condition: Variable, a: Operand, b: Operand) -> Variable:
 def maximum(a: Operand, b: Operand) -> Variable:
     """The larger of both, entry by entry."""
     return apply(MAXIMUM, a, b)
+
+
+@rule(worst="exact", typical="0")
+def minimum(a: Operand, b: Operand) -> Variable:
+    """The smaller of both, entry by entry."""
+    return apply(NEGATE, apply(MAXIMUM, apply(NEGATE, a), apply(NEGATE, b)))
+
+
+@rule(worst="exact", typical="0")
+def clip(a: Variable, min: float | None = None, max: float | None = None) -> Variable:
+    """The nearest number of an interval, entry by entry."""
+    above = a if min is None else apply(CLIP, a, min)
+    return above if max is None else apply(NEGATE, apply(CLIP, apply(NEGATE, above), -max))
 
 
 @rule(worst="exact", typical="0")

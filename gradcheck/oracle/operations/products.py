@@ -17,6 +17,7 @@ from gradcheck.oracle.operations.base import (
     Operation,
     Variable,
     apply,
+    rounding_variance,
     square,
     structural,
     summing_variance,
@@ -25,6 +26,7 @@ from gradcheck.oracle.operations.coherence import of_equal_products, of_shared_e
 from gradcheck.oracle.operations.reductions import sum_
 from gradcheck.oracle.operations.rules import rule
 from gradcheck.oracle.operations.terms import Array, Bounded, Spread, Values
+from gradcheck.oracle.operations.triples import product_of_three
 
 Pairs = list[tuple[Array, Array]]
 """Non-negative factors (left, right) of products for a sum."""
@@ -159,6 +161,26 @@ def _rule(rule: Bilinear) -> dict[str, Any]:
 
 MULTIPLY = Operation("mul", np.multiply, lambda g, _v, a, b: (g * b, g * a), **_rule(_ENTRYWISE))
 
+
+def _square_worst(format: Format, result: Values, a: Bounded) -> Array:
+    """R9: E(2|a| + E) + u(|a| + E)² + t."""
+    return np.asarray(a.errors * (2 * a.size + a.errors) + format.sum_error(1) * square(a.reach) + format.underflow)
+
+
+def _square_variance(format: Format, result: Values, a: Spread) -> Array:
+    """(2as)² + 3s⁴, the mean of (â² − a²)² for a normal error, and a rounding."""
+    local = rounding_variance(format, result.size)
+    return local if a.variance is None else local + (4 * square(a.size) + 3 * a.variance) * a.variance
+
+
+SQUARE = Operation(
+    "square",
+    np.square,
+    lambda g, _v, a: (product_of_three(g, 2.0, a),),
+    _square_worst,
+    _square_variance,
+)
+
 SCALE = Operation("scale", np.multiply, MULTIPLY.gradients, **_rule(_SCALED))
 """A vector times the gradient of a product of two: some engines compute it as a matrix product."""
 
@@ -195,6 +217,12 @@ TRANSPOSE = structural("transpose", np.transpose, lambda g, _a: (transpose(g),),
 def mul(a: Operand, b: Operand) -> Variable:
     """a·b, entry by entry."""
     return apply(MULTIPLY, a, b)
+
+
+@rule(worst="u", typical="1", name="square")
+def squared(a: Operand) -> Variable:
+    """a², entry by entry."""
+    return apply(SQUARE, a)
 
 
 @rule(worst="u", typical="1")

@@ -146,7 +146,7 @@ def _binary(name: str, low: float) -> Operation:
     return replace(middle.operation(name), conventions=conventions)
 
 
-MAXIMUM_SHARE, RELU_SHARE = _binary("maximum", 0.0), _binary("relu", 0.0)
+MAXIMUM_SHARE, RELU_SHARE, CLIP_SHARE = (_binary(name, 0.0) for name in ("maximum", "relu", "clip"))
 SIGN = _binary("abs", -1.0)
 """The sign of a − b; at a tie the derivative of abs lies between −1 and 1."""
 

@@ -1,5 +1,6 @@
 """Reverse mode on a tape: each result keeps its operands, and how its gradient becomes theirs."""
 
+import math
 import operator
 from functools import partial
 from typing import TYPE_CHECKING
@@ -106,13 +107,23 @@ def softplus(a):
     return np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a)))
 
 
-OWN_FUNCTIONS = {function.__name__: function for function in (relu, sigmoid, softplus)}
+def rsqrt(a):
+    return 1 / np.sqrt(a)
+
+
+def erf(a):
+    return np.reshape([math.erf(entry) for entry in a.ravel()], a.shape).astype(a.dtype)
+
+
+OWN_FUNCTIONS = {function.__name__: function for function in (relu, sigmoid, softplus, rsqrt, erf)}
 SLOPES = {
     "exp": lambda a, v: v,
     "log": lambda a, v: 1 / a,
     "log1p": lambda a, v: 1 / (1 + a),
     "expm1": lambda a, v: np.exp(a),  # v + 1 has no digits of it far below zero
     "sqrt": lambda a, v: 0.5 / v,
+    "rsqrt": lambda a, v: -0.5 * v * v * v,
+    "square": lambda a, v: 2 * a,
     "abs": lambda a, v: np.sign(a),
     "tanh": lambda a, v: 1 - v * v,
     "sigmoid": lambda a, v: v * (1 - v),
@@ -120,11 +131,15 @@ SLOPES = {
     "relu": lambda a, v: np.sign(v),
     "sin": lambda a, v: np.cos(a),
     "cos": lambda a, v: -np.sin(a),
+    "erf": lambda a, v: 2 / math.sqrt(math.pi) * np.exp(-a * a),
 }
 """Functions of single entries -> their derivative, from the argument a and the value v."""
 WORDS = (
     *("astype", "matmul", "transpose", "outer", "reshape", "concatenate", "where", "maximum", "stop_gradient"),
     *("sum", "mean", "max", "logsumexp", "softmax", "log_softmax"),
+    *("matmul", "transpose", "outer", "reshape", "concatenate", "where", "maximum", "minimum", "stop_gradient"),
+    *("clip", "silu", "gelu"),
+    *("sum", "mean", "max", "logsumexp", "softmax"),
 )
 
 
@@ -193,6 +208,24 @@ class Tape:
     def maximum(self, a, b):
         a, b = self.variable(a), self.variable(b)
         return self.chosen(np.maximum(a.value, b.value), a.value >= b.value, a, b)
+
+    def minimum(self, a, b):
+        return -self.maximum(-self.variable(a), -self.variable(b))
+
+    def clip(self, a, min=None, max=None):
+        above = a if min is None else self.maximum(a, min)
+        return above if max is None else self.minimum(above, max)
+
+    def silu(self, a):
+        return self.variable(a) * self.function("sigmoid", a)
+
+    def gelu(self, a, approximate=False):
+        a = self.variable(a)
+        if approximate:
+            bent = self.function("tanh", math.sqrt(2 / math.pi) * (a + 0.044715 * a**3))
+        else:
+            bent = self.function("erf", a * math.sqrt(0.5))
+        return 0.5 * a * (1 + bent)
 
     def chosen(self, value, first, a, b):
         """A value whose entries are those of a where `first` holds, else those of b."""

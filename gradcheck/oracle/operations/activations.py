@@ -1,0 +1,32 @@
+"""Activations of neural networks that are made of other words: silu and gelu.
+
+An engine has a function of its own for each. The rules of the words cover its forms (docs/math.md, R24).
+"""
+
+from __future__ import annotations
+
+import math
+
+from gradcheck.oracle.operations.base import Variable, constant, operated
+from gradcheck.oracle.operations.gaussian import distribution
+from gradcheck.oracle.operations.rules import rule
+
+CUBIC = 0.044715
+"""The factor in the tanh form of gelu: D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, section 2."""
+
+
+@rule(worst="(9 u + λ) of |a|", typical="√10")
+def silu(a: Variable) -> Variable:
+    """a·σ(a), entry by entry."""
+    return a * operated("sigmoid", a)
+
+
+@rule(worst="9 u of |a|, approximate: 4 u of |a| and more", typical="√2 of |a|")
+def gelu(a: Variable, approximate: bool = False) -> Variable:
+    """a·Φ(a), entry by entry, or its tanh form."""
+    if not approximate:
+        return a * distribution(a)
+    # An engine rounds √(2/π), which no binary fraction is: the accuracy of a square root covers that.
+    root = operated("sqrt", a.recorder.append(constant(2 / math.pi), ()))
+    bent = operated("tanh", root * (a + CUBIC * operated("pow", a, 3)))
+    return (0.5 * a) * (1.0 + bent)
