@@ -28,7 +28,7 @@ FORMATS: dict[str, dict[str, object]] = {
     "float32": {"excess_precision": True},
     "float16": {"excess_precision": True},
 }
-LACKS = {"bfloat16": "NumPy has no bfloat16"}
+LACKS = {"bfloat16": "autograd has derivatives for NumPy's own dtypes alone"}
 
 
 def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) -> dict[str, Callable[..., Any]]:

@@ -61,9 +61,7 @@ class Selected:
     @property
     def lacks(self) -> Mapping[str, str]:
         """dtype -> why it cannot compute in it."""
-        if self.spec.program:
-            return {}
-        return self.engine.lacks if self.engine else handwritten.LACKS
+        return self.engine.lacks if self.engine else {}
 
     def format(self, dtype: str) -> Format:
         """The format of its rounding."""
@@ -145,8 +143,6 @@ def foreseen(settings: Settings) -> dict[str, Launch]:
         RequestError: what is named is no backend.
     """
     specs = [engines.parse(text) for text in settings.backend]
-    if settings.dtype in handwritten.LACKS:
-        return {}
     return {
         str(spec): hosted(spec.python or Path(sys.executable), gradient=spec.name)
         for spec in specs

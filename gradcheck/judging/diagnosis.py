@@ -20,6 +20,7 @@ from gradcheck.dtypes import DTYPES, LAYOUTS
 from gradcheck.findings import Cause
 from gradcheck.judging.judge import Judgement, Truth, judge, truth
 from gradcheck.judging.patterns import Pattern, Wrong, pattern
+from gradcheck.judging.precision import answered_in
 from gradcheck.oracle import DOUBT, Format, Key, stages
 from gradcheck.results import Verdict
 from gradcheck.text.wording import two_digits
@@ -160,8 +161,8 @@ def compared(first: Measured, second: Measured | str) -> Cause:
 
 def wider_dtype(answer: BackendAnswer, known: Truth, key: Key) -> str | None:
     """The dtype of an array if it is wider than the requested one: float64 constants widen NumPy's results."""
-    dtype = dict(answer.arrays())[key].dtype
-    return dtype.name if dtype.itemsize > np.dtype(LAYOUTS[known.format.name].container).itemsize else None
+    dtype = answered_in(dict(answer.arrays())[key], known.format.name)
+    return dtype if LAYOUTS[dtype].bits > known.format.bits else None
 
 
 def remeasured(key: Key, entries: npt.NDArray[np.bool_], dtype: str, rerun: Rerun) -> Measured | str:

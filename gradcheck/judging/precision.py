@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from gradcheck.answers import BackendAnswer
 from gradcheck.dtypes import LAYOUTS
-from gradcheck.problems.cases import Case
+from gradcheck.problems.cases import Case, round_to
 
 
 def remarks(answer: BackendAnswer, case: Case) -> Iterator[str]:
@@ -21,8 +22,14 @@ def remarks(answer: BackendAnswer, case: Case) -> Iterator[str]:
 
 def another_dtype(answer: BackendAnswer, requested: str) -> str | None:
     """The dtype of the gradients if one is narrower than requested, or all are wider (bfloat16 comes as float32)."""
-    sizes = {array.dtype.itemsize: array.dtype.name for array in answer.gradients.values()}
-    size = np.dtype(LAYOUTS[requested].container).itemsize
-    if not sizes or min(sizes) == size:
-        return None
-    return sizes[min(sizes)]
+    dtypes = {answered_in(array, requested) for array in answer.gradients.values()}
+    narrowest = min(dtypes, key=lambda dtype: LAYOUTS[dtype].bits, default=requested)
+    return None if narrowest == requested else narrowest
+
+
+def answered_in(array: npt.NDArray[np.floating], requested: str) -> str:
+    """The dtype of an array of an answer: bfloat16 comes as float32, in which each entry is a number of bfloat16."""
+    name = array.dtype.name
+    if requested != "bfloat16" or name != LAYOUTS["bfloat16"].container:
+        return name
+    return requested if np.array_equal(array, round_to(array, requested), equal_nan=True) else name

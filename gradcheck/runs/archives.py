@@ -20,6 +20,8 @@ LONGEST_READ = 1 << 20
 """Bytes at a time; zipfile reads the list of all members at once."""
 NUMBERS = "biuf"
 TEXTS = "US"
+SAVED_BFLOAT16 = "|V2"
+"""What `np.savez` makes of it: bytes without a meaning."""
 WIDTH = 8
 """Bytes of a number in float64, the dtype of all results."""
 
@@ -99,5 +101,6 @@ def _header(file: Any, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
         raise Refused(f"{name} has version {version}: expected (1, 0) or (2, 0)")
     shape, fortran, dtype = readers[version](file)
     if dtype.kind not in NUMBERS + TEXTS or any(size < 0 for size in shape):
-        raise Refused(f"{name} has dtype {dtype} and shape {shape}: expected an array of real numbers")
+        hint = "; of bfloat16, save .astype(np.float32)" if dtype.str == SAVED_BFLOAT16 else ""
+        raise Refused(f"{name} has dtype {dtype} and shape {shape}: expected an array of real numbers{hint}")
     return shape, fortran, dtype

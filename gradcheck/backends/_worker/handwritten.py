@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._engine import Answer, Engine, Malformed, Unsupported
+from gradcheck.backends._engine import Answer, Engine, Malformed, Unavailable, Unsupported
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,8 +19,13 @@ if TYPE_CHECKING:
 MODULE = "numpy"
 LONGDOUBLE = "longdouble"
 """The dtype of the second run of a gradient that differs: float64 inputs and outputs, computed in NumPy's widest."""
-FORMATS: dict[str, dict[str, Any]] = {"float64": {}, "float32": {}, "float16": {}}
-LACKS = {"bfloat16": "NumPy has no bfloat16"}
+BFLOAT16 = "bfloat16"
+FORMATS: dict[str, dict[str, Any]] = {"float64": {}, "float32": {}, "float16": {}, BFLOAT16: {}}
+"""Each dtype's own rounding, that of its sums included, since a gradient may have loops of its own.
+
+ml_dtypes computes an operation of bfloat16 in float32 and rounds once more, which is one rounding for `+ - * /` and
+`sqrt` (24 ≥ 2·8 + 2 bits, S. Figueroa, 1995). `np.sum` adds in bfloat16 from first to last; `@` answers in float32.
+"""
 KINDS = {"c": "complex numbers", "O": "Python objects", "U": "strings", "S": "bytes", "M": "dates", "m": "times"}
 FORM = 'expected (loss, {"W": dL/dW, ...}), with the watched values as an optional third'
 
@@ -39,17 +47,55 @@ class HandWritten(Engine):
     def evaluate(self, problem: Any, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         function = problem.gradients[self.gradient]
         where = line_of(function)
-        if dtype == LONGDOUBLE:
-            longdouble = self.numpy.longdouble
-            wide = [name for name, array in inputs.items() if array.dtype.kind == "f"]
-            inputs = {name: array.astype(longdouble) if name in wide else array for name, array in inputs.items()}
+        given = self.converted(inputs, dtype)
         try:
-            answer = self.answer(called(function, inputs), inputs)
+            answer = self.answer(self.returned(function, given, inputs, dtype), inputs)
+            for name, array in inputs.items():
+                if given[name] is not array:
+                    array[...] = given[name]  # the caller finds what the function has changed
             if dtype == LONGDOUBLE:
                 self.refuse_narrower(answer)
             return answer
         except Malformed as error:
             raise Malformed(f"{where}: {error}") from None
+
+    def converted(self, inputs: Arrays, dtype: str) -> Arrays:
+        """The inputs as a function gets them: floats in `dtype`, where messages have them in another one.
+
+        Raises:
+            Unavailable: this interpreter has no bfloat16.
+        """
+        if dtype == LONGDOUBLE:
+            own = self.numpy.dtype(self.numpy.longdouble)
+        elif dtype == BFLOAT16:
+            own = bfloat16()
+        else:
+            return inputs
+        return {name: array.astype(own) if array.dtype.kind == "f" else array for name, array in inputs.items()}
+
+    def returned(self, function: Any, given: Arrays, inputs: Arrays, dtype: str) -> Any:
+        """The return value of a function for the inputs as it gets them; of bfloat16, `inputs` has them in float32.
+
+        Raises:
+            Unsupported: it needs what NumPy lacks for bfloat16: it works with the same numbers in float32.
+            Malformed: it does not take the inputs by their names.
+        """
+        try:
+            return called(function, given)
+        except Malformed:
+            raise
+        except Exception as error:
+            if dtype != BFLOAT16 or not works(function, inputs):
+                raise
+            line, message = self.last_line(error), str(error) or type(error).__name__
+            expected = "expected this step in float32, with .astype(np.float32)"
+            raise Unsupported(f"{line}: NumPy lacks this for bfloat16 ({message}): {expected}") from error
+
+    def last_line(self, error: Exception) -> str:
+        """`file:line: text` of the last line outside of NumPy through which an exception came."""
+        ours = tuple(os.path.dirname(each) + os.sep for each in (self.numpy.__file__, os.path.dirname(__file__)))
+        lines = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith(ours)]
+        return f"{lines[-1].filename}:{lines[-1].lineno}: {lines[-1].line}" if lines else self.gradient
 
     def answer(self, returned: Any, inputs: Arrays) -> Answer:
         """A function's return value as an answer.
@@ -102,10 +148,43 @@ class HandWritten(Engine):
             raise Malformed(
                 f"{what} is {described(value)} that is not an array ({str(error).splitlines()[0]}): {expected}"
             ) from None
+        if is_bfloat16(array):
+            return array.astype(self.numpy.float32)
         if array.dtype.kind not in "fiub":
             kind = KINDS.get(array.dtype.kind, str(array.dtype))
             raise Malformed(f"{what} is an array of {kind}: {expected}{hint_for(array.dtype.kind)}")
         return array
+
+
+def bfloat16() -> np.dtype[Any]:
+    """NumPy's dtype for bfloat16, which a package beside NumPy has.
+
+    Raises:
+        Unavailable: this interpreter has no such package.
+    """
+    try:
+        import ml_dtypes
+    except ImportError:
+        where = f"{sys.executable} has no package ml_dtypes, NumPy's bfloat16"
+        raise Unavailable(f"{where}: expected an interpreter with it: pip install ml_dtypes") from None
+    import numpy
+
+    own: np.dtype[Any] = numpy.dtype(ml_dtypes.bfloat16)
+    return own
+
+
+def is_bfloat16(array: np.ndarray) -> bool:
+    """Whether an array's entries are of bfloat16, a dtype that NumPy itself does not have."""
+    return bool(array.dtype.name == BFLOAT16)
+
+
+def works(function: Any, inputs: Arrays) -> bool:
+    """Whether a function returns at all."""
+    try:
+        function(**inputs)
+    except Exception:
+        return False
+    return True
 
 
 def called(function: Any, inputs: Arrays) -> Any:
