@@ -55,7 +55,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_passes_the_conformance_suite(installed: Path) -> None:
     done = conformance(installed, "tape")
-    expected = {f"tape-{dtype}": "PASSED" for dtype in ("float64", "float32", "float16")}
+    expected = {f"tape-{dtype}": "PASSED" for dtype in ("float64", "float32")}
     assert (outcomes(done.stdout), done.returncode) == (expected, 0), done.stdout
 
 

@@ -113,6 +113,7 @@ def test_a_signal_while_handlers_are_set_means_that_it_was_interrupted_or_nothin
     script.write_text(
         "import signal\n"
         "from gradcheck.cli import main\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup pytest` ignores it\n"
         "set_handler = signal.signal\n"
         "def set_and_send(number, handler):\n"
         f"    if number == {number.value} and {ignored} and handler is signal.SIG_IGN:\n"
