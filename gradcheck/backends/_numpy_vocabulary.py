@@ -133,16 +133,35 @@ def _shifted(a: Any, axis: Any) -> tuple[Any, Any]:
     return largest, np.exp(a - largest)
 
 
+def var(a: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+    """The mean square of the distances from the mean; NumPy's own takes their magnitudes."""
+    centred = a - np.mean(a, axis=axis, keepdims=True)
+    squares = np.sum(centred * centred, axis=axis, keepdims=keepdims)
+    return squares / (np.size(a) // np.size(squares) - correction)
+
+
+def std(a: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+    """The square root of that."""
+    return np.sqrt(var(a, axis, correction, keepdims))
+
+
+def vector_norm(a: Any, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
+    """√Σa², or Σ|a|."""
+    if ord == 1:
+        return np.sum(magnitude(a), axis=axis, keepdims=keepdims)
+    return np.sqrt(np.sum(a * a, axis=axis, keepdims=keepdims))
+
+
 SAME = [
-    *("matmul", "transpose", "outer", "sum", "mean", "reshape", "where", "concatenate", "max"),
     *("exp", "log", "expm1", "sqrt", "square", "tanh", "sin", "cos"),
+    *("matmul", "transpose", "outer", "sum", "mean", "reshape", "where", "concatenate", "max", "min"),
 ]
 PRIMITIVES: dict[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in SAME},
     **{each.__name__: each for each in (astype, log1p, logsumexp, maximum, relu)},
-    **{each.__name__: each for each in (log_softmax, sigmoid, softmax, softplus)},
     **{each.__name__: each for each in (clip, erf, gelu, minimum, silu)},
     "rsqrt": lambda a: 1 / np.sqrt(a),
+    **{each.__name__: each for each in (log_softmax, sigmoid, softmax, softplus, std, var, vector_norm)},
     "abs": magnitude,
 }
 """Each word but `stop_gradient`, which is the witness's own."""

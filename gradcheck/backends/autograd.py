@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.backends._arguments import vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 
@@ -41,7 +42,7 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         dtype: in which it computes.
     """
     same = [
-        *("matmul", "transpose", "outer", "sum", "mean", "max", "maximum", "reshape", "concatenate"),
+        *("matmul", "transpose", "outer", "sum", "mean", "max", "min", "maximum", "reshape", "concatenate"),
         *("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos"),
     ]
 
@@ -63,6 +64,9 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         **entries(np, special),
         "logsumexp": special.logsumexp,
         "log_softmax": lambda a, axis=-1: a - special.logsumexp(a, axis=axis, keepdims=True),
+        "var": with_ddof(np.var),
+        "std": with_ddof(np.std),
+        "vector_norm": vector_norm(np),
         "relu": relu,
         "softplus": lambda a: relu(a) + np.log1p(np.exp(-np.fabs(a))),
         "softmax": softmax,

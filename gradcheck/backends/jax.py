@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.backends._arguments import with_ddof
 from gradcheck.backends._engine import Answer, Engine, Unavailable
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 
@@ -37,7 +38,7 @@ LACKS: dict[str, str] = {}
 def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     """The vocabulary in JAX's own functions, with the signatures that problems use."""
     same = [
-        *("matmul", "transpose", "outer", "sum", "mean", "max", "maximum", "reshape", "concatenate"),
+        *("matmul", "transpose", "outer", "sum", "mean", "max", "min", "maximum", "reshape", "concatenate"),
         *("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos"),
     ]
 
@@ -49,6 +50,9 @@ def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     return {
         **{name: getattr(jax.numpy, name) for name in same},
         "astype": lambda a: jax.numpy.astype(a, dtype),
+        "var": with_ddof(jax.numpy.var),
+        "std": with_ddof(jax.numpy.std),
+        "vector_norm": jax.numpy.linalg.vector_norm,
         "where": where,
         **{
             name: getattr(jax.nn, name)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._accuracy import Function, complaints, refusing
+from gradcheck.backends._arguments import vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 
@@ -30,7 +31,7 @@ NARROW = 1e-11
 def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
     """The vocabulary in MLX's own functions, with the signatures that problems use."""
     same = [
-        *("matmul", "transpose", "outer", "sum", "mean", "max", "maximum", "reshape", "concatenate"),
+        *("matmul", "transpose", "outer", "sum", "mean", "max", "min", "maximum", "reshape", "concatenate"),
         *("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos"),
         *("sigmoid", "logsumexp", "stop_gradient"),
     ]
@@ -43,6 +44,9 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
     return {
         **{name: getattr(mx, name) for name in same},
         "astype": lambda a: a.astype(getattr(mx, dtype)),
+        "var": with_ddof(mx.var, whole=True),
+        "std": with_ddof(mx.std, whole=True),
+        "vector_norm": vector_norm(mx),
         "where": where,
         "relu": nn.relu,
         "softplus": nn.softplus,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.backends._arguments import vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine, Operations, dtype_of
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     """The vocabulary in MXNet's own functions, with the signatures that problems use."""
     np, npx = mxnet.np, mxnet.npx
     same = [
-        *("matmul", "outer", "sum", "mean", "max", "maximum", "reshape"),
+        *("matmul", "outer", "sum", "mean", "max", "min", "maximum", "reshape"),
         *("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos"),
     ]
 
@@ -56,6 +57,9 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "astype": lambda a: a.astype(dtype),
         "transpose": transpose,
         **entries(np, npx),
+        "var": with_ddof(np.var, whole=True),
+        "std": with_ddof(np.std, whole=True),
+        "vector_norm": vector_norm(np),
         "sigmoid": npx.sigmoid,
         "relu": npx.relu,
         "softmax": lambda a, axis=-1: npx.softmax(a, axis=axis),

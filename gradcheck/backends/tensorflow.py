@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -46,11 +47,14 @@ def primitives(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         **{name: getattr(tf, name) for name in same},
         **{name: getattr(tf.math, name) for name in ("log", "log1p", "expm1")},
         **{name: getattr(tf.nn, name) for name in ("relu", "softplus", "softmax", "log_softmax")},
-        **{name: getattr(tf, f"reduce_{name}") for name in ("sum", "mean", "max", "logsumexp")},
         **entries(tf, dtype),
+        **{name: getattr(tf, f"reduce_{name}") for name in ("sum", "mean", "max", "min", "logsumexp")},
         "astype": lambda a: tf.cast(a, dtype),
         "matmul": functools.partial(product, tf),
         "outer": functools.partial(tf.tensordot, axes=0),
+        "var": functools.partial(variance, tf),
+        "std": lambda *arguments, **options: tf.sqrt(variance(tf, *arguments, **options)),
+        "vector_norm": functools.partial(vector_norm, tf),
         "maximum": lambda a, b: tf.maximum(number(a), number(b)),
         "where": lambda condition, a, b: tf.where(condition, number(a), number(b)),
         "concatenate": lambda arrays, axis=0: tf.concat(arrays, axis=axis),
@@ -78,6 +82,23 @@ def clipped(tf: Any, a: Any, min: float | None = None, max: float | None = None)
     if min is None or max is None:
         return tf.minimum(a, max) if min is None else tf.maximum(a, min)
     return tf.clip_by_value(a, min, max)
+
+
+def variance(tf: Any, a: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+    """TensorFlow's, which divides by the number n of terms, times n/(n − c)."""
+    biased = tf.math.reduce_variance(a, axis=axis, keepdims=keepdims)
+    count = math.prod(a.shape) // math.prod(biased.shape)
+    return biased * (count / (count - correction)) if correction else biased
+
+
+def vector_norm(tf: Any, a: Any, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
+    """TensorFlow's; along two axes it has that of a matrix, which is the Euclidean one alone."""
+    several = ord == 1 and isinstance(axis, tuple)
+    return (
+        tf.reduce_sum(tf.abs(a), axis, keepdims)
+        if several
+        else tf.norm(a, ord if ord == 1 else "euclidean", axis, keepdims)
+    )
 
 
 class TensorFlow(Engine):

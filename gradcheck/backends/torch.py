@@ -46,7 +46,11 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "sum": reduction(torch.sum),
         "mean": reduction(torch.mean),
         "max": reduction(torch.amax),
+        "min": reduction(torch.amin),
         "logsumexp": reduction(torch.logsumexp),
+        "var": corrected(torch.var),
+        "std": corrected(torch.std),
+        "vector_norm": norm(torch.linalg.vector_norm),
         "softmax": lambda a, axis=-1: torch.softmax(a, dim=axis),
         "log_softmax": lambda a, axis=-1: torch.log_softmax(a, dim=axis),
         # Above its threshold, by default 20, it returns its argument: off by 2e-9 there, too much in float64.
@@ -74,6 +78,24 @@ def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def reduced(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
         return function(a, dim=tuple(range(a.ndim)) if axis is None else axis, keepdim=keepdims)
+
+    return reduced
+
+
+def corrected(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A variance or its root, with the correction that the problem asks for, which is 1 unless one is stated."""
+
+    def reduced(a: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+        return function(a, dim=axis, correction=correction, keepdim=keepdims)
+
+    return reduced
+
+
+def norm(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A norm of vectors."""
+
+    def reduced(a: Any, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
+        return function(a, ord=ord, dim=axis, keepdim=keepdims)
 
     return reduced
 

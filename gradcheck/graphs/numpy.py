@@ -161,12 +161,6 @@ def reshaped(a: Value, shape: Any) -> Value:
     return a if sizes == a.shape else word("reshape")(a, sizes)
 
 
-def smallest(a: Value, axis: Any = None, keepdims: bool = False) -> Value:
-    """The smallest entry along an axis, several, or all."""
-    largest: Value = word("max")(-a, axis, keepdims)
-    return -largest
-
-
 def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     """Entries, brought into an interval, which NumPy spells in two ways."""
     low, high = a_min if min is None else min, a_max if max is None else max
@@ -184,24 +178,12 @@ def power(a: Any, exponent: Any) -> Value:
     return operated("pow", a, exponent.item() if isinstance(exponent, np.ndarray) and exponent.ndim == 0 else exponent)
 
 
-def variance(a: Value, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Value:
-    """The mean square of the distances from the mean."""
-    centred = a - word("mean")(a, axis, True)
-    squares: Value = word("sum")(centred * centred, axis, keepdims)
-    return squares / (math.prod(a.shape) // math.prod(squares.shape) - ddof)
-
-
-def deviation(a: Value, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Value:
-    """The square root of the variance."""
-    return word("sqrt")(variance(a, axis, ddof, keepdims))  # type: ignore[no-any-return]
-
-
 def norm(x: Value, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Value:
     """The Euclidean norm of all entries, or along axes."""
     vector = axis is not None and not isinstance(axis, tuple) if x.ndim > 1 else True
     if ord is not None and not (ord == 2 if vector else ord == "fro"):
         raise RecordingError(f"{user_line()}: np.linalg.norm: ord={ord!r}: {messages.other_norm(ord)}")
-    return word("sqrt")(word("sum")(x * x, axis, keepdims))  # type: ignore[no-any-return]
+    return word("vector_norm")(x, axis, keepdims)  # type: ignore[no-any-return]
 
 
 def dot(a: Any, b: Any) -> Value:
@@ -306,9 +288,9 @@ FUNCTIONS: dict[Any, Function] = {
     np.sum: lambda a, axis=None, keepdims=False: word("sum")(a, axis, keepdims),
     np.mean: lambda a, axis=None, keepdims=False: word("mean")(a, axis, keepdims),
     np.max: lambda a, axis=None, keepdims=False: word("max")(a, axis, keepdims),
-    np.min: smallest,
-    np.var: variance,
-    np.std: deviation,
+    np.min: lambda a, axis=None, keepdims=False: word("min")(a, axis, keepdims),
+    np.var: lambda a, axis=None, ddof=0, keepdims=False: word("var")(a, axis, ddof, keepdims),
+    np.std: lambda a, axis=None, ddof=0, keepdims=False: word("std")(a, axis, ddof, keepdims),
     np.linalg.norm: norm,
     np.where: word("where"),
     np.clip: clip,

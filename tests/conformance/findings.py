@@ -28,7 +28,7 @@ EXPM1_INDUCTOR = "inductor computes expm1 as exp(a) − 1, 0 at 1e-30: `expm1` i
 POWER_COMPLEX = (
     "NumPy computes the complex power aᵖ as e^(p log a) where p is no integer, and loses |p log a| u, 48 u at 1e-30"
 )
-MAX_MXNET = "max hands the whole gradient to each of the entries that tie, so that their shares add up to n"
+MAX_MXNET = "max and min hand the whole gradient to each of the entries that tie, so that their shares add up to n"
 LOG_SOFTMAX_MXNET = "oneDNN's float32 log_softmax is off by 64 u: of a single entry it is 1.4e-6 instead of 0"
 ERF_NARROW = (
     "kernels of narrow dtypes, and compiled ones, take erf by a formula that is off by up to 1.5e-7, 0 at 1e-30: "
@@ -42,6 +42,7 @@ GELU_TENSORFLOW = (
     "gelu rounds √½ and 0.044715 to float32 in every dtype, since tf.cast makes a float32 tensor of a number first: "
     "`gelu` in python/ops/nn_ops.py"
 )
+MOMENTS_MXNET = "np.var and np.std have the gradient zero: MakeZeroGradNodes in src/operator/numpy/np_moments_op.cc"
 FINDINGS = {
     **{("torch", "erf", dtype): ERF_NARROW for dtype in ("float16", "bfloat16")},
     **{("torch-compile", "erf", dtype): ERF_NARROW for dtype in ("float32", "float16", "bfloat16")},
@@ -71,9 +72,9 @@ FINDINGS = {
     ("mlx", "expm1", "float32"): EXPM1_MLX,
     ("mlx", "expm1", "float16"): EXPM1_MLX,
     ("mlx", "expm1", "bfloat16"): EXPM1_MLX,
-    ("mxnet", "max", "float64"): MAX_MXNET,
-    ("mxnet", "max", "float32"): MAX_MXNET,
+    **{("mxnet", word, dtype): MAX_MXNET for word in ("max", "min") for dtype in ("float64", "float32")},
     ("mxnet", "log_softmax", "float32"): LOG_SOFTMAX_MXNET,
+    **{("mxnet", word, dtype): MOMENTS_MXNET for word in ("var", "std") for dtype in ("float64", "float32")},
     ("mxnet", "softplus", "float64"): SOFTRELU,
     ("mxnet", "softplus", "float32"): SOFTRELU_32,
     ("torch-compile", "expm1", "float64"): EXPM1_INDUCTOR,

@@ -56,6 +56,18 @@ WORDS: dict[str, tuple[Sample, ...]] = {
         Sample("ops.where((M > N).T, M, a)"),
         Sample("ops.where((M > a)[-1], a, ops.where(m[0], b, 2.0))"),
     ),
+    "min": (Sample("ops.min(M, axis=0)"), Sample("ops.min(M, axis=(0, 1), keepdims=True)")),
+    "var": (
+        Sample("ops.var(M, axis=0)"),
+        Sample("ops.var(M + 3.0, keepdims=True)"),
+        Sample("ops.var(ops.concatenate([M, N], axis=1), 1, 1)"),
+    ),
+    "std": (Sample("ops.std(ops.concatenate([a, b + 2.0]))"),),
+    "vector_norm": (
+        Sample("ops.vector_norm(M, axis=-1)", NONZERO),
+        Sample("ops.vector_norm(M, axis=(0, 1), keepdims=True)", NONZERO),
+        Sample("ops.vector_norm(M, 0, ord=1)"),
+    ),
     "softmax": (Sample("ops.softmax(a)"), Sample("ops.softmax(M, axis=0)"), Sample("ops.softmax(M * N) * M")),
     "log_softmax": (Sample("ops.log_softmax(a) * b"), Sample("ops.log_softmax(M * N, axis=0)")),
     "logsumexp": (

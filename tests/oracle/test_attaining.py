@@ -485,6 +485,35 @@ def test_errors_of_operands_move_a_log_softmax_by_their_own_and_their_weighted_m
     assert 0.99 < share(answer, result) <= 1
 
 
+# R25: a variance in one pass, and a norm whose terms are divided by the largest.
+
+
+def test_a_variance_in_one_pass_errs_by_the_squares() -> None:
+    n = 256
+    mean_of_squares, square_of_mean = (1 + U) ** (n + 1), (1 - U) ** (2 * n + 1)
+    operation = operation_of(lambda ops, a: ops.var(a), (n,))
+    result = step(operation, [0.0, np.ones(n)])
+    assert 0.95 < share(mean_of_squares - square_of_mean, result) <= 1
+
+
+def test_a_variance_by_updates_errs_by_the_running_means() -> None:
+    """Welford's, with every running mean off by the errors before it, of entries that alternate in sign."""
+    n = 64
+    entries = np.where(np.arange(n) % 2 == 0, 1.0, -1.0)
+    squares, true_mean, error = 0.0, 0.0, 0.0
+    for k, entry in enumerate(entries, 1):
+        distance = entry - (true_mean + error)
+        true_mean += (entry - true_mean) / k
+        error = (1 - 1 / k) * error + U * (abs(true_mean) + 2 * abs(distance) / k)
+        squares = (squares + abs(distance * (entry - true_mean - error)) * (1 + U) ** 3) * (1 + U)
+    assert 0.05 < share(squares / n, step(operation_of(lambda ops, a: ops.var(a), (n,)), [1.0, entries])) <= 1
+
+
+def test_a_norm_of_rescaled_terms_errs_four_times() -> None:
+    operation = operation_of(lambda ops, a: ops.vector_norm(a), (3,))
+    assert 0.99 < share(2 * (1 + U) ** 4, step(operation, [2.0])) <= 1
+
+
 def test_the_rounding_of_distances_moves_a_sum_by_their_weighted_mean() -> None:
     """The part of the bound for distances, in an engine with exact functions: 999 shares of e⁻⁵ beside the largest."""
     along = Along((0,), (1000,))

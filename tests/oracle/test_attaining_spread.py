@@ -295,6 +295,20 @@ def test_the_roundings_of_a_log_softmax(shift: float) -> None:
     assert 0.75 < ratio(answers[:, None], result) < 1.1
 
 
+@pytest.mark.parametrize("terms", [4, 64])  # more equal terms have the part of W2 too
+def test_the_roundings_of_a_variance_in_one_pass(terms: int) -> None:
+    """Squares, their sum and that of the entries, two quotients, the square of the mean, and the difference."""
+    random, middle = generator(), 3.0
+    sums, squares = np.zeros(RUNS), np.zeros(RUNS)
+    for _ in range(terms):
+        sums = (sums + middle) * rough(random)
+        squares = (squares + middle * middle * rough(random)) * rough(random)
+    mean = sums / terms * rough(random)
+    answers = squares / terms * rough(random) - mean * mean * rough(random)
+    result = step(operation_of(lambda ops, a: ops.var(a), (terms,)), [0.0, middle + np.zeros(terms)])
+    assert 0.75 < ratio(answers, result) < 1.1
+
+
 def test_the_roundings_of_shares() -> None:
     """Distances, exponentials, a sum and a quotient."""
     random, a = generator(), np.array([0.0, -3.0, -30.0])

@@ -15,6 +15,7 @@ from gradcheck.oracle.operations import (
     products,
     reductions,
     smooth,
+    statistics,
 )
 from gradcheck.oracle.operations.base import Operation, Recorder, Shape, Variable
 from gradcheck.oracle.operations.rules import RULES, Rule
@@ -46,4 +47,5 @@ __all__ = [
     "products",
     "reductions",
     "smooth",
+    "statistics",
 ]

@@ -1,0 +1,35 @@
+"""Arguments of words under the names that NumPy's relatives give them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gradcheck.backends._engine import Unsupported
+
+
+def with_ddof(function: Callable[..., Any], whole: bool = False) -> Callable[..., Any]:
+    """A variance or its root, whose correction NumPy names `ddof`.
+
+    Args:
+        function: the framework's own.
+        whole: whether it takes whole numbers alone.
+    """
+
+    def reduced(a: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+        if whole and correction != int(correction):
+            raise Unsupported(f"its variance has no correction {correction}: it takes whole numbers")
+        return function(a, axis=axis, ddof=int(correction) if whole else correction, keepdims=keepdims)
+
+    return reduced
+
+
+def vector_norm(np: Any) -> Callable[..., Any]:
+    """A norm of vectors where `np.linalg.norm` has none of several axes but for the Euclidean one."""
+
+    def reduced(a: Any, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
+        if ord == 1:
+            return np.sum(np.abs(a), axis=axis, keepdims=keepdims)
+        return np.linalg.norm(a, axis=axis, keepdims=keepdims)
+
+    return reduced
