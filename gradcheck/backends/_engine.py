@@ -77,7 +77,7 @@ def dtype_of(array: np.ndarray, dtype: str) -> str:
 
 
 class Operations:
-    """The vocabulary `ops` of one evaluation: the framework's own primitives, plus `watch`.
+    """The vocabulary `ops` of one evaluation: the framework's own primitives, plus `watch`; other words are unsupported.
 
     Args:
         primitives: name of an operation -> the framework's own function.
@@ -94,8 +94,7 @@ class Operations:
         try:
             return self._primitives[name]
         except KeyError:
-            known = ", ".join(sorted((*self._primitives, "watch")))
-            raise AttributeError(f"ops.{name}: unknown operation: expected one of {known}") from None
+            raise Unsupported(f"it has no {name}") from None
 
     def watch(self, name: str, value: Any) -> Any:
         """Name an intermediate value. Its adjoint is the gradient with respect to a zero that is added here.
