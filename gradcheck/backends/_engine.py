@@ -77,7 +77,7 @@ def dtype_of(array: np.ndarray, dtype: str) -> str:
 
 
 class Operations:
-    """The vocabulary `ops` of one evaluation: the framework's own primitives, plus `watch`; other words are unsupported.
+    """The vocabulary `ops` of one evaluation: the framework's own primitives, plus `watch`; it lacks other words.
 
     Args:
         primitives: name of an operation -> the framework's own function.
