@@ -163,5 +163,6 @@ PRIMITIVES: dict[str, Callable[..., Any]] = {
     "rsqrt": lambda a: 1 / np.sqrt(a),
     **{each.__name__: each for each in (log_softmax, sigmoid, softmax, softplus, std, var, vector_norm)},
     "abs": magnitude,
+    "cumulative_sum": lambda a, axis=0: np.cumsum(a, axis),
 }
 """Each word but `stop_gradient`, which is the witness's own."""

@@ -67,6 +67,7 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         "var": with_ddof(np.var),
         "std": with_ddof(np.std),
         "vector_norm": vector_norm(np),
+        "cumulative_sum": lambda a, axis=0: np.cumsum(a, axis),
         "relu": relu,
         "softplus": lambda a: relu(a) + np.log1p(np.exp(-np.fabs(a))),
         "softmax": softmax,

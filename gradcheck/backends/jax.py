@@ -52,6 +52,7 @@ def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "astype": lambda a: jax.numpy.astype(a, dtype),
         "var": with_ddof(jax.numpy.var),
         "std": with_ddof(jax.numpy.std),
+        "cumulative_sum": lambda a, axis=0: jax.numpy.cumsum(a, axis),
         "vector_norm": jax.numpy.linalg.vector_norm,
         "where": where,
         **{

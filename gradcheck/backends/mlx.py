@@ -47,6 +47,7 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         "var": with_ddof(mx.var, whole=True),
         "std": with_ddof(mx.std, whole=True),
         "vector_norm": vector_norm(mx),
+        "cumulative_sum": lambda a, axis=0: mx.cumsum(a, axis),
         "where": where,
         "relu": nn.relu,
         "softplus": nn.softplus,

@@ -60,6 +60,7 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "var": with_ddof(np.var, whole=True),
         "std": with_ddof(np.std, whole=True),
         "vector_norm": vector_norm(np),
+        "cumulative_sum": lambda a, axis=0: np.cumsum(a, axis % a.ndim),
         "sigmoid": npx.sigmoid,
         "relu": npx.relu,
         "softmax": lambda a, axis=-1: npx.softmax(a, axis=axis),

@@ -54,6 +54,7 @@ def primitives(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "outer": functools.partial(tf.tensordot, axes=0),
         "var": functools.partial(variance, tf),
         "std": lambda *arguments, **options: tf.sqrt(variance(tf, *arguments, **options)),
+        "cumulative_sum": tf.cumsum,
         "vector_norm": functools.partial(vector_norm, tf),
         "maximum": lambda a, b: tf.maximum(number(a), number(b)),
         "where": lambda condition, a, b: tf.where(condition, number(a), number(b)),

@@ -47,6 +47,7 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "mean": reduction(torch.mean),
         "max": reduction(torch.amax),
         "min": reduction(torch.amin),
+        "cumulative_sum": lambda a, axis=0: torch.cumsum(a, dim=axis),
         "logsumexp": reduction(torch.logsumexp),
         "var": corrected(torch.var),
         "std": corrected(torch.std),

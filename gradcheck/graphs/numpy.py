@@ -292,6 +292,7 @@ FUNCTIONS: dict[Any, Function] = {
     np.var: lambda a, axis=None, ddof=0, keepdims=False: word("var")(a, axis, ddof, keepdims),
     np.std: lambda a, axis=None, ddof=0, keepdims=False: word("std")(a, axis, ddof, keepdims),
     np.linalg.norm: norm,
+    np.cumsum: lambda a, axis=None: word("cumulative_sum")(np.ravel(a) if axis is None else a, axis),
     np.where: word("where"),
     np.clip: clip,
     np.dot: dot,

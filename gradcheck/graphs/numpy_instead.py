@@ -44,7 +44,6 @@ FUNCTIONS = {
     "cosh": "write (np.exp(a) + np.exp(-a)) / 2",
     "cross": "write np.stack of products of a[0], a[1], a[2]",
     "cumprod": "write np.stack([math.prod(a[:j + 1]) for j in range(len(a))])",
-    "cumsum": "write np.tril(np.ones((n, n))) @ a",
     "diag diagonal": "write np.sum(a * np.eye(n), axis=1) for a diagonal, a[:, None] * np.eye(n) for a diagonal matrix",
     "diff": "write a[1:] - a[:-1]",
     "einsum": "write it with @, * and np.sum",

@@ -14,7 +14,19 @@ from gradcheck.oracle.running_error import Arithmetic, Walk, whole
 from gradcheck.oracle.tape import Key, Tape
 
 LINEAR = frozenset(
-    {"add", "accumulate", "any", "div", "matmul", "mul", "outer", "product of three", "scatter add", "share"}
+    {
+        "add",
+        "accumulate",
+        "any",
+        "cumulative sum",
+        "div",
+        "matmul",
+        "mul",
+        "outer",
+        "product of three",
+        "scatter add",
+        "share",
+    }
     | {"signed", "softplus product", "sum", "where"}
 )
 """Operations whose value of magnitudes is the size of their terms; where they only move entries, that is so too."""

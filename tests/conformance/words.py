@@ -63,6 +63,7 @@ WORDS: dict[str, tuple[Sample, ...]] = {
         Sample("ops.var(ops.concatenate([M, N], axis=1), 1, 1)"),
     ),
     "std": (Sample("ops.std(ops.concatenate([a, b + 2.0]))"),),
+    "cumulative_sum": (Sample("ops.cumulative_sum(a) * b"), Sample("ops.cumulative_sum(M, axis=-2)")),
     "vector_norm": (
         Sample("ops.vector_norm(M, axis=-1)", NONZERO),
         Sample("ops.vector_norm(M, axis=(0, 1), keepdims=True)", NONZERO),

@@ -485,6 +485,24 @@ def test_errors_of_operands_move_a_log_softmax_by_their_own_and_their_weighted_m
     assert 0.99 < share(answer, result) <= 1
 
 
+def test_cumulative_sums_err_once_for_each_of_their_terms() -> None:
+    """R26, of a first entry that all sums have, beside zeros."""
+    a = np.array([1.0] + 63 * [0.0])
+    answer = (1 + U) ** np.arange(64.0)
+    result = step(operation_of(lambda ops, a: ops.cumulative_sum(a), (64,)), [a])
+    assert result.worst is not None
+    shares = (answer - 1) / result.worst
+    assert np.all(shares <= 1)
+    assert shares[-1] > 0.98
+
+
+def test_the_gradient_of_cumulative_sums_adds_up_from_the_end() -> None:
+    inputs = {"a": np.ones(4), "w": np.array([1.0, 2.0, 4.0, 8.0])}
+    tape = record(lambda ops, a, w: ops.sum(ops.cumulative_sum(a) * w), {"a": (4,), "w": (4,)}, ("a",))
+    gradient = analyse(tape, inputs, SINGLE)["gradient", "a"].enclosure.high
+    assert gradient.tolist() == [15.0, 14.0, 12.0, 8.0]
+
+
 # R25: a variance in one pass, and a norm whose terms are divided by the largest.
 
 

@@ -195,6 +195,11 @@ REDUCING: Mapping[str, tuple[Callable[..., Any], Callable[..., Any], list[np.nda
         lambda a, b: np.sum(a * b, -1),
         [np.array([1.0, -2, 3, -4]), np.array([2.0, 1, 1, 0.5])],
     ),
+    "cumulative_sum": (
+        lambda ops, a: ops.cumulative_sum(a),
+        lambda a: np.cumsum(a, -1),
+        [np.array([1.0, -2, 3, -4])],
+    ),
     "outer": (lambda ops, a, b: ops.outer(a, b), lambda a, b: a[..., :, None] * b[..., None, :], [np.ones(2)] * 2),
     "softmax": (
         lambda ops, a: ops.softmax(a),

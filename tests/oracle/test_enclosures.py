@@ -70,6 +70,8 @@ OPERATIONS = {
     "log_softmax of one": lambda ops, a, b, M: ops.log_softmax(M[:, :1]) * M,
     "var": lambda ops, a, b, M: ops.var(M * b, axis=1) * a,
     "var of all": lambda ops, a, b, M: ops.var(M + 1.0, correction=1, keepdims=True) * M,
+    "cumulative_sum": lambda ops, a, b, M: ops.cumulative_sum(a) * b,
+    "cumulative_sum of columns": lambda ops, a, b, M: ops.cumulative_sum(M * b, axis=0) * a,
     "std": lambda ops, a, b, M: ops.std(M, axis=0) * a,
     "vector_norm": lambda ops, a, b, M: ops.vector_norm(M * a, axis=-1) * b,
     "vector_norm of magnitudes": lambda ops, a, b, M: ops.vector_norm(M, ord=1) * b,

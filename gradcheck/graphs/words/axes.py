@@ -38,3 +38,16 @@ def log_softmax(a: Value, axis: int = -1) -> Shape:
     """The logarithms of the shares of eᵃ in their sum over an axis."""
     one_axis(axis, a.ndim)
     return a.shape
+
+
+@word
+def cumulative_sum(a: Value, axis: int | None = None) -> Shape:
+    """The sums of the entries up to each one along an axis; a vector has only one.
+
+    Raises:
+        ValueError: there are several axes and none is named.
+    """
+    if axis is None and a.ndim != 1:
+        raise ValueError(f"shape {a.shape} has {a.ndim} axes: expected axis=, which it sums along")
+    one_axis(0 if axis is None else axis, a.ndim)
+    return a.shape
