@@ -331,7 +331,7 @@ WORDS: dict[str, Word] = {
     "reshape": Word("ops.reshape({0}, ({0}.shape[0] * {0}.shape[1],))", lambda _n, a: a.reshape(-1),
                     lambda _n, g, v, a: (g.reshape(a.shape),), lambda a: len(a) == 2),
     "[::2]": Word("{0}[::2]", lambda _n, a: a[::2], lambda _n, g, v, a: (_placed(g, a),), _axis),
-    "concatenate": Word("ops.concatenate([{0}, {1}], axis=0)", lambda _n, a, b: np.concatenate([a, b]),
+    "concatenate": Word("ops.concat([{0}, {1}], axis=0)", lambda _n, a, b: np.concatenate([a, b]),
                         lambda _n, g, v, a, b: (g[: len(a)], g[len(a) :]), lambda a, b: len(a) > 0 and a == b),
     "stop_gradient": Word("{0} * ops.stop_gradient({0})", lambda _n, a: a * a, lambda _n, g, v, a: (g * a,)),
 }  # fmt: skip

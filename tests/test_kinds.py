@@ -153,7 +153,7 @@ def test_the_graph_says_the_kinds(written, gradcheck: Command) -> None:
     assert {node["name"]: node.get("kind", "floating") for node in nodes if node["word"] == "input"} == {
         "z": "floating", "labels": "integer", "allowed": "boolean",
     }  # fmt: skip
-    assert [node["kind"] for node in nodes if node["word"] in ("transpose", "reshape", "eq")] == [
+    assert [node["kind"] for node in nodes if node["word"] in ("matrix_transpose", "reshape", "eq")] == [
         "boolean", "integer", "boolean",
     ]  # fmt: skip
     shown = gradcheck("problems", "show", path).stdout

@@ -145,7 +145,7 @@ def normalised(ops: Any, X: Any, b: Any, G: Any) -> Any:
 
 def keys(ops: Any, Q: Any, K: Any, b: Any, V: Any) -> Any:
     """The bias of attention's keys: softmax does not see it."""
-    return ops.sum((ops.softmax(Q @ ops.transpose(K + b), axis=1) @ V) ** 2)
+    return ops.sum((ops.softmax(Q @ ops.matrix_transpose(K + b), axis=1) @ V) ** 2)
 
 
 def single(ops: Any, x: Any, scale: Any, G: Any) -> Any:

@@ -94,7 +94,11 @@ class Operations:
         try:
             return self._primitives[name]
         except KeyError:
-            raise Unsupported(f"it has no {name}") from None
+            raise Unsupported(f"it has no function for ops.{name}") from None
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the framework has a function of its own for a word or an operator."""
+        return name in self._primitives
 
     def watch(self, name: str, value: Any) -> Any:
         """Name an intermediate value. Its adjoint is the gradient with respect to a zero that is added here.

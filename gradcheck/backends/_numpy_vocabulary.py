@@ -154,7 +154,8 @@ def vector_norm(a: Any, axis: Any = None, keepdims: bool = False, ord: float = 2
 
 SAME = [
     *("exp", "log", "expm1", "sqrt", "square", "tanh", "sin", "cos"),
-    *("matmul", "transpose", "outer", "sum", "mean", "reshape", "where", "concatenate", "max", "min"),
+    *("matmul", "outer", "sum", "mean", "where", "max", "min"),
+    *("reshape", "moveaxis", "squeeze", "broadcast_to", "stack"),
 ]
 PRIMITIVES: dict[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in SAME},
@@ -164,5 +165,9 @@ PRIMITIVES: dict[str, Callable[..., Any]] = {
     **{each.__name__: each for each in (log_softmax, sigmoid, softmax, softplus, std, var, vector_norm)},
     "abs": magnitude,
     "cumulative_sum": lambda a, axis=0: np.cumsum(a, axis),
+    "permute_dims": np.transpose,
+    "matrix_transpose": lambda a: np.swapaxes(a, -1, -2),
+    "expand_dims": lambda a, axis=0: np.expand_dims(a, axis),
+    "concat": np.concatenate,
 }
 """Each word but `stop_gradient`, which is the witness's own."""

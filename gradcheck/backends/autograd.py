@@ -42,7 +42,8 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         dtype: in which it computes.
     """
     same = [
-        *("matmul", "transpose", "outer", "sum", "mean", "max", "min", "maximum", "reshape", "concatenate"),
+        *("matmul", "outer", "sum", "mean", "max", "min", "maximum"),
+        *("reshape", "moveaxis", "expand_dims", "squeeze", "stack"),
         *("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos"),
     ]
 
@@ -58,6 +59,10 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         zeros = np.zeros_like(getval(np.where(condition, a, b)))
         return np.where(condition, a + zeros, b + zeros)
 
+    def broadcast_to(a: Any, shape: Any) -> Any:
+        """With as many axes as the result: of new ones autograd knows no gradient."""
+        return np.broadcast_to(np.reshape(a, (1,) * (len(shape) - a.ndim) + a.shape), shape)
+
     return {
         **{name: getattr(np, name) for name in same},
         "astype": lambda a: a.astype(dtype),
@@ -71,6 +76,11 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         "relu": relu,
         "softplus": lambda a: relu(a) + np.log1p(np.exp(-np.fabs(a))),
         "softmax": softmax,
+        "broadcast_to": broadcast_to,
+        "permute_dims": np.transpose,
+        "matrix_transpose": lambda a: np.swapaxes(a, -1, -2),
+        "expand_dims": lambda a, axis=0: np.expand_dims(a, axis),
+        "concat": np.concatenate,
         "where": where,
         "stop_gradient": getval,
     }

@@ -38,7 +38,9 @@ LACKS: dict[str, str] = {}
 def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     """The vocabulary in JAX's own functions, with the signatures that problems use."""
     same = [
-        *("matmul", "transpose", "outer", "sum", "mean", "max", "min", "maximum", "reshape", "concatenate"),
+        *("matmul", "outer", "sum", "mean", "max", "min", "maximum"),
+        *("reshape", "matrix_transpose", "moveaxis", "squeeze", "broadcast_to"),
+        *("concat", "stack"),
         *("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos"),
     ]
 
@@ -54,6 +56,8 @@ def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "std": with_ddof(jax.numpy.std),
         "cumulative_sum": lambda a, axis=0: jax.numpy.cumsum(a, axis),
         "vector_norm": jax.numpy.linalg.vector_norm,
+        "permute_dims": jax.numpy.transpose,  # its own permute_dims takes no negative axes
+        "expand_dims": lambda a, axis=0: jax.numpy.expand_dims(a, axis),
         "where": where,
         **{
             name: getattr(jax.nn, name)

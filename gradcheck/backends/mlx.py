@@ -31,7 +31,8 @@ NARROW = 1e-11
 def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
     """The vocabulary in MLX's own functions, with the signatures that problems use."""
     same = [
-        *("matmul", "transpose", "outer", "sum", "mean", "max", "min", "maximum", "reshape", "concatenate"),
+        *("matmul", "outer", "sum", "mean", "max", "min", "maximum"),
+        *("reshape", "squeeze", "broadcast_to", "stack"),
         *("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos"),
         *("sigmoid", "logsumexp", "stop_gradient"),
     ]
@@ -41,6 +42,14 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         a, b = (mx.array(each, getattr(mx, dtype)) if isinstance(each, (int, float)) else each for each in (a, b))
         return mx.where(condition, a, b)
 
+    def moveaxis(a: Any, source: Any, destination: Any) -> Any:
+        """MLX moves one axis at a time; several axes are an order of all."""
+        if isinstance(source, int):
+            return mx.moveaxis(a, source, destination)
+        places = {place % a.ndim: axis % a.ndim for axis, place in zip(source, destination)}
+        others = iter([axis for axis in range(a.ndim) if axis not in places.values()])
+        return mx.transpose(a, [places[place] if place in places else next(others) for place in range(a.ndim)])
+
     return {
         **{name: getattr(mx, name) for name in same},
         "astype": lambda a: a.astype(getattr(mx, dtype)),
@@ -48,6 +57,11 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         "std": with_ddof(mx.std, whole=True),
         "vector_norm": vector_norm(mx),
         "cumulative_sum": lambda a, axis=0: mx.cumsum(a, axis),
+        "moveaxis": moveaxis,
+        "permute_dims": mx.transpose,
+        "matrix_transpose": lambda a: mx.swapaxes(a, -1, -2),
+        "expand_dims": lambda a, axis=0: mx.expand_dims(a, axis),
+        "concat": mx.concatenate,
         "where": where,
         "relu": nn.relu,
         "softplus": nn.softplus,

@@ -48,14 +48,23 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         a, b = (np.array(each, dtype=dtype) if isinstance(each, (int, float)) else each for each in (a, b))
         return np.where(condition, a, b)
 
-    def transpose(a: Any) -> Any:
-        """MXNet has none of booleans."""
-        return np.transpose(a.astype("uint8")).astype(bool) if a.dtype == bool else np.transpose(a)
+    def moving(function: Callable[..., Any]) -> Callable[..., Any]:
+        """One that moves booleans too, which MXNet's own does not."""
+
+        def moved(a: Any, *places: Any, **axes: Any) -> Any:
+            if a.dtype == bool:
+                return function(a.astype("uint8"), *places, **axes).astype(bool)
+            return function(a, *places, **axes)
+
+        return moved
 
     return {
         **{name: getattr(np, name) for name in same},
+        **{name: moving(getattr(np, name)) for name in ("moveaxis", "squeeze", "broadcast_to")},
+        "permute_dims": moving(np.transpose),
+        "matrix_transpose": moving(lambda a: np.swapaxes(a, -1, -2)),
+        "expand_dims": moving(lambda a, axis=0: np.expand_dims(a, axis)),
         "astype": lambda a: a.astype(dtype),
-        "transpose": transpose,
         **entries(np, npx),
         "var": with_ddof(np.var, whole=True),
         "std": with_ddof(np.std, whole=True),
@@ -68,7 +77,8 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "softplus": lambda a: npx.activation(a, act_type="softrelu"),
         "logsumexp": logsumexp,
         "where": where,
-        "concatenate": lambda arrays, axis=0: np.concatenate(arrays, axis=axis),
+        "concat": lambda arrays, axis=0: np.concatenate(arrays, axis=axis),
+        "stack": lambda arrays, axis=0: np.stack(arrays, axis=axis),
         "stop_gradient": lambda a: a.detach(),
     }
 

@@ -41,7 +41,10 @@ Differentiated = Callable[[Mapping[str, Any]], "tuple[Any, ...]"]
 
 def primitives(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     """The vocabulary in TensorFlow's own functions, with the signatures that problems use."""
-    same = ["transpose", "reshape", "exp", "sqrt", "abs", "tanh", "sin", "cos", "sigmoid", "stop_gradient"]
+    same = [
+        *("reshape", "squeeze", "broadcast_to", "stack"),
+        *("exp", "sqrt", "abs", "tanh", "sin", "cos", "sigmoid", "stop_gradient"),
+    ]
     number = functools.partial(tf.convert_to_tensor, dtype=dtype)  # of two numbers TensorFlow makes float32
     return {
         **{name: getattr(tf, name) for name in same},
@@ -58,7 +61,11 @@ def primitives(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "vector_norm": functools.partial(vector_norm, tf),
         "maximum": lambda a, b: tf.maximum(number(a), number(b)),
         "where": lambda condition, a, b: tf.where(condition, number(a), number(b)),
-        "concatenate": lambda arrays, axis=0: tf.concat(arrays, axis=axis),
+        "permute_dims": lambda a, axes: tf.transpose(a, [axis % a.ndim for axis in axes]),
+        "matrix_transpose": tf.linalg.matrix_transpose,
+        "moveaxis": tf.experimental.numpy.moveaxis,
+        "expand_dims": lambda a, axis=0: tf.expand_dims(a, axis),
+        "concat": lambda arrays, axis=0: tf.concat(arrays, axis),
     }
 
 
@@ -75,6 +82,8 @@ def entries(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
 
 def product(tf: Any, a: Any, b: Any) -> Any:
     """A product of vectors and matrices; TensorFlow's `matmul` takes matrices alone."""
+    if a.ndim == 1 and b.ndim > 2:
+        return tf.squeeze(tf.matmul(a[tf.newaxis], b), -2)
     return tf.tensordot(a, b, axes=1) if 1 in (a.ndim, b.ndim) else tf.matmul(a, b)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._engine import Answer, Engine, Operations, Unavailable, Unsupported, dtype_of
+from gradcheck.backends._indexing import piece
 
 if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays
@@ -35,14 +36,19 @@ LACKS: dict[str, str] = {}
 def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     """The vocabulary in PyTorch's own functions, with the signatures that problems use."""
     same = [
-        *("matmul", "outer", "where", "reshape", "sigmoid", "relu"),
+        *("matmul", "outer", "where", "sigmoid", "relu"),
+        *("reshape", "moveaxis", "broadcast_to"),
         *("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos"),
     ]
     return {
         **{name: getattr(torch, name) for name in same},
         **entries(torch),
+        "permute_dims": torch.permute,
+        "matrix_transpose": lambda a: a.mT,
+        "expand_dims": lambda a, axis=0: torch.unsqueeze(a, dim=axis),
+        "squeeze": lambda a, axis: torch.squeeze(a, dim=axis),
+        "index": lambda a, index: piece(a, index, torch.flip),
         "astype": lambda a: a.to(getattr(torch, dtype)),
-        "transpose": torch.t,
         "sum": reduction(torch.sum),
         "mean": reduction(torch.mean),
         "max": reduction(torch.amax),
@@ -57,7 +63,8 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         # Above its threshold, by default 20, it returns its argument: off by 2e-9 there, too much in float64.
         "softplus": lambda a: torch.nn.functional.softplus(a, threshold=40.0),
         "maximum": lambda a, b: torch.maximum(torch.as_tensor(a), torch.as_tensor(b)),
-        "concatenate": lambda arrays, axis=0: torch.cat(arrays, dim=axis),
+        "concat": lambda arrays, axis=0: torch.cat(arrays, dim=axis),
+        "stack": lambda arrays, axis=0: torch.stack(arrays, dim=axis),
         "stop_gradient": torch.Tensor.detach,
     }
 

@@ -19,15 +19,15 @@ Shape = tuple[int, ...]
 
 
 class Slice(msgspec.Struct, frozen=True):
-    """A slice in an index, as Python has it; the step is positive."""
+    """A slice in an index, as Python has it."""
 
     start: int | None = None
     stop: int | None = None
     step: int | None = None
 
 
-Piece = int | str | Slice
-"""A part of an index or a shape: a whole number, a slice, or "..." for all other axes."""
+Piece = int | str | Slice | None
+"""A part of an index or a shape: a whole number, a slice, "..." for all other axes, or null for a new one."""
 Attribute = bool | int | float | str | tuple[Piece, ...] | None
 
 

@@ -20,14 +20,13 @@ INSTEAD = {
     "array": "a number, or an input of the problem",
     "asarray": "a number, or an input of the problem",
     "astype": "nothing: --dtype says in which dtype a run computes",
-    "cat": "ops.concatenate([a, b], axis)",
+    "cat": "ops.concat([a, b], axis)",
     "clamp": "ops.clip(a, min, max)",
-    "concat": "ops.concatenate([a, b], axis)",
+    "concatenate": "ops.concat([a, b], axis)",
     "detach": "ops.stop_gradient(a)",
     "divide": "a / b",
     "dot": MATRIX_PRODUCT,
     "dtype": "nothing: --dtype says in which dtype a run computes",
-    "expand_dims": RESHAPE,
     "expit": "ops.sigmoid(a)",
     "flatten": RESHAPE,
     "inner": MATRIX_PRODUCT,
@@ -36,18 +35,21 @@ INSTEAD = {
     "mv": MATRIX_PRODUCT,
     "negative": "-a",
     "norm": "ops.vector_norm(a)",
-    "permute": "ops.transpose(a)",
+    "permute": "ops.permute_dims(a, axes)",
     "pow": "a ** 2, with any number as exponent",
     "power": "a ** 2, with any number as exponent",
     "ravel": RESHAPE,
     "reciprocal": "1 / a",
     "size": "math.prod(a.shape)",
-    "squeeze": RESHAPE,
     "sub": "a - b",
+    "swapaxes": "ops.moveaxis(a, source, destination)",
+    "t": "a.T",
+    "transpose": "a.T of a matrix, or ops.permute_dims(a, axes)",
     "subtract": "a - b",
     "tan": "ops.sin(a) / ops.cos(a)",
     "true_divide": "a / b",
-    "unsqueeze": RESHAPE,
+    "unbind": "ops.unstack(a, axis)",
+    "unsqueeze": "ops.expand_dims(a, axis)",
     "view": RESHAPE,
 }
 ARGUMENTS = {"dim": "axis", "dims": "axis", "axes": "axis", "keepdim": "keepdims"}
@@ -81,7 +83,7 @@ REFUSED = {
     "__rpow__": ("a value of the problem as exponent", "write ops.exp(a * math.log(2.0)) instead of 2.0 ** a"),
     "__setitem__ __delitem__": (
         "entries of a value of the problem cannot be replaced",
-        "write ops.concatenate of pieces, or ops.where(condition, a, b)",
+        "write ops.concat of pieces, or ops.where(condition, a, b)",
     ),
 }
 """Operations that values lack, by Python's methods: the wrong code, and what to write instead."""
@@ -126,7 +128,7 @@ def unknown_word(name: str, words: Iterable[str]) -> str:
 def unknown_attribute(name: str, words: Iterable[str]) -> str:
     """The message about ``a.name``, which values do not have."""
     hint = instead(name, words) or "write what it stands for in words of ops"
-    return f"a value of the problem has no .{name}, only .T, .shape and .ndim: {hint}"
+    return f"a value of the problem has no .{name}, only .T, .mT, .shape and .ndim: {hint}"
 
 
 def is_value(value: Any) -> bool:

@@ -17,11 +17,23 @@ import numpy as np
 from gradcheck.dtypes import Kind
 from gradcheck.graphs import numpy_instead as messages
 from gradcheck.graphs.graph import Graph, Shape
+from gradcheck.graphs.numpy_moving import (
+    dot,
+    expand_dims,
+    hstack,
+    moveaxis,
+    reshaped,
+    split,
+    squeeze,
+    swapaxes,
+    transpose,
+    vstack,
+    word,
+)
 from gradcheck.graphs.results import checked
 from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line
 from gradcheck.graphs.values import Recording, Value, operated
 from gradcheck.graphs.variables import Variables
-from gradcheck.graphs.vocabulary import VOCABULARY
 
 Function = Callable[..., Any]
 
@@ -56,19 +68,14 @@ class ArrayValue(Value):
         raise UnknownAttributeError(f"{user_line()}: a value of the problem has no .{name}: {hint}")
 
     @property
+    def T(self) -> Value:  # noqa: N802
+        """The axes reversed."""
+        return self if self.ndim < 2 else word("permute_dims")(self, range(self.ndim)[::-1])
+
+    @property
     def size(self) -> int:
         """The number of entries."""
         return math.prod(self.shape)
-
-    def __getitem__(self, index: Any) -> Value:
-        pieces = index if isinstance(index, tuple) else (index,)
-        new = [place for place, piece in enumerate(pieces) if piece is None]
-        if not new:
-            return super().__getitem__(index)
-        left = tuple(piece for piece in pieces if piece is not None)
-        piece = super().__getitem__(left) if left else self
-        shape = np.empty(self.shape)[pieces].shape
-        return reshaped(piece, shape)
 
     def __len__(self) -> int:
         if not self.shape:
@@ -117,15 +124,14 @@ class ArrayValue(Value):
         """The entries in another shape."""
         return reshaped(self, shape[0] if len(shape) == 1 else shape)
 
+    def transpose(self, *axes: Any) -> Value:
+        """The axes in another order, by default reversed."""
+        return transpose(self, axes[0] if len(axes) == 1 else axes or None)
+
 
 def name_of(function: Any) -> str:
     """The name of a NumPy function in a loss."""
     return f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
-
-
-def word(name: str) -> Function:
-    """A word of the vocabulary."""
-    return VOCABULARY[name]
 
 
 def between(name: str) -> Function:
@@ -152,15 +158,6 @@ def called(name: str, function: Function, arguments: Sequence[Any], options: Map
     return function(*arguments, **options)
 
 
-def reshaped(a: Value, shape: Any) -> Value:
-    """The entries in another shape, of which one size may be −1."""
-    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-    if sizes.count(-1) == 1:
-        known = math.prod(size for size in sizes if size != -1)
-        sizes = tuple(math.prod(a.shape) // known if size == -1 and known else size for size in sizes)
-    return a if sizes == a.shape else word("reshape")(a, sizes)
-
-
 def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     """Entries, brought into an interval, which NumPy spells in two ways."""
     low, high = a_min if min is None else min, a_max if max is None else max
@@ -184,66 +181,6 @@ def norm(x: Value, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
     if ord is not None and not (ord == 2 if vector else ord == "fro"):
         raise RecordingError(f"{user_line()}: np.linalg.norm: ord={ord!r}: {messages.other_norm(ord)}")
     return word("vector_norm")(x, axis, keepdims)  # type: ignore[no-any-return]
-
-
-def dot(a: Any, b: Any) -> Value:
-    """The product of vectors and matrices, or with a number."""
-    return operated("mul" if np.ndim(a) == 0 or np.ndim(b) == 0 else "matmul", a, b)
-
-
-def transpose(a: Value, axes: Any = None) -> Value:
-    """The transpose of a matrix."""
-    if axes is not None and tuple(axes) != tuple(range(a.ndim))[::-1]:
-        raise RecordingError(f"{user_line()}: np.transpose: axes={axes!r}: expected the axes of a matrix, reversed")
-    return a.T
-
-
-def stack(arrays: Sequence[Any], axis: int = 0) -> Value:
-    """Arrays along a new axis."""
-    place = axis % (np.ndim(arrays[0]) + 1)
-    wider = [np.expand_dims(array, place) for array in arrays]
-    return word("concatenate")(wider, place)  # type: ignore[no-any-return]
-
-
-def vstack(tup: Sequence[Any]) -> Value:
-    """Arrays as rows."""
-    rows = [np.reshape(array, (1, -1)) if np.ndim(array) < 2 else array for array in tup]
-    return word("concatenate")(rows, 0)  # type: ignore[no-any-return]
-
-
-def hstack(tup: Sequence[Any]) -> Value:
-    """Arrays beside each other."""
-    flat = [np.reshape(array, (1,)) if np.ndim(array) == 0 else array for array in tup]
-    return word("concatenate")(flat, 0 if np.ndim(flat[0]) == 1 else 1)  # type: ignore[no-any-return]
-
-
-def split(ary: Value, indices_or_sections: Any, axis: int = 0) -> list[Value]:
-    """Pieces along an axis."""
-    length = ary.shape[axis]
-    if isinstance(indices_or_sections, int):
-        if length % indices_or_sections:
-            raise RecordingError(f"{user_line()}: np.split: {length} entries do not divide into {indices_or_sections}")
-        width = length // indices_or_sections
-        ends = [width * number for number in range(1, indices_or_sections)]
-    else:
-        ends = list(indices_or_sections)
-    before = (slice(None),) * (axis % ary.ndim)
-    return [ary[(*before, slice(start, end))] for start, end in zip([0, *ends], [*ends, length], strict=True)]
-
-
-def expand_dims(a: Value, axis: Any) -> Value:
-    """A new axis of length one."""
-    return reshaped(a, np.expand_dims(np.empty(a.shape), axis).shape)
-
-
-def squeeze(a: Value, axis: Any = None) -> Value:
-    """Without axes of length one."""
-    return reshaped(a, np.squeeze(np.empty(a.shape), axis).shape)
-
-
-def broadcast_to(array: Value, shape: Any) -> Value:
-    """Copies along new axes."""
-    return array * np.ones(shape)
 
 
 def full_like(a: Value, fill_value: float, **_: Any) -> Value:
@@ -304,9 +241,11 @@ FUNCTIONS: dict[Any, Function] = {
     np.ravel: lambda a: reshaped(a, -1),
     np.expand_dims: expand_dims,
     np.squeeze: squeeze,
-    np.broadcast_to: broadcast_to,
-    np.concatenate: lambda arrays, axis=0: word("concatenate")(arrays, axis),
-    np.stack: stack,
+    np.broadcast_to: lambda array, shape: word("broadcast_to")(array, shape if np.ndim(shape) else (shape,)),
+    np.moveaxis: moveaxis,
+    np.swapaxes: swapaxes,
+    np.concatenate: lambda arrays, axis=0: word("concat")(arrays, axis),
+    np.stack: lambda arrays, axis=0: word("stack")(arrays, axis),
     np.vstack: vstack,
     np.hstack: hstack,
     np.split: split,
@@ -327,7 +266,7 @@ METHODS = {
     "ravel": np.ravel,
     "flatten": np.ravel,
     "copy": np.copy,
-    "transpose": np.transpose,
+    "swapaxes": np.swapaxes,
 }
 """Methods of arrays that are functions of NumPy."""
 
@@ -349,6 +288,17 @@ KNOWN = sorted(
 """Every function that a loss may use, for messages."""
 
 
+def in_numpy(message: str) -> str:
+    """A message about words of ``ops``, in NumPy's names."""
+    for word_of_ops, name in (
+        ("words of ops", "NumPy's functions"),
+        ("ops.concat ", "np.concatenate "),
+        ("ops.", "np."),
+    ):
+        message = message.replace(word_of_ops, name)
+    return message
+
+
 def record(loss: Function, shapes: Mapping[str, Shape], kinds: Mapping[str, Kind]) -> Graph:
     """The graph of `loss(**inputs)`; see `gradcheck.graphs.record`.
 
@@ -363,7 +313,7 @@ def record(loss: Function, shapes: Mapping[str, Shape], kinds: Mapping[str, Kind
         values = reversed(variables.values().items())
         return recording.finish(result, {value.index: name for name, value in values if isinstance(value, Value)})
     except RecordingError as error:
-        raise type(error)(str(error).replace("words of ops", "NumPy's functions").replace("ops.", "np.")) from error
+        raise type(error)(in_numpy(str(error))) from error
     except ValueError as error:
         if not isinstance(error.__cause__, RecordingError):
             raise

@@ -24,7 +24,6 @@ FINITE = "leave it out: the report names what is not finite"
 NO_ORDER = "not recorded yet: of what depends on order, only np.max and np.min are"
 NO_ALGEBRA = "not recorded yet; where its matrix is constant, let sample give the result, as an input"
 CONSTANT = "its gradient is zero: leave it out, or let sample give what is rounded, as an input"
-AXES = "write a.T of a matrix; of more axes, index and np.stack"
 FUNCTIONS = {
     "add.reduce": "write np.sum",
     "all": "write np.sum(~condition) < 1, or leave it out where it is an assertion",
@@ -63,7 +62,7 @@ FUNCTIONS = {
     "logaddexp": "write np.maximum(a, b) + np.log1p(np.exp(-np.abs(a - b)))",
     "logaddexp.reduce": "write m + np.log(np.sum(np.exp(a - m))), with m = np.max(a)",
     "logical_xor": "write (a & ~b) | (b & ~a)",
-    "moveaxis rollaxis swapaxes": AXES,
+    "rollaxis": "write np.moveaxis",
     "nan_to_num nanmax nanmean nanmin nansum": "write np.sum, np.mean, np.max or np.min: inputs hold no NaN",
     "pad": "write np.concatenate([np.zeros(1), a, np.zeros(1)])",
     "prod": "write math.prod(a), of a matrix math.prod(np.ravel(a))",

@@ -7,11 +7,12 @@ from typing import Any
 
 from gradcheck.dtypes import Kind
 from gradcheck.graphs.graph import Graph, Shape
-from gradcheck.graphs.instead import unknown_word
+from gradcheck.graphs.instead import described, unknown_word
 from gradcheck.graphs.results import checked
-from gradcheck.graphs.sources import UnknownAttributeError, user_line
+from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line
 from gradcheck.graphs.values import Recording, Value
 from gradcheck.graphs.vocabulary import VOCABULARY
+from gradcheck.graphs.words.moving import unstack
 
 
 class Ops:
@@ -22,8 +23,16 @@ class Ops:
 
     def __getattr__(self, name: str) -> Callable[..., Value]:
         if name not in VOCABULARY:
-            raise UnknownAttributeError(f"{user_line()}: {unknown_word(name, ['watch', *VOCABULARY])}")
+            raise UnknownAttributeError(f"{user_line()}: {unknown_word(name, ['unstack', 'watch', *VOCABULARY])}")
         return VOCABULARY[name]
+
+    def unstack(self, a: Any, axis: int = 0) -> tuple[Value, ...]:
+        """The pieces along an axis, without it."""
+        try:
+            return unstack(a, axis)
+        except (TypeError, ValueError, AttributeError) as error:
+            reason = str(error) if isinstance(a, Value) else f"got {described(a)}: expected a value of the problem"
+            raise RecordingError(f"{user_line()}: ops.unstack: {reason}") from error
 
     def watch(self, *arguments: Any) -> Value:
         """Name an intermediate value, so that it and its adjoint are compared: ``watch(name, value)``."""

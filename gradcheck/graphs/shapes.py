@@ -50,16 +50,35 @@ def reduced_shape(shape: Shape, axes: tuple[int, ...], keepdims: bool) -> Shape:
 
 
 def matrix_shape(a: Shape, b: Shape) -> Shape:
-    """The shape of a product of vectors and matrices.
+    """The shape of a product of vectors and matrices; of matrices, the axes before the last two broadcast.
 
     Raises:
         ValueError: the shapes do not fit.
     """
-    if not (1 <= len(a) <= 2 and 1 <= len(b) <= 2 and a[-1] == b[0]):
-        vectors = max(len(a), len(b)) > 2 or not (a and b)
-        expected = "vectors and matrices" if vectors else f"{a[-1]} rows on the right"
-        raise ValueError(f"shapes {a} and {b} do not fit: expected {expected}")
-    return a[:-1] + b[1:]
+    if not (a and b):
+        raise ValueError(f"shapes {a} and {b} do not fit: expected vectors and matrices; write a * b")
+    rows = b[0] if len(b) == 1 else b[-2]
+    if a[-1] != rows:
+        raise ValueError(f"shapes {a} and {b} do not fit: expected {a[-1]} rows on the right")
+    return broadcast_shape(a[:-2], b[:-2], (a, b)) + a[-2:-1] + (b[-1:] if len(b) > 1 else ())
+
+
+def broadcast_shape(a: Shape, b: Shape, whole: tuple[Shape, Shape]) -> Shape:
+    """The shape of axes that broadcast.
+
+    Args:
+        a: the sizes of some axes of the first operand.
+        b: of the second one.
+        whole: the shapes of both, for the message.
+
+    Raises:
+        ValueError: they do not fit.
+    """
+    try:
+        return np.broadcast_shapes(a, b)
+    except ValueError:
+        shapes = f"shapes {whole[0]} and {whole[1]} do not fit"
+        raise ValueError(f"{shapes}: expected {a} and {b} to have equal sizes, or 1, from the right") from None
 
 
 def outer_shape(a: Shape, b: Shape) -> Shape:
@@ -73,15 +92,86 @@ def outer_shape(a: Shape, b: Shape) -> Shape:
     return a + b
 
 
-def transposed_shape(shape: Shape) -> Shape:
-    """The shape of a transpose.
+def permuted_shape(shape: Shape, axes: Any) -> Shape:
+    """The shape with its axes in another order.
 
     Raises:
-        ValueError: there are more than two axes.
+        TypeError: the order is not a tuple or list of whole numbers.
+        ValueError: it does not have each axis once.
     """
-    if len(shape) > 2:
-        raise ValueError(f"a vector or a matrix is needed, got shape {shape}")
-    return shape[::-1]
+    expected = f"expected each axis of shape {shape} once, such as {tuple(range(len(shape)))[::-1]}"
+    if not isinstance(axes, (tuple, list, range)) or not all(hasattr(axis, "__index__") for axis in axes):
+        raise TypeError(f"the axes are {described(axes)}: {expected}")
+    if sorted(axis % max(len(shape), 1) for axis in axes) != list(range(len(shape))):
+        raise ValueError(f"the axes are {tuple(axes)}: {expected}")
+    return tuple(shape[axis] for axis in axes)
+
+
+def moved_axes(source: Axes, destination: Axes, ndim: int) -> tuple[int, ...]:
+    """The order of axes in which those at ``source`` are at ``destination``.
+
+    Raises:
+        TypeError: one is neither a whole number nor a tuple of them.
+        ValueError: they do not have equally many axes, or no such ones.
+    """
+    if source is None or destination is None:
+        raise TypeError("expected whole numbers, or tuples of them")
+    places = dict(zip(normalise_axes(destination, ndim), normalise_axes(source, ndim), strict=False))
+    if len(normalise_axes(source, ndim)) != len(normalise_axes(destination, ndim)):
+        raise ValueError(f"got source {source} and destination {destination}: expected equally many axes")
+    others = iter(axis for axis in range(ndim) if axis not in places.values())
+    return tuple(places[place] if place in places else next(others) for place in range(ndim))
+
+
+def squeezed_shape(shape: Shape, axis: Axes) -> Shape:
+    """The shape without axes of length one.
+
+    Raises:
+        TypeError: they are neither a whole number nor a tuple of them.
+        ValueError: one is longer, or there is no such axis.
+    """
+    if axis is None:
+        raise TypeError("axis=None: expected a whole number, or a tuple of them")
+    axes = normalise_axes(axis, len(shape))
+    if any(shape[each] != 1 for each in axes):
+        raise ValueError(f"axis={axis!r} of shape {shape}: expected axes of length 1")
+    return reduced_shape(shape, axes, keepdims=False)
+
+
+def broadcasted_shape(source: Shape, shape: Any) -> Shape:
+    """The shape to which an array is copied.
+
+    Raises:
+        TypeError: it is not a tuple or list of whole numbers.
+        ValueError: the array has other lengths, and not 1.
+    """
+    sizes = sizes_of(source, shape)
+    fitting = len(sizes) >= len(source) and all(
+        mine in (1, theirs) for mine, theirs in zip(source[::-1], sizes[::-1], strict=False)
+    )
+    if not fitting or any(size < 0 for size in sizes):
+        raise ValueError(f"cannot broadcast {source} to {sizes}: expected equal lengths, or 1, from the right")
+    return sizes
+
+
+def sizes_of(source: Shape, shape: Any) -> Shape:
+    """A shape as a tuple of whole numbers; raises TypeError if it is none."""
+    if not isinstance(shape, (tuple, list)) or not all(hasattr(size, "__index__") for size in shape):
+        raise TypeError(f"the shape is {described(shape)}: expected a tuple of sizes, such as {(math.prod(source),)}")
+    return tuple(shape)
+
+
+def stacked_shape(shapes: list[Shape], axis: int) -> Shape:
+    """The shape of stacked arrays.
+
+    Raises:
+        TypeError: the axis is not a whole number.
+        ValueError: there is no such axis, or the shapes differ.
+    """
+    if other := [shape for shape in shapes if shape != shapes[0]]:
+        raise ValueError(f"shapes {shapes[0]} and {other[0]} do not fit: expected arrays of one shape")
+    place = one_axis(axis, len(shapes[0]) + 1)
+    return (*shapes[0][:place], len(shapes), *shapes[0][place:])
 
 
 def indexed_shape(shape: Shape, index: Any) -> Shape:
@@ -97,19 +187,16 @@ def concatenated_shape(shapes: list[Shape], axis: int) -> Shape:
 
 
 def checked_shape(source: Shape, shape: Any) -> Shape:
-    """A shape to reshape into: sizes alone.
+    """A shape to reshape into, with the length that −1 stands for.
 
     Raises:
         TypeError: it is not a tuple or list of whole numbers.
-        ValueError: a size is negative, or the sizes do not fit.
+        ValueError: the sizes do not fit.
     """
-    if not isinstance(shape, (tuple, list)) or not all(hasattr(size, "__index__") for size in shape):
-        raise TypeError(f"the shape is {described(shape)}: expected a tuple of sizes, such as {(math.prod(source),)}")
-    if any(size < 0 for size in shape):
-        known = math.prod(size for size in shape if size >= 0)
-        rest = math.prod(source) // known if known else 0
-        written = tuple(size if size >= 0 else rest for size in shape)
-        raise ValueError(f"the shape is {tuple(shape)}: expected every size in numbers; write {written}")
-    if math.prod(source) != math.prod(shape):
-        raise ValueError(f"cannot reshape {source} into {tuple(shape)}")
-    return tuple(shape)
+    sizes = sizes_of(source, shape)
+    known = math.prod(size for size in sizes if size != -1)
+    if sizes.count(-1) == 1 and known > 0 and math.prod(source) % known == 0:
+        return tuple(math.prod(source) // known if size == -1 else size for size in sizes)
+    if any(size < 0 for size in sizes) or math.prod(source) != known:
+        raise ValueError(f"cannot reshape {source} into {sizes}")
+    return sizes

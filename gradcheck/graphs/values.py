@@ -45,8 +45,16 @@ class Value:
 
     @property
     def T(self) -> Value:  # noqa: N802
-        """The transpose, as arrays spell it."""
-        transposed: Value = VOCABULARY["transpose"](self)
+        """The transpose of a matrix; a vector's is itself."""
+        if self.ndim > 2:
+            hint = "expected a matrix; write a.mT, or ops.permute_dims(a, axes)"
+            raise RecordingError(f"{user_line()}: .T: got {described(self)}: {hint}")
+        return self if self.ndim < 2 else self.mT
+
+    @property
+    def mT(self) -> Value:  # noqa: N802
+        """The transposes of matrices along the last two axes."""
+        transposed: Value = VOCABULARY["matrix_transpose"](self)
         return transposed
 
     def __repr__(self) -> str:

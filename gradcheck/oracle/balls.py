@@ -10,8 +10,7 @@ import numpy as np
 from flint import arb, arb_mat, ctx
 
 from gradcheck.oracle.enclosure import Enclosure
-from gradcheck.oracle.operations import Array
-from gradcheck.oracle.operations.products import MATMUL
+from gradcheck.oracle.operations import Array, Shape
 from gradcheck.oracle.tape import Key, Tape, TapeNode, entries_of
 
 NARROW = 2.0**-30
@@ -31,7 +30,7 @@ class Steps:
     def __init__(self, inputs: Mapping[str, Array]) -> None:
         self.results: list[Array] = []
         self._inputs = inputs
-        self._matrices: dict[int, arb_mat] = {}
+        self._matrices: dict[tuple[int, Shape], arb_mat] = {}
 
     def operands(self, node: TapeNode) -> list[Array]:
         """What a step takes."""
@@ -46,7 +45,7 @@ class Steps:
         if node.operation is None:
             entries = entries_of(node, self._inputs)
             return entries.astype(object) if node.decides else _exact(entries)
-        if node.operation is MATMUL:
+        if node.operation.name == "matmul":
             return self._product(node)
         result = (node.operation.ball or node.operation.value)(*self.operands(node))
         if not node.operands:
@@ -55,17 +54,30 @@ class Steps:
 
     def _product(self, node: TapeNode) -> Array:
         left, right = node.operands
-        product = self._matrix(left, (1, -1)) * self._matrix(right, (-1, 1))
-        return np.array(product.entries(), dtype=object).reshape(node.shape)
+        batch = np.broadcast_shapes(self.results[left].shape[:-2], self.results[right].shape[:-2])
+        products = [self._matrix(left, place, 0) * self._matrix(right, place, 1) for place in np.ndindex(batch)]
+        entries = [entry for product in products for entry in product.entries()]
+        return np.array(entries, dtype=object).reshape(node.shape)
 
-    def _matrix(self, index: int, shape: tuple[int, int]) -> arb_mat:
-        """An operand as Arb has it, a vector in a shape. Matrices are kept: this costs more than a product does."""
+    def _matrix(self, index: int, place: Shape, axis: int) -> arb_mat:
+        """A matrix of an operand as Arb has it. They are kept: this costs more than a product does.
+
+        Args:
+            index: of the operand.
+            place: of the matrix among those of the result.
+            axis: the unit axis that a vector gets.
+        """
         balls = self.results[index]
         if balls.ndim == 1:
-            return arb_mat(balls.reshape(shape).tolist())
-        if index not in self._matrices:
-            self._matrices[index] = arb_mat(balls.tolist())
-        return self._matrices[index]
+            balls = np.expand_dims(balls, axis)
+        sizes = balls.shape[:-2]
+        own = tuple(
+            0 if size == 1 else each for each, size in zip(place[len(place) - len(sizes) :], sizes, strict=True)
+        )
+        if (index, own) not in self._matrices:
+            rows, columns = balls.shape[-2:]
+            self._matrices[index, own] = arb_mat(rows, columns, balls[own].ravel().tolist())
+        return self._matrices[index, own]
 
 
 def walk(tape: Tape, inputs: Mapping[str, Array], bits: int) -> dict[Key, Array]:

@@ -17,7 +17,6 @@ ROUNDINGS: Mapping[str, Callable[[Format, Sizes, Array], float]] = {
     "sub": lambda format, _sizes, _result: format.sum_error(1),
     "accumulate": lambda format, sizes, _result: format.sum_error(len(sizes) - 1),
     "sum": lambda format, sizes, result: format.sum_error(sizes[0].size // max(result.size, 1)),
-    "matmul": lambda format, sizes, _result: format.product_error(sizes[0].shape[-1]),
     "mul": lambda format, _sizes, _result: format.sum_error(1),
     "scale": lambda format, _sizes, _result: format.sum_error(1),
     "outer": lambda format, _sizes, _result: format.sum_error(1),
@@ -30,7 +29,7 @@ ROUNDINGS: Mapping[str, Callable[[Format, Sizes, Array], float]] = {
 }
 """Linear operations -> (format, operands, result) -> the relative error of each of their terms.
 
-That of a scatter-add depends on the entry: ``Places.sum_error``.
+That of a scatter-add depends on the entry: ``Places.sum_error``; that of a matrix product on how it is stored.
 """
 
 SUMS = frozenset({"add", "sub", "accumulate", "scatter add", "sum", "matmul", "whole"})
@@ -61,12 +60,19 @@ def distributed(operation: Operation, format: Format, sizes: Sizes, parts: Seque
     if not has_parts:
         return Distributed(terms, None)
     exact: list[Errors] = [None] * len(parts)
-    places = operation.places
-    relative = ROUNDINGS[operation.name](format, sizes, terms) if places is None else places.sum_error(format)
-    added = relative * (terms - _applied(operation, sizes, exact))
+    added = _relative(operation, format, sizes, terms) * (terms - _applied(operation, sizes, exact))
     if not terms.max(initial=0.0) <= format.safe_largest:
         added = np.where(terms <= format.safe_largest, added, np.inf)
     return Distributed(terms, added)
+
+
+def _relative(operation: Operation, format: Format, sizes: Sizes, terms: Array) -> Array | float:
+    """The relative error of each term."""
+    if operation.places is not None:
+        return operation.places.sum_error(format)
+    if operation.name == "matmul":
+        return format.product_error(sizes[0].shape[-1], operation.pieces)
+    return ROUNDINGS[operation.name](format, sizes, terms)
 
 
 def _applied(operation: Operation, sizes: Sizes, parts: Sequence[Errors]) -> Array:

@@ -156,11 +156,16 @@ class Format:
         """The relative error θ(n, u) of n roundings in any order: (1+u)ⁿ − 1 (docs/math.md, R10 and R6)."""
         return theta(terms, self.roundoff)
 
-    def product_error(self, terms: int) -> float:
-        """The relative error ρ(n) of an n-term dot product, in any order of summation, fused or not (R14)."""
+    def product_error(self, terms: int, pieces: int = 1) -> float:
+        """The relative error ρ(n) of an n-term dot product, in any order of summation, fused or not (R14).
+
+        Args:
+            terms: n.
+            pieces: in how many the product may be stored, before they are added up in this format (R27).
+        """
         error = theta(terms, self.accumulator_roundoff)
         if self.accumulator_roundoff < self.roundoff:
-            error = combine(error, self.product_roundoff, self.roundoff)
+            error = combine(error, self.product_roundoff, theta(max(pieces - 1, 1), self.roundoff))
         return combine(error, self.operand_rounding, self.operand_rounding)
 
     def against(self, reference: Format) -> Format:

@@ -103,17 +103,29 @@ class Deferred:
 
     def rows(self, rows: Rows) -> Quantity:
         """Some rows of the result."""
-        return evaluate(self.arithmetic, self.operation, [self.operands[0].rows(rows), *self.operands[1:]])
+        operands = zip(self.operands, self.cut, strict=True)
+        return evaluate(self.arithmetic, self.operation, [each.rows(rows) if cut else each for each, cut in operands])
+
+    @lazy
+    def cut(self) -> tuple[bool, ...]:
+        """Which operands are cut into rows."""
+        assert self.operation.cut is not None
+        return self.operation.cut(*(operand.shape for operand in self.operands))
+
+    def blocks(self) -> Iterator[Rows]:
+        """Slices of rows in which the operands that are cut have at most ``BLOCK`` entries each."""
+        rows = [math.prod(each.shape[1:]) for each, cut in zip(self.operands, self.cut, strict=True) if cut]
+        return row_blocks(self.shape, max(BLOCK // max(*rows, 1), 1))
 
 
 Result = Quantity | Deferred
 
 
 def whole(result: Result) -> Quantity:
-    """A result with all its rows, evaluated by blocks of rows of the (large) first operand."""
+    """A result with all its rows, evaluated by blocks of rows."""
     if isinstance(result, Quantity):
         return result
-    blocks = [result.rows(rows) for rows in row_blocks(result.operands[0].shape)]
+    blocks = [result.rows(rows) for rows in result.blocks()]
     if len(blocks) == 1:
         return blocks[0]
     stacked = _stacked(blocks)
@@ -127,7 +139,7 @@ def row_blocks(shape: Shape, rows: int | None = None) -> Iterator[Rows]:
         yield ...
         return
     step = rows or max(BLOCK // max(math.prod(shape[1:]), 1), 1)
-    for start in range(0, shape[0], step):
+    for start in range(0, max(shape[0], 1), step):
         yield slice(start, min(start + step, shape[0]))
 
 
@@ -154,7 +166,7 @@ class Walk:
         if node.operation is None:
             return Quantity(entries_of(node, self.inputs), decides=node.decides)
         operands = [whole(self.results[operand]) for operand in node.operands]
-        if not node.operation.by_rows or node.shape == ():
+        if node.operation.cut is None or node.shape == ():
             return evaluate(self.arithmetic, node.operation, operands)
         deferred = Deferred(self.arithmetic, node.operation, operands, node.shape)
         return whole(deferred) if index in self.tape.consumed else deferred

@@ -24,7 +24,7 @@ from gradcheck.oracle.operations.terms import Bounded, Spread, Values, Variances
 
 Key = tuple[str, str | None]
 """The kind and name of an output: ("loss", None), or "value", "adjoint" or "gradient" with its name."""
-OF_LISTS = ("concatenate",)
+OF_LISTS = ("concat", "stack")
 """Words that take their operands as one list."""
 
 

@@ -13,6 +13,7 @@ EXP_MLX = (
 )
 EXPM1_MLX = "the derivative is taken as expm1(a) + 1, 0 far below zero"
 EXPM1_JAX = "the derivative is taken as expm1(a) + 1, 0 far below zero: https://github.com/jax-ml/jax/issues/39794"
+AXES_AUTOGRAD = "the gradient goes back by argsort(axes), wrong for negative axes: `transpose` in its numpy_vjps.py"
 LOG1P_JAX = (
     "XLA's float64 log1p on the CPU is off by up to 240 u near −0.414: https://github.com/jax-ml/jax/issues/39707"
 )
@@ -61,6 +62,7 @@ FINDINGS = {
         for dtype in ("float64", "float32", "bfloat16")
     },
     **{(name, "expm1", "float16"): EXPM1_JAX for name in ("jax", "jax-eager")},
+    **{("autograd", "permute_dims", dtype): AXES_AUTOGRAD for dtype in ("float64", "float32", "float16")},
     ("autograd", "expm1", "float64"): EXPM1_AUTOGRAD,
     ("autograd", "expm1", "float32"): EXPM1_AUTOGRAD,
     ("autograd", "expm1", "float16"): EXPM1_AUTOGRAD,

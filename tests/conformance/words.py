@@ -20,8 +20,31 @@ class Sample(NamedTuple):
 
 
 WORDS: dict[str, tuple[Sample, ...]] = {
-    "matmul": tuple(Sample(f"ops.matmul({operands})") for operands in ("M, a", "a, M", "M, N", "a, b")),
-    "transpose": (Sample("ops.transpose(M) * a"), Sample("ops.transpose(a) * b")),
+    "matmul": (
+        *(Sample(f"ops.matmul({operands})") for operands in ("M, a", "a, M", "M, N", "a, b")),
+        Sample("ops.matmul(ops.reshape(M, (k, 1, k)), N)"),
+        Sample("ops.matmul(M, ops.reshape(N, (k, k, 1)))"),
+        Sample("ops.matmul(a, ops.reshape(M, (k, k, 1)))"),
+        Sample("ops.matmul(ops.reshape(M, (k, 1, k)), a)"),
+        Sample("ops.matmul(ops.reshape(M, (k, 1, k)), ops.reshape(a, (k, 1)))"),
+        Sample("ops.matmul(ops.reshape(M, (k, 1, k)), ops.reshape(N, (k, k, 1)))"),
+    ),
+    "permute_dims": (
+        Sample("ops.permute_dims(ops.reshape(M, (1, k, k)), (-1, 0, 1))"),
+        Sample("ops.where(ops.permute_dims(M > N, [1, 0]), M, a)"),
+    ),
+    "matrix_transpose": (Sample("ops.matrix_transpose(ops.reshape(M, (k, 1, k))) * b"), Sample("M.T * a")),
+    "moveaxis": (
+        Sample("ops.moveaxis(ops.reshape(M, (k, 1, k)), -1, 0)"),
+        Sample("ops.moveaxis(ops.reshape(M, (k, 1, k)), (0, 1), (2, 0))"),
+    ),
+    "expand_dims": (Sample("ops.expand_dims(a, axis=-1) * M"), Sample("ops.where(ops.expand_dims(m), M, a)")),
+    "squeeze": (Sample("ops.squeeze(M[:, :1], axis=1) * b"), Sample("ops.squeeze(M[None, :, :1], axis=(0, -1))")),
+    "broadcast_to": (
+        Sample("ops.broadcast_to(a, (2, k)) * M[:1]"),
+        Sample("ops.broadcast_to(ops.reshape(a, (k, 1)), (k, 3))"),
+        Sample("ops.where(ops.broadcast_to(m, (k, k)), M, a)"),
+    ),
     "outer": (Sample("ops.outer(a, b)"),),
     "sum": (Sample("ops.sum(M)"), Sample("ops.sum(M, axis=0)"), Sample("ops.sum(M, axis=(0, -1), keepdims=True)")),
     "mean": (Sample("ops.mean(M)"), Sample("ops.mean(M, axis=-1)"), Sample("ops.mean(a, keepdims=True)")),
@@ -60,10 +83,10 @@ WORDS: dict[str, tuple[Sample, ...]] = {
     "var": (
         Sample("ops.var(M, axis=0)"),
         Sample("ops.var(M + 3.0, keepdims=True)"),
-        Sample("ops.var(ops.concatenate([M, N], axis=1), 1, 1)"),
+        Sample("ops.var(ops.concat([M, N], axis=1), 1, 1)"),
     ),
-    "std": (Sample("ops.std(ops.concatenate([a, b + 2.0]))"),),
     "cumulative_sum": (Sample("ops.cumulative_sum(a) * b"), Sample("ops.cumulative_sum(M, axis=-2)")),
+    "std": (Sample("ops.std(ops.concat([a, b + 2.0]))"),),
     "vector_norm": (
         Sample("ops.vector_norm(M, axis=-1)", NONZERO),
         Sample("ops.vector_norm(M, axis=(0, 1), keepdims=True)", NONZERO),
@@ -87,8 +110,13 @@ WORDS: dict[str, tuple[Sample, ...]] = {
         Sample("ops.gelu(a, approximate=True)"),
         Sample("ops.gelu(a * 4, approximate=True)"),
     ),
-    "reshape": (Sample("ops.reshape(M, (k * k,))"), Sample("ops.reshape(a, (k, 1)) * M")),
-    "concatenate": (Sample("ops.concatenate([a, b * a])"), Sample("ops.concatenate([M, M * N], axis=-1)")),
+    "reshape": (
+        Sample("ops.reshape(M, (k * k,))"),
+        Sample("ops.reshape(a, (k, 1)) * M"),
+        Sample("ops.reshape(M, (1, -1, k))"),
+    ),
+    "concat": (Sample("ops.concat([a, b * a])"), Sample("ops.concat([M, M * N], axis=-1)")),
+    "stack": (Sample("ops.stack([a, b, a])"), Sample("ops.stack([M, N * M], axis=-1)"), Sample("ops.stack([M, N], 1)")),
     "astype": (Sample("ops.astype(i, float) * a"), Sample("ops.astype(a > b, float) + ops.astype(m, float) * b")),
     "stop_gradient": (Sample("ops.stop_gradient(a * b)"), Sample("ops.stop_gradient(a) * a")),
     "+": (Sample("a + b"), Sample("M + a"), Sample("0.1 + a"), Sample("a + 1")),
@@ -118,6 +146,8 @@ WORDS: dict[str, tuple[Sample, ...]] = {
         Sample("M[0, -1] * a"),
         Sample("M[..., -1]"),
         Sample("M[::2, k // 2 :: 2] * a[0]"),
+        Sample("M[::-1, None, ::-2] * a[::-1, None, None]"),
+        Sample("ops.where(m[::-1], a, b[..., ::-1])"),
     ),
     "watch": (Sample("ops.watch('first', a * b) * ops.watch('second', b)"), Sample("ops.watch('exact', a) + a")),
 }  # fmt: skip

@@ -45,7 +45,7 @@ def _cross_entropy(ops, W, x, label):
 
 def _relu_network(ops, A, b, C, X):
     hidden = ops.watch("hidden", ops.relu(X @ A + b))
-    out = ops.watch("out", ops.matmul(hidden, ops.transpose(C)))
+    out = ops.watch("out", ops.matmul(hidden, ops.matrix_transpose(C)))
     return ops.sum(ops.abs(out)) + ops.sum(ops.where(out > 0.5, out * out, 0.0))
 
 

@@ -21,7 +21,7 @@ from gradcheck.oracle.operations.arithmetic import ACCUMULATE
 from gradcheck.oracle.operations.base import constant, of_conditions
 from gradcheck.oracle.operations.branches import AND, EQUAL, NOT, NOT_EQUAL, OR, SIGNED
 from gradcheck.oracle.operations.exponentials import Along
-from gradcheck.oracle.operations.products import SCALE, TRANSPOSE
+from gradcheck.oracle.operations.products import SCALE
 from gradcheck.oracle.operations.shares import MAXIMUM_SHARE, Mask
 from gradcheck.oracle.operations.smooth import SIGMOID_DERIVATIVE, SOFTPLUS_DERIVATIVE, TANH_DERIVATIVE
 from gradcheck.oracle.operations.terms import Bounded, Decision
@@ -150,6 +150,23 @@ def test_a_product_that_is_stored_in_parts_is_rounded_twice() -> None:
     assert answer == 1
     product = operation_of(lambda ops, a, b: a @ b, (4,), (4,))
     assert 0.98 < share(answer, step(product, [terms, np.ones(4)], format=format)) <= 1
+
+
+def test_the_gradient_of_what_is_broadcast_over_matrices_may_be_stored_once_for_each() -> None:
+    """Products of single terms, each stored in bfloat16 and added there: 1 + u + u + … loses every u."""
+    u = 2.0**-8
+    terms = np.array([1.0] + 9 * [u])
+    total = terms[0]
+    for term in terms[1:]:
+        total = to_bfloat16(total + term)
+    assert total == 1
+    inputs = {"a": np.ones((1, 1)), "b": np.ones((10, 1, 1)), "weights": terms.reshape(10, 1, 1)}
+    tape = record(
+        lambda ops, a, b, weights: ops.sum(weights * (a @ b)), {key: each.shape for key, each in inputs.items()}, ("a",)
+    )
+    gradient = analyse(tape, inputs, Format.of("bfloat16", accumulator="float32"))["gradient", "a"]
+    assert gradient.enclosure.high == terms.sum()
+    assert 0.7 < 9 * u / gradient.worst[0, 0] <= 1
 
 
 def test_both_operands_of_a_product_are_rounded_to_tensor_floats() -> None:
@@ -357,7 +374,8 @@ def test_what_is_exact_is_equal_or_not_and_what_errs_may_be_either() -> None:
 
 
 def test_the_doubt_of_a_condition_moves_with_it() -> None:
-    moved = step(of_conditions(TRANSPOSE), [[[1.0, 0.0]]], errors=[[[0.0, 1.0]]], decides=True)
+    transpose = operation_of(lambda ops, a: ops.matrix_transpose(a), (1, 2))
+    moved = step(of_conditions(transpose), [[[1.0, 0.0]]], errors=[[[0.0, 1.0]]], decides=True)
     assert moved.decides
     assert np.asarray(moved.worst).tolist() == [[0.0], [1.0]]
 

@@ -16,6 +16,7 @@ import pytest
 from gradcheck.oracle import Format, record, stages
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
 from gradcheck.oracle.operations.base import ROUNDING_DEVIATION
+from gradcheck.oracle.operations.contractions import matrix_product
 from gradcheck.oracle.operations.smooth import SIGMOID_DERIVATIVE, SOFTPLUS_DERIVATIVE, TANH_DERIVATIVE
 from gradcheck.oracle.operations.triples import THREE
 from tests.oracle.attaining import NORMAL, SINGLE, U, operation_of, ratio, step
@@ -128,6 +129,26 @@ def test_only_the_rounding_of_the_result_remains_with_a_wide_accumulator() -> No
     values = generator().uniform(1, 1.03, (RUNS, 1))
     stored = np.rint(values * 128) / 128
     assert 0.85 < mean_ratio(stored[:, 0], lambda ops, a, b: a @ b, values, np.ones((RUNS, 1)), format=format) < 1.1
+
+
+def test_pieces_of_a_product_are_stored_and_added_up_with_a_rounding_each() -> None:
+    """Of 16 matrix products with pairs of terms; the rule counts their equal pairs as the worst case does."""
+    format = Format.of("bfloat16", accumulator="float32")
+    u, random = format.roundoff, generator()
+    terms = random.uniform(0.5, 1, (RUNS, 16, 1, 1)) * np.ones((RUNS, 16, 1, 2))
+
+    def rounding() -> np.ndarray:
+        return 1 + ROUNDING_DEVIATION * u * random.standard_normal(RUNS)
+
+    total = np.zeros(RUNS)
+    for piece in np.moveaxis(terms.sum(axis=(2, 3)), 1, 0):
+        total = (total + piece * rounding()) * rounding()
+    product = matrix_product(16)
+    ratios = [
+        ratio(answer[None], step(product, [each.ravel(), np.ones(32)], format=format))
+        for answer, each in zip(total, terms)
+    ]
+    assert 0.8 < float(np.sqrt(np.mean(np.square(ratios)))) < 1.05
 
 
 def test_two_operands_are_rounded_to_tensor_floats() -> None:

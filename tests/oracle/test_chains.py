@@ -207,7 +207,7 @@ def test_the_gradients_of_a_matrix_product_are_in_the_chain():
 
 def test_moved_entries_keep_their_factors():
     def loss(ops, a, b):
-        moved = ops.concatenate([ops.transpose(ops.reshape(a * b, (2, 2)))[0], -(a * b)[1:2]])
+        moved = ops.concat([ops.matrix_transpose(ops.reshape(a * b, (2, 2)))[0], -(a * b)[1:2]])
         return ops.sum(ops.watch("y", moved * b[0]))
 
     inputs = {"a": np.array([1e-3, 1e-3, 1e-4, 1], half), "b": np.array([300, 300, 200, 1], half)}

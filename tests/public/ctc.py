@@ -33,10 +33,10 @@ def loss(ops, logits, select, skip):
     y = ops.watch("y", ops.softmax(logits, axis=1))
     emitted = y @ select
     zero = 0 * emitted[0, :1]
-    alpha = ops.concatenate([emitted[0, :2], 0 * emitted[0, 2:]])
+    alpha = ops.concat([emitted[0, :2], 0 * emitted[0, 2:]])
     for t in range(1, logits.shape[0]):
-        one = ops.concatenate([zero, alpha[:-1]])
-        two = ops.concatenate([zero, zero, alpha[:-2]])
+        one = ops.concat([zero, alpha[:-1]])
+        two = ops.concat([zero, zero, alpha[:-2]])
         alpha = (alpha + one + skip * two) * emitted[t]
     return -ops.log(alpha[-1] + alpha[-2])
 

@@ -21,7 +21,7 @@ wrt = ("q", "key")
 def rotated(ops, x, cos, sin):
     half = cos.shape[1]
     first, second = x[:, :half], x[:, half:]
-    return ops.concatenate([first * cos - second * sin, second * cos + first * sin], axis=1)
+    return ops.concat([first * cos - second * sin, second * cos + first * sin], axis=1)
 
 
 def loss(ops, q, key, cos, sin, dscores):

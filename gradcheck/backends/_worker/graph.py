@@ -16,10 +16,10 @@ BETWEEN_VALUES = {
     "invert": operator.invert,
     "index": operator.getitem,
 }
-"""Operators between values: engines have them as Python's operators."""
-OF_LISTS = ("concatenate",)
+"""Operators between values: engines have them as Python's operators, or as functions of these names."""
+OF_LISTS = ("concat", "stack")
 """Words that take their operands as one list."""
-IN_PLACE = ("shape", "exponent", "index")
+IN_PLACE = ("shape", "exponent", "index", "axes", "source", "destination")
 """Attributes that are passed by position: engines have different names for them."""
 
 
@@ -68,7 +68,7 @@ def computing(word: str, places: Sequence[int], attributes: Mapping[str, Any]) -
     named = {key: value for key, value in attributes.items() if key not in IN_PLACE}
 
     def compute(ops: Any, values: list[Any], _inputs: Mapping[str, Any]) -> Any:
-        function = BETWEEN_VALUES.get(word) or getattr(ops, word)
+        function = BETWEEN_VALUES[word] if word in BETWEEN_VALUES and word not in ops else getattr(ops, word)
         operands: list[Any] = [values[place] for place in places]
         return function(*([operands] if word in OF_LISTS else operands), *given, **named)
 

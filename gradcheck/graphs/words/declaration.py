@@ -128,7 +128,7 @@ class Word:
         """The attributes that differ from the signature's defaults."""
         parameters = self._signature.parameters
         return {
-            name: tuple(value) if isinstance(value, list) else value
+            name: tuple(value) if isinstance(value, (list, range)) else value
             for name, value in attributes.items()
             if value != parameters[name].default
         }

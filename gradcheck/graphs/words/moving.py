@@ -1,4 +1,4 @@
-"""Words that only move entries: shapes, pieces, concatenation, and a value through which no gradient flows."""
+"""Words that only move entries: shapes, axes, pieces, concatenation, and a value through which no gradient flows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,19 @@ from typing import Any
 import numpy as np
 
 from gradcheck.graphs.graph import Piece, Shape, Slice, python_index
-from gradcheck.graphs.instead import RESHAPE, described
-from gradcheck.graphs.shapes import checked_shape, concatenated_shape, indexed_shape, one_axis
+from gradcheck.graphs.instead import described
+from gradcheck.graphs.shapes import (
+    Axes,
+    broadcasted_shape,
+    checked_shape,
+    concatenated_shape,
+    indexed_shape,
+    moved_axes,
+    one_axis,
+    permuted_shape,
+    squeezed_shape,
+    stacked_shape,
+)
 from gradcheck.graphs.values import Value
 from gradcheck.graphs.vocabulary import VOCABULARY
 from gradcheck.graphs.words.declaration import Word, operation, word
@@ -21,13 +32,52 @@ Entries = Value
 
 @word
 def reshape(a: Entries, shape: Shape) -> Shape:
-    """The entries in another shape of the same size."""
+    """The entries in another shape of the same size; one length may be −1, for the rest."""
     return checked_shape(a.shape, shape)
+
+
+@word
+def permute_dims(a: Entries, axes: Shape) -> Shape:
+    """The axes in another order."""
+    return permuted_shape(a.shape, axes)
+
+
+@word
+def matrix_transpose(a: Entries) -> Shape:
+    """The transposes of matrices, along the last two axes."""
+    if a.ndim < 2:
+        raise ValueError(f"got {described(a)}: expected two axes or more")
+    return (*a.shape[:-2], a.shape[-1], a.shape[-2])
+
+
+@word
+def moveaxis(a: Entries, source: Axes, destination: Axes) -> Shape:
+    """Some axes at other places, the others in their order."""
+    return permuted_shape(a.shape, moved_axes(source, destination, a.ndim))
+
+
+@word
+def expand_dims(a: Entries, axis: int = 0) -> Shape:
+    """A new axis of length one, at a place of the result."""
+    place = one_axis(axis, a.ndim + 1)
+    return (*a.shape[:place], 1, *a.shape[place:])
+
+
+@word
+def squeeze(a: Entries, axis: Axes) -> Shape:
+    """Without an axis of length one, or several."""
+    return squeezed_shape(a.shape, axis)
+
+
+@word
+def broadcast_to(a: Entries, shape: Shape) -> Shape:
+    """Copies along new axes, and along those of length one."""
+    return broadcasted_shape(a.shape, shape)
 
 
 @operation("[]")
 def index(a: Entries, index: tuple[Piece, ...]) -> Shape:
-    """A piece of an array: integers, negative ones too, and slices with positive steps."""
+    """A piece of an array: integers and slices, negative ones too, `...`, and `None` for a new axis."""
     for place, piece in enumerate(index):
         if fault := _fault(piece):
             raise TypeError(f"{fault}{_other_index(a, index, place)}")
@@ -35,9 +85,9 @@ def index(a: Entries, index: tuple[Piece, ...]) -> Shape:
 
 
 def _fault(piece: Any) -> str:
-    """Why some engine lacks an index, if one does; all have integers, slices with positive steps, and an ellipsis."""
-    if isinstance(piece, Slice):
-        return f"a step of {piece.step}: engines have positive ones" if (piece.step or 1) < 1 else ""
+    """Why some engine lacks an index, if one does; all have integers, slices, an ellipsis and new axes."""
+    if piece is None or isinstance(piece, Slice):
+        return ""
     if not isinstance(piece, bool) and (isinstance(piece, int) or (isinstance(piece, str) and piece == "...")):
         return ""
     return f"an index is made of integers and slices, got {described(piece)}"
@@ -46,8 +96,6 @@ def _fault(piece: Any) -> str:
 def _other_index(a: Value, index: tuple[Any, ...], place: int) -> str:
     """What to write instead of an index that engines lack."""
     piece = index[place]
-    if piece is None:
-        return f"; write {RESHAPE}"
     if isinstance(piece, Value):
         return "; write ops.where(condition, a, b)" if piece.is_condition else f"; {ONE_HOT}"
     if isinstance(piece, np.ndarray) and piece.dtype == np.bool_ and piece.ndim > 1:
@@ -57,14 +105,13 @@ def _other_index(a: Value, index: tuple[Any, ...], place: int) -> str:
         return f"; for a[np.arange(n), i] write ops.sum(a * np.eye({columns})[i], axis=1)"
     if a.ndim <= 2 and place < a.ndim:
         rows = a.shape[place]
-        shown = "::-1" if isinstance(piece, Slice) else "i"
-        form = f"np.eye({rows})[{shown}] @ a" if place == 0 else f"a @ np.eye({rows})[:, {shown}]"
+        form = f"np.eye({rows})[i] @ a" if place == 0 else f"a @ np.eye({rows})[:, i]"
         return f"; write {form}"
-    return "; write ops.concatenate of pieces"
+    return "; write ops.concat of pieces"
 
 
 @word
-def concatenate(arrays: Values, axis: int = 0) -> Shape:
+def concat(arrays: Values, axis: int = 0) -> Shape:
     """Several arrays, one behind the other along an axis."""
     return concatenated_shape([array.shape for array in arrays], one_axis(axis, arrays[0].ndim))
 
@@ -82,6 +129,18 @@ def astype(a: Entries, dtype: type = float) -> Shape:
 
 
 VOCABULARY["astype"] = Word("astype", "ops.astype", astype, "floating")
+
+
+@word
+def stack(arrays: Values, axis: int = 0) -> Shape:
+    """Several arrays of one shape, beside each other along a new axis."""
+    return stacked_shape([array.shape for array in arrays], axis)
+
+
+def unstack(a: Value, axis: int = 0) -> tuple[Value, ...]:
+    """The pieces along an axis, without it."""
+    place = one_axis(axis, a.ndim)
+    return tuple(a[(*(slice(None),) * place, number)] for number in range(a.shape[place]))
 
 
 @word

@@ -64,7 +64,9 @@ class Operation:
             overflow.
         terms: sizes of the operands -> the size of the terms of the result, where that is not their ``value``.
         keeps_infinities: an operand that is exactly infinite makes the result so, for any other operands.
-        by_rows: a row of the result needs only that row of the first operand, and all of the others.
+        cut: shapes of the operands -> of which of them a row of the result needs only that row, and all of the others;
+            None where it may need all of each.
+        pieces: in how many a matrix product may be stored, before they are added up (docs/math.md, R27).
         moves: entries are moved, copied or negated and never rounded, whatever their dtype.
         compares: the result is a condition for ``where``.
         conventions: name -> the same operation, in which a tie is not a doubt: the convention decides it.
@@ -82,7 +84,8 @@ class Operation:
     partial_sums: PartialSums | None = None
     terms: Callable[..., Array] | None = None
     keeps_infinities: bool = False
-    by_rows: bool = False
+    cut: Callable[..., tuple[bool, ...]] | None = None
+    pieces: int = 1
     moves: bool = False
     compares: bool = False
     conventions: Mapping[str, Operation] | None = None
@@ -110,10 +113,10 @@ class Variable:
         index: of its node there.
         shape: of the value.
         kind: of its entries; booleans may only be conditions.
-        transposed: its transpose, once the reverse pass has recorded it.
+        arranged: its arrangements for matrix products that are recorded: order of axes and shape -> variable.
     """
 
-    __slots__ = ("index", "kind", "recorder", "shape", "transposed")
+    __slots__ = ("arranged", "index", "kind", "recorder", "shape")
     __array_ufunc__ = None  # with NumPy scalars on the left, Python calls our operators
 
     def __init__(self, recorder: Recorder, index: int, shape: Shape, kind: Kind = "floating") -> None:
@@ -121,7 +124,7 @@ class Variable:
         self.index = index
         self.shape = shape
         self.kind = kind
-        self.transposed: Variable | None = None
+        self.arranged: dict[tuple[tuple[int, ...], Shape], Variable] = {}
 
     @property
     def is_condition(self) -> bool:

@@ -61,8 +61,8 @@ def of_equal_products(a: Array, b: Array, size: Array, roundoff: float) -> Array
     """The same for the terms of a matrix product, which are equal if those of both factors are.
 
     Args:
-        a: the left factor, float64, of one or two dimensions.
-        b: the right one.
+        a: the left factor, float64: a vector, or matrices.
+        b: the right one; a vector where the left one is.
         size: |AB|.
         roundoff: u of the sum.
     """
@@ -70,11 +70,12 @@ def of_equal_products(a: Array, b: Array, size: Array, roundoff: float) -> Array
     if terms <= COVERED:
         return 0.0
     near = terms * roundoff / 4
-    columns = _share_of_equals(b.T, near)
+    columns = _share_of_equals(b if b.ndim == 1 else np.swapaxes(b, -1, -2), near)
     if not columns.any():
         return 0.0
     rows = _share_of_equals(a, near)
-    return SAWTOOTH * square(terms * roundoff * size) * np.multiply.outer(rows, columns)
+    both = rows * columns if b.ndim == 1 else rows[..., np.newaxis] * columns[..., np.newaxis, :]
+    return np.asarray(SAWTOOTH * square(terms * roundoff * size) * both)
 
 
 def _share_of_equals(factors: Array, near: float) -> Array:

@@ -14,10 +14,10 @@ INTRODUCTION = """\
 # The vocabulary
 
 The first tables list the words and operators of a `loss(ops, …)`; the last section lists the functions of a loss in
-NumPy. Values have `.T`, `.shape` and `.ndim`, and broadcast like NumPy's. They combine with Python numbers, arrays and
-lists, which are constants. Each engine computes a word with its own primitive. For each word the oracle knows the
-value, the gradient and the possible rounding errors. `python -m gradcheck.oracle.operations.documentation` makes this
-page from the table of operations.
+NumPy. Values have `.T`, `.mT`, `.shape` and `.ndim`, and broadcast like NumPy's. They combine with Python numbers,
+arrays and lists, which are constants. Each engine computes a word with its own primitive. For each word the oracle
+knows the value, the gradient and the possible rounding errors. `python -m gradcheck.oracle.operations.documentation`
+makes this page from the table of operations.
 
 *Worst* is the largest rounding error that a correct backend can make, in addition to the errors that come from the
 operands. It is relative to the result unless the table states otherwise. u is the unit roundoff of the dtype,
@@ -29,10 +29,11 @@ The constants of functions come from the tables of CUDA, Sleef, glibc and NumPy.
 from Higham, *Accuracy and Stability of Numerical Algorithms* (2002), the rule of `softmax` and `logsumexp` from
 Blanchard, Higham and Higham (2021). `gradcheck/oracle/operations/` cites the source beside each constant.
 
-A comparison is a condition for `ops.where`. So are booleans that `sample` gives. A piece, `ops.reshape` and `.T` of
-conditions are conditions, and of integers they are integers. Comparisons of integers are exact in every dtype. All
-other words make floats of integers, by `ops.astype`. A condition among numbers, as in `a * (a > 0)`, is 1 where it
-holds and 0 elsewhere. Conditions alone combine by `&`, `|` and `~`, and `ops.sum` and `ops.mean` count them.
+A comparison is a condition for `ops.where`. So are booleans that `sample` gives. A piece of conditions is a condition,
+and so are conditions in other places or another shape (`ops.reshape`, `.T`). Of integers these are integers.
+Comparisons of integers are exact in every dtype. All other words make floats of integers, by `ops.astype`. A condition
+among numbers, as in `a * (a > 0)`, is 1 where it holds and 0 elsewhere. Conditions alone combine by `&`, `|` and `~`,
+and `ops.sum` and `ops.mean` count them.
 
 At a tie of `max`, `maximum`, `relu` or `abs` engines differ: an answer that follows one of the usual conventions
 agrees, and another mean of the branches is undecided. An answer is wrong if the shares of a `max`, or of both sides of
@@ -45,7 +46,10 @@ FIRST = "| | meaning | worst | typical |\n| --- | --- | --- | --- |"
 def page() -> str:
     """The page in Markdown."""
     watch = ("ops.watch(name, a)", "The value itself, under a name: it and its adjoint are compared.", "exact", "0")
-    named = {"watch": watch} | {name: described(word.signature, word) for name, word in VOCABULARY.items()}
+    unstack = ("ops.unstack(a, axis=0)", "The pieces along an axis, without it: a tuple.", "exact", "0")
+    named = {"watch": watch, "unstack": unstack} | {
+        name: described(word.signature, word) for name, word in VOCABULARY.items()
+    }
     words = [row(*named[name]) for name in sorted(named)]
     operators = [row(*described(spelling(word.symbol), word)) for word in OPERATORS.values()]
     tables = ["## Words", "", FIRST, *words, "", "## Operators", "", FIRST, *operators, ""]

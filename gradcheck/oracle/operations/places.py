@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.lazy import lazy
 
-Part = int | slice | EllipsisType
+Part = int | slice | EllipsisType | None
 Index = Part | tuple[Part, ...]
-"""Integers, slices and an ellipsis, as in NumPy: no entry comes twice in a piece."""
+"""Integers, slices, an ellipsis and new axes, as in NumPy: no entry comes twice in a piece."""
 
 WHOLE: Index = ...
 """The piece that is the whole array."""

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from gradcheck.graphs.shapes import Axes, normalise_axes, reduced_shape
+from gradcheck.graphs.shapes import Axes, checked_shape, normalise_axes, reduced_shape
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
@@ -95,17 +95,15 @@ def mean(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
 
 @rule(worst="exact", typical="0")
 def reshape(a: Variable, shape: Shape) -> Variable:
-    """The entries in another shape of the same size."""
-    if a.shape == shape:
-        return a
-    return apply(_reshaping(tuple(shape)), a)
+    """The entries in another shape of the same size; one length may be −1, for the rest."""
+    target = checked_shape(a.shape, shape)
+    return a if a.shape == target else apply(_reshaping(target), a)
 
 
+@rule(worst="exact", typical="0")
 def broadcast_to(a: Variable, shape: Shape) -> Variable:
-    """Copies of ``a`` along new and unit axes."""
-    if a.shape == shape:
-        return a
-    return apply(_broadcasting(shape), a)
+    """Copies along new axes, and along those of length one."""
+    return a if a.shape == tuple(shape) else apply(_broadcasting(tuple(shape)), a)
 
 
 def spread_over(a: Variable, shape: Shape, axes: tuple[int, ...]) -> Variable:
@@ -122,18 +120,15 @@ def sum_to(a: Variable, shape: Shape) -> Variable:
 
 
 def _reshaping(target: Shape) -> Operation:
-    def shape(source: Shape) -> Shape:
-        if math.prod(source) != math.prod(target):
-            raise ValueError(f"cannot reshape {source} into {target}")
-        return target
-
-    return structural("reshape", lambda a: a.reshape(target), lambda g, a: (reshape(g, a.shape),), shape)
+    return structural(
+        "reshape", lambda a: a.reshape(target), lambda g, a: (reshape(g, a.shape),), lambda _shape: target
+    )
 
 
 def _broadcasting(target: Shape) -> Operation:
-    def shape(source: Shape) -> Shape:
-        if np.broadcast_shapes(source, target) != target:
-            raise ValueError(f"cannot broadcast {source} to {target}")
-        return target
-
-    return structural("broadcast_to", lambda a: np.broadcast_to(a, target), lambda g, a: (sum_to(g, a.shape),), shape)
+    return structural(
+        "broadcast_to",
+        lambda a: np.broadcast_to(a, target),
+        lambda g, a: (sum_to(g, a.shape),),
+        lambda _shape: target,
+    )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 Function = Callable[..., Any]
 """Variables and attributes -> a variable."""
+Recorded = TypeVar("Recorded", bound=Function)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,10 @@ RULES: dict[str, Rule] = {}
 """By the graph's names of words and operators; filled by ``rule``."""
 
 
-def rule(worst: str, typical: str, name: str = "") -> Callable[[Function], Function]:
+def rule(worst: str, typical: str, name: str = "") -> Callable[[Recorded], Recorded]:
     """Enter a function under a name of the graph, or its own without a trailing underscore; see ``Rule``."""
 
-    def enter(function: Function) -> Function:
+    def enter(function: Recorded) -> Recorded:
         RULES[name or function.__name__.rstrip("_")] = Rule(function, worst, typical)
         return function
 

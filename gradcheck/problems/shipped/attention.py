@@ -13,7 +13,7 @@ def inputs(k):
 
 
 def loss(ops, Q, K, V):
-    scores = ops.watch("scores", ops.matmul(Q, ops.transpose(K)) / math.sqrt(Q.shape[1]))
+    scores = ops.watch("scores", ops.matmul(Q, ops.matrix_transpose(K)) / math.sqrt(Q.shape[1]))
     shares = ops.watch("shares", ops.softmax(scores, axis=1))
     output = ops.watch("output", ops.matmul(shares, V))
     return ops.sum(output * output) / 2

@@ -25,7 +25,7 @@ wrt = ("w", "b")
 def loss(ops, X, w, b, t):
     logit = ops.watch("logit", ops.matmul(X, w) + b)
     column = ops.reshape(logit, (t.shape[0], 1))
-    normaliser = ops.watch("normaliser", ops.logsumexp(ops.concatenate([0 * column, column], axis=1), axis=1))
+    normaliser = ops.watch("normaliser", ops.logsumexp(ops.concat([0 * column, column], axis=1), axis=1))
     penalty = ops.watch("penalty", normaliser - t * logit)
     return ops.mean(penalty)
 

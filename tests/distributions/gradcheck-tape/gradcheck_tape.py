@@ -82,9 +82,14 @@ class Variable:
     def __matmul__(self, other):
         """The product of vectors and matrices: a vector on the left is a row, one on the right a column."""
         other = self.tape.variable(other)
-        a, b = np.atleast_2d(self.value), other.value.reshape(len(other.value), -1)
-        left = (self, lambda g: (g.reshape(len(a), -1) @ b.T).reshape(self.shape))
-        right = (other, lambda g: (a.T @ g.reshape(len(a), -1)).reshape(other.shape))
+        a, b = np.atleast_2d(self.value), other.value
+        b = b[:, np.newaxis] if other.ndim == 1 else b
+
+        def between(g):
+            return g.reshape((a @ b).shape)
+
+        left = (self, lambda g: summed(between(g) @ b.swapaxes(-1, -2), a.shape).reshape(self.shape))
+        right = (other, lambda g: summed(a.swapaxes(-1, -2) @ between(g), b.shape).reshape(other.shape))
         return self.tape.record(self.value @ other.value, left, right)
 
     __radd__, __rmul__ = __add__, __mul__
@@ -134,8 +139,17 @@ SLOPES = {
     "erf": lambda a, v: 2 / math.sqrt(math.pi) * np.exp(-a * a),
 }
 """Functions of single entries -> their derivative, from the argument a and the value v."""
+MOVES = {
+    "reshape": lambda a, shape: np.reshape(a, shape),
+    "permute_dims": lambda a, axes: np.transpose(a, axes),
+    "matrix_transpose": lambda a: np.swapaxes(a, -1, -2),
+    "moveaxis": lambda a, source, destination: np.moveaxis(a, source, destination),
+    "expand_dims": lambda a, axis=0: np.expand_dims(a, axis),
+    "squeeze": lambda a, axis: np.squeeze(a, axis),
+    "broadcast_to": lambda a, shape: np.broadcast_to(a, shape),
+}
 WORDS = (
-    *("astype", "matmul", "transpose", "outer", "reshape", "concatenate", "where", "maximum", "stop_gradient"),
+    *("astype", "matmul", "outer", "concat", "stack", "where", "maximum", "stop_gradient"),
     *("sum", "mean", "max", "logsumexp", "softmax", "log_softmax"),
     *("matmul", "transpose", "outer", "reshape", "concatenate", "where", "maximum", "minimum", "stop_gradient"),
     *("clip", "silu", "gelu"),
@@ -151,6 +165,7 @@ class Tape:
 
     def words(self):
         return {
+            **{name: partial(self.moved, move) for name, move in MOVES.items()},
             **{name: partial(self.function, name) for name in SLOPES},
             **{name: getattr(self, name) for name in WORDS},
         }
@@ -184,18 +199,26 @@ class Tape:
     def astype(self, a):
         return self.record(a)
 
-    def transpose(self, a):
-        return a.T
-
     def outer(self, a, b):
-        return self.reshape(self.variable(a), (-1, 1)) * b
+        return self.moved(MOVES["reshape"], self.variable(a), (-1, 1)) * b
 
-    def reshape(self, a, shape):
-        if not isinstance(a, Variable):  # truth values or integers
-            return np.reshape(a, shape)
-        return self.record(a.value.reshape(shape), (a, lambda g: g.reshape(a.shape)))
+    def moved(self, move, a, *places, **axes):
+        """Entries at other places, some perhaps at several: `move` tells where by the numbers of all entries."""
+        if not isinstance(a, Variable):  # truth values and integers
+            return move(a, *places, **axes)
+        taken = move(np.arange(a.value.size).reshape(a.shape), *places, **axes)
 
-    def concatenate(self, arrays, axis=0):
+        def pull(g):
+            whole = np.zeros(a.value.size, self.dtype)
+            np.add.at(whole, taken, g)
+            return whole.reshape(a.shape)
+
+        return self.record(a.value.ravel()[taken], (a, pull))
+
+    def stack(self, arrays, axis=0):
+        return self.concat([self.moved(MOVES["expand_dims"], self.variable(a), axis) for a in arrays], axis)
+
+    def concat(self, arrays, axis=0):
         arrays = [self.variable(a) for a in arrays]
         ends = np.cumsum([a.shape[axis] for a in arrays])[:-1]
         pulls = [(a, lambda g, i=i: np.split(g, ends, axis)[i]) for i, a in enumerate(arrays)]
