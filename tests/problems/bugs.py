@@ -1,4 +1,7 @@
-"""Three bugs for each shipped problem's hand-written NumPy gradient: a piece of its source, and its replacement."""
+"""Bugs for each shipped problem's hand-written NumPy gradient: a piece of its source, and its replacement.
+
+Three for each small problem, five for each whole model.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +56,11 @@ BUGS = (
     Bug("logistic_regression", "adjoint", "logit", " - dpenalty * t", " + dpenalty * t"),
     Bug("logistic_regression", "adjoint", "logit", "np.where(logit >= 0, 1, decay)", "np.where(logit >= 0, decay, 1)"),
     Bug("logistic_regression", "gradient", "b", "np.sum(dlogit)", "np.sum(dnormaliser)"),
+    Bug("lstm", "adjoint", "state2", "dstate = dc + dhidden", "dstate = dhidden"),
+    Bug("lstm", "adjoint", "hidden2", "dhidden = dh + residual", "dhidden = residual"),
+    Bug("lstm", "adjoint", "gates3", "dstate * states[t] * forget", "dstate * states[t + 1] * forget"),
+    Bug("lstm", "gradient", "U", "outputs[t].T @ dgates", "outputs[t + 1].T @ dgates"),
+    Bug("lstm", "gradient", "b", "db += np.sum", "db = np.sum"),
     Bug("lstm_cell", "adjoint", "gates", "(1 - candidate * candidate)", "(1 - candidate)"),
     Bug("lstm_cell", "adjoint", "forget", "dforget = dstate * c", "dforget = dstate * state"),
     Bug("lstm_cell", "adjoint", "state", "dstate = state + dsquashed", "dstate = dsquashed"),
