@@ -53,7 +53,7 @@ def forward(X, W, U, b, h, c):
 def vectorised(X, Y, W, U, b, h, c):
     gates, activations, states, outputs = forward(X, W, U, b, h, c)
     count = len(X) * STEPS
-    total, values, adjoints = 0, {}, {}
+    total, adjoints = 0, dict[str, np.ndarray]()
     dW, dU, db = np.zeros_like(W), np.zeros_like(U), np.zeros_like(b)
     dh, dc = np.zeros_like(h), np.zeros_like(c)
     for t in reversed(range(STEPS)):
@@ -77,8 +77,9 @@ def vectorised(X, Y, W, U, b, h, c):
         dU += outputs[t].T @ dgates
         db += np.sum(dgates, axis=0)
         dh, dc = dgates @ U.T, dstate * forget
-        values |= {f"gates{t}": gates[t], f"state{t}": states[t + 1], f"hidden{t}": outputs[t + 1]}
         adjoints |= {f"gates{t}": dgates, f"state{t}": dstate, f"hidden{t}": dhidden}
+    steps = {"gates": gates, "state": states[1:], "hidden": outputs[1:]}
+    values = {f"{name}{t}": arrays[t] for name, arrays in steps.items() for t in range(STEPS)}
     return total / (2 * count), {"W": dW, "U": dU, "b": db, "h": dh, "c": dc} | adjoints, values
 
 
