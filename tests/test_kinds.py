@@ -147,6 +147,68 @@ def test_a_gradient_of_a_mask_is_not_requested_and_differs(session, written) -> 
     assert found.reason == "dL/dmask is given: mask is boolean: expected gradients of W, x, y alone"
 
 
+EMBEDDED = """\"\"\"Rows of an embedding, by tokens that repeat.\"\"\"
+import numpy as np
+
+def inputs(k):
+    return {"E": (k + 2, 3), "w": (3,), "tokens": (2, k), "labels": (k,)}
+
+def sample(rng, k):
+    return {"tokens": rng.integers(2, k + 2, size=(2, k)), "labels": rng.integers(3, size=k)}
+
+def loss(E, w, tokens, labels):
+    h = E[tokens]
+    s = np.tanh(np.sum(h * w, axis=-1))
+    return np.sum(s) - np.sum(E[np.arange(len(labels)), labels])
+
+def backward(E, w, tokens, labels, add=np.add.at):
+    h = E[tokens]
+    s = np.tanh(np.sum(h * w, axis=-1))
+    ds = 1 - s * s
+    dh = ds[..., None] * w
+    dE = np.zeros_like(E)
+    add(dE, tokens, dh)
+    dE[np.arange(len(labels)), labels] -= 1
+    value = np.sum(s) - np.sum(E[np.arange(len(labels)), labels])
+    return value, {"E": dE, "w": np.tensordot(ds, h, 2), "h": dh}, {"h": h}
+
+def assign(array, places, terms):
+    array[places] += terms
+
+def assigns(E, w, tokens, labels):
+    return backward(E, w, tokens, labels, assign)
+
+gradients = {"mine": backward, "assigns": assigns}
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_rows_by_tokens_agree_in_every_engine(session, written, dtype: str) -> None:
+    engines = [
+        name for name in ENGINES if dtype == "float64" or name in ("torch", "jax-eager", "tensorflow", "mxnet", "mlx")
+    ]
+    for backend in session.check(written(EMBEDDED), k=6, dtype=dtype, backends=["mine", *engines]).backends:
+        if backend.verdict == "unsupported":
+            assert (backend.name, dtype) == ("mlx", "float64"), (backend.name, backend.reason)
+        else:
+            assert backend.verdict == "agrees", (backend.name, backend.reason)
+
+
+def test_a_gradient_that_assigns_where_indices_repeat_is_named(session, written) -> None:
+    found = row(session.check(written(EMBEDDED), k=6, backends=["assigns"]), "assigns")
+    assert (found.verdict, found.evidence, found.first_wrong.name) == ("differs", "proved", "E")
+    assert str(found.first_wrong.pattern).startswith("the last term of each index alone (np.add.at(d, i, g) is meant")
+
+
+def test_a_token_outside_of_its_axis_is_one_line(gradcheck: Command, written) -> None:
+    path = written(EMBEDDED.replace("rng.integers(2, k + 2, size=(2, k))", "rng.integers(k + 2, k + 3, size=(2, k))"))
+    found = gradcheck("run", path, "--k", "6", "-b", "mine")
+    assert (found.returncode, found.stdout) == (2, "")
+    message = f"{path}:11: the index 8 is outside of an axis of length 8: expected 0 to 7"
+    assert message in found.stderr
+    assert len(found.stderr.strip().splitlines()) == 1
+
+
 def test_the_graph_says_the_kinds(written, gradcheck: Command) -> None:
     path = written(LABELLED)
     nodes = json.loads(gradcheck("problems", "show", path, "--graph").stdout)["nodes"]

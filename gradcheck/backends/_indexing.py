@@ -1,4 +1,4 @@
-"""Indices for engines without negative steps: they flip the axis first, with a function of their own."""
+"""Indices of engines: without negative steps, which flip the axis first; and with NumPy's index arrays."""
 
 from __future__ import annotations
 
@@ -37,3 +37,17 @@ def reversed_slice(piece: slice, length: int) -> slice:
     taken = range(length)[piece]
     start = length - 1 - taken.start
     return slice(start, start - taken.step * len(taken), -taken.step) if taken else slice(0, 0)
+
+
+def gathered(a: Any, *indices: Any, axis: int = 0) -> Any:
+    """The word `gather` where a framework has NumPy's index arrays: a[i], a[:, i, j]."""
+    return a[(slice(None),) * axis + indices]
+
+
+def along_axis(np: Any, a: Any, indices: Any, axis: int) -> Any:
+    """Entries along an axis, of each row at its own, by index arrays."""
+    grids = [
+        np.arange(size, dtype="int64").reshape((-1,) + (1,) * (a.ndim - each - 1)) for each, size in enumerate(a.shape)
+    ]
+    grids[axis] = indices
+    return a[tuple(grids)]

@@ -54,6 +54,24 @@ def astype(a: Any) -> Any:
     return np.asarray(a, np.float64)
 
 
+def gather(a: Any, *indices: Any, axis: int = 0) -> Any:
+    """a[i, j], along axes that follow each other."""
+    return a[(slice(None),) * axis + indices]
+
+
+def one_hot(indices: Any, num_classes: int) -> Any:
+    """Rows of zeros with 1 at each integer."""
+    return np.eye(num_classes)[indices]
+
+
+def at_add(a: Any, *operands: Any) -> Any:
+    """a, to which the last operand is added at integers."""
+    *indices, b = operands
+    result = np.array(a, np.result_type(a, b))
+    np.add.at(result, tuple(indices), b)
+    return result
+
+
 def sigmoid(a: Any) -> Any:
     """1/(1 + exp(−a)) without overflow."""
     decay = np.exp(-magnitude(a))
@@ -159,11 +177,13 @@ SAME = [
 ]
 PRIMITIVES: dict[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in SAME},
-    **{each.__name__: each for each in (astype, log1p, logsumexp, maximum, relu)},
+    **{each.__name__: each for each in (astype, at_add, gather, log1p, logsumexp, maximum, one_hot, relu)},
     **{each.__name__: each for each in (clip, erf, gelu, minimum, silu)},
     "rsqrt": lambda a: 1 / np.sqrt(a),
     **{each.__name__: each for each in (log_softmax, sigmoid, softmax, softplus, std, var, vector_norm)},
     "abs": magnitude,
+    "take": lambda a, indices, axis=0: np.take(a, indices, axis),
+    "take_along_axis": lambda a, indices, axis=-1: np.take_along_axis(a, indices, axis),
     "cumulative_sum": lambda a, axis=0: np.cumsum(a, axis),
     "permute_dims": np.transpose,
     "matrix_transpose": lambda a: np.swapaxes(a, -1, -2),

@@ -6,9 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.backends._accuracy import refusing
 from gradcheck.backends._arguments import vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
+from gradcheck.backends._indexing import along_axis, gathered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +69,7 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         **{name: getattr(np, name) for name in same},
         "astype": lambda a: a.astype(dtype),
         **entries(np, special),
+        **indexing(np, dtype),
         "logsumexp": special.logsumexp,
         "log_softmax": lambda a, axis=-1: a - special.logsumexp(a, axis=axis, keepdims=True),
         "var": with_ddof(np.var),
@@ -83,6 +86,17 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         "concat": np.concatenate,
         "where": where,
         "stop_gradient": getval,
+    }
+
+
+def indexing(np: Any, dtype: str) -> dict[str, Callable[..., Any]]:
+    """Words of indices; autograd's `take` and `take_along_axis` have no gradient."""
+    return {
+        "gather": gathered,
+        "take": lambda a, indices, axis=0: gathered(a, indices, axis=axis % np.ndim(a)),
+        "take_along_axis": lambda a, indices, axis=-1: along_axis(np, a, indices, axis),
+        "one_hot": lambda indices, num_classes: np.eye(num_classes, dtype=dtype)[indices],
+        "at_add": refusing("autograd has no addition at indices"),
     }
 
 

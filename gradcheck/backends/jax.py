@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gradcheck.backends._arguments import with_ddof
 from gradcheck.backends._engine import Answer, Engine, Unavailable
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
+from gradcheck.backends._indexing import gathered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,6 +59,7 @@ def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "vector_norm": jax.numpy.linalg.vector_norm,
         "permute_dims": jax.numpy.transpose,  # its own permute_dims takes no negative axes
         "expand_dims": lambda a, axis=0: jax.numpy.expand_dims(a, axis),
+        **indexing(jax, dtype),
         "where": where,
         **{
             name: getattr(jax.nn, name)
@@ -65,6 +67,17 @@ def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         },
         **entries(jax),
         "stop_gradient": jax.lax.stop_gradient,
+    }
+
+
+def indexing(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
+    """Words of indices."""
+    return {
+        "gather": gathered,
+        "take": lambda a, indices, axis=0: jax.numpy.take(a, indices, axis=axis),
+        "take_along_axis": lambda a, indices, axis=-1: jax.numpy.take_along_axis(a, indices, axis=axis),
+        "one_hot": lambda indices, num_classes: jax.nn.one_hot(indices, num_classes, dtype=dtype),
+        "at_add": lambda a, *operands: a.at[operands[:-1]].add(operands[-1]),
     }
 
 

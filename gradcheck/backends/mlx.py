@@ -9,6 +9,7 @@ from gradcheck.backends._accuracy import Function, complaints, refusing
 from gradcheck.backends._arguments import vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
+from gradcheck.backends._indexing import gathered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,12 +63,31 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         "matrix_transpose": lambda a: mx.swapaxes(a, -1, -2),
         "expand_dims": lambda a, axis=0: mx.expand_dims(a, axis),
         "concat": mx.concatenate,
+        **indexing(mx, dtype),
         "where": where,
         "relu": nn.relu,
         "softplus": nn.softplus,
         **entries(mx, nn),
         "softmax": lambda a, axis=-1: mx.softmax(a, axis=axis),
         "log_softmax": lambda a, axis=-1: nn.log_softmax(a, axis=axis),
+    }
+
+
+def indexing(mx: Any, dtype: str) -> dict[str, Function]:
+    """Words of indices."""
+
+    def take_along_axis(a: Any, indices: Any, axis: int = -1) -> Any:
+        """MLX broadcasts no indices."""
+        shape = list(a.shape)
+        shape[axis] = indices.shape[axis]
+        return mx.take_along_axis(a, mx.broadcast_to(indices, shape), axis)
+
+    return {
+        "gather": gathered,
+        "take": lambda a, indices, axis=0: mx.take(a, indices, axis=axis),
+        "take_along_axis": take_along_axis,
+        "one_hot": lambda indices, num_classes: mx.eye(num_classes, dtype=getattr(mx, dtype))[indices],
+        "at_add": lambda a, *operands: a.at[operands[:-1]].add(operands[-1]),
     }
 
 

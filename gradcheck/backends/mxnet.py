@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.backends._accuracy import refusing
 from gradcheck.backends._arguments import vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine, Operations, dtype_of
+from gradcheck.backends._indexing import along_axis, gathered
 
 if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays
@@ -65,6 +67,7 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "matrix_transpose": moving(lambda a: np.swapaxes(a, -1, -2)),
         "expand_dims": moving(lambda a, axis=0: np.expand_dims(a, axis)),
         "astype": lambda a: a.astype(dtype),
+        **indexing(np, npx, dtype),
         **entries(np, npx),
         "var": with_ddof(np.var, whole=True),
         "std": with_ddof(np.std, whole=True),
@@ -80,6 +83,17 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "concat": lambda arrays, axis=0: np.concatenate(arrays, axis=axis),
         "stack": lambda arrays, axis=0: np.stack(arrays, axis=axis),
         "stop_gradient": lambda a: a.detach(),
+    }
+
+
+def indexing(np: Any, npx: Any, dtype: str) -> dict[str, Callable[..., Any]]:
+    """Words of indices; MXNet has no `take_along_axis`."""
+    return {
+        "gather": gathered,
+        "take": lambda a, indices, axis=0: np.take(a, indices, axis=axis),
+        "take_along_axis": lambda a, indices, axis=-1: along_axis(np, a, indices, axis),
+        "one_hot": lambda indices, num_classes: npx.one_hot(indices, num_classes, dtype=dtype),
+        "at_add": refusing("MXNet 1.9.1 has no addition at indices"),
     }
 
 

@@ -53,6 +53,7 @@ def primitives(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         **entries(tf, dtype),
         **{name: getattr(tf, f"reduce_{name}") for name in ("sum", "mean", "max", "min", "logsumexp")},
         "astype": lambda a: tf.cast(a, dtype),
+        **indexing(tf, dtype),
         "matmul": functools.partial(product, tf),
         "outer": functools.partial(tf.tensordot, axes=0),
         "var": functools.partial(variance, tf),
@@ -109,6 +110,49 @@ def vector_norm(tf: Any, a: Any, axis: Any = None, keepdims: bool = False, ord: 
         if several
         else tf.norm(a, ord if ord == 1 else "euclidean", axis, keepdims)
     )
+
+
+def indexing(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
+    """Words of indices."""
+    return {
+        "gather": functools.partial(gather, tf),
+        "take": lambda a, indices, axis=0: tf.gather(a, indices, axis=axis),
+        "take_along_axis": functools.partial(take_along_axis, tf),
+        "one_hot": lambda indices, num_classes: tf.one_hot(indices, num_classes, dtype=dtype),
+        "at_add": functools.partial(at_add, tf),
+    }
+
+
+def gather(tf: Any, a: Any, *indices: Any, axis: int = 0) -> Any:
+    """a[i, j]; TensorFlow's tensors take no index arrays."""
+    if len(indices) == 1:
+        return tf.gather(a, indices[0], axis=axis)
+    if axis == 0:
+        return tf.gather_nd(a, places(tf, indices))
+    order = [*range(axis, axis + len(indices)), *range(axis), *range(axis + len(indices), a.ndim)]
+    picked = tf.gather_nd(tf.transpose(a, order), places(tf, indices))
+    new = picked.ndim - a.ndim + len(indices)
+    return tf.transpose(picked, [*range(new, new + axis), *range(new), *range(new + axis, picked.ndim)])
+
+
+def places(tf: Any, indices: Sequence[Any]) -> Any:
+    """Integers for several axes as `gather_nd` has them, along a last axis."""
+    shape = functools.reduce(tf.broadcast_static_shape, (each.shape for each in indices))
+    return tf.stack([tf.broadcast_to(each, shape) for each in indices], axis=-1)
+
+
+def take_along_axis(tf: Any, a: Any, indices: Any, axis: int = -1) -> Any:
+    """Entries along an axis, of each row at its own."""
+    axis %= a.ndim
+    shape = [a.shape[each] if each != axis else indices.shape[each] for each in range(a.ndim)]
+    return tf.experimental.numpy.take_along_axis(a, tf.broadcast_to(indices, shape), axis)
+
+
+def at_add(tf: Any, a: Any, *operands: Any) -> Any:
+    """a, to which the last operand is added at integers."""
+    *indices, b = operands
+    where = places(tf, indices)
+    return tf.tensor_scatter_nd_add(a, where, tf.broadcast_to(b, [*where.shape[:-1], *a.shape[len(indices) :]]))
 
 
 class TensorFlow(Engine):
@@ -169,6 +213,7 @@ class TensorFlow(Engine):
         return {name: self._array(tensor) for name, tensor in tensors.items()}
 
     def _array(self, tensor: Any) -> Any:
+        tensor = self.tf.convert_to_tensor(tensor)  # the gradient of `gather` is a tf.IndexedSlices
         return (self.tf.cast(tensor, "float32") if tensor.dtype == "bfloat16" else tensor).numpy()
 
 

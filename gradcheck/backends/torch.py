@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._engine import Answer, Engine, Operations, Unavailable, Unsupported, dtype_of
-from gradcheck.backends._indexing import piece
+from gradcheck.backends._indexing import gathered, piece
 
 if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays
@@ -49,6 +50,7 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "squeeze": lambda a, axis: torch.squeeze(a, dim=axis),
         "index": lambda a, index: piece(a, index, torch.flip),
         "astype": lambda a: a.to(getattr(torch, dtype)),
+        **indexing(torch, dtype),
         "sum": reduction(torch.sum),
         "mean": reduction(torch.mean),
         "max": reduction(torch.amax),
@@ -79,6 +81,24 @@ def entries(torch: Any) -> dict[str, Callable[..., Any]]:
         "minimum": lambda a, b: torch.minimum(torch.as_tensor(a), torch.as_tensor(b)),
         "clip": torch.clamp,
     }
+
+
+def indexing(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
+    """Words of indices."""
+    return {
+        "gather": gathered,
+        "take": functools.partial(take, torch),
+        "take_along_axis": lambda a, indices, axis=-1: torch.take_along_dim(a, indices, dim=axis),
+        "one_hot": lambda indices, n: torch.nn.functional.one_hot(indices, n).to(getattr(torch, dtype)),
+        "at_add": lambda a, *operands: a.index_put(operands[:-1], operands[-1], accumulate=True),
+    }
+
+
+def take(torch: Any, a: Any, indices: Any, axis: int = 0) -> Any:
+    """Entries along an axis; `index_select` takes one axis of indices."""
+    axis %= a.ndim
+    picked = torch.index_select(a, axis, indices.reshape(-1))
+    return picked.reshape(*a.shape[:axis], *indices.shape, *a.shape[axis + 1 :])
 
 
 def reduction(function: Callable[..., Any]) -> Callable[..., Any]:

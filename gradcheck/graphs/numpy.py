@@ -34,6 +34,7 @@ from gradcheck.graphs.results import checked
 from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line
 from gradcheck.graphs.values import Recording, Value, operated
 from gradcheck.graphs.variables import Variables
+from gradcheck.graphs.words.indexing import from_the_front
 
 Function = Callable[..., Any]
 
@@ -183,6 +184,18 @@ def norm(x: Value, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
     return word("vector_norm")(x, axis, keepdims)  # type: ignore[no-any-return]
 
 
+def take(a: Any, indices: Any, axis: int | None = None) -> Value:
+    """The entries at integers along an axis, or of the flat array."""
+    flat = np.ravel(a) if axis is None else a
+    size = np.shape(flat)[0 if axis is None else axis]
+    return word("take")(flat, from_the_front(indices, size), 0 if axis is None else axis)  # type: ignore[no-any-return]
+
+
+def take_along_axis(arr: Any, indices: Any, axis: int = -1) -> Value:
+    """The entries at integers along an axis, of each row at its own."""
+    return word("take_along_axis")(arr, from_the_front(indices, np.shape(arr)[axis]), axis)  # type: ignore[no-any-return]
+
+
 def full_like(a: Value, fill_value: float, **_: Any) -> Value:
     """A constant array with a value's shape: a backend gives it the dtype of the value, and rounds it to that."""
     return a.recording.constant(np.full(a.shape, fill_value, np.float64))
@@ -246,6 +259,8 @@ FUNCTIONS: dict[Any, Function] = {
     np.swapaxes: swapaxes,
     np.concatenate: lambda arrays, axis=0: word("concat")(arrays, axis),
     np.stack: lambda arrays, axis=0: word("stack")(arrays, axis),
+    np.take: take,
+    np.take_along_axis: take_along_axis,
     np.vstack: vstack,
     np.hstack: hstack,
     np.split: split,

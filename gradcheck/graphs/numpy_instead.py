@@ -71,7 +71,6 @@ FUNCTIONS = {
     "roll": "write np.concatenate([a[-n:], a[:-n]])",
     "sign": "write np.where(a > 0, 1.0, np.where(a < 0, -1.0, 0.0))",
     "sinh": "write (np.exp(a) - np.exp(-a)) / 2",
-    "take": "write np.stack([a[j] for j in places])",
     "tensordot": "write a @ b of matrices, np.sum(a * b) over all axes; np.reshape makes matrices",
     "tile": "write np.concatenate([a, a])",
     "trace": "write np.sum(a * np.eye(n))",
@@ -95,7 +94,8 @@ PIECES = "write np.stack or np.concatenate of pieces, or np.where(mask, a, b) wi
 ARRAY_HINTS = {
     r"\]\s*=[^=]": PIECES,
     r"\b(?:np|numpy)\.((?:float|int|longdouble)\w*)\(": r"leave np.\1 out",
-    r"\.eye\(.*\)\s*\[": "let sample give one-hot labels, as an input",
+    r"\.eye\((\w+)\)\[(\w+)\]": r"write (\2[..., None] == np.arange(\1)).astype(float)",
+    r"\b(\w+)\[(\w+)\]": r"let sample give \1[\2], as an input",
 }
 """What to write instead where NumPy wants an array: patterns of the user's line -> advice."""
 

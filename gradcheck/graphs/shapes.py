@@ -180,6 +180,31 @@ def indexed_shape(shape: Shape, index: Any) -> Shape:
     return np.shape(piece)
 
 
+def along_axis_shape(shape: Shape, indices: Shape, axis: int) -> Shape:
+    """The shape of entries along an axis at integers; raises ValueError if the other axes do not fit."""
+    others = [(*each[:axis], 1, *each[axis + 1 :]) for each in (shape, indices)]
+    try:
+        fits = len(shape) == len(indices) and np.broadcast_shapes(*others) == others[0]
+    except ValueError:
+        fits = False
+    if not fits:
+        expected = f"as many axes, each but axis {axis} of the same length or 1"
+        raise ValueError(f"integers of shape {indices} for an array of shape {shape}: expected {expected}")
+    return (*shape[:axis], indices[axis], *shape[axis + 1 :])
+
+
+def check_indices(indices: np.ndarray, size: int) -> None:
+    """Check integers that are places along an axis.
+
+    Raises:
+        IndexError: one is not among them.
+    """
+    outside = indices[(indices < 0) | (indices >= size)]
+    if outside.size:
+        expected = f"expected 0 to {size - 1}" if size else "expected none"
+        raise IndexError(f"the index {outside.flat[0]} is outside of an axis of length {size}: {expected}")
+
+
 def concatenated_shape(shapes: list[Shape], axis: int) -> Shape:
     """The shape of concatenated arrays; raises ValueError if they do not fit."""
     joined: np.ndarray = np.concatenate([np.broadcast_to(np.empty(()), each) for each in shapes], axis)

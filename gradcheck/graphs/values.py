@@ -243,6 +243,10 @@ class Recording:
         self._constants[name] = numbers
         return self.add("constant", shape=array.shape, kind=kind, name=name)
 
+    def known(self, value: Value) -> Any:
+        """The array of a constant, or None."""
+        return self._constants.get(str(self._nodes[value.index].name))
+
     def watch(self, name: str, value: Value) -> Value:
         """Name a value; raises RecordingError if the name is in use."""
         if not isinstance(name, str) or not isinstance(value, Value) or value.kind != "floating":

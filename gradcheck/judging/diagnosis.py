@@ -293,8 +293,7 @@ def wrong(answer: BackendAnswer, known: Truth, key: Key) -> Wrong:
         for stage in stages(known.tape, known.inputs, known.format, arrays):
             if (stage.kind, stage.name) == key:
                 allowed = np.minimum(stage.bound, DOUBT * stage.spread)
-                return Wrong(
-                    np.asarray(got, np.float64), stage.expected, allowed, known.format.roundoff, stage.terms, sizes
-                )
+                roundoff, terms = known.format.roundoff, stage.terms
+                return Wrong(np.asarray(got, float), stage.expected, allowed, roundoff, terms, sizes, stage.assigned)
     _, allowed, true = held_against(answer, known, key)
     return Wrong(np.asarray(got, np.float64), true, allowed, known.format.roundoff, (), sizes)

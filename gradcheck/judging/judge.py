@@ -69,6 +69,7 @@ class Truth:
 
 def truth(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Truth:
     """The oracle's knowledge about a case in one format."""
+    tape = tape.at(inputs)
     return Truth(tape, inputs, format, analyse(tape, inputs, format))
 
 

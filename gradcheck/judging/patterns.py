@@ -33,6 +33,7 @@ class Wrong:
         roundoff: the unit roundoff of the backend's dtype.
         terms: the contributions to `true`, where it is a sum of several.
         sizes: lengths of axes in the problem: the possible factors of a forgotten mean or scale.
+        assigned: `true` where it is a sum at indices, with the last one only of the terms of each place.
     """
 
     got: Array
@@ -41,6 +42,7 @@ class Wrong:
     roundoff: float
     terms: Sequence[Array] = ()
     sizes: Iterable[int] = ()
+    assigned: Array | None = None
 
     def fits(self, expected: Array, allowed: Array) -> bool:
         """Whether every entry fits a pattern of the truth, within rounding."""
@@ -90,6 +92,8 @@ def exact_patterns(wrong: Wrong) -> Iterator[str]:
         if wrong.is_image(lambda array, number=number: number * array):  # type: ignore[misc]
             yield sentence
     yield from (name for name, transform in moved(wrong.true.shape) if wrong.is_image(transform))
+    if wrong.assigned is not None and wrong.fits(wrong.assigned, wrong.allowed):
+        yield "the last term of each index alone (np.add.at(d, i, g) is meant where d[i] = g or d[i] += g is written?)"
     yield from of_terms(wrong)
     yield from summed_over_axes(wrong)
     yield from off_by_constants(wrong)

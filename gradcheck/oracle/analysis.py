@@ -174,6 +174,7 @@ def analyse(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Analysis
         RequestError: this process flushes subnormal numbers to zero.
     """
     require_subnormal_numbers()
+    tape = tape.at(inputs)
     arithmetic = _arithmetic(format)
     walk = Walk(tape, inputs, arithmetic)
     for _ in walk.steps():

@@ -91,7 +91,7 @@ def walk(tape: Tape, inputs: Mapping[str, Array], bits: int) -> dict[Key, Array]
     Returns:
         Object arrays of Arb balls for every output.
     """
-    steps = Steps(inputs)
+    steps, tape = Steps(inputs), tape.at(inputs)
     with ctx.workprec(bits):
         for node in tape.nodes:
             steps.take(node)

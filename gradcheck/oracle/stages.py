@@ -15,7 +15,7 @@ from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Shape
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE, ADD
 from gradcheck.oracle.operations.base import ROUNDING_DEVIATION, total
-from gradcheck.oracle.operations.places import WHOLE, Index, Places
+from gradcheck.oracle.operations.places import WHOLE, Index, Places, has_arrays
 from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.running_error import Arithmetic, Result, Walk, row_blocks, whole
 from gradcheck.oracle.tape import ADJOINT, WATCH, Key, Tape
@@ -60,6 +60,21 @@ class Stage:
     def terms(self) -> Terms:
         """The right summands of the step, float64."""
         return Terms(self.got.shape, self.summands)
+
+    @property
+    def assigned(self) -> Array | None:
+        """The sum with the last one only of the entries that come to one place of a summand, as `a[i] = b` has it.
+
+        None where no summand has index arrays.
+        """
+        if not any(has_arrays(index) for index, _ in self.summands):
+            return None
+        total = np.zeros(self.got.shape)
+        for index, result in self.summands:
+            piece = np.zeros(self.got.shape)
+            piece[index] = whole(result).float64
+            total += piece
+        return total
 
     @property
     def expected(self) -> Array:
@@ -115,6 +130,7 @@ def stages(tape: Tape, inputs: Mapping[str, Array], format: Format, given: Mappi
         RequestError: this process flushes subnormal numbers to zero.
     """
     require_subnormal_numbers()
+    tape = tape.at(inputs)
     walk = Walk(tape, inputs, Arithmetic.float64(format, radii=False))
     for index in walk.steps():
         for key in tape.outputs_of.get(index, ()):

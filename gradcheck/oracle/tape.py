@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 
 from gradcheck import graphs
 from gradcheck.dtypes import Kind
+from gradcheck.errors import RequestError
 from gradcheck.graphs import Graph, RecordingError
 from gradcheck.graphs.graph import python_index
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import RULES, Errors, Operation, Recorder, Shape, Variable
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
-from gradcheck.oracle.operations.base import Contribution, Placed, apply, constant, integers, of_conditions, total
+from gradcheck.oracle.operations.base import Contribution, Placed, apply, constant, integers, total
 from gradcheck.oracle.operations.reductions import broadcast_to, sum_to
 from gradcheck.oracle.operations.scattering import scatter_add
+from gradcheck.oracle.operations.structure import of_conditions
 from gradcheck.oracle.operations.terms import Bounded, Spread, Values, Variances
 
 Key = tuple[str, str | None]
@@ -30,13 +32,17 @@ OF_LISTS = ("concat", "stack")
 
 @dataclass(frozen=True, slots=True)
 class TapeNode:
-    """One step: an operation, the indices of the nodes it takes, its shape and kind; an input has a name instead."""
+    """One step: an operation, the indices of the nodes it takes, its shape and kind; an input has a name instead.
+
+    `place` is the `file:line` of the user's source that wrote it.
+    """
 
     operation: Operation | None
     operands: tuple[int, ...]
     shape: Shape
     name: str | None = None
     kind: Kind = "floating"
+    place: str | None = None
 
     @property
     def decides(self) -> bool:
@@ -84,6 +90,25 @@ class Tape:
 
         return replace(self, nodes=tuple(map(kept, self.nodes)))
 
+    def at(self, inputs: Mapping[str, Any]) -> Tape:
+        """The tape of a case, whose integers are known: they are no operands, but in the operations that pick by them.
+
+        Raises:
+            RequestError: an integer is no place of the axis for which it stands.
+        """
+        if all(node.operation is None or node.operation.bind is None for node in self.nodes):
+            return self
+        known: dict[int, Any] = {}
+        nodes = []
+        for index, node in enumerate(self.nodes):
+            if node.operation is not None and node.operation.bind is not None:
+                node = _bound(node, node.operation, known)
+            if node.kind == "integer":
+                given = [known[operand] for operand in node.operands]
+                known[index] = entries_of(node, inputs) if node.operation is None else node.operation.value(*given)
+            nodes.append(node)
+        return replace(self, nodes=tuple(nodes))
+
     @cached_property
     def outputs_of(self) -> Mapping[int, list[Key]]:
         """The outputs that each node makes."""
@@ -99,6 +124,19 @@ def entries_of(node: TapeNode, inputs: Mapping[str, Any]) -> NDArray[Any]:
     if node.kind != "floating":
         return array.astype(bool if node.decides else np.int64)
     return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
+def _bound(node: TapeNode, operation: Operation, known: Mapping[int, Any]) -> TapeNode:
+    """A node whose last operands are known integers, without them."""
+    assert operation.bind is not None
+    count = operation.indices
+    try:
+        bound = operation.bind(*(known[operand] for operand in node.operands[-count:]))
+    except IndexError as error:
+        raise RequestError(f"{node.place or 'loss'}: {error}") from None
+    if node.decides:
+        bound = of_conditions(bound)
+    return replace(node, operation=bound, operands=node.operands[:-count])
 
 
 def tape_of(graph: Graph, wrt: Sequence[str]) -> Tape:
@@ -163,10 +201,11 @@ class TapeRecording(Recorder):
         self._nodes: list[TapeNode] = []
         self._variables: list[Variable] = []
         self._watched: dict[str, Variable] = {}
-        self._inputs: set[str] = set()
+        self._place: str | None = None
 
     def step(self, node: graphs.Node, operands: list[Variable], constants: Mapping[str, Any]) -> Variable:
         """Add the steps of a node of the graph."""
+        self._place = f"{node.file}:{node.line}" if node.file else None
         if node.word == "input":
             return self._add(TapeNode(None, (), node.shape, node.name, node.kind))
         if node.word == "constant":
@@ -188,7 +227,8 @@ class TapeRecording(Recorder):
         shape = operation.shape(*(operand.shape for operand in operands))
         places = tuple(operand.index for operand in operands)
         moved = operands[0].kind if operation.moves and operands else "floating"
-        return self._add(TapeNode(operation, places, shape, kind="boolean" if operation.compares else moved))
+        kind = "boolean" if operation.compares else moved
+        return self._add(TapeNode(operation, places, shape, kind=kind, place=self._place))
 
     def watch(self, name: str, value: Variable) -> Variable:
         """Name a value."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from gradcheck.oracle.analysis import Output, analyse
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import Array
-from gradcheck.oracle.operations.places import WHOLE, Index
+from gradcheck.oracle.operations.places import WHOLE, Index, has_arrays
 from gradcheck.oracle.operations.shares import OTHER_SHARE, OWN_SHARE
 from gradcheck.oracle.operations.wholes import whole_of
 from gradcheck.oracle.tape import ADJOINT, Key, Tape, TapeNode
@@ -78,7 +78,8 @@ def _outputs(tape: Tape) -> Iterator[tuple[Key, list[_Part]]]:
         if key[0] in ("gradient", "adjoint"):
             parts = list(_parts(tape, index))
             whole = [part for part in parts if part.place is WHOLE]
-            if all(tape.nodes[part.node].shape == tape.nodes[index].shape for part in whole):
+            several = any(has_arrays(part.place) for part in parts)  # may have an entry several times
+            if not several and all(tape.nodes[part.node].shape == tape.nodes[index].shape for part in whole):
                 yield key, parts
 
 

@@ -116,16 +116,16 @@ class Runner:
         size = inputs.k if inputs else size
 
         def refuse_what_is_wrong() -> None:
-            self._tape(problem, size, settings.watch)
-            if inputs is None:
-                draw(settings, problem, size)
+            tape = self._tape(problem, size, settings.watch)
+            tape.at((inputs or draw(settings, problem, size)).inputs)
 
         selection = place(backends, settings, self._listener, self._places, before_building=refuse_what_is_wrong)
         self._pool.start(selection.launches(), settings.timeout)
         self._listener.evaluating(list(selection.places))
         # From here on, this process imports NumPy and the oracle, while the workers import their frameworks.
         case = inputs or draw(settings, problem, size)
-        return self._assess(case, self._tape(problem, size, settings.watch), selection, settings)
+        tape = self._tape(problem, size, settings.watch).at(case.inputs)
+        return self._assess(case, tape, selection, settings)
 
     def _problem(self, name: str, timeout: float) -> Problem:
         """A problem, loaded again if its file, or one of the user's modules that it imported, has changed."""

@@ -61,7 +61,8 @@ def inputs(k):
 wrt = {wrt}
 
 def sample(rng, k):
-    structured = {{"i": np.arange(k) % 3, "m": np.arange(k) % 2 == 0}}
+    places = np.where(np.arange(k) % 2 == 0, k // 2, np.arange(k)[::-1])
+    structured = {{"i": np.arange(k) % 3, "j": places, "m": np.arange(k) % 2 == 0}}
     return {{name: structured[name[0]] for name in inputs(k) if name[1] == "_" and name[0] in structured}}
 
 def loss(ops, **given):
@@ -74,8 +75,8 @@ SAMPLE = """
     k = {first}.shape[0]
     total = total + ops.sum(given["weights_{number}"] * ops.watch("out_{number}", {expression}))
 """
-SHAPES = {"a": "(k,)", "b": "(k,)", "M": "(k, k)", "N": "(k, k)", "i": "(k,)", "m": "(k,)"}
-KINDS = {"i": "integer", "m": "boolean"}
+SHAPES = {"a": "(k,)", "b": "(k,)", "M": "(k, k)", "N": "(k, k)", "i": "(k,)", "j": "(k,)", "m": "(k,)"}
+KINDS = {"i": "integer", "j": "integer", "m": "boolean"}
 
 
 class Given(NamedTuple):
@@ -123,7 +124,7 @@ def source(samples: Mapping[int, Sample], k: int) -> str:
 @cache
 def shape_of(expression: str, k: int) -> tuple[int, ...]:
     """The shape that an expression has at a size."""
-    loss = eval(f"lambda ops, a, b, M, N, i, m: ops.sum(ops.watch('out', {expression}))", {"k": k})
+    loss = eval(f"lambda ops, a, b, M, N, i, j, m: ops.sum(ops.watch('out', {expression}))", {"k": k, "np": np})
     shapes = {name: eval(shape, {"k": k}) for name, shape in SHAPES.items()}
     tape = tape_of(record(loss, shapes, KINDS), ("a",))
     return tape.nodes[tape.outputs["value", "out"]].shape

@@ -1,6 +1,6 @@
 """The samples of each word: expressions of vectors a and b and matrices M and N, and the domain of their inputs.
 
-i is a vector of integers and m one of booleans.
+i is a vector of integers below 3, j one of places along an axis, half of which are the same, and m one of booleans.
 
 No piece is empty: MXNet 1.9.1 leaves a gradient that is a sum of no terms uninitialised (2.1e-314 was seen).
 """
@@ -148,6 +148,23 @@ WORDS: dict[str, tuple[Sample, ...]] = {
         Sample("M[::2, k // 2 :: 2] * a[0]"),
         Sample("M[::-1, None, ::-2] * a[::-1, None, None]"),
         Sample("ops.where(m[::-1], a, b[..., ::-1])"),
+    ),
+    "[i]": (
+        *(Sample("a[j] * b"), Sample("M[j] * N[ops.reshape(j, (k, 1)), j]"), Sample("M[:, j] * a")),
+        Sample("M[np.arange(k), j] * b"),
+    ),
+    "take": (
+        *(Sample("ops.take(M, ops.reshape(j, (k, 1)), axis=-1)"), Sample("ops.take(M * N, j) * a")),
+        Sample("ops.take(a, [0])"),
+    ),
+    "take_along_axis": (
+        Sample("ops.take_along_axis(M, ops.reshape(j, (k, 1)))"),
+        Sample("ops.take_along_axis(M * N, ops.reshape(j, (1, k)), axis=0)"),
+    ),
+    "one_hot": (Sample("M @ ops.one_hot(i, 3)"),),
+    "at_add": (
+        *(Sample("ops.at_add(a, j, b)"), Sample("ops.at_add(M, j, a * N)")),
+        Sample("ops.at_add(M, (np.arange(k), j), b)"),
     ),
     "watch": (Sample("ops.watch('first', a * b) * ops.watch('second', b)"), Sample("ops.watch('exact', a) + a")),
 }  # fmt: skip

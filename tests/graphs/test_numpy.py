@@ -21,6 +21,7 @@ SHAPES = {"A": (3, 3), "x": (3,), "s": (), "T": (2, 3, 4)}
 EVERY_SHAPE = SHAPES | {"i": (3,), "m": (3,)}
 KINDS = {"i": "integer", "m": "boolean"}
 MASK = np.array([True, False, True])
+EYE = np.eye(3)
 WEIGHTS = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
 
 EXPRESSIONS = {
@@ -68,8 +69,15 @@ EXPRESSIONS = {
         "np.stack([x, 2 * x], axis=-1)",
         "np.vstack([x, x])", "np.hstack([x, x])", "np.hstack([A, A])", "np.split(T, 2)[1]", "np.split(x, [1])[0]",
         "np.split(T, 2, axis=2)[0]", "np.broadcast_to(x, (2, 3))", "np.copy(x)", "x.copy()",
+        "np.cumsum(x)", "np.cumsum(A, axis=1)",
     ],
     "kinds": [
+        "x[i]", "A[i]", "A[:, i]", "A[np.arange(3), i]", "T[..., i, i[:, None]]", "T[[1, 0, 1], i]",
+        "T[1, i]", "T[1:, i, 0]", "A[[0, -1, 2]]", "A[MASK]", "A[EYE > 0]", "A[np.array([[0, -1], [1, 1]]), i[1:]]",
+        "np.take(A, i)", "np.take(A, i, axis=0)", "np.take(T, i[:, None], axis=-2)",
+        "(i[..., None] == np.arange(3)).astype(float) @ x",
+        "np.take(x, [-1, 0])", "np.take_along_axis(A, i[:, None], axis=1)", "np.take_along_axis(A, i[None], 0)",
+        "np.where(m[i], x, 0.0)", "A[i[::2]]", "x[i[0]]", "np.where(i[i] == 1, x, 2.0)",
         "i * x", "x @ i", "i.astype(float) * x", "x * i.astype(int)", "np.arange(3) * x",
         "np.where(i == 1, x, 2.0)", "np.where(1 != i, x, 2.0)", "np.where(i > 0, x, i)",
         "np.where(np.equal(i, [0, 1, 1]), x, 0.0)", "np.where(np.not_equal(np.arange(3), i), x, 0.0)",

@@ -21,7 +21,6 @@ from gradcheck.graphs.numpy_instead import FUNCTION_HINTS
 SHAPES = {"A": (3, 3), "x": (3,), "s": ()}
 EYE = np.eye(3)
 MASK = np.array([True, False, True])
-TRIANGLE = np.tril(np.ones((3, 3), dtype=bool))
 W = np.array([1.0, -2.0])
 
 FOLLOWED = [
@@ -37,7 +36,6 @@ FOLLOWED = [
     ("np.correlate(x, W, 'valid')", "range(m)", "sum(W[j] * x[j:3 - 2 + 1 + j] for j in range(2))"),
     ("np.cosh(x)", "/ 2", "(np.exp(x) + np.exp(-x)) / 2"),
     ("np.cumprod(x)", "math.prod", "np.stack([math.prod(x[:j + 1]) for j in range(len(x))])"),
-    ("np.cumsum(x)", "np.tril", "np.tril(np.ones((3, 3))) @ x"),
     ("np.diag(A)", "np.sum(a * np.eye(n), axis=1)", "np.sum(A * np.eye(3), axis=1)"),
     ("np.diag(x)", "a[:, None] * np.eye(n)", "x[:, None] * np.eye(3)"),
     ("np.diagonal(A)", "np.sum(a * np.eye(n), axis=1)", "np.sum(A * np.eye(3), axis=1)"),
@@ -63,18 +61,12 @@ FOLLOWED = [
     ("np.roll(x, 1)", "np.concatenate", "np.concatenate([x[-1:], x[:-1]])"),
     ("np.sign(x - x[1])", "np.where", "np.where(x - x[1] > 0, 1.0, np.where(x - x[1] < 0, -1.0, 0.0))"),
     ("np.sinh(x)", "/ 2", "(np.exp(x) - np.exp(-x)) / 2"),
-    ("np.take(A, [0, 2], 0)", "np.stack", "np.stack([A[j] for j in [0, 2]])"),
     ("np.tensordot(A, A, 1)", "a @ b", "A @ A"),
     ("np.tile(x, 2)", "np.concatenate", "np.concatenate([x, x])"),
     ("np.trace(A)", "np.sum(a * np.eye(n))", "np.sum(A * np.eye(3))"),
     ("np.tril(A)", "np.tril(np.ones(a.shape))", "A * np.tril(np.ones(A.shape))"),
     ("np.triu(A)", "np.triu(np.ones(a.shape))", "A * np.triu(np.ones(A.shape))"),
-    ("A[np.arange(3), np.arange(3)]", "np.sum(a * np.eye(3)[i], axis=1)", "np.sum(A * EYE[np.arange(3)], axis=1)"),
-    ("A[np.arange(3), [0, 2, 0]]", "np.sum(a * np.eye(3)[i], axis=1)", "np.sum(A * EYE[[0, 2, 0]], axis=1)"),
-    ("A[[0, 2, 2]]", "got a list; write np.eye(3)[i] @ a", "EYE[[0, 2, 2]] @ A"),
-    ("A[:, np.array([0, 2])]", "write a @ np.eye(3)[:, i]", "A @ EYE[:, [0, 2]]"),
-    ("A[MASK]", "write np.eye(3)[i] @ a", "EYE[MASK] @ A"),
-    ("np.sum(A[TRIANGLE])", "write np.where(mask, a, 0.0), and sum it", "np.sum(np.where(TRIANGLE, A, 0.0))"),
+    ("A[None, [0, 2]]", "write a[i][:, None]", "A[[0, 2]][None]"),
     ("np.power(2, x)", "write np.exp(a * math.log(2.0)) instead of 2.0 ** a", "np.exp(x * math.log(2.0))"),
     ("np.linalg.norm(x, 1)", "np.sum(np.abs(a)) of a vector", "np.sum(np.abs(x))"),
     ("np.linalg.norm(A, 1)", "np.max(np.sum(np.abs(a), axis=0))", "np.max(np.sum(np.abs(A), axis=0))"),
@@ -86,7 +78,7 @@ FOLLOWED = [
 
 
 def loss_of(expression: str) -> Any:
-    names = {"np": np, "math": math, "EYE": EYE, "MASK": MASK, "TRIANGLE": TRIANGLE, "W": W}
+    names = {"np": np, "math": math, "EYE": EYE, "MASK": MASK, "W": W}
     return eval(f"lambda A, x, s: np.sum(({expression}) * s)", names)
 
 
@@ -126,7 +118,8 @@ STATEMENTS = [
     ("B = np.zeros((3, 3))\nB[0] = x\nreturn np.sum(B)", 3, r"pieces, or np\.where\(mask, a, b\)"),
     ("B = np.zeros(3)\nB[0] = s\nreturn np.sum(B)", 3, r"pieces, or np\.where\(mask, a, b\)"),
     ("B = np.zeros((3, 3))\nB[0] += x\nreturn np.sum(B)", 3, r"a\[i\] \+= b changes entries of an array"),
-    ("return np.sum(np.eye(3)[x])", 2, "let sample give one-hot labels, as an input"),
+    ("return np.sum(np.eye(3)[x])", 2, r"write \(x\[\.\.\., None\] == np\.arange\(3\)\)\.astype\(float\)"),
+    ("table = np.ones((3, 2))\nreturn np.sum(table[x])", 3, r"let sample give table\[x\], as an input"),
     ("return np.float64(np.sum(x**2))", 2, "leave np.float64 out"),
     ("return float(np.sum(x**2))", 2, r"leave float\(\) out"),
     ('print("%f" % np.sum(x))\nreturn s', 2, "leave the print out"),

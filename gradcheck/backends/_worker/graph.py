@@ -19,7 +19,7 @@ BETWEEN_VALUES = {
 """Operators between values: engines have them as Python's operators, or as functions of these names."""
 OF_LISTS = ("concat", "stack")
 """Words that take their operands as one list."""
-IN_PLACE = ("shape", "exponent", "index", "axes", "source", "destination")
+IN_PLACE = ("shape", "exponent", "index", "axes", "source", "destination", "num_classes")
 """Attributes that are passed by position: engines have different names for them."""
 
 

@@ -22,10 +22,11 @@ Rule = Callable[..., Shape]
 """Values and attributes -> the shape of the result; raises TypeError, ValueError or IndexError where they do not fit.
 
 The annotations of its parameters state what they take: `Value` a value or an array, `Operand` a number too, `Values` a
-list of values, `Condition` booleans, `Entries` a value of any kind, `Comparable` integers, or else floats; all others
-are attributes. Integers and conditions become floats where floats are taken.
+list of values, `Condition` booleans, `Entries` a value of any kind, `Comparable` integers, or else floats, `Indices`
+integers, `IndexList` a tuple of them; all others are attributes. Integers and conditions become floats where floats are
+taken.
 """
-OPERANDS = ("Value", "Operand", "Values", "Condition", "Entries", "Comparable")
+OPERANDS = ("Value", "Operand", "Values", "Condition", "Entries", "Comparable", "Indices", "IndexList")
 NUMBERS = ("Value", "Operand", "Values", "Comparable")
 COUNTING = ("sum", "mean")
 """Words of which NumPy too makes numbers for conditions alone; it combines them to further ones elsewhere."""
@@ -108,6 +109,8 @@ class Word:
         kind = self._kinds[name]
         if kind == "Values":
             return list(value) if isinstance(value, (list, tuple)) else [value]
+        if kind == "IndexList":
+            return list(value) if isinstance(value, tuple) else [value]
         return [value] if kind in OPERANDS else []
 
     def _comparables(self, name: str, value: Any) -> list[Any]:
@@ -118,6 +121,9 @@ class Word:
         kind = self._kinds[name]
         if kind == "Comparable" and compares_integers:
             return value if isinstance(value, Value) else beside.recording.constant(value, "integer")
+        if kind in ("Indices", "IndexList"):
+            indices = tuple(_indices(each, beside) for each in self._operands(name, value))
+            return indices if kind == "IndexList" else indices[0]
         if kind == "Values":
             if not isinstance(value, (list, tuple)) or not value:
                 raise TypeError(f"got {described(value)}: expected a list of values of the problem, such as [a, b]")
@@ -165,6 +171,17 @@ def _lifted(value: Any, beside: Value, kind: str) -> Value:
         numbers: Value = VOCABULARY["astype"](lifted)
         return numbers
     return lifted
+
+
+def _indices(value: Any, beside: Value) -> Value:
+    """Integers as a value of the recording."""
+    if isinstance(value, Value) and value.kind == "integer":
+        return value
+    array = None if isinstance(value, Value) else np.asarray(value)
+    if array is None or array.ndim == 0 or array.dtype.kind not in "iu":
+        expected = "expected integers that sample gives, or an array of integers"
+        raise TypeError(f"the indices are {described(value)}: {expected}")
+    return beside.recording.constant(array, "integer")
 
 
 def _is_condition(value: Any) -> bool:

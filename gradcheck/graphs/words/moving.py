@@ -1,19 +1,14 @@
-"""Words that only move entries: shapes, axes, pieces, concatenation, and a value through which no gradient flows."""
+"""Words that move entries, shapes, axes and concatenation, one through which no gradient flows, and `astype`."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
-from gradcheck.graphs.graph import Piece, Shape, Slice, python_index
+from gradcheck.graphs.graph import Shape
 from gradcheck.graphs.instead import described
 from gradcheck.graphs.shapes import (
     Axes,
     broadcasted_shape,
     checked_shape,
     concatenated_shape,
-    indexed_shape,
     moved_axes,
     one_axis,
     permuted_shape,
@@ -22,9 +17,8 @@ from gradcheck.graphs.shapes import (
 )
 from gradcheck.graphs.values import Value
 from gradcheck.graphs.vocabulary import VOCABULARY
-from gradcheck.graphs.words.declaration import Word, operation, word
+from gradcheck.graphs.words.declaration import Word, word
 
-ONE_HOT = "let sample give one-hot labels y, and write ops.sum(a * y, axis=1)"
 Values = list[Value]
 Entries = Value
 """A value of any kind: what is made of it is of that kind."""
@@ -73,41 +67,6 @@ def squeeze(a: Entries, axis: Axes) -> Shape:
 def broadcast_to(a: Entries, shape: Shape) -> Shape:
     """Copies along new axes, and along those of length one."""
     return broadcasted_shape(a.shape, shape)
-
-
-@operation("[]")
-def index(a: Entries, index: tuple[Piece, ...]) -> Shape:
-    """A piece of an array: integers and slices, negative ones too, `...`, and `None` for a new axis."""
-    for place, piece in enumerate(index):
-        if fault := _fault(piece):
-            raise TypeError(f"{fault}{_other_index(a, index, place)}")
-    return indexed_shape(a.shape, python_index(index))
-
-
-def _fault(piece: Any) -> str:
-    """Why some engine lacks an index, if one does; all have integers, slices, an ellipsis and new axes."""
-    if piece is None or isinstance(piece, Slice):
-        return ""
-    if not isinstance(piece, bool) and (isinstance(piece, int) or (isinstance(piece, str) and piece == "...")):
-        return ""
-    return f"an index is made of integers and slices, got {described(piece)}"
-
-
-def _other_index(a: Value, index: tuple[Any, ...], place: int) -> str:
-    """What to write instead of an index that engines lack."""
-    piece = index[place]
-    if isinstance(piece, Value):
-        return "; write ops.where(condition, a, b)" if piece.is_condition else f"; {ONE_HOT}"
-    if isinstance(piece, np.ndarray) and piece.dtype == np.bool_ and piece.ndim > 1:
-        return "; write ops.where(mask, a, 0.0), and sum it"
-    if sum(isinstance(each, (list, np.ndarray, Value)) for each in index) > 1:
-        columns = a.shape[-1]
-        return f"; for a[np.arange(n), i] write ops.sum(a * np.eye({columns})[i], axis=1)"
-    if a.ndim <= 2 and place < a.ndim:
-        rows = a.shape[place]
-        form = f"np.eye({rows})[i] @ a" if place == 0 else f"a @ np.eye({rows})[:, i]"
-        return f"; write {form}"
-    return "; write ops.concat of pieces"
 
 
 @word

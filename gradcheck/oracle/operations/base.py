@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +16,6 @@ from gradcheck.oracle.operations.terms import (
     DOUBT,
     Array,
     Bounded,
-    Decision,
-    Doubts,
     Errors,
     PartialSums,
     Spread,
@@ -71,6 +69,8 @@ class Operation:
         compares: the result is a condition for ``where``.
         conventions: name -> the same operation, in which a tie is not a doubt: the convention decides it.
         places: where each operand is added into zeros; None where operands are whole.
+        bind: integers of a case, the last operands, -> the operation for the other operands; None where it needs none.
+        indices: how many operands these integers are.
     """
 
     name: str
@@ -90,6 +90,8 @@ class Operation:
     compares: bool = False
     conventions: Mapping[str, Operation] | None = None
     places: Places | None = None
+    bind: Callable[..., Operation] | None = None
+    indices: int = 0
 
     @property
     def decides(self) -> bool:
@@ -185,10 +187,17 @@ class Variable:
         return operated("matmul", other, self)
 
 
+class IndexOf(NamedTuple):
+    """An index that the integers of a case make."""
+
+    integers: tuple[Variable, ...]
+    make: Callable[..., Index]
+
+
 class Placed(NamedTuple):
     """A contribution to the gradient of an array: zeros, but for the entries at an index."""
 
-    place: Index
+    place: Index | IndexOf
     entries: Variable
 
 
@@ -257,52 +266,6 @@ CONVERSION = Operation(
     variance=lambda format, result, _a: _where_inexact(format, result.middle, rounding_variance(format, result.size)),
 )
 """Integers as floats: each is rounded once, where the format lacks it (docs/math.md, R9)."""
-
-
-def structural(
-    name: str,
-    move: Callable[..., Array],
-    back: Callable[..., tuple[Contribution | None, ...]],
-    shape: Callable[..., Shape],
-) -> Operation:
-    """An operation that moves or copies entries, errors like values (docs/math.md, R19).
-
-    Args:
-        name: as the vocabulary spells it.
-        move: arrays -> array.
-        back: (gradient, *operands) -> the operands' gradients.
-        shape: shapes -> shape.
-    """
-
-    def moved(terms: Sequence[Values], errors: Sequence[Array | None]) -> Array | None:
-        if all(error is None for error in errors):
-            return None
-        return move(*(np.zeros(t.native.shape) if e is None else e for t, e in zip(terms, errors, strict=True)))
-
-    def worst(_format: Format, _result: Values, *terms: Bounded) -> Errors:
-        return moved(terms, [term.error for term in terms])
-
-    def variance(_format: Format, _result: Values, *terms: Spread) -> Variances:
-        return moved(terms, [term.variance for term in terms])
-
-    return Operation(
-        name,
-        value=move,
-        gradients=lambda g, _v, *operands: back(g, *operands),
-        worst=worst,
-        variance=variance,
-        shape=shape,
-        moves=True,
-    )
-
-
-def of_conditions(move: Operation) -> Operation:
-    """An operation that moves the entries of a condition, and their doubts with them."""
-
-    def doubt(_format: Format, _result: Values, condition: Decision) -> Doubts:
-        return None if condition.doubt is None else move.value(condition.doubt)
-
-    return replace(move, gradients=lambda *_: (None,), worst=doubt, variance=None, compares=True)
 
 
 def same_error(_format: Format, _result: Values, a: Bounded) -> Errors:

@@ -86,6 +86,29 @@ def _share_of_equals(factors: Array, near: float) -> Array:
     return np.asarray(np.where(share > 1 / math.sqrt(equal.shape[-1]), share, 0.0))
 
 
+def of_equal_occurrences(values: Array, targets: Array, size: Array, counts: Array, roundoff: float) -> Array:
+    """The same for entries that are added at their places into an array: those at one place are the terms of a sum.
+
+    Args:
+        values: the terms, float64, flat.
+        targets: the place of each in the flat array.
+        size: the typical largest partial sum of each place, in the array's shape.
+        counts: the number of terms of each place.
+        roundoff: u of the sum.
+    """
+    order = np.argsort(targets, kind="stable")
+    places, quantum = targets[order], 2 * roundoff * np.ravel(size)
+    scaled = values[order] / quantum[places]
+    phase = np.diff(scaled)
+    phase -= np.floor(phase)
+    alike = (1 - 6 * phase * (1 - phase)) * np.minimum(12 * square(scaled[1:]), 1.0)
+    same = places[1:] == places[:-1]
+    total = np.bincount(places[1:][same], alike[same], minlength=counts.size).reshape(counts.shape)
+    pairs = np.maximum(counts - 1, 1)
+    share = np.maximum(total / pairs - 1 / np.sqrt(pairs), 1 / np.maximum(counts, 1))
+    return np.where(counts > COVERED, SAWTOOTH * square(counts * roundoff * size) * share, 0.0)
+
+
 def of_shared_errors(term: Spread, combine: Callable[[Array], Array]) -> Array:
     """The variance of a sum whose terms all share one relative error, (Σ±s)²: W3.
 

@@ -35,6 +35,11 @@ Comparisons of integers are exact in every dtype. All other words make floats of
 among numbers, as in `a * (a > 0)`, is 1 where it holds and 0 elsewhere. Conditions alone combine by `&`, `|` and `~`,
 and `ops.sum` and `ops.mean` count them.
 
+Indices are integers that `sample` gives, or arrays of integers of the loss itself: `E[tokens]`,
+`a[np.arange(n), labels]`, with index arrays side by side as in NumPy. An index that comes several times adds up in the
+gradient. Each is 0 or more and below the length of its axis. Constant ones may be negative in `a[…]`, and a constant
+mask there stands for the places where it is true.
+
 At a tie of `max`, `maximum`, `relu` or `abs` engines differ: an answer that follows one of the usual conventions
 agrees, and another mean of the branches is undecided. An answer is wrong if the shares of a `max`, or of both sides of
 a `maximum`, do not add up to one, as in MXNet's `max`.
@@ -86,6 +91,7 @@ def spelling(symbol: str) -> str:
     """An operator between its operands."""
     forms: dict[str, str] = {
         "[]": "a[i, j:k]",
+        "[i]": "a[indices], a[:, i, j]",
         "unary -": "-a",
         "~": "~a",
         "**": "a ** p",

@@ -1,4 +1,4 @@
-"""Operations that only move entries: axes, pieces, concatenation, and values through which no gradient flows."""
+"""Operations that only move entries: axes, concatenation, and values through which no gradient flows."""
 
 from __future__ import annotations
 
@@ -6,23 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gradcheck.graphs.shapes import Axes, concatenated_shape, indexed_shape, moved_axes, one_axis, squeezed_shape
-from gradcheck.oracle.operations.base import CONVERSION, Operation, Placed, Shape, Variable, apply, structural
+from gradcheck.graphs.shapes import Axes, concatenated_shape, moved_axes, one_axis, squeezed_shape
+from gradcheck.oracle.operations.base import CONVERSION, Operation, Shape, Variable, apply
 from gradcheck.oracle.operations.branches import where
-from gradcheck.oracle.operations.places import Index, Part
+from gradcheck.oracle.operations.indexing import pick
+from gradcheck.oracle.operations.places import Part
 from gradcheck.oracle.operations.reductions import reshape
 from gradcheck.oracle.operations.rules import rule
+from gradcheck.oracle.operations.structure import structural
 
 STOP_GRADIENT = structural("stop_gradient", lambda a: a, lambda _g, _a: (None,), lambda shape: shape)
-
-
-def _picking(index: Index) -> Operation:
-    return structural(
-        "index",
-        lambda a: np.asarray(a[index]),
-        lambda g, _a: (Placed(index, g),),
-        lambda shape: indexed_shape(shape, index),
-    )
 
 
 def _concatenation(axis: int) -> Operation:
@@ -32,7 +25,7 @@ def _concatenation(axis: int) -> Operation:
     def back(g: Variable, *operands: Variable) -> tuple[Variable, ...]:
         ends = np.cumsum([operand.shape[axis] for operand in operands]).tolist()
         before: tuple[Part, ...] = (slice(None),) * axis
-        return tuple(_pick(g, (*before, slice(start, end))) for start, end in zip([0, *ends], ends, strict=False))
+        return tuple(pick(g, (*before, slice(start, end))) for start, end in zip([0, *ends], ends, strict=False))
 
     return structural(
         "concat",
@@ -83,16 +76,6 @@ def expand_dims(a: Variable, axis: int = 0) -> Variable:
 def squeeze(a: Variable, axis: Axes) -> Variable:
     """Without an axis of length one, or several."""
     return reshape(a, squeezed_shape(a.shape, axis))
-
-
-def _pick(a: Variable, index: Index) -> Variable:
-    return apply(_picking(index), a)
-
-
-@rule(worst="exact", typical="0", name="index")
-def item(a: Variable, index: Index) -> Variable:
-    """A piece of an array."""
-    return _pick(a, index)
 
 
 @rule(worst="exact", typical="0")

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.lazy import lazy
 
-Part = int | slice | EllipsisType | None
+Part = int | slice | EllipsisType | NDArray[np.int64] | None
 Index = Part | tuple[Part, ...]
-"""Integers, slices, an ellipsis and new axes, as in NumPy: no entry comes twice in a piece."""
+"""Integers, slices, an ellipsis, new axes, and arrays of integers, as in NumPy: an entry may come several times."""
 
 WHOLE: Index = ...
 """The piece that is the whole array."""
@@ -23,7 +23,7 @@ WHOLE: Index = ...
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """The places of n pieces in one array, which may overlap.
+    """The places of n pieces in one array, which may overlap, each also with itself.
 
     Attributes:
         indices: of the pieces.
@@ -35,10 +35,10 @@ class Places:
 
     @lazy
     def counts(self) -> NDArray[np.intp]:
-        """How many pieces have each entry of the array."""
+        """How many times pieces have each entry of the array."""
         counts = np.zeros(self.shape, np.intp)
         for index in self.indices:
-            counts[index] += 1
+            _add(counts, index, 1)
         return counts
 
     @lazy
@@ -60,8 +60,32 @@ class Places:
         result = _zeros(self.shape, dtype)
         for index, piece in zip(self.indices, pieces, strict=True):
             if piece is not None:
-                result[index] += piece
+                _add(result, index, piece)
         return result
+
+    @lazy
+    def are_slices(self) -> bool:
+        """Whether no piece is made of arrays of integers."""
+        return not any(map(has_arrays, self.indices))
+
+    @lazy
+    def targets(self) -> NDArray[np.intp]:
+        """The place in the flat array of each entry of all pieces."""
+        places = np.arange(self.counts.size).reshape(self.shape)
+        return np.concatenate([np.ravel(places[index]) for index in self.indices])
+
+
+def has_arrays(index: Index) -> bool:
+    """Whether an index has arrays of integers."""
+    return any(isinstance(part, np.ndarray) for part in (index if isinstance(index, tuple) else (index,)))
+
+
+def _add(result: NDArray[Any], index: Index, piece: Any) -> None:
+    """Add a piece in place."""
+    if has_arrays(index):
+        np.add.at(result, index, piece)  # type: ignore[arg-type]
+    else:
+        result[index] += piece
 
 
 def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -15,11 +15,11 @@ from gradcheck.oracle.operations.base import (
     Variable,
     apply,
     square,
-    structural,
     summing_variance,
 )
 from gradcheck.oracle.operations.coherence import of_equal_terms, of_shared_errors
 from gradcheck.oracle.operations.rules import rule
+from gradcheck.oracle.operations.structure import structural
 from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Values, Variances
 
 PAIRWISE = 128

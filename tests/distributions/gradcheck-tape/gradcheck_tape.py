@@ -50,7 +50,7 @@ class Variable:
     def __getitem__(self, index):
         def pull(g):
             whole = np.zeros_like(self.value)
-            whole[index] = g
+            np.add.at(whole, index, g)
             return whole
 
         return self.tape.record(self.value[index], (self, pull))
@@ -150,6 +150,7 @@ MOVES = {
 }
 WORDS = (
     *("astype", "matmul", "outer", "concat", "stack", "where", "maximum", "stop_gradient"),
+    *("gather", "take", "take_along_axis", "one_hot", "at_add"),
     *("sum", "mean", "max", "logsumexp", "softmax", "log_softmax"),
     *("matmul", "transpose", "outer", "reshape", "concatenate", "where", "maximum", "minimum", "stop_gradient"),
     *("clip", "silu", "gelu"),
@@ -198,6 +199,26 @@ class Tape:
 
     def astype(self, a):
         return self.record(a)
+
+    def gather(self, a, *indices, axis=0):
+        return a[(slice(None),) * axis + indices]
+
+    def take(self, a, indices, axis=0):
+        return self.gather(a, indices, axis=axis % a.ndim)
+
+    def take_along_axis(self, a, indices, axis=-1):
+        grids = list(np.ix_(*map(np.arange, a.shape)))
+        grids[axis] = indices
+        return a[tuple(grids)]
+
+    def one_hot(self, indices, num_classes):
+        return self.record(np.eye(num_classes)[indices])
+
+    def at_add(self, a, *operands):
+        a, b, indices = self.variable(a), self.variable(operands[-1]), operands[:-1]
+        value = a.value.copy()
+        np.add.at(value, indices, b.value)
+        return self.record(value, (a, lambda g: g), (b, lambda g: g[indices]))
 
     def outer(self, a, b):
         return self.moved(MOVES["reshape"], self.variable(a), (-1, 1)) * b

@@ -1,0 +1,94 @@
+"""Operations that move entries, and those that await the integers of a case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gradcheck.oracle.formats import Format
+from gradcheck.oracle.operations.base import Contribution, Operation, Shape
+from gradcheck.oracle.operations.terms import Array, Bounded, Decision, Doubts, Errors, Spread, Values, Variances
+
+
+def structural(
+    name: str,
+    move: Callable[..., Array],
+    back: Callable[..., tuple[Contribution | None, ...]],
+    shape: Callable[..., Shape],
+) -> Operation:
+    """An operation that moves or copies entries, errors like values (docs/math.md, R19).
+
+    Args:
+        name: as the vocabulary spells it.
+        move: arrays -> array.
+        back: (gradient, *operands) -> the operands' gradients.
+        shape: shapes -> shape.
+    """
+
+    def moved(terms: Sequence[Values], errors: Sequence[Array | None]) -> Array | None:
+        if all(error is None for error in errors):
+            return None
+        return move(*(np.zeros(t.native.shape) if e is None else e for t, e in zip(terms, errors, strict=True)))
+
+    def worst(_format: Format, _result: Values, *terms: Bounded) -> Errors:
+        return moved(terms, [term.error for term in terms])
+
+    def variance(_format: Format, _result: Values, *terms: Spread) -> Variances:
+        return moved(terms, [term.variance for term in terms])
+
+    return Operation(
+        name,
+        value=move,
+        gradients=lambda g, _v, *operands: back(g, *operands),
+        worst=worst,
+        variance=variance,
+        shape=shape,
+        moves=True,
+    )
+
+
+def bound_later(
+    name: str,
+    bind: Callable[..., Operation],
+    back: Callable[..., tuple[Contribution | None, ...]],
+    shape: Callable[..., Shape],
+    indices: int,
+    moves: bool = True,
+) -> Operation:
+    """An operation whose last operands are integers, which a case has: `Tape.at` puts another one into its place.
+
+    Args:
+        name: as the vocabulary spells it.
+        bind: arrays of integers -> the operation for the other operands.
+        back: (gradient, *operands) -> the gradients of the operands that are not these integers.
+        shape: shapes -> shape.
+        indices: how many operands are integers.
+        moves: whether it moves entries of any kind.
+    """
+
+    def unknown(*_: Any) -> Any:
+        raise TypeError(f"{name}: the integers of the case are not known: expected a tape at its inputs")
+
+    return Operation(
+        name,
+        unknown,
+        lambda g, _v, *operands: (*back(g, *operands), *[None] * indices),
+        unknown,
+        unknown,
+        shape=shape,
+        moves=moves,
+        bind=bind,
+        indices=indices,
+    )
+
+
+def of_conditions(move: Operation) -> Operation:
+    """An operation that moves the entries of a condition, and their doubts with them."""
+
+    def doubt(_format: Format, _result: Values, condition: Decision) -> Doubts:
+        return None if condition.doubt is None else move.value(condition.doubt)
+
+    return replace(move, gradients=lambda *_: (None,), worst=doubt, variance=None, compares=True)
