@@ -12,6 +12,7 @@ Function = Callable[..., Any]
 Measure = Callable[[Function, Sequence[float]], "tuple[Sequence[float], Sequence[float]]"]
 """(a function of a vector, points) -> its values and its derivatives there, computed by the engine in float64."""
 
+OF_POSITIVE = ("log", "log1p", "log2", "log10", "sqrt", "rsqrt")
 POINTS = (-2.3, -0.9, 1e-3, 0.7, 1.9, 3.1)
 
 
@@ -50,6 +51,20 @@ TRUTH: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
     "cos": (math.cos, lambda a: -math.sin(a)),
     "sigmoid": (_sigmoid, _bell),
     "softplus": (_softplus, _sigmoid),
+    "exp2": (lambda a: 2.0**a, lambda a: 2.0**a * math.log(2)),
+    "log2": (math.log2, lambda a: 1 / (a * math.log(2))),
+    "log10": (math.log10, lambda a: 1 / (a * math.log(10))),
+    "tan": (math.tan, lambda a: 1 + math.tan(a) ** 2),
+    "sinh": (math.sinh, math.cosh),
+    "cosh": (math.cosh, math.sinh),
+    "atan": (math.atan, lambda a: 1 / (1 + a * a)),
+    "asinh": (math.asinh, lambda a: 1 / math.sqrt(1 + a * a)),
+    "asin": (math.asin, lambda a: 1 / math.sqrt(1 - a * a)),
+    "acos": (math.acos, lambda a: -1 / math.sqrt(1 - a * a)),
+    "atanh": (math.atanh, lambda a: 1 / (1 - a * a)),
+    "acosh": (math.acosh, lambda a: 1 / math.sqrt(a * a - 1)),
+    "log_sigmoid": (lambda a: -_softplus(-a), lambda a: _sigmoid(-a)),
+    "elu": (lambda a: a if a > 0 else math.expm1(a), lambda a: math.exp(min(a, 0.0))),
     "rsqrt": (lambda a: 1 / math.sqrt(a), lambda a: -0.5 / (a * math.sqrt(a))),
     "erf": (math.erf, lambda a: 2 / math.sqrt(math.pi) * math.exp(-a * a)),
     "silu": (lambda a: a * _sigmoid(a), _silu_slope),
@@ -83,8 +98,15 @@ def complaints(functions: Mapping[str, Function], rows: Function, measure: Measu
     return {name: error for name, error in found.items() if error is not None}
 
 
+def inside(name: str, point: float) -> bool:
+    """Whether a function has a value at a point."""
+    if name in ("asin", "acos", "atanh"):
+        return abs(point) < 1
+    return point > {"acosh": 1.0}.get(name, 0.0) or name not in (*OF_POSITIVE, "acosh")
+
+
 def _complaint(name: str, function: Function, measure: Measure, limit: float) -> str | None:
-    points = [point for point in POINTS if point > 0 or name not in ("log", "log1p", "sqrt", "rsqrt")]
+    points = [point for point in POINTS if inside(name, point)]
     for kind, results, true in zip(("", "its derivative "), measure(function, points), TRUTH[name]):
         errors = [abs(result / true(point) - 1) for result, point in zip(results, points)]
         if not max(errors) <= limit:

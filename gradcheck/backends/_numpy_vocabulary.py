@@ -15,6 +15,15 @@ TWO_OVER_ROOT_PI = np.longdouble("1.12837916709551257389615890312154517")
 TWO_OVER_PI = np.longdouble("0.636619772367581343075535053490057448")
 
 
+LOG_2 = np.longdouble("0.693147180559945309417232121458176568")
+LOG_10 = np.longdouble("2.302585092994045684017991454684364208")
+
+
+def flat(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A function of the real part that is flat between its steps."""
+    return lambda a: step(np.real(a)) + (0j if np.iscomplexobj(a) else 0)
+
+
 def magnitude(a: Any) -> Any:
     """|a|, as a choice of sign."""
     return np.where(np.real(a) < 0, -a, a)
@@ -126,6 +135,21 @@ def gelu(a: Any, approximate: bool = False) -> Any:
     return a / 2 * (1 + erf(a * np.sqrt(np.longdouble(0.5))))
 
 
+def log_sigmoid(a: Any) -> Any:
+    """−log(1 + exp(−a))."""
+    return -softplus(-a)
+
+
+def leaky_relu(a: Any, negative_slope: float = 0.01) -> Any:
+    """The value where it is above zero, else a multiple of it."""
+    return np.where(np.real(a) > 0, a, negative_slope * a)
+
+
+def elu(a: Any, alpha: float = 1.0) -> Any:
+    """The value where it is above zero, else α(exp(a) − 1)."""
+    return np.where(np.real(a) > 0, a, alpha * np.expm1(np.where(np.real(a) > 0, 0, a)))
+
+
 def softmax(a: Any, axis: int = -1) -> Any:
     """The shares of exp(a) in their sum over an axis."""
     _, exponentials = _shifted(a, axis)
@@ -175,11 +199,21 @@ SAME = [
     *("matmul", "outer", "sum", "mean", "where", "max", "min"),
     *("reshape", "moveaxis", "squeeze", "broadcast_to", "stack"),
 ]
+ENTRIES: dict[str, Callable[..., Any]] = {
+    **{each.__name__: each for each in (clip, elu, erf, gelu, leaky_relu, log_sigmoid, minimum, silu)},
+    **{name: getattr(np, f"arc{name[1:]}") for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")},
+    **{name: getattr(np, name) for name in ("tan", "sinh", "cosh")},
+    **{name: flat(getattr(np, name)) for name in ("sign", "floor", "ceil", "round")},
+    "rsqrt": lambda a: 1 / np.sqrt(a),
+    "exp2": lambda a: np.exp(a * LOG_2),
+    "log2": lambda a: np.log(a) / LOG_2,
+    "log10": lambda a: np.log(a) / LOG_10,
+}
+"""Further words that work entry by entry."""
 PRIMITIVES: dict[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in SAME},
     **{each.__name__: each for each in (astype, at_add, gather, log1p, logsumexp, maximum, one_hot, relu)},
-    **{each.__name__: each for each in (clip, erf, gelu, minimum, silu)},
-    "rsqrt": lambda a: 1 / np.sqrt(a),
+    **ENTRIES,
     **{each.__name__: each for each in (log_softmax, sigmoid, softmax, softplus, std, var, vector_norm)},
     "abs": magnitude,
     "take": lambda a, indices, axis=0: np.take(a, indices, axis),

@@ -101,7 +101,7 @@ def indexing(np: Any, dtype: str) -> dict[str, Callable[..., Any]]:
 
 
 def entries(np: Any, special: Any) -> dict[str, Callable[..., Any]]:
-    """Further words that work entry by entry; autograd has neither silu nor gelu, and its users write them out."""
+    """Further words that work entry by entry; autograd lacks those of neural networks, and its users write them out."""
 
     def of_scipy(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return lambda a: function(a).astype(a.dtype)  # SciPy has no float16
@@ -113,8 +113,19 @@ def entries(np: Any, special: Any) -> dict[str, Callable[..., Any]]:
             return 0.5 * a * (1.0 + np.tanh(math.sqrt(2 / math.pi) * (a + 0.044715 * a**3)))
         return 0.5 * a * (1.0 + erf(a / math.sqrt(2)))
 
+    def log_sigmoid(a: Any) -> Any:
+        return -(np.maximum(-a, 0.0) + np.log1p(np.exp(-np.fabs(a))))
+
+    def elu(a: Any, alpha: float = 1.0) -> Any:
+        return np.where(a > 0, a, alpha * np.expm1(np.where(a > 0, 0.0, a)))
+
     return {
-        **{name: getattr(np, name) for name in ("square", "minimum")},
+        **{name: getattr(np, name) for name in ("square", "minimum", "exp2", "log2", "log10")},
+        **{name: getattr(np, name) for name in ("tan", "sinh", "cosh", "sign", "floor", "ceil", "round")},
+        **{name: getattr(np, f"arc{name[1:]}") for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")},
+        "log_sigmoid": log_sigmoid,
+        "leaky_relu": lambda a, negative_slope=0.01: np.where(a > 0, a, negative_slope * a),
+        "elu": elu,
         "rsqrt": lambda a: 1.0 / np.sqrt(a),
         "sigmoid": sigmoid,
         "erf": erf,

@@ -84,9 +84,11 @@ def indexing(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
 def entries(jax: Any) -> dict[str, Callable[..., Any]]:
     """Further words that work entry by entry."""
     return {
-        **{name: getattr(jax.numpy, name) for name in ("square", "minimum")},
-        **{name: getattr(jax.lax, name) for name in ("rsqrt", "erf")},
-        "silu": jax.nn.silu,
+        **{name: getattr(jax.numpy, name) for name in ("square", "minimum", "exp2", "log2", "log10")},
+        **{name: getattr(jax.numpy, name) for name in ("tan", "sinh", "cosh", "sign", "floor", "ceil", "round")},
+        **{name: getattr(jax.lax, name) for name in ("rsqrt", "erf", "asin", "acos", "atan")},
+        **{name: getattr(jax.lax, name) for name in ("asinh", "acosh", "atanh")},
+        **{name: getattr(jax.nn, name) for name in ("silu", "log_sigmoid", "leaky_relu", "elu")},
         "gelu": lambda a, approximate=False: jax.nn.gelu(a, approximate=approximate),
         "clip": lambda a, min=None, max=None: jax.numpy.clip(a, min, max),
     }

@@ -94,8 +94,11 @@ def indexing(mx: Any, dtype: str) -> dict[str, Function]:
 def entries(mx: Any, nn: Any) -> dict[str, Function]:
     """Further words that work entry by entry."""
     return {
-        **{name: getattr(mx, name) for name in ("rsqrt", "square", "erf", "minimum")},
-        "silu": nn.silu,
+        **{name: getattr(mx, name) for name in ("rsqrt", "square", "erf", "minimum", "log2", "log10")},
+        **{name: getattr(mx, name) for name in ("tan", "sinh", "cosh", "sign", "floor", "ceil", "round")},
+        **{name: getattr(mx, f"arc{name[1:]}") for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")},
+        **{name: getattr(nn, name) for name in ("silu", "log_sigmoid", "leaky_relu", "elu")},
+        "exp2": lambda a: mx.power(2.0, a),  # it has none
         "gelu": lambda a, approximate=False: (nn.gelu_approx if approximate else nn.gelu)(a),
         "clip": lambda a, min=None, max=None: mx.clip(a, min, max),
     }

@@ -107,7 +107,14 @@ def entries(np: Any, npx: Any) -> dict[str, Callable[..., Any]]:
         return npx.leaky_relu(a, act_type="gelu")
 
     return {
-        **{name: getattr(np, name) for name in ("square", "minimum")},
+        **{name: getattr(np, name) for name in ("square", "minimum", "log2", "log10", "tan", "sinh", "cosh")},
+        **{name: getattr(np, name) for name in ("sign", "floor", "ceil")},
+        **{name: getattr(np, f"arc{name[1:]}") for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")},
+        "round": np.rint,
+        "exp2": lambda a: np.power(2.0, a),  # mx.np has none
+        "log_sigmoid": lambda a: -npx.activation(-a, act_type="softrelu"),
+        "leaky_relu": lambda a, negative_slope=0.01: npx.leaky_relu(a, act_type="leaky", slope=negative_slope),
+        "elu": lambda a, alpha=1.0: npx.leaky_relu(a, act_type="elu", slope=alpha),
         "rsqrt": lambda a: 1.0 / np.sqrt(a),  # mx.np has none
         "erf": npx.erf,
         "silu": lambda a: a * npx.sigmoid(a),  # as its own gluon.nn.Swish has it

@@ -73,9 +73,23 @@ def primitives(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
 def entries(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     """Further words that work entry by entry."""
     number = functools.partial(tf.convert_to_tensor, dtype=dtype)
+
+    def elu(a: Any, alpha: float = 1.0) -> Any:
+        """TensorFlow's has α = 1; Keras has other ones so."""
+        result = tf.nn.elu(a)
+        return result if alpha == 1 else tf.where(a > 0, result, alpha * result)
+
     return {
-        **{name: getattr(tf.math, name) for name in ("square", "rsqrt", "erf")},
+        **{name: getattr(tf.math, name) for name in ("square", "rsqrt", "erf", "tan", "asin", "acos", "atan")},
+        **{name: getattr(tf.math, name) for name in ("sinh", "cosh", "asinh", "acosh", "atanh")},
+        **{name: getattr(tf.math, name) for name in ("sign", "floor", "ceil", "round", "log_sigmoid")},
         **{name: getattr(tf.nn, name) for name in ("silu", "gelu")},
+        "leaky_relu": lambda a, negative_slope=0.01: tf.nn.leaky_relu(a, negative_slope),
+        "elu": elu,
+        # It has neither of these; its users write them out.
+        "exp2": lambda a: tf.pow(number(2.0), a),
+        "log2": lambda a: tf.math.log(a) / math.log(2),
+        "log10": lambda a: tf.math.log(a) / math.log(10),
         "minimum": lambda a, b: tf.minimum(number(a), number(b)),
         "clip": functools.partial(clipped, tf),
     }

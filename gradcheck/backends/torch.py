@@ -75,8 +75,11 @@ def entries(torch: Any) -> dict[str, Callable[..., Any]]:
     """Further words that work entry by entry."""
     functional = torch.nn.functional
     return {
-        **{name: getattr(torch, name) for name in ("rsqrt", "square", "erf")},
-        "silu": functional.silu,
+        **{name: getattr(torch, name) for name in ("rsqrt", "square", "erf", "exp2", "log2", "log10")},
+        **{name: getattr(torch, name) for name in ("tan", "asin", "acos", "atan", "sinh", "cosh")},
+        **{name: getattr(torch, name) for name in ("asinh", "acosh", "atanh", "sign", "floor", "ceil", "round")},
+        **{name: getattr(functional, name) for name in ("silu", "leaky_relu", "elu")},
+        "log_sigmoid": functional.logsigmoid,
         "gelu": lambda a, approximate=False: functional.gelu(a, approximate="tanh" if approximate else "none"),
         "minimum": lambda a, b: torch.minimum(torch.as_tensor(a), torch.as_tensor(b)),
         "clip": torch.clamp,

@@ -169,6 +169,11 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
     return above if high is None else word("minimum")(above, high)
 
 
+def rounded(a: Any, decimals: int = 0) -> Any:
+    """The nearest number of so many decimals."""
+    return word("round")(a) if decimals == 0 else word("round")(a * 10.0**decimals) / 10.0**decimals
+
+
 def power(a: Any, exponent: Any) -> Value:
     """aᵖ of a number p."""
     if isinstance(exponent, Value) and not isinstance(a, Value):
@@ -216,7 +221,10 @@ OF_SCIPY = ("expit", "erf")
 """Functions of entries that are scipy.special's."""
 UFUNCS: dict[str, Function] = {
     **{name: word(name) for name in ("exp", "log", "log1p", "expm1", "sqrt", "square", "tanh", "sin", "cos")},
-    **{name: word(name) for name in ("maximum", "minimum")},
+    **{name: word(name) for name in ("maximum", "minimum", "sign", "floor", "ceil")},
+    **{name: word(name) for name in ("tan", "sinh", "cosh", "exp2", "log2", "log10")},
+    **{f"arc{name}": word(f"a{name}") for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
+    "rint": word("round"),
     **COMPARISONS,
     **dict.fromkeys(("absolute", "fabs"), word("abs")),
     "expit": word("sigmoid"),
@@ -230,7 +238,6 @@ UFUNCS: dict[str, Function] = {
     "matmul": between("matmul"),
     "power": power,
     "reciprocal": lambda a: operated("truediv", 1.0, a),
-    "tan": lambda a: word("sin")(a) / word("cos")(a),
 }
 """NumPy's functions of entries by name -> their replacements."""
 
@@ -244,6 +251,8 @@ FUNCTIONS: dict[Any, Function] = {
     np.linalg.norm: norm,
     np.cumsum: lambda a, axis=None: word("cumulative_sum")(np.ravel(a) if axis is None else a, axis),
     np.where: word("where"),
+    np.round: rounded,
+    np.around: rounded,
     np.clip: clip,
     np.dot: dot,
     np.inner: lambda a, b: dot(a, b if np.ndim(b) < 2 else b.T),

@@ -39,6 +39,9 @@ ERF_MLX = "erf is off by up to 6e-7, 0 at 1e-30: Abramowitz and Stegun 7.1.26, i
 ERF_MXNET = "erf's derivative has a float32 π in it: `erf_grad` in src/operator/mshadow_op.h"
 GELU_MXNET = "gelu computes in float32 in every dtype: `gelu` in src/operator/mshadow_op.h"
 CLIP_MXNET = "clip takes its ends in float32: `a_max` is a real_t in src/operator/tensor/matrix_op-inl.h"
+LEAKY_MXNET = "leaky_relu multiplies in float32 in every dtype: `xelu` in src/operator/mshadow_op.h"
+ELU_MXNET = "elu takes α in float32: `slope` in src/operator/leaky_relu-inl.h"
+LEAKY_TENSORFLOW = "leaky_relu takes its slope in float32: `alpha: float` of LeakyRelu in core/ops/nn_ops.cc"
 GELU_TENSORFLOW = (
     "gelu rounds √½ and 0.044715 to float32 in every dtype, since tf.cast makes a float32 tensor of a number first: "
     "`gelu` in python/ops/nn_ops.py"
@@ -49,6 +52,13 @@ FINDINGS = {
     **{("torch-compile", "erf", dtype): ERF_NARROW for dtype in ("float32", "float16", "bfloat16")},
     ("torch-forward", "erf", "bfloat16"): ERF_NARROW,
     **{("mlx", "erf", dtype): ERF_MLX for dtype in ("float32", "float16", "bfloat16")},
+    **{(name, "atanh", "float64"): LOG1P_JAX for name in ("jax", "jax-eager", "jax-forward")},
+    ("mlx", "log_sigmoid", "float32"): EXP_MLX,
+    ("mxnet", "log_sigmoid", "float64"): SOFTRELU,
+    ("mxnet", "log_sigmoid", "float32"): SOFTRELU_32,
+    ("mxnet", "leaky_relu", "float64"): LEAKY_MXNET,
+    ("mxnet", "elu", "float64"): ELU_MXNET,
+    **{(name, "leaky_relu", "float64"): LEAKY_TENSORFLOW for name in ("tensorflow", "tensorflow-graph")},
     ("mxnet", "erf", "float64"): ERF_MXNET,
     ("mxnet", "gelu", "float64"): GELU_MXNET,
     ("mxnet", "clip", "float64"): CLIP_MXNET,

@@ -27,7 +27,11 @@ WEIGHTS = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
 EXPRESSIONS = {
     "ufuncs": [
         "np.exp(x)", "np.log(np.abs(x))", "np.log1p(x * x)", "np.expm1(x)", "np.sqrt(np.fabs(x))", "np.tanh(A)",
-        "np.sin(x) + np.cos(x)", "np.tan(x)", "np.square(A)", "np.reciprocal(x)", "np.negative(x)", "np.positive(x)",
+        "np.sin(x) + np.cos(x)", "np.tan(x)", "np.arctan(x)", "np.arcsin(0.5 * x) + np.arccos(0.5 * x)",
+        "np.arcsinh(x) + np.arccosh(2 + x * x) + np.arctanh(0.5 * x)", "np.sinh(x) + np.cosh(x)", "np.exp2(x)",
+        "np.log2(np.abs(x)) + np.log10(np.abs(x))", "x * np.sign(x)", "x * np.floor(x) + x * np.ceil(x)",
+        "x * np.rint(x)", "x * np.round(x)", "x * np.round(x, 1)", "x * np.around(4 * x)",
+        "np.square(A)", "np.reciprocal(x)", "np.negative(x)", "np.positive(x)",
         "np.power(np.abs(x), 2.5)", "np.power(x, np.array(3))", "np.add(x, 1)", "np.subtract(1, x)",
         "np.multiply(x, x)", "np.divide(x, 3)", "np.true_divide(A, x)", "np.matmul(A, x)",
         "np.maximum(0, x)", "np.minimum(x, 0.1)", "np.minimum(x, np.inf)",
@@ -45,7 +49,7 @@ EXPRESSIONS = {
     ],
     "reductions": [
         "np.sum(A, axis=0)", "np.sum(A, 1, keepdims=True)", "A.sum(axis=(0, 1))", "A.sum(axis=-2)", "x.mean()",
-        "np.mean(T, axis=(0, 2))",
+        "np.mean(T, axis=(0, 2))", "np.cumsum(A, axis=1)", "np.cumsum(T)",
         "np.max(A, axis=-1)", "np.amax(A)", "A.min(axis=0)", "np.amin(A)", "np.var(A)", "np.var(A, axis=0, ddof=1)",
         "A.std(axis=1, keepdims=True)", "np.linalg.norm(x)", "np.linalg.norm(x, 2)", "np.linalg.norm(A, 'fro')",
         "np.linalg.norm(A)", "np.linalg.norm(A, axis=1)",
@@ -144,7 +148,7 @@ REFUSED = {
     "np.sum(x, dtype=np.float32)": "np.sum: called with .*dtype=.*; leave dtype out: --dtype says",
     "np.fft.fft(x)": "np.fft.fft: no word of the vocabulary stands for it: docs/vocabulary.md lists",
     "np.einsum('i,i', x, x)": "np.einsum: write it with @",
-    "np.sign(x)": "np.sign: write np.where",
+    "np.heaviside(x, 0)": "np.heaviside: write np.where",
     "np.add.reduce(x)": "np.add.reduce: write np.sum",
     "x.astype(np.float32)": "no .astype: leave it out: --dtype says",
     "x.dtype": "no .dtype",

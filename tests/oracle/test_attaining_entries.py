@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flint import arb, ctx
 
 from gradcheck.oracle import Format, analyse, record
 from gradcheck.oracle.operations import Operation
@@ -25,6 +26,19 @@ def word_of(name: str) -> Operation:
     return operation_of(lambda ops, a: getattr(ops, name)(a), ())
 
 
+ELU = operation_of(lambda ops, a: ops.elu(a, 0.75), ())
+TAPE = record(lambda ops, a: ops.sum(ops.elu(a, 0.75)), {"a": (1,)}, ("a",))
+ELU_DERIVATIVE = next(
+    node.operation for node in TAPE.nodes if node.operation is not None and node.operation.name == "elu derivative"
+)
+
+
+def answer_of(loss: Callable[..., Any], a: Any, format: Format = SINGLE) -> Any:
+    """The analysis of a loss of one array."""
+    inputs = {"a": np.asarray(a, single)}
+    return analyse(record(loss, {"a": inputs["a"].shape}, ("a",)), inputs, format)
+
+
 def density(a: float) -> float:
     return math.exp(-a * a / 2) / math.sqrt(2 * math.pi)
 
@@ -35,13 +49,51 @@ ACCURACIES = {
     # name -> units of u, and the table
     "erf": (8, "measured in XLA and TensorFlow in float32: 5.9; CUDA's erff: 2 ulp"),
     "rsqrt": (6, "measured in TensorFlow in float32, all of [1, 4): 3.96; CUDA's rsqrtf: 2 ulp"),
+    "log2": (12, "log's 4 ulp, log 2 and a quotient"),
+    "log10": (12, "log's 4 ulp, log 10 and a quotient"),
+    "tan": (8, "CUDA's tanf: 4 ulp"),
+    "atan": (6, "measured in TensorFlow: 4.3"),
+    "asin": (8, "measured in TensorFlow in float32: 6.4; CUDA's asinf: 2 ulp"),
+    "acos": (8, "measured in TensorFlow in float32: 4.9; CUDA's acosf: 2 ulp"),
+    "asinh": (8, "CUDA's asinhf: 3 ulp; measured in XLA: 3.7"),
+    "acosh": (8, "CUDA's acoshf: 4 ulp; measured in XLA: 3.7"),
+    "atanh": (8, "CUDA's atanhf: 3 ulp; measured in XLA in float32: 2.9"),
 }
 
 
 @pytest.mark.parametrize("name", ACCURACIES)
 def test_a_function_may_have_the_largest_error_that_its_authors_state(name: str) -> None:
-    result = step(word_of(name), [0.75])
+    result = step(word_of(name), [1.75 if name == "acosh" else 0.75])
     assert 0.999 < share(result.float64 * (1 + ACCURACIES[name][0] * U), result) <= 1
+
+
+GROWING = {
+    # name -> units of u, and units of u for each unit of the operand
+    "exp2": (8, 1.4),
+    "sinh": (8, 1.0),
+    "cosh": (8, 1.0),
+}
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_a_function_by_exp_of_a_rounded_operand_errs_by_its_size(name: str) -> None:
+    accuracy, growth = GROWING[name]
+    for a in (1.0, -60.0):
+        result = step(word_of(name), [a])
+        assert 0.999 < share(result.float64 * (1 + (accuracy + growth * abs(a)) * U), result) <= 1
+
+
+def test_xla_computes_a_hyperbolic_sine_so() -> None:
+    a = np.linspace(40, 80, 30_000).astype(single)
+    answer = np.exp((a - single(math.log(2))).astype(np.float64))
+    assert 0.4 < share(answer, step(word_of("sinh"), [a])) <= 1
+
+
+def test_a_hyperbolic_sine_is_open_where_an_exponential_overflows() -> None:
+    """PyTorch's float32 kernel gives ∞ at 89.34, where sinh is 3.1e38."""
+    assert np.isinf(step(word_of("sinh"), [89.0]).worst)
+    assert np.isinf(step(word_of("cosh"), [-89.0]).worst)
+    assert np.isfinite(step(word_of("cosh"), [88.0]).worst)
 
 
 def test_a_square_is_rounded_once() -> None:
@@ -93,6 +145,26 @@ PROPAGATED: dict[str, tuple[Operation, float, float]] = {
     "erf": (word_of("erf"), 0.2, -0.2),
     "rsqrt": (word_of("rsqrt"), 1.0, -1e-2),
     "square": (SQUARE, -1.5, -0.5),
+    "exp2": (word_of("exp2"), 1.0, 1e-2),
+    "log2": (word_of("log2"), 1.0, -1e-2),
+    "log10": (word_of("log10"), 1.0, -1e-2),
+    "tan": (word_of("tan"), -1.0, -1e-2),
+    "sinh": (word_of("sinh"), -1.0, -1e-2),
+    "cosh": (word_of("cosh"), -1.0, -1e-2),
+    "atan": (word_of("atan"), 0.2, -0.2),
+    "asin": (word_of("asin"), -0.5, -1e-2),
+    "acos": (word_of("acos"), 0.5, 1e-2),
+    "asinh": (word_of("asinh"), 0.2, -0.2),
+    "acosh": (word_of("acosh"), 1.75, -1e-2),
+    "atanh": (word_of("atanh"), -0.5, -1e-2),
+    "leaky_relu, above zero": (word_of("leaky_relu"), 0.5, 0.25),
+    "leaky_relu, below zero": (word_of("leaky_relu"), -0.5, 0.25),
+    "leaky_relu, across zero": (word_of("leaky_relu"), -0.001, 0.25),
+    "elu, above zero": (ELU, 0.5, 0.25),
+    "elu, below zero": (ELU, -0.5, 1e-2),
+    "elu, across zero": (ELU, -0.001, 0.25),
+    "elu derivative, below zero": (ELU_DERIVATIVE, -0.5, 1e-2),
+    "elu derivative, across zero": (ELU_DERIVATIVE, -0.001, 0.002),
     "normal distribution": (DISTRIBUTION, 0.2, -0.2),
     "erf derivative, on its slope": (ERF_DERIVATIVE, 2.0, -1e-2),
     "erf derivative, over its steepest point": (ERF_DERIVATIVE, math.sqrt(0.5) - 0.01, 0.02),
@@ -108,11 +180,44 @@ def test_errors_of_operands_make_the_error_of_the_result(name: str) -> None:
     assert 0.97 < share(operation.value(np.asarray(a + off)), result) <= 1
 
 
+def test_a_tangent_near_a_pole_is_open() -> None:
+    for a, error in ((1.57, 0.01), (1.0, 1.6), (0.0, 3.2), (1.57, 3.15)):
+        assert np.isinf(step(word_of("tan"), [a], errors=[error]).worst)
+    assert np.isfinite(step(word_of("tan"), [0.0], errors=[1.5]).worst)
+
+
+FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "tan": lambda a: single(1) / np.square(np.cos(a) * single(1 + 4 * U)),
+    "asinh": lambda a: single(1) / np.cosh(np.arcsinh(a) * single(1 + 8 * U)),
+    "acosh": lambda a: single(1) / np.sinh(np.arccosh(a) * single(1 + 8 * U)),
+    "atanh": lambda a: single(1) / (single(1) - a * a),
+    "asin": lambda a: single(1) / np.sqrt(single(1) - a * a),
+    "acos": lambda a: -single(1) / np.sqrt(single(1) - a * a),
+    "rsqrt": lambda a: single(-0.5) * (single(1) / np.sqrt(a)) / a,
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_derivatives_of_several_forms_cover_each(name: str) -> None:
+    """With functions as far off as their authors state; a² near 1 loses digits of 1 − a²."""
+    low, high = {"tan": (-1.0, 0.2), "asinh": (5, 5000), "acosh": (1.01, 5000), "rsqrt": (0.1, 9)}.get(
+        name, (0.1, 0.9999)
+    )
+    a = np.linspace(low, high, 4001, dtype=single)
+    gradient = answer_of(lambda ops, a: ops.sum(getattr(ops, name)(a)), a)["gradient", "a"]
+    assert np.all(np.abs(gradient.enclosure.distance(FORMS[name](a))) <= gradient.worst)
+
+
 # Typical errors.
 
 DEVIATING: dict[str, tuple[Operation, float]] = {
-    "erf": (word_of("erf"), 0.7),
-    "rsqrt": (word_of("rsqrt"), 0.7),
+    **{name: (word_of(name), 0.7) for name in ("erf", "rsqrt", "exp2", "log2", "log10", "tan", "sinh", "cosh", "atan")},
+    **{name: (word_of(name), 0.5) for name in ("asin", "acos", "asinh", "atanh", "log_sigmoid")},
+    "acosh": (word_of("acosh"), 1.75),
+    "leaky_relu, above zero": (word_of("leaky_relu"), 0.7),
+    "leaky_relu, below zero": (word_of("leaky_relu"), -0.7),
+    "elu, below zero": (ELU, -0.7),
+    "elu derivative, below zero": (ELU_DERIVATIVE, -0.7),
     "square": (SQUARE, 1.5),
     "square, near zero": (SQUARE, 0.0),
     "normal distribution": (DISTRIBUTION, 0.7),
@@ -131,6 +236,15 @@ def test_deviations_of_operands_make_the_deviation_of_the_result(name: str) -> N
 TYPICAL: dict[str, tuple[Operation, Callable[[Any], Any]]] = {
     # name -> operation, value -> its roundings, in units of u
     "erf": (word_of("erf"), lambda value: 2 * value),
+    "log2": (word_of("log2"), lambda value: 2 * value),
+    "log10": (word_of("log10"), lambda value: 2 * value),
+    "tan": (word_of("tan"), lambda value: 1.5 * value),
+    "atan": (word_of("atan"), lambda value: 1.5 * value),
+    "asinh": (word_of("asinh"), lambda value: 2 * value),
+    "acosh": (word_of("acosh"), lambda value: 2 * value),
+    "sinh": (word_of("sinh"), lambda value: math.hypot(2, 2) * value),
+    "cosh": (word_of("cosh"), lambda value: math.hypot(2, 2) * value),
+    "exp2": (word_of("exp2"), lambda value: math.hypot(1.5, 2.8) * value),
     "rsqrt": (word_of("rsqrt"), lambda value: 1.5 * value),
     "square": (SQUARE, lambda value: value),
     "normal distribution": (DISTRIBUTION, lambda value: math.hypot(1, value)),
@@ -147,13 +261,70 @@ def test_a_function_deviates_by_so_many_roundings(name: str) -> None:
     assert 0.85 < ratio(result.float64 + errors, result) < 1.1
 
 
+# R18 and R29: rectifiers and steps.
+
+
+def test_below_zero_a_rectifier_is_rounded_and_above_zero_it_is_not() -> None:
+    assert not np.any(step(word_of("leaky_relu"), [2.0]).worst)
+    assert not np.any(step(ELU, [2.0]).worst)
+    assert not np.any(step(ELU_DERIVATIVE, [2.0]).worst)
+    leaky = step(word_of("leaky_relu"), [-1.5])
+    assert 0.99 < share(-1.5 * 0.01 * (1 + U) ** 2, leaky) <= 1
+    slopes = np.linspace(-2, -1, 30_000, dtype=single)
+    assert 0.5 < share(single(0.01) * slopes, step(word_of("leaky_relu"), [slopes])) <= 1
+    for a in (-1e-3, -3.0):
+        assert 0.999 < share(0.75 * math.expm1(a) + 7.5 * U, step(ELU, [a])) <= 1
+        assert 0.999 < share(0.75 * math.exp(a) + 7.5 * U, step(ELU_DERIVATIVE, [a])) <= 1
+
+
+def test_a_difference_of_exponentials_loses_the_digits_of_an_elu_near_zero() -> None:
+    """MXNet, MLX and TensorFlow have α(eᵃ − 1), and its derivative as v + α."""
+    a = np.linspace(-2, -1e-6, 30_001, dtype=single)
+    value = single(0.75) * (np.exp(a) - single(1))
+    assert 0.15 < share(value, step(ELU, [a])) <= 1
+    assert share(value + single(0.75), step(ELU_DERIVATIVE, [a])) <= 1
+
+
+def test_a_rectifier_whose_operand_may_be_on_either_side_of_zero_has_either_slope() -> None:
+    assert step(ELU_DERIVATIVE, [0.1], errors=[0.2]).worst > 0.25
+    assert step(ELU_DERIVATIVE, [0.3], errors=[0.2]).worst == 0
+    known = answer_of(lambda ops, a: ops.sum(ops.leaky_relu(a, 0.25)), [0.0, 1.0, -1.0])
+    assert known.ties == {"leaky_relu"}
+    gradient = known["gradient", "a"]
+    for legitimate in (0.25, 1.0, 0.5):
+        assert np.all(np.abs(gradient.enclosure.distance(single([legitimate, 1, 0.25]))) <= gradient.worst)
+    assert gradient.worst[0] > 0.3
+
+
+STEPS = {
+    # name -> operand, error, and the values that may come of it
+    "sign": [(1.0, 0.5, {1}), (1.0, 1.5, {-1, 0, 1}), (0.0, 0.0, {0}), (0.0, 0.1, {-1, 0, 1})],
+    "floor": [(1.5, 0.25, {1}), (1.5, 0.75, {0, 1, 2}), (2.0, 0.0, {2}), (2.0, 0.125, {1, 2})],
+    "ceil": [(1.5, 0.25, {2}), (1.5, 0.75, {1, 2, 3}), (2.0, 0.0, {2}), (2.0, 0.125, {2, 3})],
+    "round": [(1.25, 0.125, {1}), (1.25, 0.5, {1, 2}), (2.5, 0.0, {2}), (3.5, 0.0, {4}), (2.5, 0.125, {2, 3})],
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_an_operand_near_a_step_may_lie_on_either_side_of_it(name: str) -> None:
+    for a, error, values in STEPS[name]:
+        result = step(word_of(name), [a], errors=[error])
+        assert float(result.worst) == max(abs(value - float(result.float64)) for value in values), (a, error)
+        with ctx.workprec(64):
+            ball = word_of(name).ball(arb(a, error))
+        assert all(ball.contains(value) for value in values)
+        assert error or ball == min(values)
+    assert step(word_of(name), [0.75]).worst is None
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_passes_no_gradient_on(name: str) -> None:
+    known = answer_of(lambda ops, a: ops.sum(getattr(ops, name)(a) * a), [0.75, -1.25])
+    values = {"sign": [1, -1], "floor": [0, -2], "ceil": [1, -1], "round": [1, -1]}[name]
+    assert known["gradient", "a"].enclosure.high.tolist() == values
+
+
 # Whole words.
-
-
-def answer_of(loss: Callable[..., Any], a: Any, format: Format = SINGLE) -> Any:
-    """The analysis of a loss of one array."""
-    inputs = {"a": np.asarray(a, single)}
-    return analyse(record(loss, {"a": inputs["a"].shape}, ("a",)), inputs, format)
 
 
 def sigmoid(a: np.ndarray) -> np.ndarray:

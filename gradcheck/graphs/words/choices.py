@@ -9,7 +9,7 @@ from gradcheck.graphs.instead import described
 from gradcheck.graphs.shapes import Axes, normalise_axes, reduced_shape
 from gradcheck.graphs.values import Operand, Value
 from gradcheck.graphs.words.declaration import operation, word
-from gradcheck.graphs.words.entries import shape_of, together
+from gradcheck.graphs.words.entries import is_number, shape_of, together
 
 Condition = Value
 """A comparison, or booleans that ``sample`` gives."""
@@ -103,7 +103,7 @@ def clip(a: Operand, min: float | None = None, max: float | None = None) -> Shap
     if not ends:
         raise TypeError("neither min nor max is given: expected one of them, or both")
     for name, end in ends.items():
-        if isinstance(end, bool) or not isinstance(end, (int, float)):
+        if not is_number(end):
             write = {"min": "ops.maximum(a, b)", "max": "ops.minimum(a, b)"}[name]
             raise TypeError(f"{name} is {described(end)}: expected a number; write {write}")
         if not abs(end) < float("inf"):
@@ -129,3 +129,27 @@ def abs_(a: Operand) -> Shape:
 def max_(a: Value, axis: Axes = None, keepdims: bool = False) -> Shape:
     """The largest entry along an axis, several, or all."""
     return reduced_shape(a.shape, normalise_axes(axis, a.ndim), keepdims)
+
+
+@word
+def sign(a: Operand) -> Shape:
+    """−1, 0 or 1, as a is below, at or above zero; its gradient is zero."""
+    return shape_of(a)
+
+
+@word
+def floor(a: Operand) -> Shape:
+    """The largest integer that is not larger than a; its gradient is zero."""
+    return shape_of(a)
+
+
+@word
+def ceil(a: Operand) -> Shape:
+    """The smallest integer that is not smaller than a; its gradient is zero."""
+    return shape_of(a)
+
+
+@word
+def round_(a: Operand) -> Shape:
+    """The integer nearest to a, of two the even one; its gradient is zero."""
+    return shape_of(a)

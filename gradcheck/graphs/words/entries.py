@@ -24,8 +24,21 @@ MEANINGS = {
     "softplus": "log(1 + eᵃ)",
     "sin": "The sine of a",
     "cos": "The cosine of a",
+    "tan": "The tangent of a",
+    "asin": "The inverse sine of a",
+    "acos": "The inverse cosine of a",
+    "atan": "The inverse tangent of a",
+    "sinh": "The hyperbolic sine of a",
+    "cosh": "The hyperbolic cosine of a",
+    "asinh": "The inverse hyperbolic sine of a",
+    "acosh": "The inverse hyperbolic cosine of a",
+    "atanh": "The inverse hyperbolic tangent of a",
+    "exp2": "2ᵃ",
+    "log2": "The logarithm of a to base 2",
+    "log10": "The logarithm of a to base 10",
     "erf": "The error function 2/√π·∫₀ᵃ exp(−t²) dt",
     "silu": "a/(1 + e⁻ᵃ)",
+    "log_sigmoid": "−log(1 + e⁻ᵃ)",
 }
 
 
@@ -86,6 +99,41 @@ def gelu(a: Operand, approximate: bool = False) -> Shape:
     if not isinstance(approximate, bool):
         raise TypeError(f"approximate is {described(approximate)}: expected False, or True for the form with tanh")
     return shape_of(a)
+
+
+@word
+def leaky_relu(a: Operand, negative_slope: float = 0.01) -> Shape:
+    """a where it is above zero, else a multiple of it, entry by entry.
+
+    Raises:
+        TypeError: the slope is not a Python number.
+        ValueError: it is negative, or not below 1.
+    """
+    if not is_number(negative_slope):
+        raise TypeError(f"negative_slope is {described(negative_slope)}: expected a number, such as 0.01")
+    if not 0 <= negative_slope < 1:
+        raise ValueError(f"negative_slope is {described(negative_slope)}: expected a number from 0 to below 1")
+    return shape_of(a)
+
+
+@word
+def elu(a: Operand, alpha: float = 1.0) -> Shape:
+    """a where it is above zero, else α(eᵃ − 1), entry by entry.
+
+    Raises:
+        TypeError: α is not a Python number.
+        ValueError: it is not positive and finite.
+    """
+    if not is_number(alpha):
+        raise TypeError(f"alpha is {described(alpha)}: expected a number, such as 1.0")
+    if not 0 < alpha < float("inf"):
+        raise ValueError(f"alpha is {described(alpha)}: expected a positive number")
+    return shape_of(a)
+
+
+def is_number(value: Any) -> bool:
+    """Whether an attribute is a Python number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def together(a: Any, b: Any) -> Shape:

@@ -9,6 +9,7 @@ from gradcheck.oracle.operations import (
     branches,
     contractions,
     cumulative,
+    elementary,
     exponentials,
     gaussian,
     indexing,
@@ -16,9 +17,11 @@ from gradcheck.oracle.operations import (
     movements,
     powers,
     products,
+    rectifiers,
     reductions,
     smooth,
     statistics,
+    steps,
 )
 from gradcheck.oracle.operations.base import Operation, Recorder, Shape, Variable
 from gradcheck.oracle.operations.rules import RULES, Rule
@@ -44,6 +47,7 @@ __all__ = [
     "branches",
     "contractions",
     "cumulative",
+    "elementary",
     "exponentials",
     "gaussian",
     "indexing",
@@ -51,7 +55,9 @@ __all__ = [
     "movements",
     "powers",
     "products",
+    "rectifiers",
     "reductions",
     "smooth",
     "statistics",
+    "steps",
 ]

@@ -1,4 +1,4 @@
-"""Activations of neural networks that are made of other words: silu and gelu.
+"""Activations of neural networks that are made of other words: silu, gelu and log_sigmoid.
 
 An engine has a function of its own for each. The rules of the words cover its forms (docs/math.md, R24).
 """
@@ -30,3 +30,9 @@ def gelu(a: Variable, approximate: bool = False) -> Variable:
     root = operated("sqrt", a.recorder.append(constant(2 / math.pi), ()))
     bent = operated("tanh", root * (a + CUBIC * operated("pow", a, 3)))
     return (0.5 * a) * (1.0 + bent)
+
+
+@rule(worst="14 u + λ", typical="3")
+def log_sigmoid(a: Variable) -> Variable:
+    """−log(1 + e⁻ᵃ), entry by entry."""
+    return -operated("softplus", -a)

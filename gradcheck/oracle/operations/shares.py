@@ -138,7 +138,7 @@ def _deciding(name: str, value: Callable[..., Array], doubt: Worst, ball: Any, *
     return Operation(name, value, no_gradients, doubt, None, ball=ball, **more)
 
 
-def _binary(name: str, low: float) -> Operation:
+def binary(name: str, low: float) -> Operation:
     """The factors of a choice between two, with its conventions."""
     middle = Winner(low, (low + 1) / 2, 1.0)
     ties = {SECOND: low, EVEN: middle.tie, FIRST: 1.0}
@@ -146,8 +146,8 @@ def _binary(name: str, low: float) -> Operation:
     return replace(middle.operation(name), conventions=conventions)
 
 
-MAXIMUM_SHARE, RELU_SHARE, CLIP_SHARE = (_binary(name, 0.0) for name in ("maximum", "relu", "clip"))
-SIGN = _binary("abs", -1.0)
+MAXIMUM_SHARE, RELU_SHARE, CLIP_SHARE = (binary(name, 0.0) for name in ("maximum", "relu", "clip"))
+SIGN = binary("abs", -1.0)
 """The sign of a − b; at a tie the derivative of abs lies between −1 and 1."""
 
 

@@ -45,6 +45,8 @@ class Smooth:
         deviation: see the module.
         weighted: the gradient in other forms of the product with the derivative: (gradient, a) -> gradient.
         floors: results below λ may become zero, even if the format keeps subnormal numbers.
+        growth: how many u more for each unit of |a|, where kernels take exp of an operand that they round.
+        peak: a -> the largest number on the way to f(a), where that is not f(a).
     """
 
     name: str
@@ -56,19 +58,25 @@ class Smooth:
     deviation: float
     weighted: Operation | None = None
     floors: bool = False
+    growth: float = 0.0
+    peak: Callable[[Array], Array] | None = None
 
     def worst(self, format: Format, result: Values, a: Bounded) -> Errors:
         """R12: Ea·max|f'| over [a−Ea, a+Ea] + c·u·(|f| + that) + floor."""
-        relative = self.accuracy * format.function_roundoff
+        relative: Any = self.accuracy * format.function_roundoff
+        if self.growth:
+            relative = relative + self.growth * format.roundoff * a.reach
         local = relative * result.size + format.underflow + (format.normal if self.floors else 0.0)
         if a.error is None:
-            return local
+            return np.asarray(local)
         reach = a.error * WIDENING
-        return local + (1 + relative) * (a.error * self.slope(a.middle - reach, a.middle + reach))
+        return np.asarray(local + (1 + relative) * (a.error * self.slope(a.middle - reach, a.middle + reach)))
 
     def variance(self, format: Format, result: Values, a: Spread) -> Variances:
         """(f'(a)·s)² + (0.6·n·u·f)² + λ²."""
         local = rounding_variance(format, result.size, self.deviation)
+        if self.growth:
+            local = local + rounding_variance(format, self.growth * a.size * result.size)
         return local if a.variance is None else local + np.square(self.slope(a.middle, a.middle)) * a.variance
 
     def operation(self) -> Operation:
@@ -85,10 +93,17 @@ class Smooth:
             self.worst,
             self.variance,
             ball=np.frompyfunc(self.ball, 1, 1),
+            partial_sums=self.peak and self._sizes,
         )
 
+    def _sizes(self, _format: Format, a: Bounded) -> Array:
+        """The largest number on the way, of any computed operand."""
+        assert self.peak is not None
+        return np.maximum(self.peak(a.middle + a.errors), self.peak(a.middle - a.errors))
 
-def _distance_from_zero(low: Array, high: Array) -> Array:
+
+def distance_from_zero(low: Array, high: Array) -> Array:
+    """The smallest magnitude between two numbers."""
     return np.maximum(np.maximum(low, -high), 0)
 
 
@@ -104,7 +119,7 @@ def _sigmoid_ball(y: Any) -> Any:
 
 
 def _sigmoid_slope(low: Array, high: Array) -> Array:
-    small = np.exp(-_distance_from_zero(low, high))
+    small = np.exp(-distance_from_zero(low, high))
     return np.asarray(small / np.square(1 + small))
 
 
@@ -118,11 +133,12 @@ def _softplus_ball(y: Any) -> Any:
 
 
 def _tanh_slope(low: Array, high: Array) -> Array:
-    small = np.exp(-2 * _distance_from_zero(low, high))
+    small = np.exp(-2 * distance_from_zero(low, high))
     return np.asarray(4 * small / np.square(1 + small))
 
 
-def _reciprocal(low: Array) -> Array:
+def reciprocal_above_zero(low: Array) -> Array:
+    """1/low, and infinity where low is not above zero."""
     return np.where(low > 0, 1 / low, np.inf)
 
 
@@ -223,12 +239,20 @@ SMOOTH = [
         deviation=1.5,
         floors=True,  # kernels that write an integer into the exponent's bits have no subnormal results (oneDNN, MLX)
     ),
-    Smooth("log", np.log, lambda y: y.log(), lambda low, _high: _reciprocal(low), lambda a, _v: 1 / a, 8, 1.5),
+    Smooth(
+        "log",
+        np.log,
+        lambda y: y.log(),
+        lambda low, _high: reciprocal_above_zero(low),
+        lambda a, _v: 1 / a,
+        8,
+        1.5,
+    ),
     Smooth(
         "sqrt",
         np.sqrt,
         lambda y: y.sqrt(),
-        lambda low, _high: 0.5 * _reciprocal(np.sqrt(low)),
+        lambda low, _high: 0.5 * reciprocal_above_zero(np.sqrt(low)),
         lambda _a, v: 0.5 / v,
         2,
         1,
@@ -237,7 +261,7 @@ SMOOTH = [
         "rsqrt",
         lambda y: 1 / np.sqrt(y),
         lambda y: y.rsqrt(),
-        lambda low, _high: 0.5 * _reciprocal(low * np.sqrt(low)),
+        lambda low, _high: 0.5 * reciprocal_above_zero(low * np.sqrt(low)),
         lambda a, v: apply(ANY, (-0.5 * v) * (v * v), (-0.5 * v) / a),  # PyTorch's and TensorFlow's form, and JAX's
         accuracy=6,  # worst measured 3.96, TensorFlow in float32, which refines an approximation; CUDA's table: 2 ulp
         deviation=1.5,
@@ -257,7 +281,7 @@ SMOOTH = [
         "log1p",
         np.log1p,
         lambda y: y.log1p(),
-        lambda low, _high: _reciprocal(1 + low),
+        lambda low, _high: reciprocal_above_zero(1 + low),
         lambda a, _v: 1 / (1 + a),
         6,
         1.5,
@@ -311,7 +335,9 @@ def register(smooth: Smooth) -> None:
         return apply(operation, a)
 
     function.__name__ = smooth.name
-    rule(worst=f"{smooth.accuracy} u{' + λ' if smooth.floors else ''}", typical=str(smooth.deviation))(function)
+    accuracy = f"({smooth.accuracy} + {smooth.growth:g}|a|)" if smooth.growth else str(smooth.accuracy)
+    typical = f"√({smooth.deviation:g}² + ({smooth.growth:g}a)²)" if smooth.growth else str(smooth.deviation)
+    rule(worst=f"{accuracy} u{' + λ' if smooth.floors else ''}", typical=typical)(function)
 
 
 for _smooth in SMOOTH:

@@ -121,6 +121,7 @@ def erf(a):
 
 
 OWN_FUNCTIONS = {function.__name__: function for function in (relu, sigmoid, softplus, rsqrt, erf)}
+INVERSE = ("asin", "acos", "atan", "asinh", "acosh", "atanh")
 SLOPES = {
     "exp": lambda a, v: v,
     "log": lambda a, v: 1 / a,
@@ -136,6 +137,19 @@ SLOPES = {
     "relu": lambda a, v: np.sign(v),
     "sin": lambda a, v: np.cos(a),
     "cos": lambda a, v: -np.sin(a),
+    "exp2": lambda a, v: v * math.log(2),
+    "log2": lambda a, v: 1 / (a * math.log(2)),
+    "log10": lambda a, v: 1 / (a * math.log(10)),
+    "tan": lambda a, v: 1 + v * v,
+    "sinh": lambda a, v: np.cosh(a),
+    "cosh": lambda a, v: np.sinh(a),
+    "atan": lambda a, v: 1 / (1 + a * a),
+    "asin": lambda a, v: 1 / np.sqrt(1 - a * a),
+    "acos": lambda a, v: -1 / np.sqrt(1 - a * a),
+    "asinh": lambda a, v: 1 / np.sqrt(1 + a * a),
+    "acosh": lambda a, v: 1 / np.sqrt(a * a - 1),
+    "atanh": lambda a, v: 1 / (1 - a * a),
+    **{name: lambda a, v: 0 * a for name in ("sign", "floor", "ceil", "round")},
     "erf": lambda a, v: 2 / math.sqrt(math.pi) * np.exp(-a * a),
 }
 """Functions of single entries -> their derivative, from the argument a and the value v."""
@@ -152,9 +166,7 @@ WORDS = (
     *("astype", "matmul", "outer", "concat", "stack", "where", "maximum", "stop_gradient"),
     *("gather", "take", "take_along_axis", "one_hot", "at_add"),
     *("sum", "mean", "max", "logsumexp", "softmax", "log_softmax"),
-    *("matmul", "transpose", "outer", "reshape", "concatenate", "where", "maximum", "minimum", "stop_gradient"),
-    *("clip", "silu", "gelu"),
-    *("sum", "mean", "max", "logsumexp", "softmax"),
+    *("minimum", "clip", "silu", "gelu", "log_sigmoid", "leaky_relu", "elu"),
 )
 
 
@@ -190,7 +202,7 @@ class Tape:
 
     def function(self, name, a):
         a = self.variable(a)
-        compute = OWN_FUNCTIONS.get(name) or getattr(np, name)
+        compute = OWN_FUNCTIONS.get(name) or getattr(np, f"arc{name[1:]}" if name in INVERSE else name)
         value = compute(a.value)
         return self.record(value, (a, lambda g: g * SLOPES[name](a.value, value)))
 
@@ -270,6 +282,17 @@ class Tape:
         else:
             bent = self.function("erf", a * math.sqrt(0.5))
         return 0.5 * a * (1 + bent)
+
+    def log_sigmoid(self, a):
+        return -self.function("softplus", -self.variable(a))
+
+    def leaky_relu(self, a, negative_slope=0.01):
+        a = self.variable(a)
+        return self.where(a > 0, a, negative_slope * a)
+
+    def elu(self, a, alpha=1.0):
+        a = self.variable(a)
+        return self.where(a > 0, a, alpha * self.function("expm1", self.minimum(a, 0)))
 
     def chosen(self, value, first, a, b):
         """A value whose entries are those of a where `first` holds, else those of b."""
