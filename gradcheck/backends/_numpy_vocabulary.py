@@ -216,6 +216,8 @@ PRIMITIVES: dict[str, Callable[..., Any]] = {
     **ENTRIES,
     **{each.__name__: each for each in (log_softmax, sigmoid, softmax, softplus, std, var, vector_norm)},
     "abs": magnitude,
+    "any": np.any,
+    "all": np.all,
     "take": lambda a, indices, axis=0: np.take(a, indices, axis),
     "take_along_axis": lambda a, indices, axis=-1: np.take_along_axis(a, indices, axis),
     "cumulative_sum": lambda a, axis=0: np.cumsum(a, axis),

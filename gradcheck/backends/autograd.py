@@ -85,6 +85,8 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         "expand_dims": lambda a, axis=0: np.expand_dims(a, axis),
         "concat": np.concatenate,
         "where": where,
+        "any": np.any,
+        "all": np.all,
         "stop_gradient": getval,
     }
 

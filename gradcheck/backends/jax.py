@@ -61,6 +61,8 @@ def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "expand_dims": lambda a, axis=0: jax.numpy.expand_dims(a, axis),
         **indexing(jax, dtype),
         "where": where,
+        "any": jax.numpy.any,
+        "all": jax.numpy.all,
         **{
             name: getattr(jax.nn, name)
             for name in ("sigmoid", "relu", "softplus", "softmax", "log_softmax", "logsumexp")

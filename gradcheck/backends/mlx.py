@@ -65,6 +65,8 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         "concat": mx.concatenate,
         **indexing(mx, dtype),
         "where": where,
+        "any": mx.any,
+        "all": mx.all,
         "relu": nn.relu,
         "softplus": nn.softplus,
         **entries(mx, nn),

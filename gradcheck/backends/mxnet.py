@@ -75,6 +75,8 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "cumulative_sum": lambda a, axis=0: np.cumsum(a, axis % a.ndim),
         "sigmoid": npx.sigmoid,
         "relu": npx.relu,
+        "any": np.any,
+        "all": np.all,
         "softmax": lambda a, axis=-1: npx.softmax(a, axis=axis),
         "log_softmax": lambda a, axis=-1: npx.log_softmax(a, axis=axis),
         "softplus": lambda a: npx.activation(a, act_type="softrelu"),

@@ -51,7 +51,7 @@ def primitives(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         **{name: getattr(tf.math, name) for name in ("log", "log1p", "expm1")},
         **{name: getattr(tf.nn, name) for name in ("relu", "softplus", "softmax", "log_softmax")},
         **entries(tf, dtype),
-        **{name: getattr(tf, f"reduce_{name}") for name in ("sum", "mean", "max", "min", "logsumexp")},
+        **{name: getattr(tf, f"reduce_{name}") for name in ("sum", "mean", "max", "min", "logsumexp", "any", "all")},
         "astype": lambda a: tf.cast(a, dtype),
         **indexing(tf, dtype),
         "matmul": functools.partial(product, tf),

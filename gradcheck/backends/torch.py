@@ -54,6 +54,8 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "sum": reduction(torch.sum),
         "mean": reduction(torch.mean),
         "max": reduction(torch.amax),
+        "any": reduction(torch.any),
+        "all": reduction(torch.all),
         "min": reduction(torch.amin),
         "cumulative_sum": lambda a, axis=0: torch.cumsum(a, dim=axis),
         "logsumexp": reduction(torch.logsumexp),

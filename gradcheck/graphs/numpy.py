@@ -253,6 +253,8 @@ FUNCTIONS: dict[Any, Function] = {
     np.where: word("where"),
     np.round: rounded,
     np.around: rounded,
+    np.any: lambda a, axis=None, keepdims=False: word("any")(a, axis, keepdims),
+    np.all: lambda a, axis=None, keepdims=False: word("all")(a, axis, keepdims),
     np.clip: clip,
     np.dot: dot,
     np.inner: lambda a, b: dot(a, b if np.ndim(b) < 2 else b.T),
@@ -287,6 +289,8 @@ for _old, _new in (("amax", np.max), ("amin", np.min)):  # functions of their ow
 
 METHODS = {
     **{name: getattr(np, name) for name in ("sum", "mean", "max", "min", "var", "std", "clip", "dot", "squeeze")},
+    "any": np.any,
+    "all": np.all,
     "ravel": np.ravel,
     "flatten": np.ravel,
     "copy": np.copy,

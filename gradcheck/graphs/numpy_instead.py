@@ -26,9 +26,7 @@ NO_ALGEBRA = "not recorded yet; where its matrix is constant, let sample give th
 CONSTANT = "its gradient is zero: leave it out, or let sample give what is rounded, as an input"
 FUNCTIONS = {
     "add.reduce": "write np.sum",
-    "all": "write np.sum(~condition) < 1, or leave it out where it is an assertion",
     "allclose isclose array_equal": "leave it out: a value has no entries while it is recorded",
-    "any": "write np.sum(condition) > 0, or leave it out where it is an assertion",
     "append": "write np.concatenate([np.ravel(a), np.ravel(b)])",
     "apply_along_axis": "write np.stack([f(row) for row in a])",
     "arctan2": "not recorded yet",

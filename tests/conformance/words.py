@@ -157,6 +157,14 @@ WORDS: dict[str, tuple[Sample, ...]] = {
     "!=": (Sample("ops.where(i != 1, a, b)"), Sample("ops.where(2 != i, M, a)")),
     "&": (Sample("ops.where((a > 0) & m, a, b)"), Sample("ops.where((M > 0) & (i != 0) & (N > M), M, N)")),
     "|": (Sample("ops.where(m | (a > b), a, b)"), Sample("ops.where((M > 0) | (N > 0), M, 0.5)")),
+    "any": (
+        Sample("ops.where(ops.any(M > 0.9, axis=0), a, b)"),
+        Sample("ops.where(ops.any(m & (a > b), keepdims=True), a, b * 2)"),
+    ),
+    "all": (
+        Sample("ops.where(ops.all(M > -0.9, axis=-1, keepdims=True), M, N)"),
+        Sample("ops.where(ops.all(a > b), a, b * 2)"),
+    ),
     "~": (Sample("ops.where(~m, a, b)"), Sample("ops.where(~(M > a), M, N)")),
     "[]": (
         Sample("a[k // 2 :] * b[: k - k // 2]"),

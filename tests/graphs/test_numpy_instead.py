@@ -24,8 +24,6 @@ MASK = np.array([True, False, True])
 W = np.array([1.0, -2.0])
 
 FOLLOWED = [
-    ("np.all(x > -9) * x", "write np.sum(~condition) < 1", "(np.sum(~(x > -9)) < 1) * x"),
-    ("np.any(x > 0) * x", "write np.sum(condition) > 0", "(np.sum(x > 0) > 0) * x"),
     ("np.append(A, x)", "np.concatenate", "np.concatenate([np.ravel(A), np.ravel(x)])"),
     ("np.apply_along_axis(np.sum, 1, A)", "np.stack", "np.stack([np.sum(row) for row in A])"),
     ("np.atleast_2d(x)", "np.reshape(a, (1, -1))", "np.reshape(x, (1, -1))"),

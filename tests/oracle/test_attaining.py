@@ -19,7 +19,7 @@ from gradcheck.oracle.enclosure import bound_of, spread_of
 from gradcheck.oracle.operations import Operation
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
 from gradcheck.oracle.operations.base import constant
-from gradcheck.oracle.operations.branches import AND, EQUAL, NOT, NOT_EQUAL, OR, SIGNED
+from gradcheck.oracle.operations.branches import AND, EQUAL, NOT, NOT_EQUAL, OR, SIGNED, connected
 from gradcheck.oracle.operations.exponentials import Along
 from gradcheck.oracle.operations.products import SCALE
 from gradcheck.oracle.operations.shares import MAXIMUM_SHARE, Mask
@@ -381,6 +381,12 @@ def test_the_doubt_of_a_condition_moves_with_it() -> None:
     assert np.asarray(moved.worst).tolist() == [[0.0], [1.0]]
 
 
+CONNECTED = {
+    "any": connected("any", OR, False, (1,), False),
+    "all": connected("all", AND, True, (1,), False),
+}
+
+
 @pytest.mark.parametrize("operation", [AND, OR])
 def test_conditions_together_are_in_doubt_where_another_choice_makes_another_one(operation: Operation) -> None:
     for a, b, open_a, open_b in itertools.product((True, False), repeat=4):
@@ -398,6 +404,22 @@ def test_what_does_not_hold_is_in_doubt_where_the_condition_is() -> None:
     assert NOT.worst(SINGLE, None, Decision(condition, condition.worst)).tolist() == [False, True, True]
     assert NOT.worst(SINGLE, None, Decision(condition)) is None
     assert [NOT.ball(each) for each in (True, False, None)] == [False, True, None]
+
+
+@pytest.mark.parametrize(("word", "value"), [("any", np.any), ("all", np.all)])
+def test_a_condition_along_an_axis_is_in_doubt_where_another_choice_makes_another_one(word: str, value: Any) -> None:
+    operation = CONNECTED[word]
+    for entries in itertools.product((True, False, None), repeat=3):
+        middles, open_ = np.array([[bool(each) for each in entries]]), np.array([[each is None for each in entries]])
+        condition = Quantity(middles, worst=open_, decides=True)
+        doubt = operation.worst(SINGLE, None, Decision(condition, condition.worst))
+        choices = itertools.product(*((True, False) if each is None else (each,) for each in entries))
+        assert doubt.tolist() == [len({bool(value(each)) for each in choices}) > 1]
+        [ball] = operation.ball(np.array([entries], dtype=object))
+        assert (ball is None) == bool(doubt[0])
+        assert doubt[0] or ball == value(middles)
+    assert operation.ball(np.empty((2, 0), dtype=object)).tolist() == [value([])] * 2
+    assert operation.worst(SINGLE, None, Decision(condition)) is None
 
 
 # R7: gradients that are masked, or shared at a tie.

@@ -8,7 +8,8 @@ from gradcheck.graphs.graph import Shape
 from gradcheck.graphs.instead import described
 from gradcheck.graphs.shapes import Axes, normalise_axes, reduced_shape
 from gradcheck.graphs.values import Operand, Value
-from gradcheck.graphs.words.declaration import operation, word
+from gradcheck.graphs.vocabulary import VOCABULARY
+from gradcheck.graphs.words.declaration import Word, operation, word
 from gradcheck.graphs.words.entries import is_number, shape_of, together
 
 Condition = Value
@@ -71,6 +72,21 @@ def or_(a: Condition, b: Condition) -> Shape:
 def invert(a: Condition) -> Shape:
     """Where the condition does not hold."""
     return a.shape
+
+
+def any_(a: Condition, axis: Axes = None, keepdims: bool = False) -> Shape:
+    """Where the condition holds somewhere along an axis, several, or all."""
+    return reduced_shape(a.shape, normalise_axes(axis, a.ndim), keepdims)
+
+
+def all_(a: Condition, axis: Axes = None, keepdims: bool = False) -> Shape:
+    """Where the condition holds everywhere along an axis, several, or all."""
+    return reduced_shape(a.shape, normalise_axes(axis, a.ndim), keepdims)
+
+
+for _rule in (any_, all_):
+    _name = _rule.__name__.rstrip("_")
+    VOCABULARY[_name] = Word(_name, f"ops.{_name}", _rule, "boolean")
 
 
 @word

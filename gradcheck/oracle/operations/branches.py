@@ -145,6 +145,39 @@ OR = _connective(
 NOT = _connective("not", np.logical_not, lambda a: None if a is None else not a)
 
 
+def connected(name: str, connective: Operation, whole: bool, axes: tuple[int, ...], keepdims: bool) -> Operation:
+    """A connective between all entries of a condition along some axes; `whole` is what none of them makes."""
+    balls: Any = connective.ball
+
+    def value(a: Array) -> Array:
+        return np.asarray((np.all if whole else np.any)(a, axis=axes, keepdims=keepdims))
+
+    def doubt(_format: Format, _result: Values, condition: Decision) -> Doubts:
+        """As `_connective` has it (docs/math.md, R18)."""
+        if condition.doubt is None:
+            return None
+        least = np.logical_and(condition.middle, np.logical_not(condition.doubt))
+        most = np.logical_or(condition.middle, condition.doubt)
+        return np.asarray(value(least) != value(most))
+
+    def ball(a: Array) -> Array:
+        shape = reduced_shape(a.shape, axes, keepdims)
+        for axis in axes:
+            a = np.asarray(balls.reduce(a, axis=axis, keepdims=True, initial=whole), dtype=object)
+        return a.reshape(shape)
+
+    return Operation(
+        name,
+        value,
+        lambda *_: (None,),
+        doubt,
+        None,
+        shape=lambda shape: reduced_shape(shape, axes, keepdims),
+        ball=ball,
+        compares=True,
+    )
+
+
 def _where_worst(_format: Format, _result: Values, condition: Decision, a: Bounded, b: Bounded) -> Errors:
     """The branch's E; in doubt, what the other branch can be away (docs/math.md, R18)."""
     if condition.doubt is None and a.error is None and b.error is None:
@@ -302,6 +335,18 @@ def or_(a: Variable, b: Variable) -> Variable:
 def invert(a: Variable) -> Variable:
     """Where the condition does not hold."""
     return apply(NOT, a)
+
+
+@rule(worst="in doubt where a doubt decides it", typical="0")
+def any_(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
+    """Where the condition holds somewhere along an axis, several, or all."""
+    return apply(connected("any", OR, False, normalise_axes(axis, a.ndim), keepdims), a)
+
+
+@rule(worst="in doubt where a doubt decides it", typical="0")
+def all_(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
+    """Where the condition holds everywhere along an axis, several, or all."""
+    return apply(connected("all", AND, True, normalise_axes(axis, a.ndim), keepdims), a)
 
 
 @rule(worst="exact", typical="0")

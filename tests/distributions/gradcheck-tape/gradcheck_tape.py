@@ -164,7 +164,7 @@ MOVES = {
 }
 WORDS = (
     *("astype", "matmul", "outer", "concat", "stack", "where", "maximum", "stop_gradient"),
-    *("gather", "take", "take_along_axis", "one_hot", "at_add"),
+    *("any", "all", "gather", "take", "take_along_axis", "one_hot", "at_add"),
     *("sum", "mean", "max", "logsumexp", "softmax", "log_softmax"),
     *("minimum", "clip", "silu", "gelu", "log_sigmoid", "leaky_relu", "elu"),
 )
@@ -211,6 +211,12 @@ class Tape:
 
     def astype(self, a):
         return self.record(a)
+
+    def any(self, a, axis=None, keepdims=False):
+        return np.any(a, axis, keepdims=keepdims)
+
+    def all(self, a, axis=None, keepdims=False):
+        return np.all(a, axis, keepdims=keepdims)
 
     def gather(self, a, *indices, axis=0):
         return a[(slice(None),) * axis + indices]
