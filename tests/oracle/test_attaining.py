@@ -282,7 +282,10 @@ ACCURACIES = {
     "log": (8, "NumPy's validation set of log in float32: 4 ulp"),
     "log1p": (6, "glibc's table of log1pl: 3 ulp"),
     "sqrt": (2, "CUDA's sqrtf with -prec-sqrt=false: 1 ulp"),
-    "tanh": (4, "NumPy's validation set of tanh in float32, CUDA's tanh: 2 ulp"),
+    "tanh": (
+        12,
+        "Eigen's ptanh_double at 14, which TensorFlow uses: 9.3 u, nearly 5 ulp, of the couple that it states",
+    ),
     "sin": (4, "NumPy's validation set of sin in float32, CUDA's sinf: 2 ulp"),
     "cos": (4, "NumPy's validation set of cos in float32, CUDA's cosf: 2 ulp"),
     "sigmoid": (8, "1/(1 + e⁻ᵃ): exp's 3 ulp, a sum and a quotient"),

@@ -21,7 +21,7 @@ def silu(a: Variable) -> Variable:
     return a * operated("sigmoid", a)
 
 
-@rule(worst="9 u of |a|, approximate: 4 u of |a| and more", typical="√2 of |a|")
+@rule(worst="9 u of |a|, approximate: 8 u of |a| and more", typical="√2 of |a|")
 def gelu(a: Variable, approximate: bool = False) -> Variable:
     """a·Φ(a), entry by entry, or its tanh form."""
     if not approximate:
