@@ -33,3 +33,18 @@ def vector_norm(np: Any) -> Callable[..., Any]:
         return np.linalg.norm(a, axis=axis, keepdims=keepdims)
 
     return reduced
+
+
+def each_axis(steps: Any, axes: int) -> tuple[int, ...]:
+    """A step of a window for each axis."""
+    return (steps,) * axes if isinstance(steps, int) else tuple(steps)
+
+
+def last_channels(function: Callable[..., Any], transpose: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of windows of an array whose channels are last, for one whose channels come after its batch."""
+
+    def moved(x: Any, *arguments: Any, **options: Any) -> Any:
+        last = transpose(x, (0, *range(2, x.ndim), 1))
+        return transpose(function(last, *arguments, **options), (0, x.ndim - 1, *range(1, x.ndim - 1)))
+
+    return moved

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.backends._arguments import each_axis
+
 TWO_OVER_ROOT_PI = np.longdouble("1.12837916709551257389615890312154517")
 TWO_OVER_PI = np.longdouble("0.636619772367581343075535053490057448")
 
@@ -194,6 +196,46 @@ def vector_norm(a: Any, axis: Any = None, keepdims: bool = False, ord: float = 2
     return np.sqrt(np.sum(a * a, axis=axis, keepdims=keepdims))
 
 
+def conv(x: Any, w: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
+    """The cross-correlation of x with filters w."""
+    x = _padded(x, padding, 0.0)
+    seen = _windows(x, w.shape[2:], stride, dilation)
+    grouped = seen.reshape(len(x), groups, -1, *seen.shape[2:])
+    filters = w.reshape(groups, -1, *w.shape[1:])
+    taps = "uvw"[: x.ndim - 2]
+    result = np.einsum(f"bgc...{taps},gfc{taps}->bgf...", grouped, filters)
+    return result.reshape(len(x), len(w), *result.shape[3:])
+
+
+def max_pool(x: Any, window: Any, stride: Any = None, padding: Any = 0) -> Any:
+    """The largest entry of each window."""
+    lengths = each_axis(window, x.ndim - 2)
+    seen = _windows(_padded(x, padding, -np.inf), lengths, stride or lengths)
+    return np.max(seen, axis=tuple(range(x.ndim, seen.ndim)))
+
+
+def avg_pool(x: Any, window: Any, stride: Any = None) -> Any:
+    """The mean of each window."""
+    lengths = each_axis(window, x.ndim - 2)
+    seen = _windows(x, lengths, stride or lengths)
+    return np.mean(seen, axis=tuple(range(x.ndim, seen.ndim)))
+
+
+def _padded(x: Any, padding: Any, value: float) -> Any:
+    pads = [(pad, pad) for pad in each_axis(padding, x.ndim - 2)]
+    return np.pad(x, [(0, 0), (0, 0), *pads], constant_values=value)
+
+
+def _windows(x: Any, lengths: Any, stride: Any, dilation: Any = 1) -> Any:
+    """(batch, channels, windows …, entries of a window …)."""
+    axes = x.ndim - 2
+    gaps = each_axis(dilation, axes)
+    spans = [gap * (length - 1) + 1 for gap, length in zip(gaps, lengths)]
+    seen = np.lib.stride_tricks.sliding_window_view(x, spans, tuple(range(2, x.ndim)))
+    steps = [slice(None, None, step) for step in (*each_axis(stride, axes), *gaps)]
+    return seen[(slice(None), slice(None), *steps)]
+
+
 SAME = [
     *("exp", "log", "expm1", "sqrt", "square", "tanh", "sin", "cos"),
     *("matmul", "outer", "sum", "mean", "where", "max", "min"),
@@ -220,6 +262,7 @@ PRIMITIVES: dict[str, Callable[..., Any]] = {
     "all": np.all,
     "take": lambda a, indices, axis=0: np.take(a, indices, axis),
     "take_along_axis": lambda a, indices, axis=-1: np.take_along_axis(a, indices, axis),
+    **{each.__name__: each for each in (conv, max_pool, avg_pool)},
     "cumulative_sum": lambda a, axis=0: np.cumsum(a, axis),
     "permute_dims": np.transpose,
     "matrix_transpose": lambda a: np.swapaxes(a, -1, -2),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._arguments import with_ddof
+from gradcheck.backends._arguments import each_axis, with_ddof
 from gradcheck.backends._engine import Answer, Engine, Unavailable
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 from gradcheck.backends._indexing import gathered
@@ -60,6 +61,7 @@ def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "permute_dims": jax.numpy.transpose,  # its own permute_dims takes no negative axes
         "expand_dims": lambda a, axis=0: jax.numpy.expand_dims(a, axis),
         **indexing(jax, dtype),
+        **windows(jax),
         "where": where,
         "any": jax.numpy.any,
         "all": jax.numpy.all,
@@ -94,6 +96,36 @@ def entries(jax: Any) -> dict[str, Callable[..., Any]]:
         "gelu": lambda a, approximate=False: jax.nn.gelu(a, approximate=approximate),
         "clip": lambda a, min=None, max=None: jax.numpy.clip(a, min, max),
     }
+
+
+def windows(jax: Any) -> dict[str, Callable[..., Any]]:
+    """Words of windows."""
+    lax = jax.lax
+
+    def conv(x: Any, w: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
+        axes = x.ndim - 2
+        return lax.conv_general_dilated(
+            x,
+            w,
+            each_axis(stride, axes),
+            [(pad, pad) for pad in each_axis(padding, axes)],
+            rhs_dilation=each_axis(dilation, axes),
+            feature_group_count=groups,
+        )
+
+    def pooled(x: Any, first: float, function: Any, window: Any, stride: Any, padding: Any) -> Any:
+        lengths = each_axis(window, x.ndim - 2)
+        steps = lengths if stride is None else each_axis(stride, x.ndim - 2)
+        pads = [(0, 0), (0, 0), *((pad, pad) for pad in each_axis(padding, x.ndim - 2))]
+        return lax.reduce_window(x, first, function, (1, 1, *lengths), (1, 1, *steps), pads)
+
+    def max_pool(x: Any, window: Any, stride: Any = None, padding: Any = 0) -> Any:
+        return pooled(x, -math.inf, lax.max, window, stride, padding)
+
+    def avg_pool(x: Any, window: Any, stride: Any = None) -> Any:
+        return pooled(x, 0.0, lax.add, window, stride, 0) / math.prod(each_axis(window, x.ndim - 2))
+
+    return {"conv": conv, "max_pool": max_pool, "avg_pool": avg_pool}
 
 
 class Jax(FunctionalEngine):

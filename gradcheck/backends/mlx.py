@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._accuracy import Function, complaints, refusing
-from gradcheck.backends._arguments import vector_norm, with_ddof
+from gradcheck.backends._arguments import each_axis, last_channels, vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 from gradcheck.backends._indexing import gathered
@@ -57,6 +57,7 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         "var": with_ddof(mx.var, whole=True),
         "std": with_ddof(mx.std, whole=True),
         "vector_norm": vector_norm(mx),
+        **windows(mx, nn),
         "cumulative_sum": lambda a, axis=0: mx.cumsum(a, axis),
         "moveaxis": moveaxis,
         "permute_dims": mx.transpose,
@@ -104,6 +105,24 @@ def entries(mx: Any, nn: Any) -> dict[str, Function]:
         "gelu": lambda a, approximate=False: (nn.gelu_approx if approximate else nn.gelu)(a),
         "clip": lambda a, min=None, max=None: mx.clip(a, min, max),
     }
+
+
+def windows(mx: Any, nn: Any) -> dict[str, Function]:
+    """Words of windows; channels are last."""
+
+    def conv(x: Any, w: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
+        filters = mx.transpose(w, (0, *range(2, w.ndim), 1))
+        steps, pads, gaps = (list(each_axis(each, x.ndim - 2)) for each in (stride, padding, dilation))
+        return mx.conv_general(x, filters, steps, pads, gaps, groups=groups)
+
+    def max_pool(x: Any, window: Any, stride: Any = None, padding: Any = 0) -> Any:
+        return getattr(nn, f"MaxPool{x.ndim - 2}d")(window, stride, padding)(x)
+
+    def avg_pool(x: Any, window: Any, stride: Any = None) -> Any:
+        return getattr(nn, f"AvgPool{x.ndim - 2}d")(window, stride)(x)
+
+    words: dict[str, Function] = {"conv": conv, "max_pool": max_pool, "avg_pool": avg_pool}
+    return {name: last_channels(each, mx.transpose) for name, each in words.items()}
 
 
 class MLX(FunctionalEngine):

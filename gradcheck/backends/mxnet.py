@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._accuracy import refusing
-from gradcheck.backends._arguments import vector_norm, with_ddof
+from gradcheck.backends._arguments import each_axis, vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine, Operations, dtype_of
 from gradcheck.backends._indexing import along_axis, gathered
 
@@ -72,6 +72,7 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "var": with_ddof(np.var, whole=True),
         "std": with_ddof(np.std, whole=True),
         "vector_norm": vector_norm(np),
+        **windows(npx),
         "cumulative_sum": lambda a, axis=0: np.cumsum(a, axis % a.ndim),
         "sigmoid": npx.sigmoid,
         "relu": npx.relu,
@@ -123,6 +124,29 @@ def entries(np: Any, npx: Any) -> dict[str, Callable[..., Any]]:
         "gelu": gelu,
         "clip": lambda a, min=None, max=None: np.clip(a, min, max),
     }
+
+
+def windows(npx: Any) -> dict[str, Callable[..., Any]]:
+    """Words of windows."""
+
+    def conv(x: Any, w: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
+        steps, pads, gaps = (each_axis(each, x.ndim - 2) for each in (stride, padding, dilation))
+        return npx.convolution(
+            x, w, kernel=w.shape[2:], num_filter=w.shape[0], num_group=groups, no_bias=True,
+            stride=steps, pad=pads, dilate=gaps,
+        )  # fmt: skip
+
+    def max_pool(x: Any, window: Any, stride: Any = None, padding: Any = 0) -> Any:
+        lengths, pads = (each_axis(each, x.ndim - 2) for each in (window, padding))
+        steps = lengths if stride is None else each_axis(stride, x.ndim - 2)
+        return npx.pooling(x, kernel=lengths, stride=steps, pad=pads, pool_type="max")
+
+    def avg_pool(x: Any, window: Any, stride: Any = None) -> Any:
+        lengths = each_axis(window, x.ndim - 2)
+        steps = lengths if stride is None else each_axis(stride, x.ndim - 2)
+        return npx.pooling(x, kernel=lengths, stride=steps, pool_type="avg")
+
+    return {"conv": conv, "max_pool": max_pool, "avg_pool": avg_pool}
 
 
 class MXNet(Engine):

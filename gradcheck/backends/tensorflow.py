@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._engine import Answer, Engine, Operations, dtype_of
+from gradcheck.backends._arguments import each_axis, last_channels
+from gradcheck.backends._engine import Answer, Engine, Operations, Unsupported, dtype_of
 
 if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays
@@ -60,6 +61,7 @@ def primitives(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "std": lambda *arguments, **options: tf.sqrt(variance(tf, *arguments, **options)),
         "cumulative_sum": tf.cumsum,
         "vector_norm": functools.partial(vector_norm, tf),
+        **windows(tf),
         "maximum": lambda a, b: tf.maximum(number(a), number(b)),
         "where": lambda condition, a, b: tf.where(condition, number(a), number(b)),
         "permute_dims": lambda a, axes: tf.transpose(a, [axis % a.ndim for axis in axes]),
@@ -93,6 +95,36 @@ def entries(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "minimum": lambda a, b: tf.minimum(number(a), number(b)),
         "clip": functools.partial(clipped, tf),
     }
+
+
+def windows(tf: Any) -> dict[str, Callable[..., Any]]:
+    """Words of windows; on the CPU channels are last."""
+
+    def padded(x: Any, padding: Any, value: float) -> Any:
+        pads = [(pad, pad) for pad in each_axis(padding, x.ndim - 2)]
+        return tf.pad(x, [(0, 0), *pads, (0, 0)], constant_values=value) if any(map(any, pads)) else x
+
+    def conv(x: Any, w: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
+        filters = tf.transpose(w, (*range(2, w.ndim), 1, 0))
+        steps, gaps = (each_axis(each, x.ndim - 2) for each in (stride, dilation))
+        if groups > 1 and x.ndim != 4:
+            raise Unsupported("it has convolutions of groups along two axes alone")
+        return tf.nn.convolution(padded(x, padding, 0.0), filters, steps, "VALID", dilations=gaps)
+
+    def pooled(x: Any, kind: str, window: Any, stride: Any, padding: Any) -> Any:
+        if x.ndim - 2 > 2 and kind == "AVG":
+            return tf.nn.avg_pool3d(x, window, window if stride is None else stride, "VALID")
+        values = padded(x, padding, -math.inf)
+        return tf.nn.pool(values, each_axis(window, x.ndim - 2), kind, each_axis(stride or window, x.ndim - 2))
+
+    def max_pool(x: Any, window: Any, stride: Any = None, padding: Any = 0) -> Any:
+        return pooled(x, "MAX", window, stride, padding)
+
+    def avg_pool(x: Any, window: Any, stride: Any = None) -> Any:
+        return pooled(x, "AVG", window, stride, 0)
+
+    words: dict[str, Callable[..., Any]] = {"conv": conv, "max_pool": max_pool, "avg_pool": avg_pool}
+    return {name: last_channels(each, tf.transpose) for name, each in words.items()}
 
 
 def product(tf: Any, a: Any, b: Any) -> Any:

@@ -56,6 +56,7 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "max": reduction(torch.amax),
         "any": reduction(torch.any),
         "all": reduction(torch.all),
+        **windows(torch),
         "min": reduction(torch.amin),
         "cumulative_sum": lambda a, axis=0: torch.cumsum(a, dim=axis),
         "logsumexp": reduction(torch.logsumexp),
@@ -104,6 +105,22 @@ def take(torch: Any, a: Any, indices: Any, axis: int = 0) -> Any:
     axis %= a.ndim
     picked = torch.index_select(a, axis, indices.reshape(-1))
     return picked.reshape(*a.shape[:axis], *indices.shape, *a.shape[axis + 1 :])
+
+
+def windows(torch: Any) -> dict[str, Callable[..., Any]]:
+    """Words of windows."""
+    functional = torch.nn.functional
+
+    def conv(x: Any, w: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
+        return getattr(functional, f"conv{x.ndim - 2}d")(x, w, None, stride, padding, dilation, groups)
+
+    def max_pool(x: Any, window: Any, stride: Any = None, padding: Any = 0) -> Any:
+        return getattr(functional, f"max_pool{x.ndim - 2}d")(x, window, stride, padding)
+
+    def avg_pool(x: Any, window: Any, stride: Any = None) -> Any:
+        return getattr(functional, f"avg_pool{x.ndim - 2}d")(x, window, stride)
+
+    return {"conv": conv, "max_pool": max_pool, "avg_pool": avg_pool}
 
 
 def reduction(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -87,6 +87,17 @@ WORDS: dict[str, tuple[Sample, ...]] = {
     ),
     "cumulative_sum": (Sample("ops.cumulative_sum(a) * b"), Sample("ops.cumulative_sum(M, axis=-2)")),
     "std": (Sample("ops.std(ops.concat([a, b + 2.0]))"),),
+    "conv": (
+        Sample("ops.conv(ops.stack([M, N])[:, None], ops.stack([N, M * N])[:, None, :2, :2], padding=1)"),
+        Sample("ops.conv(ops.stack([M, N])[None], ops.stack([N[:2, :1], M[:2, :1]])[None], stride=2)"),
+        Sample("ops.conv(ops.stack([a, b])[None], ops.stack([a[:3], b[:3]])[:, None], 2, 1, 2, groups=2)"),
+    ),
+    "max_pool": (
+        Sample("ops.max_pool(ops.reshape(M, (1, 1, k, k)), 2, 1, 1)"),
+        # After [None, None] MXNet's gradient is wrong: oneDNN leaves it in a layout that the index does not read.
+        Sample("ops.max_pool(ops.reshape(ops.concat([a, b, a * b]), (1, 1, 3 * k)), 3, 2, 1)"),
+    ),
+    "avg_pool": (Sample("ops.avg_pool(ops.concat([a, b, a * b])[None, None], 3, 2)"),),
     "vector_norm": (
         Sample("ops.vector_norm(M, axis=-1)", NONZERO),
         Sample("ops.vector_norm(M, axis=(0, 1), keepdims=True)", NONZERO),

@@ -22,6 +22,7 @@ from gradcheck.oracle.operations import (
     smooth,
     statistics,
     steps,
+    windows,
 )
 from gradcheck.oracle.operations.base import Operation, Recorder, Shape, Variable
 from gradcheck.oracle.operations.rules import RULES, Rule
@@ -60,4 +61,5 @@ __all__ = [
     "smooth",
     "statistics",
     "steps",
+    "windows",
 ]

@@ -57,7 +57,7 @@ class Places:
     def total(self, pieces: Sequence[NDArray[Any] | None]) -> NDArray[Any]:
         """The sum of the pieces, each with zeros around it; None is a piece of zeros."""
         dtype = np.result_type(*(piece for piece in pieces if piece is not None))
-        result = _zeros(self.shape, dtype)
+        result = filled(self.shape, dtype)
         for index, piece in zip(self.indices, pieces, strict=True):
             if piece is not None:
                 _add(result, index, piece)
@@ -88,10 +88,10 @@ def _add(result: NDArray[Any], index: Index, piece: Any) -> None:
         result[index] += piece
 
 
-def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Zeros; of objects, as Arb balls."""
+def filled(shape: tuple[int, ...], dtype: np.dtype[Any], value: float = 0.0) -> NDArray[Any]:
+    """Equal numbers; of objects, as Arb balls."""
     if dtype.kind != "O":
-        return np.zeros(shape, dtype)
+        return np.full(shape, value, dtype)
     from flint import arb
 
-    return np.full(shape, arb(0), dtype=object)
+    return np.full(shape, arb(value), dtype=object)
