@@ -21,6 +21,17 @@ LOG_2 = np.longdouble("0.693147180559945309417232121458176568")
 LOG_10 = np.longdouble("2.302585092994045684017991454684364208")
 
 
+LOG_ROOT_TWO_PI = np.longdouble("0.918938533204672741780329736405617640")
+SHIFT = 20
+BERNOULLI = {
+    order: np.longdouble(numerator) / denominator
+    for order, (numerator, denominator) in enumerate(
+        [(1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), (-691, 2730), (7, 6), (-3617, 510)], 1
+    )
+}
+"""Bernoulli's numbers of even order 2n, by n."""
+
+
 def flat(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A function of the real part that is flat between its steps."""
     return lambda a: step(np.real(a)) + (0j if np.iscomplexobj(a) else 0)
@@ -101,6 +112,33 @@ def erf(a: Any) -> Any:
     size = np.abs(x)
     real = np.copysign(np.where(size < 3, _erf_series(np.minimum(size, 3)), 1 - _erfc_fraction(np.maximum(size, 3))), x)
     return beside(a, real, TWO_OVER_ROOT_PI * np.exp(-x * x))
+
+
+def erfc(a: Any) -> Any:
+    """1 − erf."""
+    x = np.real(a)
+    size = np.abs(x)
+    tail = np.where(size < 2, 1 - _erf_series(np.minimum(size, 2)), _erfc_fraction(np.maximum(size, 2)))
+    return beside(a, np.where(x < 0, 2 - tail, tail), -TWO_OVER_ROOT_PI * np.exp(-x * x))
+
+
+def lgamma(a: Any) -> Any:
+    """log Γ above zero, by Stirling's series above 20 and the recurrence below (Abramowitz and Stegun 1964, 6.1.41)."""
+    x = np.real(a)
+    y = x + SHIFT
+    series = sum(term / (2 * order * (2 * order - 1)) * y ** (1 - 2 * order) for order, term in BERNOULLI.items())
+    real = (y - 0.5) * np.log(y) - y + LOG_ROOT_TWO_PI + series - sum(np.log(x + step) for step in range(SHIFT))
+    return beside(a, real, np.real(digamma(x)))
+
+
+def digamma(a: Any) -> Any:
+    """Its derivative (6.3.18 there)."""
+    x = np.real(a)
+    y = x + SHIFT
+    series = sum(term / (2 * order) * y ** (-2 * order) for order, term in BERNOULLI.items())
+    slope = sum(term * y ** (-2 * order - 1) for order, term in BERNOULLI.items())
+    slope = 1 / y + 1 / (2 * y * y) + slope + sum((x + step) ** -2 for step in range(SHIFT))
+    return beside(a, np.log(y) - 1 / (2 * y) - series - sum(1 / (x + step) for step in range(SHIFT)), slope)
 
 
 def beside(a: Any, real: Any, slope: Any) -> Any:
@@ -242,7 +280,8 @@ SAME = [
     *("reshape", "moveaxis", "squeeze", "broadcast_to", "stack"),
 ]
 ENTRIES: dict[str, Callable[..., Any]] = {
-    **{each.__name__: each for each in (clip, elu, erf, gelu, leaky_relu, log_sigmoid, minimum, silu)},
+    **{each.__name__: each for each in (clip, digamma, elu, erf, erfc, gelu, leaky_relu)},
+    **{each.__name__: each for each in (lgamma, log_sigmoid, minimum, silu)},
     **{name: getattr(np, f"arc{name[1:]}") for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")},
     **{name: getattr(np, name) for name in ("tan", "sinh", "cosh")},
     **{name: flat(getattr(np, name)) for name in ("sign", "floor", "ceil", "round")},

@@ -90,7 +90,8 @@ def entries(jax: Any) -> dict[str, Callable[..., Any]]:
     return {
         **{name: getattr(jax.numpy, name) for name in ("square", "minimum", "exp2", "log2", "log10")},
         **{name: getattr(jax.numpy, name) for name in ("tan", "sinh", "cosh", "sign", "floor", "ceil", "round")},
-        **{name: getattr(jax.lax, name) for name in ("rsqrt", "erf", "asin", "acos", "atan")},
+        **{name: getattr(jax.lax, name) for name in ("rsqrt", "erf", "erfc", "lgamma", "digamma")},
+        **{name: getattr(jax.lax, name) for name in ("asin", "acos", "atan")},
         **{name: getattr(jax.lax, name) for name in ("asinh", "acosh", "atanh")},
         **{name: getattr(jax.nn, name) for name in ("silu", "log_sigmoid", "leaky_relu", "elu")},
         "gelu": lambda a, approximate=False: jax.nn.gelu(a, approximate=approximate),

@@ -120,6 +120,7 @@ def entries(np: Any, npx: Any) -> dict[str, Callable[..., Any]]:
         "elu": lambda a, alpha=1.0: npx.leaky_relu(a, act_type="elu", slope=alpha),
         "rsqrt": lambda a: 1.0 / np.sqrt(a),  # mx.np has none
         "erf": npx.erf,
+        "lgamma": npx.gammaln,
         "silu": lambda a: a * npx.sigmoid(a),  # as its own gluon.nn.Swish has it
         "gelu": gelu,
         "clip": lambda a, min=None, max=None: np.clip(a, min, max),

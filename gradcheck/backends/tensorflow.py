@@ -84,6 +84,7 @@ def entries(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     return {
         **{name: getattr(tf.math, name) for name in ("square", "rsqrt", "erf", "tan", "asin", "acos", "atan")},
         **{name: getattr(tf.math, name) for name in ("sinh", "cosh", "asinh", "acosh", "atanh")},
+        **{name: getattr(tf.math, name) for name in ("erfc", "lgamma", "digamma")},
         **{name: getattr(tf.math, name) for name in ("sign", "floor", "ceil", "round", "log_sigmoid")},
         **{name: getattr(tf.nn, name) for name in ("silu", "gelu")},
         "leaky_relu": lambda a, negative_slope=0.01: tf.nn.leaky_relu(a, negative_slope),

@@ -78,7 +78,8 @@ def entries(torch: Any) -> dict[str, Callable[..., Any]]:
     """Further words that work entry by entry."""
     functional = torch.nn.functional
     return {
-        **{name: getattr(torch, name) for name in ("rsqrt", "square", "erf", "exp2", "log2", "log10")},
+        **{name: getattr(torch, name) for name in ("rsqrt", "square", "exp2", "log2", "log10")},
+        **{name: getattr(torch, name) for name in ("erf", "erfc", "lgamma", "digamma")},
         **{name: getattr(torch, name) for name in ("tan", "asin", "acos", "atan", "sinh", "cosh")},
         **{name: getattr(torch, name) for name in ("asinh", "acosh", "atanh", "sign", "floor", "ceil", "round")},
         **{name: getattr(functional, name) for name in ("silu", "leaky_relu", "elu")},

@@ -217,7 +217,7 @@ COMPARISONS: dict[str, Function] = {
     **dict.fromkeys(("logical_or", "bitwise_or"), between("or")),
     **dict.fromkeys(("logical_not", "invert"), between("invert")),
 }
-OF_SCIPY = ("expit", "erf")
+OF_SCIPY = ("expit", "erf", "erfc", "gammaln", "digamma", "psi")
 """Functions of entries that are scipy.special's."""
 UFUNCS: dict[str, Function] = {
     **{name: word(name) for name in ("exp", "log", "log1p", "expm1", "sqrt", "square", "tanh", "sin", "cos")},
@@ -228,7 +228,9 @@ UFUNCS: dict[str, Function] = {
     **COMPARISONS,
     **dict.fromkeys(("absolute", "fabs"), word("abs")),
     "expit": word("sigmoid"),
-    "erf": word("erf"),
+    **{name: word(name) for name in ("erf", "erfc", "digamma")},
+    "gammaln": word("lgamma"),
+    "psi": word("digamma"),
     "add": between("add"),
     "subtract": between("sub"),
     "multiply": between("mul"),

@@ -39,6 +39,11 @@ ERF_MLX = "erf is off by up to 6e-7, 0 at 1e-30: Abramowitz and Stegun 7.1.26, i
 ERF_MXNET = "erf's derivative has a float32 π in it: `erf_grad` in src/operator/mshadow_op.h"
 GELU_MXNET = "gelu computes in float32 in every dtype: `gelu` in src/operator/mshadow_op.h"
 CLIP_MXNET = "clip takes its ends in float32: `a_max` is a real_t in src/operator/tensor/matrix_op-inl.h"
+DIGAMMA_MXNET = "the derivative of lgamma is a digamma in float32: `gammaln_grad` in src/operator/mshadow_op.h"
+TRIGAMMA_TORCH = (
+    "trigamma, the derivative of digamma, ends its series too early, off by up to 5e-10 relative in float64: "
+    "`trigamma` in ATen/native/Math.h"
+)
 LEAKY_MXNET = "leaky_relu multiplies in float32 in every dtype: `xelu` in src/operator/mshadow_op.h"
 ELU_MXNET = "elu takes α in float32: `slope` in src/operator/leaky_relu-inl.h"
 LEAKY_TENSORFLOW = "leaky_relu takes its slope in float32: `alpha: float` of LeakyRelu in core/ops/nn_ops.cc"
@@ -56,6 +61,8 @@ FINDINGS = {
     ("mlx", "log_sigmoid", "float32"): EXP_MLX,
     ("mxnet", "log_sigmoid", "float64"): SOFTRELU,
     ("mxnet", "log_sigmoid", "float32"): SOFTRELU_32,
+    ("mxnet", "lgamma", "float64"): DIGAMMA_MXNET,
+    **{(name, "digamma", "float64"): TRIGAMMA_TORCH for name in ("torch", "torch-compile", "torch-forward")},
     ("mxnet", "leaky_relu", "float64"): LEAKY_MXNET,
     ("mxnet", "elu", "float64"): ELU_MXNET,
     **{(name, "leaky_relu", "float64"): LEAKY_TENSORFLOW for name in ("tensorflow", "tensorflow-graph")},

@@ -133,6 +133,9 @@ WORDS: dict[str, tuple[Sample, ...]] = {
     "floor": (Sample("ops.floor(a * 4) * b"),),
     "ceil": (Sample("ops.ceil(a * 4) * b"),),
     "round": (Sample("ops.round(a * 4) * b"),),
+    "erfc": (Sample("ops.erfc(a)"), Sample("ops.erfc(a * 4)")),
+    "lgamma": (Sample("ops.lgamma(a)", POSITIVE), Sample("ops.lgamma(a * 4 + 0.5)", POSITIVE)),
+    "digamma": (Sample("ops.digamma(a)", POSITIVE), Sample("ops.digamma(a * 4 + 0.5)", POSITIVE)),
     "silu": (Sample("ops.silu(a)"), Sample("ops.silu(a * 4)")),
     "gelu": (
         Sample("ops.gelu(a)"),

@@ -37,6 +37,9 @@ MEANINGS = {
     "log2": "The logarithm of a to base 2",
     "log10": "The logarithm of a to base 10",
     "erf": "The error function 2/√π·∫₀ᵃ exp(−t²) dt",
+    "erfc": "1 − erf(a)",
+    "lgamma": "The logarithm of |Γ(a)|",
+    "digamma": "The derivative of lgamma",
     "silu": "a/(1 + e⁻ᵃ)",
     "log_sigmoid": "−log(1 + e⁻ᵃ)",
 }

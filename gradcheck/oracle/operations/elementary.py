@@ -79,7 +79,8 @@ ELEMENTARY = [
         accuracy=8,  # 2ᵃ by a power
         deviation=1.5,
         floors=True,
-        growth=1.4,  # exp(a·log 2): log 2 and the product are rounded, 2·0.69
+        growth=lambda low, high: 1.4 * _farthest(low, high),  # exp(a·log 2), two roundings, 2·0.69
+        grows="1.4|a|",
     ),
     Smooth(
         "log2",
@@ -108,7 +109,8 @@ ELEMENTARY = [
         lambda a, _v: operated("cosh", a),
         accuracy=8,  # CUDA: 3 ulp
         deviation=2,
-        growth=1.0,  # XLA: exp(a − log 2), whose operand is rounded
+        growth=_farthest,  # XLA: exp(a − log 2), whose operand is rounded
+        grows="|a|",
         peak=lambda a: np.exp(np.abs(a)),  # PyTorch's overflows there in float32
     ),
     Smooth(
@@ -119,7 +121,8 @@ ELEMENTARY = [
         lambda a, _v: operated("sinh", a),
         accuracy=8,
         deviation=2,
-        growth=1.0,
+        growth=_farthest,
+        grows="|a|",
         peak=lambda a: np.exp(np.abs(a)),
     ),
     Smooth(

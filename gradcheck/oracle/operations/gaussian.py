@@ -96,9 +96,9 @@ class Gaussian:
         return Operation(self.name, self.value, lambda *_: (), self.worst, self.variance, ball=ball)
 
 
-_ERF_SLOPE = Gaussian("erf derivative", (1.1283791670955126, 1.533545961316588e-17), 1.0, 1, accuracy=8)
+ERF_SLOPE = Gaussian("erf derivative", (1.1283791670955126, 1.533545961316588e-17), 1.0, 1, accuracy=8)
 _DENSITY = Gaussian("normal density", (0.3989422804014327, -2.49232720227773e-17), 0.5, 5, accuracy=12)
-ERF_DERIVATIVE = _ERF_SLOPE.operation()
+ERF_DERIVATIVE = ERF_SLOPE.operation()
 """erf′ = 2/√π·exp(−a²): exp's 6 u, 2/√π and a product; a² is rounded once."""
 DENSITY = _DENSITY.operation()
 """φ(a) = exp(−a²/2)/√(2π); autodiff of ½erfc(−a·√½) has (a·√½)², five roundings, and three products more."""
@@ -107,7 +107,7 @@ ERF = Smooth(
     "erf",
     value_of(lambda a: a.erf(), 1.0, -1.0),
     lambda a: a.erf(),
-    lambda low, high: _ERF_SLOPE.value(distance_from_zero(low, high)),
+    lambda low, high: ERF_SLOPE.value(distance_from_zero(low, high)),
     lambda a, _v: apply(ERF_DERIVATIVE, a),
     accuracy=8,  # worst measured 5.9, TensorFlow in float32; 5.8 in XLA; CUDA's table: 2 ulp
     deviation=2,

@@ -45,7 +45,8 @@ class Smooth:
         deviation: see the module.
         weighted: the gradient in other forms of the product with the derivative: (gradient, a) -> gradient.
         floors: results below λ may become zero, even if the format keeps subnormal numbers.
-        growth: how many u more for each unit of |a|, where kernels take exp of an operand that they round.
+        growth: (low, high) -> how many u more between, at most, where kernels take exp of an operand that they round.
+        grows: the same in words.
         peak: a -> the largest number on the way to f(a), where that is not f(a).
     """
 
@@ -58,14 +59,16 @@ class Smooth:
     deviation: float
     weighted: Operation | None = None
     floors: bool = False
-    growth: float = 0.0
+    growth: Callable[[Array, Array], Array] | None = None
+    grows: str = ""
     peak: Callable[[Array], Array] | None = None
 
     def worst(self, format: Format, result: Values, a: Bounded) -> Errors:
         """R12: Ea·max|f'| over [a−Ea, a+Ea] + c·u·(|f| + that) + floor."""
         relative: Any = self.accuracy * format.function_roundoff
-        if self.growth:
-            relative = relative + self.growth * format.roundoff * a.reach
+        if self.growth is not None:
+            reach = a.errors * WIDENING
+            relative = relative + self._grown(format, self.growth(a.middle - reach, a.middle + reach))
         local = relative * result.size + format.underflow + (format.normal if self.floors else 0.0)
         if a.error is None:
             return np.asarray(local)
@@ -75,9 +78,13 @@ class Smooth:
     def variance(self, format: Format, result: Values, a: Spread) -> Variances:
         """(f'(a)·s)² + (0.6·n·u·f)² + λ²."""
         local = rounding_variance(format, result.size, self.deviation)
-        if self.growth:
-            local = local + rounding_variance(format, self.growth * a.size * result.size)
+        if self.growth is not None:
+            local = local + rounding_variance(format, self.growth(a.middle, a.middle) * result.size)
         return local if a.variance is None else local + np.square(self.slope(a.middle, a.middle)) * a.variance
+
+    def _grown(self, format: Format, units: Array) -> Array:
+        """e^(nu) − 1 of a rounded exponent, finite where the function itself is zero or infinite."""
+        return np.asarray(np.expm1(np.minimum(units * format.roundoff, 50.0)))
 
     def operation(self) -> Operation:
         """The row of the table."""
@@ -343,8 +350,8 @@ def register(smooth: Smooth) -> None:
         return apply(operation, a)
 
     function.__name__ = smooth.name
-    accuracy = f"({smooth.accuracy} + {smooth.growth:g}|a|)" if smooth.growth else str(smooth.accuracy)
-    typical = f"√({smooth.deviation:g}² + ({smooth.growth:g}a)²)" if smooth.growth else str(smooth.deviation)
+    accuracy = f"({smooth.accuracy} + {smooth.grows})" if smooth.grows else str(smooth.accuracy)
+    typical = f"√({smooth.deviation:g}² + ({smooth.grows})²)" if smooth.grows else str(smooth.deviation)
     rule(worst=f"{accuracy} u{' + λ' if smooth.floors else ''}", typical=typical)(function)
 
 

@@ -120,7 +120,11 @@ def erf(a):
     return np.reshape([math.erf(entry) for entry in a.ravel()], a.shape).astype(a.dtype)
 
 
-OWN_FUNCTIONS = {function.__name__: function for function in (relu, sigmoid, softplus, rsqrt, erf)}
+def erfc(a):
+    return np.reshape([math.erfc(entry) for entry in a.ravel()], a.shape).astype(a.dtype)
+
+
+OWN_FUNCTIONS = {function.__name__: function for function in (relu, sigmoid, softplus, rsqrt, erf, erfc)}
 INVERSE = ("asin", "acos", "atan", "asinh", "acosh", "atanh")
 SLOPES = {
     "exp": lambda a, v: v,
@@ -150,6 +154,7 @@ SLOPES = {
     "acosh": lambda a, v: 1 / np.sqrt(a * a - 1),
     "atanh": lambda a, v: 1 / (1 - a * a),
     **{name: lambda a, v: 0 * a for name in ("sign", "floor", "ceil", "round")},
+    "erfc": lambda a, v: -2 / math.sqrt(math.pi) * np.exp(-a * a),
     "erf": lambda a, v: 2 / math.sqrt(math.pi) * np.exp(-a * a),
 }
 """Functions of single entries -> their derivative, from the argument a and the value v."""
