@@ -22,11 +22,11 @@ from tests.recorded import record_tape
 from tests.test_planted import visible
 
 NAMES = (
-    *("attention", "batch_norm", "conv1d", "gaussian_mixture", "layer_norm", "linear_regression"),
+    *("attention", "batch_norm", "conv1d", "gaussian_mixture", "gpt2_block", "layer_norm", "linear_regression"),
     *("logistic_regression", "lstm", "lstm_cell", "mlp", "sigmoid_skip", "sigmoid_skip_naive"),
     "softmax_cross_entropy",
 )
-MODELS = ("lstm",)
+MODELS = ("gpt2_block", "lstm")
 """Whole models, each with five bugs, and with engines at fewer sizes: JAX compiles each for seconds."""
 DTYPES = ("float64", "float32")
 SIZES = (1, 3, 16, 64)
