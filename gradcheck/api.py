@@ -93,7 +93,8 @@ class Session:
 
         Args:
             problem: a problem's name, the path of its file, or its loss as a function: `loss(**inputs)` in NumPy, or
-                `loss(ops, **inputs)`.
+                `loss(ops, **inputs)`. If it returns arrays and not one number, L = Σ cotangent · output is checked, and
+                hand-written gradients get the argument `cotangent`.
             inputs: where `problem` is a function: the inputs' shapes by name, or a function of `k` that gives them.
             wrt: where `problem` is a function: the inputs whose gradients are wanted; default: every floating one.
             gradients: where `problem` is a function: hand-written gradients by name, each a function of the inputs.

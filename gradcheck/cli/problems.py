@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
 
 from gradcheck.cli._commands import Commands
 from gradcheck.cli._options import given, option
+from gradcheck.errors import ProblemError
 from gradcheck.text.escaping import as_argument, escaped, quoted
 
 
@@ -36,13 +38,12 @@ def command(context: click.Context) -> None:
 def show(context: click.Context, /, name: str, k: int, graph: bool) -> None:
     """Show one problem: its file, its inputs' shapes at size K, its gradients, and its default backends."""
     from gradcheck import problems
+    from gradcheck.problems.recording import graph_of
     from gradcheck.problems.sampling import kinds_of, wrt_of
 
     problem = problems.load(name)
     size = problem.sized(k, given="k" in given(context))
     if graph:
-        from gradcheck.problems.recording import graph_of
-
         click.echo(graph_of(problem, size).json())
         return
     if problem.title:
@@ -54,6 +55,11 @@ def show(context: click.Context, /, name: str, k: int, graph: bool) -> None:
         kind = "" if kinds[each] == "floating" else f"{kinds[each]}, "
         note = "" if each in wrt else f"  ({kind}no gradient)"
         click.echo(f"{label:10} {each:8} {' × '.join(map(str, shape)) or 'scalar'}{note}")
+    with contextlib.suppress(ProblemError):  # a loss that cannot be recorded yet has a file to show
+        loss = graph_of(problem, size)
+        for number, (each, shape) in enumerate(zip(loss.output_names.values(), loss.cotangents.values(), strict=True)):
+            label = "" if number else "outputs"
+            click.echo(escaped(f"{label:10} {each:8} {' × '.join(map(str, shape)) or 'scalar'}"))
     click.echo(f"gradients  {', '.join(problem.gradients) or 'none'}")
     click.echo(escaped(f"backends   {', '.join(problem.backends) or 'none: name some with -b'}"))
 

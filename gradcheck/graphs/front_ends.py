@@ -17,12 +17,13 @@ def record(loss: Callable[..., Any], shapes: Mapping[str, Shape], kinds: Mapping
     """Record a loss.
 
     Args:
-        loss: ``loss(ops, **inputs)`` in words, or ``loss(**inputs)`` in NumPy's functions; a scalar.
+        loss: ``loss(ops, **inputs)`` in words, or ``loss(**inputs)`` in NumPy's functions; it returns
+            one number, an array, or a tuple or dictionary of arrays.
         shapes: of the inputs, by name.
         kinds: of the inputs that are not floating, by name.
 
     Raises:
-        RecordingError: an unknown word, shapes that do not fit, a name watched twice, a loss that is not a scalar.
+        RecordingError: an unknown word, shapes that do not fit, a name watched twice, another return value.
     """
     if takes_ops(loss, shapes):
         return ops.record(loss, shapes, kinds or {})

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from gradcheck.dtypes import Kind
 
 FORMAT: Literal["gradcheck-graph/1"] = "gradcheck-graph/1"
+LOSS, OUTPUT, COTANGENT = "loss", "output", "cotangent"
+"""Names among the outputs, and of inputs: "output[0]" has the cotangent "cotangent[0]", see `Graph`."""
 Shape = tuple[int, ...]
 
 
@@ -83,7 +85,9 @@ class Graph:
 
     Attributes:
         nodes: in order of computation: each takes only nodes before it.
-        outputs: name -> the place of its node; "loss" is a scalar.
+        outputs: name -> the place of its node; "loss" is a scalar. A loss that returns arrays has "output", or
+            "output[0]" and "output[1]" of a tuple, "output[mean]" of a dictionary, all watched, and the last inputs are
+            their cotangents, "cotangent[0]" for example: then "loss" is Σ cotangent · output.
         constants: name -> the array of a constant node: float64, or int64 of integers.
     """
 
@@ -100,6 +104,17 @@ class Graph:
     def kinds(self) -> dict[str, Kind]:
         """The kinds of the inputs by name."""
         return {str(node.name): node.kind for node in self.nodes if node.word == "input"}
+
+    @property
+    def cotangents(self) -> dict[str, Shape]:
+        """The shapes of the cotangents by name: these inputs are none of the problem's own."""
+        names = [name.replace(OUTPUT, COTANGENT, 1) for name in self.outputs if name != LOSS]
+        return {name: self.inputs[name] for name in names}
+
+    @property
+    def output_names(self) -> dict[str, str]:
+        """The names under which the outputs of a loss that returns arrays are watched, by label."""
+        return {label: str(self.nodes[place].name) for label, place in self.outputs.items() if label != LOSS}
 
     @cached_property
     def watched(self) -> Mapping[str, int]:
@@ -179,13 +194,13 @@ class Graph:
 
         Args:
             name: of the input or the watched value.
-            given: the names of watched values; the loss is given too.
+            given: the names of watched values; the loss and its outputs are given too.
         """
         start = {
             place for place, node in enumerate(self.nodes) if node.word in ("input", "watch") and node.name == name
         }
-        ends = {self.outputs["loss"]}
-        for each in given:
+        ends = {self.outputs[LOSS]}
+        for each in (*given, *self.output_names.values()):
             ends |= {self.watched[each], *self.nodes[self.watched[each]].operands} if each in self.watched else set()
         reached = set(start)
         for place, node in enumerate(self.nodes):
@@ -195,7 +210,7 @@ class Graph:
 
     def _node_of(self, kind: str, name: str | None) -> Node | None:
         if kind == "loss":
-            return self.nodes[self.outputs["loss"]]
+            return self.nodes[self.outputs[LOSS]]
         if kind == "gradient":
             places = [place for place, node in enumerate(self.nodes) if node.word == "input" and node.name == name]
             return next((node for node in self.nodes if places and places[0] in node.operands), None)

@@ -30,7 +30,7 @@ from gradcheck.graphs.numpy_moving import (
     vstack,
     word,
 )
-from gradcheck.graphs.results import checked
+from gradcheck.graphs.results import checked, finished
 from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line
 from gradcheck.graphs.values import Recording, Value, operated
 from gradcheck.graphs.variables import Variables
@@ -341,7 +341,8 @@ def record(loss: Function, shapes: Mapping[str, Shape], kinds: Mapping[str, Kind
     try:
         result = checked(loss, loss(**inputs), "np.sum")
         values = reversed(variables.values().items())
-        return recording.finish(result, {value.index: name for name, value in values if isinstance(value, Value)})
+        names = {value.index: name for name, value in values if isinstance(value, Value)}
+        return finished(loss, recording, result, names)
     except RecordingError as error:
         raise type(error)(in_numpy(str(error))) from error
     except ValueError as error:

@@ -8,7 +8,7 @@ from typing import Any
 from gradcheck.dtypes import Kind
 from gradcheck.graphs.graph import Graph, Shape
 from gradcheck.graphs.instead import described, unknown_word
-from gradcheck.graphs.results import checked
+from gradcheck.graphs.results import checked, finished
 from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line
 from gradcheck.graphs.values import Recording, Value
 from gradcheck.graphs.vocabulary import VOCABULARY
@@ -43,4 +43,4 @@ def record(loss: Callable[..., Any], shapes: Mapping[str, Shape], kinds: Mapping
     """The graph of `loss(ops, **inputs)`; see `gradcheck.graphs.record`."""
     recording = Recording()
     inputs = recording.inputs(shapes, kinds)
-    return recording.finish(checked(loss, loss(Ops(recording), **inputs), "ops.sum"))
+    return finished(loss, recording, checked(loss, loss(Ops(recording), **inputs), "ops.sum"))

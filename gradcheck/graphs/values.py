@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from gradcheck.dtypes import Kind
-from gradcheck.graphs.graph import Attribute, Graph, Node, Shape
+from gradcheck.graphs.graph import LOSS, Attribute, Graph, Node, Shape
 from gradcheck.graphs.instead import NO_ENTRIES, REFUSED, advice, described, instead, unknown_attribute
 from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line, user_place, user_source
 from gradcheck.graphs.vocabulary import OPERATORS, VOCABULARY
@@ -188,16 +188,16 @@ class Recording:
         self._values = values
         self._on_step = on_step
         self._nodes: list[Node] = []
-        self._names: set[str] = set()
+        self.names: set[str] = set()
         self._constants: dict[str, Any] = {}
 
     def inputs(self, shapes: Mapping[str, Shape], kinds: Mapping[str, Kind]) -> dict[str, Value]:
         """Add inputs; those that `kinds` leaves out are floating."""
-        self._names.update(shapes)
+        self.names.update(shapes)
         nodes = [
             Node("input", (), {}, tuple(shape), kinds.get(name, "floating"), name) for name, shape in shapes.items()
         ]
-        return {str(node.name): self._add(node) for node in nodes}
+        return {str(node.name): self.append(node) for node in nodes}
 
     def add(
         self,
@@ -211,7 +211,7 @@ class Recording:
         """Add a step, at the line of the user's code that is running."""
         self._on_step()
         places = tuple(operand.index for operand in operands)
-        return self._add(Node(word, places, dict(attributes or {}), shape, kind, name, *user_place()))
+        return self.append(Node(word, places, dict(attributes or {}), shape, kind, name, *user_place()))
 
     def constant(self, value: Any, kind: Kind = "floating") -> Value:
         """Add a constant number or array, of floats or of integers; booleans become 0 and 1.
@@ -252,27 +252,39 @@ class Recording:
         if not isinstance(name, str) or not isinstance(value, Value) or value.kind != "floating":
             found = f"{described(name)} and {described(value)}"
             raise RecordingError(f"{user_line()}: ops.watch: got {found}: expected ops.watch('name', a)")
-        if name in self._names:
+        if name in self.names:
             raise RecordingError(f"{user_line()}: the name {name!r} is taken: a watched value needs one of its own")
-        self._names.add(name)
+        self.names.add(name)
         return self.add("watch", (value,), shape=value.shape, name=name)
 
-    def finish(self, loss: Value, names: Mapping[int, str] | None = None) -> Graph:
+    def append(self, node: Node) -> Value:
+        """Add a node as it is."""
+        self._nodes.append(node)
+        return self._values(self, len(self._nodes) - 1, node.shape, node.kind)
+
+    def line_of(self, value: Value) -> dict[str, Any]:
+        """The file and line of the step that made a value."""
+        node = self._nodes[value.index]
+        return {"file": node.file, "line": node.line}
+
+    def is_watched(self, value: Value, names: Mapping[int, str]) -> bool:
+        """Whether a value has a name, or gets one of `names` when the recording is finished."""
+        node = self._nodes[value.index]
+        return node.word == "watch" or (node.is_step and names.get(value.index) not in (None, *self.names))
+
+    def finish(self, outputs: Mapping[str, Value], names: Mapping[int, str] | None = None) -> Graph:
         """The graph of a loss, without unneeded nodes.
 
         Args:
-            loss: a scalar.
+            outputs: see `Graph`.
             names: places of nodes -> names under which to watch those steps that the loss needs.
         """
-        graph = Graph(tuple(self._nodes), {"loss": loss.index}, self._constants)
-        needed = graph.needed({loss.index})
+        loss = outputs[LOSS].index
+        graph = Graph(tuple(self._nodes), {name: value.index for name, value in outputs.items()}, self._constants)
+        needed = graph.needed({loss})
         wanted = {
             place: name
             for place, name in (names or {}).items()
-            if place in needed and place != loss.index and name not in self._names and graph.nodes[place].is_step
+            if place in needed and place != loss and name not in self.names and graph.nodes[place].is_step
         }
         return graph.watching(wanted).pruned()
-
-    def _add(self, node: Node) -> Value:
-        self._nodes.append(node)
-        return self._values(self, len(self._nodes) - 1, node.shape, node.kind)

@@ -271,11 +271,11 @@ def undecided(findings: Mapping[Key, Finding], truth: Truth) -> str | None:
         if key[0] in DERIVATIVES and not finding.has_power and not chain:
             why = unbounded(key, truth) if finding.overflow else "the bound is wider than the values"
             return f"{in_words(*key)} cannot be judged: {why}"
-    loss = findings["loss", None]
-    if loss.overflow and not chain:
+    is_own = not truth.tape.graph.cotangents  # else the loss is a sum that nobody asked for (docs/math.md, W18)
+    if findings[LOSS].overflow and is_own and not chain:
         return f"the loss cannot be judged: {unbounded(LOSS, truth)}"
     for key, finding in findings.items():
-        if finding.lost:
+        if finding.lost and (is_own or key != LOSS):
             where = out_of(finding.lost, finding.entries)
             return f"{in_words(*key)} is not finite{where}, where an intermediate value may overflow"
     return None

@@ -2,52 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gradcheck.errors import ProblemError
 from gradcheck.graphs.front_ends import takes_ops
+from gradcheck.graphs.graph import LOSS, OUTPUT, Graph
 from gradcheck.graphs.instead import described
-from gradcheck.graphs.results import line_of
+from gradcheck.graphs.results import labelled, line_of
 from gradcheck.problems._guard import ProblemCode, described_error
 from gradcheck.problems.cases import Case
-from gradcheck.problems.recording import place_in_loss
+from gradcheck.problems.recording import graph_of, place_in_loss
 from gradcheck.problems.sampling import DTYPES, kind_of
 
+Array = npt.NDArray[Any]
 
-def loss_on_arrays(case: Case) -> float | None:
-    """The result of a loss in NumPy for copies of a case's inputs, in float64; None for a loss in words of `ops`.
+
+def outputs_on_arrays(case: Case) -> dict[str, Array] | None:
+    """What a loss in NumPy returns for copies of a case's inputs, in float64, by `Graph.outputs`; of words None.
 
     Raises:
-        ProblemError: the loss raises, changes an input, or returns something other than one real number.
+        ProblemError: the loss raises, changes an input, or returns something else than while it was recorded.
     """
     problem = case.problem
-    if takes_ops(problem.loss, case.inputs):
+    own = {name: case.inputs[name] for name in problem.shapes(case.k)}
+    if takes_ops(problem.loss, own):
         return None
-    inputs = {name: np.array(array, DTYPES[kind_of(array)]) for name, array in case.inputs.items()}
+    inputs = {name: np.array(array, DTYPES[kind_of(array)]) for name, array in own.items()}
     with ProblemCode(problem.path, "loss", problem.timeout):
         try:
             with np.errstate(all="ignore"):  # a value that is not finite is compared like any other
                 result = problem.loss(**inputs)
-            array = np.asarray(result)
+            arrays = {label: np.asarray(each) for label, each in labelled(result).items()}
         except Exception as error:
             where, _ = place_in_loss(problem, error)
             expected = "expected a loss that runs on NumPy arrays, as it does while it is recorded"
             raise ProblemError(f"{where}: loss raised {described_error(error)} on arrays: {expected}") from error
-    for name, given in case.inputs.items():
+    for name, given in own.items():
         if not np.array_equal(inputs[name], given):
             expected = "expected inputs that stay as they are; write a = a + b instead of a += b"
             raise ProblemError(f"{line_of(problem.loss)}: loss changes its input {name}: {expected}")
-    return _number(array, result, line_of(problem.loss))
+    return _checked(arrays, result, graph_of(problem, case.k), line_of(problem.loss))
 
 
-def _number(array: np.typing.NDArray[Any], result: object, where: str) -> float:
-    """The number that a loss returned.
+def _checked(arrays: Mapping[str, Array], result: object, graph: Graph, where: str) -> dict[str, Array]:
+    """The number, or the outputs, that a loss returned on arrays.
 
     Raises:
-        ProblemError: it is not one real number; the message shows `where`.
+        ProblemError: it returned something else while it was recorded; the message shows `where`.
     """
-    if array.shape or array.dtype.kind not in "fiub":
-        raise ProblemError(f"{where}: the loss returns {described(result)} on arrays: expected one number")
-    return float(array)
+    outputs = {label: place for label, place in graph.outputs.items() if label != LOSS}
+    found = {OUTPUT + label: array for label, array in arrays.items()} if outputs else {LOSS: arrays.get("")}
+    expected = {label: graph.nodes[place].shape for label, place in (outputs or graph.outputs).items()}
+    numbers = {label: array for label, array in found.items() if array is not None and array.dtype.kind in "fiub"}
+    if {label: array.shape for label, array in numbers.items()} == expected:
+        return {label: np.asarray(array, np.float64) for label, array in numbers.items()}
+    recorded = "the outputs that it returns while it is recorded" if outputs else "one number"
+    raise ProblemError(f"{where}: the loss returns {described(result)} on arrays: expected {recorded}")

@@ -13,7 +13,9 @@ import numpy.typing as npt
 
 from gradcheck.dtypes import LAYOUTS, Kind
 from gradcheck.errors import ProblemError, RequestError
+from gradcheck.graphs.graph import COTANGENT
 from gradcheck.problems import Problem
+from gradcheck.problems.recording import graph_of
 from gradcheck.problems.sampling import DTYPES, NOUNS, kind_of, kinds_of, sampled
 from gradcheck.problems.stream import Stream
 from gradcheck.text.suggestions import did_you_mean
@@ -21,6 +23,7 @@ from gradcheck.text.suggestions import did_you_mean
 Array = npt.NDArray[np.floating]
 Shape = tuple[int, ...]
 LARGEST_WHOLE = 2**53
+FLOATING: Kind = "floating"
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,12 @@ def cancelling(stream: Stream, shape: Shape, setting: Setting) -> Array:
     return drawn
 
 
+def cotangent(stream: Stream, shape: Shape) -> Array:
+    """Magnitudes in (½, 1), so that the error of no entry is hidden, with signs at random (docs/math.md, W18)."""
+    drawn = stream.symmetric(shape)
+    return (drawn + np.copysign(1.0, drawn)) / 2
+
+
 DISTRIBUTIONS: dict[str, Callable[[Stream, Shape, Setting], Array]] = {
     function.__name__.replace("_", "-"): function
     for function in (uniform, normal, saturated, tiny, mixed, zeros, unit_scaled, subnormal, cancelling)
@@ -102,6 +111,7 @@ DISTRIBUTIONS: dict[str, Callable[[Stream, Shape, Setting], Array]] = {
 class Case:
     """Concrete inputs: `inputs` maps each name to an array that is already rounded to `dtype` (bfloat16 in float32).
 
+    If the loss returns arrays, their cotangents are the last inputs (`gradcheck.graphs.Graph.cotangents`).
     Those that the problem's `sample` gives as integers or booleans are int64 or bool, in any `dtype`.
 
     `k` is None where the problem has one size, and `seed` where the inputs are from a file.
@@ -140,7 +150,7 @@ def sample(
 
     Arrays of the problem's own `sample(rng, k)` come first, from the same stream. They keep their structure, so that a
     label stays a label: `distribution` and `scale` do not change them, and they are only rounded to `dtype`,
-    integers and booleans not at all.
+    integers and booleans not at all. Cotangents of a loss that returns arrays are drawn last, and are not changed.
 
     Raises:
         RequestError: an input overflows the dtype, or underflows: every entry that was not zero became zero;
@@ -168,6 +178,9 @@ def sample(
             what, remedies = f"scale {scale:g}: {distribution} inputs ", ("a smaller scale", "a larger scale")
             check_range(drawn, inputs[name], dtype, (f"{what}overflow", f"{what}underflow"), remedies)
         notes += underflowed(name, drawn, inputs[name], dtype)
+    for name, shape in graph_of(problem, k).cotangents.items():
+        inputs[name] = round_to(cotangent(stream, shape), dtype)
+    notes += about_outputs(problem, k, "the seed")
     return Case(problem, k, seed, dtype, distribution, scale, inputs, tuple(notes))
 
 
@@ -195,14 +208,20 @@ def size_of(
     Raises:
         RequestError: a name is missing or unknown, or there is no such size; the message shows `source`.
     """
-    expected, shapes = problem.shapes(problem.sized(likely)), {name: array.shape for name, array in arrays.items()}
-    check_names(arrays, expected, source)
+    expected = problem.shapes(problem.sized(likely))
+    shapes = {name: array.shape for name, array in arrays.items() if name in expected or not is_cotangent(name)}
+    check_names(shapes, expected, source)
     if shapes == expected:
         return problem.sized(likely)
     try:
         return problem.size_of(shapes)
     except ProblemError as error:
         raise RequestError(f"{source}: {error}") from None
+
+
+def is_cotangent(name: str) -> bool:
+    """Whether an input of that name, which is none of the problem's own, may be a cotangent."""
+    return name == COTANGENT or name.startswith(f"{COTANGENT}[")
 
 
 def check_names(arrays: Collection[str], inputs: Collection[str], source: str) -> None:
@@ -228,7 +247,8 @@ def given(
         RequestError: a name is missing or unknown, a shape does not fit `k`, a value is not finite or overflows the
             dtype, every entry that is not zero underflows, or an entry is not of the input's kind.
     """
-    shapes, kinds = problem.shapes(k), kinds_of(problem, k)
+    shapes = problem.shapes(k) | graph_of(problem, k).cotangents
+    kinds = {**dict.fromkeys(shapes, FLOATING), **kinds_of(problem, k)}
     check_names(arrays, shapes, source)
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
@@ -243,6 +263,7 @@ def given(
         if is_nothing_left(arrays[name], array):
             raise RequestError(f"{source}: {name} underflows to 0 in {dtype}: expected larger numbers")
     notes = [note for name, array in inputs.items() for note in underflowed(name, arrays[name], array, dtype)]
+    notes += about_outputs(problem, k, source)
     return Case(problem, k, None, dtype, "given", 1.0, inputs, tuple(notes))
 
 
@@ -282,6 +303,12 @@ def underflowed(name: str, before: Array, rounded: Array, dtype: str) -> list[st
     """The sentence about the entries of an input that became zero, if some did."""
     lost = np.count_nonzero(before) - np.count_nonzero(rounded)
     return [f"{lost} of {rounded.size} entries of {name} underflow to 0 in {dtype}"] if lost else []
+
+
+def about_outputs(problem: Problem, k: int | None, source: str) -> list[str]:
+    """The sentence about the cotangents of a loss that returns arrays, which are from `source`."""
+    names = graph_of(problem, k).output_names.values()
+    return [f"the loss is Σ {COTANGENT} · output of {', '.join(names)}, {COTANGENT}s from {source}"] if names else []
 
 
 def in_dtype(case: Case, dtype: str) -> Case:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gradcheck.problems._definitions import definition_of
@@ -21,7 +21,12 @@ class Line(NamedTuple):
     text: str
 
 
-def lines_of(function: Callable[..., Any], inputs: Iterable[str], watched: Iterable[str] = ()) -> dict[Key, Line]:
+def lines_of(
+    function: Callable[..., Any],
+    inputs: Iterable[str],
+    watched: Iterable[str] = (),
+    outputs: Mapping[str, str] | None = None,
+) -> dict[Key, Line]:
     """The lines on which a hand-written gradient gives its results their values, as far as its source shows them.
 
     A result is followed from `return loss, {"W": dW}` to the last line above it that assigns `dW`. A mapping is
@@ -31,6 +36,7 @@ def lines_of(function: Callable[..., Any], inputs: Iterable[str], watched: Itera
         function: returns the loss, a mapping of derivatives, and perhaps one of watched values.
         inputs: the names of the problem's inputs: all other derivatives are adjoints.
         watched: the names of the watched values.
+        outputs: those of the outputs that the function returns in the place of the loss, see `Graph.output_names`.
     """
     names = tuple(inputs)
     definition = definition_of(function)
@@ -40,7 +46,7 @@ def lines_of(function: Callable[..., Any], inputs: Iterable[str], watched: Itera
         found = Scope(definition, (*names, *watched)).returned()
     except RecursionError:
         return {}
-    return dict(_results(found, names)) if isinstance(found, Items) else {}
+    return dict(_results(found, names, outputs or {})) if isinstance(found, Items) else {}
 
 
 def line_of_variable(function: Callable[..., Any], name: str) -> Line | None:
@@ -60,15 +66,27 @@ def is_line_of(function: Callable[..., Any], file: str, line: int) -> bool:
     return definition is not None and definition.file == file and line in definition.lines
 
 
-def _results(returned: Items, inputs: tuple[str, ...]) -> Iterator[tuple[Key, Line]]:
+def _results(returned: Items, inputs: tuple[str, ...], outputs: Mapping[str, str]) -> Iterator[tuple[Key, Line]]:
     """The results in a returned value, and the lines that compute them."""
     for position, found in enumerate(returned.items[:3]):
         if position == 0 and (line := _line(found)):
             yield ("loss", None), line
+        for label, name in outputs.items() if position == 0 else ():
+            if line := _line(_output(found, label.partition("[")[2][:-1])):
+                yield ("value", name), line
         for name, each in found.entries.items() if position and isinstance(found, Entries) else ():
             derivative = "gradient" if name in inputs else "adjoint"
             if line := _line(each):
                 yield (derivative if position == 1 else "value", name), line
+
+
+def _output(found: Found, key: str) -> Found | None:
+    """One of the outputs that a function returns first, by its place in a tuple or its key; the only one has none."""
+    if isinstance(found, Items) and key.isdigit():
+        return found.items[int(key)] if int(key) < len(found.items) else None
+    if isinstance(found, Entries):
+        return found.entries.get(key)
+    return None if key else found
 
 
 def _line(found: Found | None) -> Line | None:

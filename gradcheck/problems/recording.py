@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import traceback
@@ -17,11 +18,12 @@ from gradcheck.problems._guard import ProblemCode, described_error
 from gradcheck.problems.sampling import kinds_of
 
 
+@functools.lru_cache(maxsize=64)
 def graph_of(problem: Problem, k: int | None) -> Graph:
     """The problem's loss at size `k`.
 
     Raises:
-        ProblemError: the loss cannot be recorded: an unknown operation, shapes that do not fit, no scalar, an error.
+        ProblemError: the loss cannot be recorded: an unknown operation, shapes that do not fit, no number, an error.
     """
     shapes, kinds = problem.shapes(k), kinds_of(problem, k)
     with ProblemCode(problem.path, "loss", problem.timeout):

@@ -6,15 +6,16 @@ be that of the wrong function.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 
 from gradcheck.errors import ProblemError
 from gradcheck.graphs.results import line_of
 from gradcheck.judging.judge import LOSS, Truth
-from gradcheck.problems.calling import loss_on_arrays
+from gradcheck.oracle import Output
+from gradcheck.problems.calling import outputs_on_arrays
 from gradcheck.problems.cases import Case
 
 
@@ -29,20 +30,33 @@ def check_same_loss(case: Case, truths: Iterable[Truth]) -> None:
     Raises:
         ProblemError: the two losses differ by more than rounding can explain, or the function fails on arrays.
     """
-    got = loss_on_arrays(case)
-    if got is None:
-        return
-    for truth in truths:
-        output = truth.analysis[LOSS]
-        bound = float(output.worst + output.enclosure.radius)
-        error = abs(float(output.enclosure.distance(np.asarray(got))))
-        if math.isfinite(bound) and not error <= bound:
-            computed, recorded = _apart(got, float(output.enclosure.high))
-            raise ProblemError(
-                f"{line_of(case.problem.loss)}: loss computes {computed} on arrays, and {recorded} while it is "
-                "recorded: it takes another path there (isinstance, try/except, a type test), or computes in another "
-                "dtype: expected the same path for arrays and recorded values"
-            )
+    arrays = outputs_on_arrays(case)
+    for truth in truths if arrays else ():
+        names = truth.tape.graph.output_names
+        for label, got in (arrays or {}).items():
+            what = names.get(label)
+            check_same(case, got, truth.analysis[LOSS if what is None else ("value", what)], what)
+
+
+def check_same(case: Case, got: npt.NDArray[np.float64], output: Output, name: str | None) -> None:
+    """Check that the loss, or its output of a name, is on arrays what was recorded.
+
+    Raises:
+        ProblemError: the two differ by more than rounding can explain.
+    """
+    with np.errstate(all="ignore"):
+        bound = output.worst + output.enclosure.radius
+        error = np.abs(output.enclosure.distance(got))
+    apart = np.isfinite(bound) & ~(error <= bound)
+    if apart.any():
+        place = np.unravel_index(int(np.argmax(apart)), got.shape)
+        computed, recorded = _apart(float(got[place]), float(output.enclosure.high[place]))
+        entry = "" if name is None else f" in {name}{''.join(f'[{each}]' for each in place)}"
+        raise ProblemError(
+            f"{line_of(case.problem.loss)}: loss computes {computed}{entry} on arrays, and {recorded} while it is "
+            "recorded: it takes another path there (isinstance, try/except, a type test), or computes in another "
+            "dtype: expected the same path for arrays and recorded values"
+        )
 
 
 def _apart(first: float, second: float) -> tuple[str, str]:

@@ -34,7 +34,9 @@ class Sources:
     @cached_property
     def _by_hand(self) -> Mapping[Key, Line]:
         graph = self._graph
-        return {} if self._function is None else lines_of(self._function, graph.inputs, graph.watched)
+        return (
+            {} if self._function is None else lines_of(self._function, graph.inputs, graph.watched, graph.output_names)
+        )
 
     def of(self, kind: str, name: str | None) -> Source | None:
         """The line that computes an array, or None if it is unknown."""

@@ -55,7 +55,7 @@ LOSS = "def inputs(k): return {'a': (k,), 'b': (k, 2)}\n\n\ndef loss(ops, a, b):
             "a NumPy function received a value of the problem: write words of ops alone",
         ),
         ("ops.sum(ops.matmul(a, a + b))", "problem.py:5: "),
-        ("a + a", "the loss returns a value of shape (3,): expected one number; write ops.sum of it"),
+        ("a > 0", "the loss returns a condition: expected one number, computed from the inputs with words of ops"),
         (
             "3.0",
             "the loss returns 3.0, which does not depend on the inputs: expected one number, computed from the inputs",

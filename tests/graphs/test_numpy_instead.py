@@ -122,8 +122,9 @@ STATEMENTS = [
     ("while s > 1:\n    s = s / 2\nreturn s", 2, "write for over a fixed number of steps"),
     ("assert s > 0\nreturn s", 2, "leave the assertion out"),
     ("if s > 0:\n    return s\nreturn -s", 2, r"write np\.where\(condition, a, b\) instead of if"),
-    ('return np.sum(x), {"n": 1}', 1, "the loss returns a tuple: expected one number: return the loss alone"),
-    ('return {"loss": np.sum(x)}', 1, "the loss returns a dict: expected one number: return the loss alone"),
+    ('return np.sum(x), {"n": 1}', 1, r"a tuple whose \[1\] is a dict: expected arrays that are computed from the"),
+    ('return {"loss": np.sum(x), "n": 1}', 1, r"a dict whose \[n\] is 1: expected arrays that are computed from the"),
+    ('return {"n": np.sum(x), 1: x}', 1, "the loss returns an output '1': expected names such as 'mean'"),
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import os
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._engine import Answer, Engine, Malformed, Unavailable, Unsupported
+from gradcheck.backends._worker.outputs import COTANGENT, Outputs, described
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +29,20 @@ ml_dtypes computes an operation of bfloat16 in float32 and rounds once more, whi
 `sqrt` (24 ≥ 2·8 + 2 bits, S. Figueroa, 1995). `np.sum` adds in bfloat16 from first to last; `@` answers in float32.
 """
 KINDS = {"c": "complex numbers", "O": "Python objects", "U": "strings", "S": "bytes", "M": "dates", "m": "times"}
-FORM = 'expected (loss, {"W": dL/dW, ...}), with the watched values as an optional third'
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """The functions that a problem's `gradients` names, and the outputs of its loss."""
+
+    gradients: Mapping[str, Any]
+    outputs: Outputs
+
+    @property
+    def form(self) -> str:
+        """What a function must return."""
+        first = "outputs" if self.outputs else "loss"
+        return f'expected ({first}, {{"W": dL/dW, ...}}), with the watched values as an optional third'
 
 
 class HandWritten(Engine):
@@ -44,12 +59,12 @@ class HandWritten(Engine):
         self.version = f"NumPy {numpy.__version__}"
         self.gradient = gradient
 
-    def evaluate(self, problem: Any, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
-        function = problem.gradients[self.gradient]
+    def evaluate(self, subject: Any, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
+        function = subject.gradients[self.gradient]
         where = line_of(function)
         given = self.converted(inputs, dtype)
         try:
-            answer = self.answer(self.returned(function, given, inputs, dtype), inputs)
+            answer = self.answer(self.returned(function, subject.outputs, given, inputs, dtype), given, subject)
             for name, array in inputs.items():
                 if given[name] is not array:
                     array[...] = given[name]  # the caller finds what the function has changed
@@ -73,7 +88,7 @@ class HandWritten(Engine):
             return inputs
         return {name: array.astype(own) if array.dtype.kind == "f" else array for name, array in inputs.items()}
 
-    def returned(self, function: Any, given: Arrays, inputs: Arrays, dtype: str) -> Any:
+    def returned(self, function: Any, outputs: Outputs, given: Arrays, inputs: Arrays, dtype: str) -> Any:
         """The return value of a function for the inputs as it gets them; of bfloat16, `inputs` has them in float32.
 
         Raises:
@@ -81,11 +96,11 @@ class HandWritten(Engine):
             Malformed: it does not take the inputs by their names.
         """
         try:
-            return called(function, given)
+            return called(function, outputs.arguments(given), outputs)
         except Malformed:
             raise
         except Exception as error:
-            if dtype != BFLOAT16 or not works(function, inputs):
+            if dtype != BFLOAT16 or not works(function, outputs.arguments(inputs)):
                 raise
             line, message = self.last_line(error), str(error) or type(error).__name__
             expected = "expected this step in float32, with .astype(np.float32)"
@@ -97,7 +112,7 @@ class HandWritten(Engine):
         lines = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith(ours)]
         return f"{lines[-1].filename}:{lines[-1].lineno}: {lines[-1].line}" if lines else self.gradient
 
-    def answer(self, returned: Any, inputs: Arrays) -> Answer:
+    def answer(self, returned: Any, inputs: Arrays, subject: Subject) -> Answer:
         """A function's return value as an answer.
 
         Raises:
@@ -105,21 +120,28 @@ class HandWritten(Engine):
         """
         if not isinstance(returned, (tuple, list)):
             hint = ": is a return missing?" if returned is None else ""
-            raise Malformed(f"returned {described(returned)}{hint}: {FORM}")
+            raise Malformed(f"returned {described(returned)}{hint}: {subject.form}")
         if len(returned) not in (2, 3):
-            raise Malformed(f"returned {len(returned)} things: {FORM}")
+            raise Malformed(f"returned {len(returned)} things: {subject.form}")
         for position, each in enumerate(returned[1:], 1):
             if not isinstance(each, Mapping):
                 what = "gradients" if position == 1 else "watched values"
-                raise Malformed(f"returned {described(each)} as {what}: {FORM}")
+                raise Malformed(f"returned {described(each)} as {what}: {subject.form}")
             if unnamed := [key for key in each if not isinstance(key, str)]:
                 raise Malformed(f"returned {described(unnamed[0])} as a name: expected names of inputs as strings")
-        loss, derivatives, *values = returned
+        first, derivatives, *more = returned
+        values = {name: self.array(value, name) for name, value in (more[0] if more else {}).items()}
+        if subject.outputs:
+            separated = subject.outputs.separated(first)
+            values.update({name: self.array(value, name) for name, value in separated.items()})
+            loss = subject.outputs.loss(values, inputs)
+        else:
+            loss = self.array(first, "the loss")
         arrays = {name: self.array(array, f"dL/d{name}") for name, array in derivatives.items()}
         return Answer(
-            loss=self.array(loss, "the loss"),
+            loss=loss,
             gradients={name: array for name, array in arrays.items() if name in inputs},
-            values={name: self.array(value, name) for name, value in (values[0] if values else {}).items()},
+            values=values,
             adjoints={name: array for name, array in arrays.items() if name not in inputs},
         )
 
@@ -178,33 +200,36 @@ def is_bfloat16(array: np.ndarray) -> bool:
     return bool(array.dtype.name == BFLOAT16)
 
 
-def works(function: Any, inputs: Arrays) -> bool:
+def works(function: Any, arguments: Mapping[str, Any]) -> bool:
     """Whether a function returns at all."""
     try:
-        function(**inputs)
+        function(**arguments)
     except Exception:
         return False
     return True
 
 
-def called(function: Any, inputs: Arrays) -> Any:
-    """The return value of a function for the inputs.
+def called(function: Any, arguments: Mapping[str, Any], outputs: Outputs) -> Any:
+    """The return value of a function for the inputs, and for the cotangents of outputs.
 
     Raises:
         Malformed: it does not take them by their names.
     """
     try:
-        return function(**inputs)
+        return function(**arguments)
     except TypeError:
-        if takes(function, inputs):
+        if takes(function, arguments):
             raise
-        raise Malformed(f"takes {inspect.signature(function)}: expected ({', '.join(inputs)}), the inputs") from None
+        expected = f"takes {inspect.signature(function)}: expected ({', '.join(arguments)}), the inputs"
+        if outputs:
+            expected += f" and the {COTANGENT}: the loss returns {outputs}, so L is Σ {COTANGENT} · output"
+        raise Malformed(expected) from None
 
 
-def takes(function: Any, inputs: Arrays) -> bool:
-    """Whether a function can be called with the inputs, as far as its signature shows."""
+def takes(function: Any, arguments: Mapping[str, Any]) -> bool:
+    """Whether a function can be called with these arguments, as far as its signature shows."""
     try:
-        inspect.signature(function).bind(**inputs)
+        inspect.signature(function).bind(**arguments)
     except TypeError:
         return False
     except ValueError:  # written in C, without a signature
@@ -224,13 +249,3 @@ def line_of(function: Any) -> str:
     name = getattr(function, "__name__", type(function).__name__)
     code = getattr(inspect.unwrap(function), "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}: {name}" if code else name
-
-
-def described(value: Any) -> str:
-    """A wrong value, in the words of its writer."""
-    shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple):
-        return f"an array of shape {shape}"
-    if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
-        return repr(value) if len(repr(value)) <= 40 else f"a {type(value).__name__}"
-    return f"a {type(value).__name__}" + (f" of {len(value)} things" if isinstance(value, (tuple, list)) else "")

@@ -19,8 +19,9 @@ from gradcheck.backends._engine import Answer, Engine, Malformed, Unavailable, U
 from gradcheck.backends._worker import protocol
 from gradcheck.backends._worker.comparison import differences, same_bits
 from gradcheck.backends._worker.graph import InterpretedGraph
-from gradcheck.backends._worker.handwritten import HandWritten
+from gradcheck.backends._worker.handwritten import HandWritten, Subject
 from gradcheck.backends._worker.imports import Imports
+from gradcheck.backends._worker.outputs import Outputs
 from gradcheck.backends._worker.source import execute
 
 if TYPE_CHECKING:
@@ -148,7 +149,8 @@ class Host:
         subject: Any
         context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         if isinstance(self.engine, HandWritten):
-            context, subject = self.problem(request["problem"], request["folders"])
+            context, problem = self.problem(request["problem"], request["folders"])
+            subject = Subject(problem.gradients, Outputs(request["graph"]))
             given = read(request["inputs"])
         else:
             subject = self.graph(request["graph"])
