@@ -1,4 +1,4 @@
-"""Indices of engines: without negative steps, which flip the axis first; and with NumPy's index arrays."""
+"""Indices and axes of engines: without negative steps or axes, and with NumPy's index arrays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Flip = Callable[[Any, "list[int]"], Any]
 
 
 def piece(a: Any, index: Sequence[Any], flip: Flip) -> Any:
-    """A piece of an array: a[index], whose slices may have negative steps."""
+    """A piece of an array: a[index], whose slices may have negative steps: these flip the axis first."""
     flipped, positive = [], list(index)
     places = places_of(index, a.ndim)
     for number, axis in places.items():
@@ -18,6 +18,12 @@ def piece(a: Any, index: Sequence[Any], flip: Flip) -> Any:
             flipped.append(axis)
             positive[number] = reversed_slice(index[number], a.shape[axis])
     return (flip(a, flipped) if flipped else a)[tuple(positive)]
+
+
+def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
+    """An axis, several, or None for all, as a tuple without negative numbers."""
+    axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return tuple(each % ndim for each in axes)
 
 
 def places_of(index: Sequence[Any], ndim: int) -> dict[int, int]:

@@ -303,6 +303,12 @@ PRIMITIVES: dict[str, Callable[..., Any]] = {
     "take_along_axis": lambda a, indices, axis=-1: np.take_along_axis(a, indices, axis),
     **{each.__name__: each for each in (conv, max_pool, avg_pool)},
     "cumulative_sum": lambda a, axis=0: np.cumsum(a, axis),
+    **{name: getattr(np, name) for name in ("flip", "roll", "tile", "repeat", "tril", "triu")},
+    "pad": lambda a, pad_width, constant_values=0.0: np.pad(a, pad_width, constant_values=constant_values),
+    "vecdot": lambda a, b, axis=-1: np.sum(a * b, axis=axis),  # NumPy's own takes the conjugate of a
+    "tensordot": lambda a, b, axes=2: np.tensordot(a, b, axes),
+    "einsum": lambda operands, subscripts: np.einsum(subscripts, *operands),
+    "diagonal": lambda a, offset=0: np.diagonal(a, offset, -2, -1),
     "permute_dims": np.transpose,
     "matrix_transpose": lambda a: np.swapaxes(a, -1, -2),
     "expand_dims": lambda a, axis=0: np.expand_dims(a, axis),

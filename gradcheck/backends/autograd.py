@@ -10,7 +10,7 @@ from gradcheck.backends._accuracy import refusing
 from gradcheck.backends._arguments import vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
-from gradcheck.backends._indexing import along_axis, gathered
+from gradcheck.backends._indexing import along_axis, axes_of, gathered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,10 +61,6 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         zeros = np.zeros_like(getval(np.where(condition, a, b)))
         return np.where(condition, a + zeros, b + zeros)
 
-    def broadcast_to(a: Any, shape: Any) -> Any:
-        """With as many axes as the result: of new ones autograd knows no gradient."""
-        return np.broadcast_to(np.reshape(a, (1,) * (len(shape) - a.ndim) + a.shape), shape)
-
     return {
         **{name: getattr(np, name) for name in same},
         "astype": lambda a: a.astype(dtype),
@@ -79,11 +75,8 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         "relu": relu,
         "softplus": lambda a: relu(a) + np.log1p(np.exp(-np.fabs(a))),
         "softmax": softmax,
-        "broadcast_to": broadcast_to,
-        "permute_dims": np.transpose,
-        "matrix_transpose": lambda a: np.swapaxes(a, -1, -2),
-        "expand_dims": lambda a, axis=0: np.expand_dims(a, axis),
-        "concat": np.concatenate,
+        **copies(np),
+        **arrangements(np),
         "where": where,
         "any": np.any,
         "all": np.all,
@@ -137,6 +130,63 @@ def entries(np: Any, special: Any) -> dict[str, Callable[..., Any]]:
         "silu": lambda a: a * sigmoid(a),
         "gelu": gelu,
         "clip": lambda a, min=None, max=None: np.clip(a, min, max),
+    }
+
+
+def arrangements(np: Any) -> dict[str, Callable[..., Any]]:
+    """Words of shapes and axes, and products over axes."""
+
+    def broadcast_to(a: Any, shape: Any) -> Any:
+        """With as many axes as the result: of new ones autograd knows no gradient."""
+        return np.broadcast_to(np.reshape(a, (1,) * (len(shape) - a.ndim) + a.shape), shape)
+
+    return {
+        "vecdot": lambda a, b, axis=-1: np.sum(a * b, axis=axis),  # of NumPy's autograd knows no gradient
+        "tensordot": lambda a, b, axes=2: np.tensordot(a, b, axes),
+        "einsum": lambda operands, subscripts: np.einsum(subscripts, *operands),
+        "broadcast_to": broadcast_to,
+        "permute_dims": np.transpose,
+        "matrix_transpose": lambda a: np.swapaxes(a, -1, -2),
+        "expand_dims": lambda a, axis=0: np.expand_dims(a, axis),
+        "concat": np.concatenate,
+    }
+
+
+def copies(np: Any) -> dict[str, Callable[..., Any]]:
+    """Words that reverse, shift, repeat and cut out entries."""
+
+    def flip(a: Any, axis: Any = None) -> Any:
+        """By an index: of NumPy's flip autograd knows no gradient."""
+        axes = axes_of(axis, a.ndim)
+        return a[tuple(slice(None, None, -1) if each in axes else slice(None) for each in range(a.ndim))]
+
+    def roll(a: Any, shift: Any, axis: Any = None) -> Any:
+        """One axis after the other: of several at once autograd has no gradient."""
+        if not isinstance(axis, tuple):
+            return np.roll(a, shift, axis)
+        for one, each in zip(shift if isinstance(shift, tuple) else (shift,) * len(axis), axis):
+            a = np.roll(a, one, each)
+        return a
+
+    def diagonal(a: Any, offset: int = 0) -> Any:
+        """Of a piece of the matrices: autograd knows the gradient of the main diagonal alone, by these axes."""
+        piece = a[..., offset:] if offset >= 0 else a[..., -offset:, :]
+        side = min(piece.shape[-2:])
+        return np.diagonal(piece[..., :side, :side], 0, -1, -2)
+
+    def pad(a: Any, pad_width: Any, constant_values: float = 0.0) -> Any:
+        return np.pad(a, pad_width, "constant", constant_values=constant_values)
+
+    return {
+        "flip": flip,
+        "roll": roll,
+        # For fewer repetitions than axes its gradient is wrong.
+        "tile": lambda a, repetitions: np.tile(a, (1,) * (a.ndim - len(repetitions)) + tuple(repetitions)),
+        "repeat": lambda a, repeats, axis=None: np.repeat(a, repeats, axis if axis is None else axis % a.ndim),
+        "pad": pad,
+        "tril": lambda a, k=0: np.tril(a, k=k),
+        "triu": lambda a, k=0: np.triu(a, k=k),
+        "diagonal": diagonal,
     }
 
 

@@ -58,6 +58,12 @@ def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "std": with_ddof(jax.numpy.std),
         "cumulative_sum": lambda a, axis=0: jax.numpy.cumsum(a, axis),
         "vector_norm": jax.numpy.linalg.vector_norm,
+        **{name: getattr(jax.numpy, name) for name in ("flip", "roll", "tile", "repeat", "tril", "triu")},
+        "pad": lambda a, pad_width, constant_values=0.0: jax.numpy.pad(a, pad_width, constant_values=constant_values),
+        "vecdot": lambda a, b, axis=-1: jax.numpy.vecdot(a, b, axis=axis),
+        "tensordot": lambda a, b, axes=2: jax.numpy.tensordot(a, b, axes),
+        "einsum": lambda operands, subscripts: jax.numpy.einsum(subscripts, *operands),
+        "diagonal": lambda a, offset=0: jax.numpy.diagonal(a, offset, -2, -1),
         "permute_dims": jax.numpy.transpose,  # its own permute_dims takes no negative axes
         "expand_dims": lambda a, axis=0: jax.numpy.expand_dims(a, axis),
         **indexing(jax, dtype),

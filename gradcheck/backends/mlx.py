@@ -43,14 +43,6 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         a, b = (mx.array(each, getattr(mx, dtype)) if isinstance(each, (int, float)) else each for each in (a, b))
         return mx.where(condition, a, b)
 
-    def moveaxis(a: Any, source: Any, destination: Any) -> Any:
-        """MLX moves one axis at a time; several axes are an order of all."""
-        if isinstance(source, int):
-            return mx.moveaxis(a, source, destination)
-        places = {place % a.ndim: axis % a.ndim for axis, place in zip(source, destination)}
-        others = iter([axis for axis in range(a.ndim) if axis not in places.values()])
-        return mx.transpose(a, [places[place] if place in places else next(others) for place in range(a.ndim)])
-
     return {
         **{name: getattr(mx, name) for name in same},
         "astype": lambda a: a.astype(getattr(mx, dtype)),
@@ -58,12 +50,8 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         "std": with_ddof(mx.std, whole=True),
         "vector_norm": vector_norm(mx),
         **windows(mx, nn),
+        **arrangements(mx),
         "cumulative_sum": lambda a, axis=0: mx.cumsum(a, axis),
-        "moveaxis": moveaxis,
-        "permute_dims": mx.transpose,
-        "matrix_transpose": lambda a: mx.swapaxes(a, -1, -2),
-        "expand_dims": lambda a, axis=0: mx.expand_dims(a, axis),
-        "concat": mx.concatenate,
         **indexing(mx, dtype),
         "where": where,
         "any": mx.any,
@@ -91,6 +79,40 @@ def indexing(mx: Any, dtype: str) -> dict[str, Function]:
         "take_along_axis": take_along_axis,
         "one_hot": lambda indices, num_classes: mx.eye(num_classes, dtype=getattr(mx, dtype))[indices],
         "at_add": lambda a, *operands: a.at[operands[:-1]].add(operands[-1]),
+    }
+
+
+def arrangements(mx: Any) -> dict[str, Function]:
+    """Words that move entries, and products over axes."""
+
+    def vecdot(a: Any, b: Any, axis: int = -1) -> Any:
+        """MLX's takes arrays with equally many axes."""
+        longest = max(a.ndim, b.ndim)
+        a, b = (mx.reshape(each, (1,) * (longest - each.ndim) + each.shape) for each in (a, b))
+        return mx.vecdot(a, b, axis=axis)
+
+    def moveaxis(a: Any, source: Any, destination: Any) -> Any:
+        """MLX moves one axis at a time; several axes are an order of all."""
+        if isinstance(source, int):
+            return mx.moveaxis(a, source, destination)
+        places = {place % a.ndim: axis % a.ndim for axis, place in zip(source, destination)}
+        others = iter([axis for axis in range(a.ndim) if axis not in places.values()])
+        return mx.transpose(a, [places[place] if place in places else next(others) for place in range(a.ndim)])
+
+    return {
+        "vecdot": vecdot,
+        "tensordot": lambda a, b, axes=2: mx.tensordot(a, b, axes),
+        "einsum": lambda operands, subscripts: mx.einsum(subscripts, *operands),
+        "flip": mx.flip,
+        "roll": lambda a, shift, axis=None: mx.roll(a, shift, axis),
+        **{name: getattr(mx, name) for name in ("tile", "repeat", "tril", "triu")},
+        "pad": lambda a, pad_width, constant_values=0.0: mx.pad(a, list(pad_width), constant_values=constant_values),
+        "diagonal": lambda a, offset=0: mx.diagonal(a, offset, -2, -1),
+        "moveaxis": moveaxis,
+        "permute_dims": mx.transpose,
+        "matrix_transpose": lambda a: mx.swapaxes(a, -1, -2),
+        "expand_dims": lambda a, axis=0: mx.expand_dims(a, axis),
+        "concat": mx.concatenate,
     }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gradcheck.backends._accuracy import refusing
 from gradcheck.backends._arguments import each_axis, vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine, Operations, dtype_of
-from gradcheck.backends._indexing import along_axis, gathered
+from gradcheck.backends._indexing import along_axis, axes_of, gathered
 
 if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays
@@ -50,22 +50,8 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         a, b = (np.array(each, dtype=dtype) if isinstance(each, (int, float)) else each for each in (a, b))
         return np.where(condition, a, b)
 
-    def moving(function: Callable[..., Any]) -> Callable[..., Any]:
-        """One that moves booleans too, which MXNet's own does not."""
-
-        def moved(a: Any, *places: Any, **axes: Any) -> Any:
-            if a.dtype == bool:
-                return function(a.astype("uint8"), *places, **axes).astype(bool)
-            return function(a, *places, **axes)
-
-        return moved
-
     return {
         **{name: getattr(np, name) for name in same},
-        **{name: moving(getattr(np, name)) for name in ("moveaxis", "squeeze", "broadcast_to")},
-        "permute_dims": moving(np.transpose),
-        "matrix_transpose": moving(lambda a: np.swapaxes(a, -1, -2)),
-        "expand_dims": moving(lambda a, axis=0: np.expand_dims(a, axis)),
         "astype": lambda a: a.astype(dtype),
         **indexing(np, npx, dtype),
         **entries(np, npx),
@@ -85,6 +71,7 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "where": where,
         "concat": lambda arrays, axis=0: np.concatenate(arrays, axis=axis),
         "stack": lambda arrays, axis=0: np.stack(arrays, axis=axis),
+        **moves(np),
         "stop_gradient": lambda a: a.detach(),
     }
 
@@ -148,6 +135,37 @@ def windows(npx: Any) -> dict[str, Callable[..., Any]]:
         return npx.pooling(x, kernel=lengths, stride=steps, pool_type="avg")
 
     return {"conv": conv, "max_pool": max_pool, "avg_pool": avg_pool}
+
+
+def moves(np: Any) -> dict[str, Callable[..., Any]]:
+    """Words that move entries, and products over several axes."""
+
+    def moving(function: Callable[..., Any]) -> Callable[..., Any]:
+        """One that moves booleans too, which MXNet's own does not."""
+
+        def moved(a: Any, *places: Any, **axes: Any) -> Any:
+            if a.dtype == bool:
+                return function(a.astype("uint8"), *places, **axes).astype(bool)
+            return function(a, *places, **axes)
+
+        return moved
+
+    def pad(a: Any, pad_width: Any, constant_values: float = 0.0) -> Any:
+        return np.pad(a, pad_width, "constant", constant_values=constant_values)
+
+    return {
+        **{name: moving(getattr(np, name)) for name in ("moveaxis", "squeeze", "broadcast_to")},
+        **{name: moving(getattr(np, name)) for name in ("roll", "tile", "repeat", "tril")},
+        "flip": moving(lambda a, axis=None: np.flip(a, axes_of(axis, a.ndim))),
+        "pad": pad,
+        "vecdot": lambda a, b, axis=-1: np.sum(a * b, axis=axis),  # MXNet has none
+        "tensordot": lambda a, b, axes=2: np.tensordot(a, b, axes),
+        "einsum": lambda operands, subscripts: np.einsum(subscripts, *operands),
+        "diagonal": moving(lambda a, offset=0: np.diagonal(a, offset, -2, -1)),
+        "permute_dims": moving(np.transpose),
+        "matrix_transpose": moving(lambda a: np.swapaxes(a, -1, -2)),
+        "expand_dims": moving(lambda a, axis=0: np.expand_dims(a, axis)),
+    }
 
 
 class MXNet(Engine):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._arguments import each_axis, last_channels
 from gradcheck.backends._engine import Answer, Engine, Operations, Unsupported, dtype_of
+from gradcheck.backends._indexing import axes_of
 
 if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays
@@ -64,6 +65,10 @@ def primitives(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         **windows(tf),
         "maximum": lambda a, b: tf.maximum(number(a), number(b)),
         "where": lambda condition, a, b: tf.where(condition, number(a), number(b)),
+        **copies(tf),
+        "vecdot": lambda a, b, axis=-1: tf.reduce_sum(a * b, axis),  # TensorFlow has none
+        "tensordot": lambda a, b, axes=2: tf.tensordot(a, b, axes),
+        "einsum": lambda operands, subscripts: tf.einsum(subscripts, *operands),
         "permute_dims": lambda a, axes: tf.transpose(a, [axis % a.ndim for axis in axes]),
         "matrix_transpose": tf.linalg.matrix_transpose,
         "moveaxis": tf.experimental.numpy.moveaxis,
@@ -126,6 +131,28 @@ def windows(tf: Any) -> dict[str, Callable[..., Any]]:
 
     words: dict[str, Callable[..., Any]] = {"conv": conv, "max_pool": max_pool, "avg_pool": avg_pool}
     return {name: last_channels(each, tf.transpose) for name, each in words.items()}
+
+
+def copies(tf: Any) -> dict[str, Callable[..., Any]]:
+    """Words that reverse, shift, repeat and cut out entries."""
+    numpy = tf.experimental.numpy
+
+    def roll(a: Any, shift: Any, axis: Any = None) -> Any:
+        """TensorFlow's takes axes alone, and a shift for each."""
+        if axis is None:
+            return tf.reshape(tf.roll(tf.reshape(a, [-1]), shift, 0), a.shape)
+        return tf.roll(a, [shift] * len(axis) if isinstance(axis, tuple) and isinstance(shift, int) else shift, axis)
+
+    return {
+        "flip": lambda a, axis=None: tf.reverse(a, axes_of(axis, a.ndim)),
+        "roll": roll,
+        "tile": numpy.tile,
+        "repeat": lambda a, repeats, axis=None: tf.repeat(a, repeats, axis=axis),
+        "pad": lambda a, pad_width, constant_values=0.0: tf.pad(a, pad_width, constant_values=constant_values),
+        "tril": numpy.tril,
+        "triu": numpy.triu,
+        "diagonal": lambda a, offset=0: tf.linalg.diag_part(a, k=offset),
+    }
 
 
 def product(tf: Any, a: Any, b: Any) -> Any:

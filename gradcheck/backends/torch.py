@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._engine import Answer, Engine, Operations, Unavailable, Unsupported, dtype_of
-from gradcheck.backends._indexing import gathered, piece
+from gradcheck.backends._indexing import axes_of, gathered, piece
 
 if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays
@@ -44,6 +44,10 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     return {
         **{name: getattr(torch, name) for name in same},
         **entries(torch),
+        **copies(torch),
+        "vecdot": lambda a, b, axis=-1: torch.linalg.vecdot(a, b, dim=axis),
+        "tensordot": lambda a, b, axes=2: torch.tensordot(a, b, dims=axes),
+        "einsum": lambda operands, subscripts: torch.einsum(subscripts, *operands),
         "permute_dims": torch.permute,
         "matrix_transpose": lambda a: a.mT,
         "expand_dims": lambda a, axis=0: torch.unsqueeze(a, dim=axis),
@@ -71,6 +75,29 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "concat": lambda arrays, axis=0: torch.cat(arrays, dim=axis),
         "stack": lambda arrays, axis=0: torch.stack(arrays, dim=axis),
         "stop_gradient": torch.Tensor.detach,
+    }
+
+
+def copies(torch: Any) -> dict[str, Callable[..., Any]]:
+    """Words that reverse, shift, repeat and cut out entries."""
+
+    def pad(a: Any, pad_width: Any, constant_values: float = 0.0) -> Any:
+        """PyTorch's widths begin with the last axis."""
+        widths = [count for pair in reversed(pad_width) for count in pair]
+        return torch.nn.functional.pad(a, widths, value=constant_values)
+
+    def repeat(a: Any, repeats: int, axis: Any = None) -> Any:
+        return torch.repeat_interleave(a, repeats, dim=axis)
+
+    return {
+        "flip": lambda a, axis=None: torch.flip(a, axes_of(axis, a.ndim)),
+        "roll": lambda a, shift, axis=None: torch.roll(a, shift, dims=axis),
+        "tile": torch.tile,
+        "repeat": repeat,
+        "pad": pad,
+        "tril": lambda a, k=0: torch.tril(a, diagonal=k),
+        "triu": lambda a, k=0: torch.triu(a, diagonal=k),
+        "diagonal": lambda a, offset=0: torch.diagonal(a, offset=offset, dim1=-2, dim2=-1),
     }
 
 

@@ -28,8 +28,11 @@ class Slice(msgspec.Struct, frozen=True):
     step: int | None = None
 
 
-Piece = int | str | Slice | None
-"""A part of an index or a shape: a whole number, a slice, "..." for all other axes, or null for a new one."""
+Piece = int | str | Slice | tuple[int, ...] | None
+"""A part of an index, a shape, or another tuple.
+
+It is a whole number, a slice, "..." for all other axes, null for a new one, or several numbers.
+"""
 Attribute = bool | int | float | str | tuple[Piece, ...] | None
 
 

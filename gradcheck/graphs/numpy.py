@@ -16,20 +16,9 @@ import numpy as np
 
 from gradcheck.dtypes import Kind
 from gradcheck.graphs import numpy_instead as messages
+from gradcheck.graphs import numpy_moving as moving
 from gradcheck.graphs.graph import Graph, Shape
-from gradcheck.graphs.numpy_moving import (
-    dot,
-    expand_dims,
-    hstack,
-    moveaxis,
-    reshaped,
-    split,
-    squeeze,
-    swapaxes,
-    transpose,
-    vstack,
-    word,
-)
+from gradcheck.graphs.numpy_moving import dot, reshaped, transpose, word
 from gradcheck.graphs.results import checked, finished
 from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line
 from gradcheck.graphs.values import Recording, Value, operated
@@ -238,6 +227,7 @@ UFUNCS: dict[str, Function] = {
     "negative": between("neg"),
     "positive": lambda a: a,
     "matmul": between("matmul"),
+    "vecdot": moving.vecdot,
     "power": power,
     "reciprocal": lambda a: operated("truediv", 1.0, a),
 }
@@ -259,24 +249,37 @@ FUNCTIONS: dict[Any, Function] = {
     np.all: lambda a, axis=None, keepdims=False: word("all")(a, axis, keepdims),
     np.clip: clip,
     np.dot: dot,
-    np.inner: lambda a, b: dot(a, b if np.ndim(b) < 2 else b.T),
+    np.inner: moving.inner,
+    np.einsum: moving.einsum,
+    np.tensordot: moving.tensordot,
+    np.pad: moving.pad,
+    np.tile: moving.tile,
+    np.diagonal: moving.diagonal,
+    np.trace: moving.trace,
+    np.flip: lambda m, axis=None: word("flip")(m, axis),
+    np.fliplr: lambda m: word("flip")(m, 1),
+    np.flipud: lambda m: word("flip")(m, 0),
+    np.roll: lambda a, shift, axis=None: word("roll")(a, shift, axis),
+    np.repeat: lambda a, repeats, axis=None: word("repeat")(a, repeats, axis),
+    np.tril: lambda m, k=0: word("tril")(m, k),
+    np.triu: lambda m, k=0: word("triu")(m, k),
     np.vdot: lambda a, b: dot(np.ravel(a), np.ravel(b)),
     np.outer: lambda a, b: word("outer")(a, b),
     np.transpose: transpose,
     np.reshape: reshaped,
     np.ravel: lambda a: reshaped(a, -1),
-    np.expand_dims: expand_dims,
-    np.squeeze: squeeze,
+    np.expand_dims: moving.expand_dims,
+    np.squeeze: moving.squeeze,
     np.broadcast_to: lambda array, shape: word("broadcast_to")(array, shape if np.ndim(shape) else (shape,)),
-    np.moveaxis: moveaxis,
-    np.swapaxes: swapaxes,
+    np.moveaxis: moving.moveaxis,
+    np.swapaxes: moving.swapaxes,
     np.concatenate: lambda arrays, axis=0: word("concat")(arrays, axis),
     np.stack: lambda arrays, axis=0: word("stack")(arrays, axis),
     np.take: take,
     np.take_along_axis: take_along_axis,
-    np.vstack: vstack,
-    np.hstack: hstack,
-    np.split: split,
+    np.vstack: moving.vstack,
+    np.hstack: moving.hstack,
+    np.split: moving.split,
     np.copy: lambda a: a,
     np.shape: lambda a: a.shape,
     np.ndim: lambda a: a.ndim,
@@ -297,6 +300,9 @@ METHODS = {
     "flatten": np.ravel,
     "copy": np.copy,
     "swapaxes": np.swapaxes,
+    "repeat": np.repeat,
+    "diagonal": np.diagonal,
+    "trace": np.trace,
 }
 """Methods of arrays that are functions of NumPy."""
 

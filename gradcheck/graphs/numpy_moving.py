@@ -20,8 +20,55 @@ def word(name: str) -> Callable[..., Any]:
 def dot(a: Any, b: Any) -> Value:
     """The product of vectors and matrices, or with a number; NumPy's `dot` of more axes is no matrix product."""
     if np.ndim(a) > 1 and np.ndim(b) > 2:
-        raise RecordingError(f"{user_line()}: np.dot: {np.ndim(b)} axes on the right: write a @ b, or np.einsum")
+        return word("tensordot")(a, b, (np.ndim(a) - 1, np.ndim(b) - 2))  # type: ignore[no-any-return]
     return operated("mul" if np.ndim(a) == 0 or np.ndim(b) == 0 else "matmul", a, b)
+
+
+def inner(a: Any, b: Any) -> Value:
+    """The products summed over the last axes of both, or with a number."""
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        return operated("mul", a, b)
+    return word("tensordot")(a, b, (np.ndim(a) - 1, np.ndim(b) - 1))  # type: ignore[no-any-return]
+
+
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Value:
+    """The products summed over some axes of both."""
+    return word("tensordot")(a, b, axes)  # type: ignore[no-any-return]
+
+
+def einsum(*operands: Any, optimize: Any = False) -> Value:
+    """The sums of products over labels of axes, in any order."""
+    if not operands or not isinstance(operands[0], str):
+        raise RecordingError(f"{user_line()}: np.einsum: expected subscripts first, as in np.einsum('ij,jk->ik', a, b)")
+    return word("einsum")(*operands)  # type: ignore[no-any-return]
+
+
+def vecdot(x1: Any, x2: Any, axis: int = -1) -> Value:
+    """The products of vectors along an axis."""
+    return word("vecdot")(x1, x2, axis)  # type: ignore[no-any-return]
+
+
+def pad(array: Value, pad_width: Any, mode: str = "constant", constant_values: Any = 0.0) -> Value:
+    """A number before and after the entries along each axis."""
+    if mode != "constant":
+        raise RecordingError(f"{user_line()}: np.pad: mode={mode!r}: write np.concatenate of pieces")
+    pairs = np.broadcast_to(np.asarray(pad_width), (array.ndim, 2)).tolist()
+    return word("pad")(array, pairs, constant_values)  # type: ignore[no-any-return]
+
+
+def tile(A: Value, reps: Any) -> Value:
+    """The whole array repeated along each axis."""
+    return word("tile")(A, reps if isinstance(reps, (tuple, list)) else (reps,))  # type: ignore[no-any-return]
+
+
+def diagonal(a: Value, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Value:
+    """The diagonals along two axes, as the last axis."""
+    return word("diagonal")(moveaxis(a, [axis1, axis2], [-2, -1]), offset)  # type: ignore[no-any-return]
+
+
+def trace(a: Value, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Value:
+    """The sums of these diagonals."""
+    return word("sum")(diagonal(a, offset, axis1, axis2), -1)  # type: ignore[no-any-return]
 
 
 def transpose(a: Value, axes: Any = None) -> Value:

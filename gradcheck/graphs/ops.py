@@ -12,6 +12,7 @@ from gradcheck.graphs.results import checked, finished
 from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line
 from gradcheck.graphs.values import Recording, Value
 from gradcheck.graphs.vocabulary import VOCABULARY
+from gradcheck.graphs.words.making import MAKING, made
 from gradcheck.graphs.words.moving import unstack
 
 
@@ -22,8 +23,12 @@ class Ops:
         self._recording = recording
 
     def __getattr__(self, name: str) -> Callable[..., Value]:
+        if name in MAKING:
+            return made(self._recording, name)
         if name not in VOCABULARY:
-            raise UnknownAttributeError(f"{user_line()}: {unknown_word(name, ['unstack', 'watch', *VOCABULARY])}")
+            raise UnknownAttributeError(
+                f"{user_line()}: {unknown_word(name, ['unstack', 'watch', *MAKING, *VOCABULARY])}"
+            )
         return VOCABULARY[name]
 
     def unstack(self, a: Any, axis: int = 0) -> tuple[Value, ...]:

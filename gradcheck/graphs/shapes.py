@@ -81,6 +81,33 @@ def broadcast_shape(a: Shape, b: Shape, whole: tuple[Shape, Shape]) -> Shape:
         raise ValueError(f"{shapes}: expected {a} and {b} to have equal sizes, or 1, from the right") from None
 
 
+def paired_axes(a: Shape, b: Shape, axes: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The axes of two operands that tensordot sums over, none of them negative.
+
+    Args:
+        a: the shape of the left operand.
+        b: of the right one.
+        axes: a number of axes, or a pair of axes or of tuples of them.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: there are no such axes, or they have other lengths.
+    """
+    pair = axes
+    if hasattr(axes, "__index__"):
+        if not 0 <= axes <= min(len(a), len(b)):
+            raise ValueError(f"axes={axes} of shapes {a} and {b}: expected at most {min(len(a), len(b))}")
+        pair = (tuple(range(len(a) - axes, len(a))), tuple(range(axes)))
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise TypeError(f"axes={axes!r}: expected a number of axes, or a pair of tuples of axes")
+    mine, theirs = (tuple(each) if isinstance(each, (tuple, list)) else (each,) for each in pair)
+    of_a, of_b = normalise_axes(mine, len(a)), normalise_axes(theirs, len(b))
+    lengths = tuple(a[axis] for axis in of_a), tuple(b[axis] for axis in of_b)
+    if lengths[0] != lengths[1]:
+        raise ValueError(f"shapes {a} and {b} do not fit: the axes have lengths {lengths[0]} and {lengths[1]}")
+    return of_a, of_b
+
+
 def outer_shape(a: Shape, b: Shape) -> Shape:
     """The shape of the product a bᵀ of two vectors.
 

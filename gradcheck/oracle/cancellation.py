@@ -20,6 +20,7 @@ LINEAR = frozenset(
         "any",
         "cumulative sum",
         "div",
+        "einsum",
         "matmul",
         "mul",
         "outer",

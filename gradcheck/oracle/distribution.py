@@ -29,10 +29,10 @@ ROUNDINGS: Mapping[str, Callable[[Format, Sizes, Array], float]] = {
 }
 """Linear operations -> (format, operands, result) -> the relative error of each of their terms.
 
-That of a scatter-add depends on the entry: ``Places.sum_error``; that of a matrix product on how it is stored.
+That of a scatter-add depends on the entry: ``Places.sum_error``; sums of products state theirs, ``Operation.relative``.
 """
 
-SUMS = frozenset({"add", "sub", "accumulate", "scatter add", "sum", "matmul", "whole"})
+SUMS = frozenset({"add", "sub", "accumulate", "scatter add", "sum", "matmul", "einsum", "whole"})
 
 
 class Distributed(NamedTuple):
@@ -70,8 +70,8 @@ def _relative(operation: Operation, format: Format, sizes: Sizes, terms: Array) 
     """The relative error of each term."""
     if operation.places is not None:
         return operation.places.sum_error(format)
-    if operation.name == "matmul":
-        return format.product_error(sizes[0].shape[-1], operation.pieces)
+    if operation.relative is not None:
+        return operation.relative(format, sizes)
     return ROUNDINGS[operation.name](format, sizes, terms)
 
 

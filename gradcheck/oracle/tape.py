@@ -26,7 +26,7 @@ from gradcheck.oracle.operations.terms import Bounded, Spread, Values, Variances
 
 Key = tuple[str, str | None]
 """The kind and name of an output: ("loss", None), or "value", "adjoint" or "gradient" with its name."""
-OF_LISTS = ("concat", "stack")
+OF_LISTS = ("concat", "stack", "einsum")
 """Words that take their operands as one list."""
 
 

@@ -30,6 +30,7 @@ POWER_COMPLEX = (
     "NumPy computes the complex power aᵖ as e^(p log a) where p is no integer, and loses |p log a| u, 48 u at 1e-30"
 )
 MAX_MXNET = "max and min hand the whole gradient to each of the entries that tie, so that their shares add up to n"
+PAD_MXNET = "pad puts zeros beside the entries, whatever constant_values says, as in mx.np.pad(a, w, constant_values=2)"
 LOG_SOFTMAX_MXNET = "oneDNN's float32 log_softmax is off by 64 u: of a single entry it is 1.4e-6 instead of 0"
 ERF_NARROW = (
     "kernels of narrow dtypes, and compiled ones, take erf by a formula that is off by up to 1.5e-7, 0 at 1e-30: "
@@ -92,6 +93,8 @@ FINDINGS = {
     ("mlx", "expm1", "float16"): EXPM1_MLX,
     ("mlx", "expm1", "bfloat16"): EXPM1_MLX,
     **{("mxnet", word, dtype): MAX_MXNET for word in ("max", "min") for dtype in ("float64", "float32")},
+    ("mxnet", "pad", "float64"): PAD_MXNET,
+    ("mxnet", "pad", "float32"): PAD_MXNET,
     ("mxnet", "log_softmax", "float32"): LOG_SOFTMAX_MXNET,
     **{("mxnet", word, dtype): MOMENTS_MXNET for word in ("var", "std") for dtype in ("float64", "float32")},
     ("mxnet", "softplus", "float64"): SOFTRELU,

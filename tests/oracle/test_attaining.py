@@ -170,6 +170,38 @@ def test_the_gradient_of_what_is_broadcast_over_matrices_may_be_stored_once_for_
     assert 0.7 < 9 * u / gradient.worst[0, 0] <= 1
 
 
+def test_a_sum_of_products_of_three_may_be_one_loop() -> None:
+    terms = np.array([1] + 99 * [U], single)
+    total = operation_of(lambda ops, a, b, c: ops.einsum("i,i,i->", a, b, c), (100,), (100,), (100,))
+    ones = np.ones(100)
+    assert 0.97 < share(in_order(terms), step(total, [ones, terms, ones])) <= 1
+    generator = np.random.default_rng(0)
+    a, b, c = generator.uniform(1, 1.05, (3, 300_000, 1)).astype(single)
+    single_terms = operation_of(lambda ops, a, b, c: ops.einsum("ki,ki,ki->k", a, b, c), a.shape, a.shape, a.shape)
+    assert 0.85 < share((a * b * c)[:, 0], step(single_terms, [a, b, c])) <= 1
+
+
+def test_a_sum_of_products_may_be_distributed_over_another_sum() -> None:
+    """a·(Σb) of a Σb that cancels: each product a·b is rounded by itself."""
+    a, b, c = np.array([NEAR_ONE]), np.array([[NEAR_ONE, -1]], single), np.ones(2, single)
+    total = operation_of(lambda ops, a, b, c: ops.einsum("i,ij,j->", a, b, c), (1,), (1, 2), (2,))
+    result = step(total, [a, b, c])
+    answer = np.sum((a[:, None] * b) * c)
+    assert abs(answer - result.float64) > 1000 * U * abs(result.float64)
+    assert 0.15 < share(answer, result) <= 1
+
+
+def test_two_factors_of_a_sum_of_products_may_underflow_beside_a_large_one_or_overflow_beside_a_small_one() -> None:
+    total = operation_of(lambda ops, a, b, c: ops.einsum("i,i,i->", a, b, c), (2,), (2,), (2,))
+    a, b, c = (np.full(2, single(2.0**power)) for power in (100, -80, -80))
+    assert np.sum(a * (b * c)) == 0
+    assert share(0.0, step(total, [a, b, c])) <= 1
+    a, b, c = (np.full(2, 2.0**power) for power in (-100, 80, 80))
+    assert np.isinf(step(total, [a, b, c]).worst or 0.0)
+    lone = operation_of(lambda ops, a, b: ops.einsum("ij,k->k", a, b), (2, 2), (1,))
+    assert np.isinf(step(lone, [np.full((2, 2), LARGEST / 2), [2.0**-60]]).worst).all()
+
+
 def test_both_operands_of_a_product_are_rounded_to_tensor_floats() -> None:
     """TF32 has eleven bits: 1 + 2⁻¹¹ is half-way between two numbers."""
     format = Format.of("float32", operand_rounding=2.0**-11)

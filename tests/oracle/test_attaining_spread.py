@@ -101,6 +101,18 @@ def test_the_roundings_of_a_sum_in_random_order_add_up_like_a_walk(low: float, l
     assert least < mean_ratio(total, lambda ops, a, b: a @ b, terms.T, np.ones((RUNS, 200))) < 1.1
 
 
+@pytest.mark.parametrize(("low", "least"), [(-1.0, 0.35), (0.0, 0.75)])
+def test_the_roundings_of_a_sum_of_products_of_three_add_up_so_too(low: float, least: float) -> None:
+    random = generator()
+    terms = random.uniform(low, 1, (200, RUNS))
+    total = np.zeros(RUNS)
+    for term in terms:
+        total = (total + term * rough(random, np.sqrt(2))) * rough(random)
+    ones = np.ones((RUNS, 200))
+    ratio = mean_ratio(total, lambda ops, a, b, c: ops.einsum("i,i,i->", a, b, c), terms.T, ones, ones)
+    assert least < ratio < 1.1
+
+
 def test_the_roundings_of_a_sum_that_cancels_are_those_of_its_terms() -> None:
     random = generator()
     terms = random.permuted(np.concatenate([half := random.uniform(0, 1, (100, RUNS)), -half]), axis=0)
@@ -131,11 +143,13 @@ def test_only_the_rounding_of_the_result_remains_with_a_wide_accumulator() -> No
     assert 0.85 < mean_ratio(stored[:, 0], lambda ops, a, b: a @ b, values, np.ones((RUNS, 1)), format=format) < 1.1
 
 
-def test_pieces_of_a_product_are_stored_and_added_up_with_a_rounding_each() -> None:
-    """Of 16 matrix products with pairs of terms; the rule counts their equal pairs as the worst case does."""
+@pytest.mark.parametrize(("sign", "least"), [(1, 0.8), (-1, 0.6)])
+def test_pieces_of_a_product_are_stored_and_added_up_with_a_rounding_each(sign: int, least: float) -> None:
+    """Of 16 matrix products with pairs of equal terms, all of one sign, or cancelling in random order."""
     format = Format.of("bfloat16", accumulator="float32")
     u, random = format.roundoff, generator()
-    terms = random.uniform(0.5, 1, (RUNS, 16, 1, 1)) * np.ones((RUNS, 16, 1, 2))
+    half = random.uniform(0.5, 1, (RUNS, 8, 1, 1))
+    terms = random.permuted(np.concatenate([half, sign * half], axis=1), axis=1) * np.ones((RUNS, 16, 1, 2))
 
     def rounding() -> np.ndarray:
         return 1 + ROUNDING_DEVIATION * u * random.standard_normal(RUNS)
@@ -148,7 +162,7 @@ def test_pieces_of_a_product_are_stored_and_added_up_with_a_rounding_each() -> N
         ratio(answer[None], step(product, [each.ravel(), np.ones(32)], format=format))
         for answer, each in zip(total, terms)
     ]
-    assert 0.8 < float(np.sqrt(np.mean(np.square(ratios)))) < 1.05
+    assert least < float(np.sqrt(np.mean(np.square(ratios)))) < 1.05
 
 
 def test_two_operands_are_rounded_to_tensor_floats() -> None:

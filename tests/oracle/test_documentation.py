@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gradcheck.graphs import OPERATORS, VOCABULARY
+from gradcheck.graphs.words.making import MAKING
 from gradcheck.oracle.operations.documentation import page
 
 PAGE = Path(__file__).parents[2] / "docs" / "vocabulary.md"
@@ -17,5 +18,5 @@ def test_the_page_is_up_to_date():
 
 def test_every_word_and_operator_has_a_row():
     rows = [line for line in page().splitlines() if line.startswith("| `")]
-    assert len(rows) == len(VOCABULARY) + len(OPERATORS) + 2
+    assert len(rows) == len(VOCABULARY) + len(OPERATORS) + len(MAKING) + 2
     assert all(line.count("|") - line.count("\\|") == 5 for line in rows)

@@ -17,9 +17,12 @@ BETWEEN_VALUES = {
     "index": operator.getitem,
 }
 """Operators between values: engines have them as Python's operators, or as functions of these names."""
-OF_LISTS = ("concat", "stack")
+OF_LISTS = ("concat", "stack", "einsum")
 """Words that take their operands as one list."""
-IN_PLACE = ("shape", "exponent", "index", "axes", "source", "destination", "num_classes")
+IN_PLACE = (
+    *("shape", "exponent", "index", "axes", "source", "destination", "num_classes"),
+    *("shift", "repetitions", "repeats", "pad_width"),
+)
 """Attributes that are passed by position: engines have different names for them."""
 
 
@@ -79,7 +82,7 @@ def plain(key: str, value: Any) -> Any:
     """An attribute as a loss in Python would write it."""
     if key == "index":
         return tuple(... if piece == "..." else sliced(piece) for piece in value)
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(plain(key, each) for each in value) if isinstance(value, list) else value
 
 
 def sliced(piece: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import operator
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -91,7 +92,8 @@ class Word:
             name: self._lifted(name, value, first, compares_integers) if self._kinds[name] in OPERANDS else plain(value)
             for name, value in given.items()
         }
-        shape = self.rule(**lifted)
+        bound = inspect.BoundArguments(self._signature, OrderedDict(lifted))
+        shape = self.rule(*bound.args, **bound.kwargs)
         operands = [each for name, value in lifted.items() for each in self._operands(name, value)]
         attributes = {name: value for name, value in lifted.items() if self._kinds[name] not in OPERANDS}
         kind = self.makes or operands[0].kind
@@ -133,11 +135,7 @@ class Word:
     def _written(self, attributes: Mapping[str, Any]) -> dict[str, Attribute]:
         """The attributes that differ from the signature's defaults."""
         parameters = self._signature.parameters
-        return {
-            name: tuple(value) if isinstance(value, (list, range)) else value
-            for name, value in attributes.items()
-            if value != parameters[name].default
-        }
+        return {name: as_tuple(value) for name, value in attributes.items() if value != parameters[name].default}
 
     def _misfit(self, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> str | None:
         """Why the arguments of a call do not fit the word, or None if they do."""
@@ -216,6 +214,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.ndarray) and value.ndim:
         return value
     return operator.index(value) if hasattr(value, "__index__") else value
+
+
+def as_tuple(value: Any) -> Any:
+    """Lists as tuples, those within them too."""
+    return tuple(map(as_tuple, value)) if isinstance(value, (list, range, tuple)) else value
 
 
 def word(rule: Rule) -> Word:

@@ -64,7 +64,7 @@ class Operation:
         keeps_infinities: an operand that is exactly infinite makes the result so, for any other operands.
         cut: shapes of the operands -> of which of them a row of the result needs only that row, and all of the others;
             None where it may need all of each.
-        pieces: in how many a matrix product may be stored, before they are added up (docs/math.md, R27).
+        relative: (format, sizes of the operands) -> the relative error of each term of a sum of products.
         moves: entries are moved, copied or negated and never rounded, whatever their dtype.
         compares: the result is a condition for ``where``.
         conventions: name -> the same operation, in which a tie is not a doubt: the convention decides it.
@@ -85,7 +85,7 @@ class Operation:
     terms: Callable[..., Array] | None = None
     keeps_infinities: bool = False
     cut: Callable[..., tuple[bool, ...]] | None = None
-    pieces: int = 1
+    relative: Callable[[Format, Sequence[Array]], float] | None = None
     moves: bool = False
     compares: bool = False
     conventions: Mapping[str, Operation] | None = None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from functools import cache, reduce
+from typing import Any
 
 import numpy as np
 
-from gradcheck.graphs.shapes import matrix_shape
+from gradcheck.graphs.shapes import matrix_shape, paired_axes
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
@@ -20,7 +21,7 @@ from gradcheck.oracle.operations.base import (
     summing_variance,
 )
 from gradcheck.oracle.operations.coherence import COVERED, SAWTOOTH, of_equal_products, of_shared_errors
-from gradcheck.oracle.operations.movements import permute_dims
+from gradcheck.oracle.operations.movements import moveaxis, permute_dims
 from gradcheck.oracle.operations.products import OUTER, SCALE, Bilinear, rules_of
 from gradcheck.oracle.operations.reductions import reshape
 from gradcheck.oracle.operations.rules import rule
@@ -118,7 +119,7 @@ def matrix_product(pieces: int = 1) -> Operation:
         shape=matrix_shape,
         partial_sums=product.partial_sums,
         cut=_rows_of,
-        pieces=pieces,
+        relative=lambda format, sizes: product.relative_error(format, sizes[0].shape[-1]),
         **rules_of(product),
     )
 
@@ -143,9 +144,15 @@ def _matrix_gradients(g: Variable, _v: Variable, a: Variable, b: Variable) -> tu
     )
 
 
-def _without_unit_axes(a: Variable, labels: Labels, sizes: dict[int, int]) -> tuple[Variable, Labels]:
+def _without_unit_axes(a: Variable, labels: Labels, sizes: dict[Any, int]) -> tuple[Variable, Labels]:
     """An operand without the axes of length one that are broadcast."""
-    kept = [axis for axis, label in enumerate(labels) if a.shape[axis] == sizes.get(label, a.shape[axis])]  # type: ignore[call-overload]
+    pairs = zip(labels, a.shape, strict=True)
+    return _without(a, labels, {label for label, size in pairs if size != sizes.get(label, size)})
+
+
+def _without(a: Variable, labels: Labels, dropped: Collection[Hashable]) -> tuple[Variable, Labels]:
+    """An operand without some axes of length one."""
+    kept = [axis for axis, label in enumerate(labels) if label not in dropped]
     return _arranged(a, tuple(range(a.ndim)), tuple(a.shape[axis] for axis in kept)), [labels[axis] for axis in kept]
 
 
@@ -158,13 +165,15 @@ def contract(a: Variable, of_a: Labels, b: Variable, of_b: Labels, out: Labels, 
         b: the other operand.
         of_b: its labels; all labels of one operand are in the other one or in the result.
         out: of the result.
-        pieces: in how many it may be stored; see ``Operation``.
+        pieces: in how many it may be stored (R27).
     """
     batch = [label for label in out if label in of_a and label in of_b]
     rows, columns = ([label for label in out if label not in labels] for labels in (of_b, of_a))
+    of_one = {label for label, size in zip(of_a, a.shape, strict=True) if size == 1 and label not in out}
+    (a, of_a), (b, of_b) = _without(a, of_a, of_one), _without(b, of_b, of_one)
     summed = [label for label in of_a if label not in out]
     if not summed:
-        return _multiplied(a, of_a, b, of_b, out)
+        return multiplied(a, of_a, b, of_b, out)
     if not (batch or rows) and columns:  # so that a matrix is left of a vector
         return contract(b, of_b, a, of_a, out, pieces)
     sizes = dict(zip((*of_a, *of_b), (*a.shape, *b.shape), strict=True))
@@ -193,7 +202,7 @@ def _arranged(a: Variable, axes: tuple[int, ...], shape: Shape) -> Variable:
     return a.arranged[axes, shape]
 
 
-def _multiplied(a: Variable, of_a: Labels, b: Variable, of_b: Labels, out: Labels) -> Variable:
+def multiplied(a: Variable, of_a: Labels, b: Variable, of_b: Labels, out: Labels) -> Variable:
     """Products without a sum, which some engines compute as matrix products of single terms (R14)."""
     if list(out) == [*of_a, *of_b] and a.ndim == b.ndim == 1:
         return apply(OUTER, a, b)
@@ -216,3 +225,28 @@ def matmul(a: Variable, b: Variable) -> Variable:
         axes = (*range(b.ndim - 2), b.ndim - 1, b.ndim - 2)
         a, b = _arranged(b, axes, tuple(b.shape[axis] for axis in axes)), a
     return apply(matrix_product(), a, b)
+
+
+@rule(worst=r"ρ(n, n) of Σ|a||b|", typical="√(1 + n/2)")
+def vecdot(a: Variable, b: Variable, axis: int = -1) -> Variable:
+    """The products of vectors along an axis; the other axes broadcast."""
+    last = [moveaxis(each, axis, -1) for each in (a, b)]
+    batch = np.broadcast_shapes(*(each.shape[:-1] for each in last))
+    axes = tuple(range(len(batch)))
+    sizes: dict[Any, int] = dict(zip(axes, batch, strict=True))
+    (left, of_left), (right, of_right) = (
+        _without_unit_axes(each, (*axes[len(axes) - each.ndim + 1 :], "inner"), sizes) for each in last
+    )
+    return contract(left, of_left, right, of_right, axes, a.shape[axis])
+
+
+@rule(worst=r"ρ(n) of Σ|a||b|", typical="√(1 + n/2)")
+def tensordot(a: Variable, b: Variable, axes: Any = 2) -> Variable:
+    """The products summed over some axes of both: the last ones of a and the first ones of b, or pairs of axes."""
+    of_a, of_b = paired_axes(a.shape, b.shape, axes)
+    first: list[Hashable] = [("a", axis) for axis in range(a.ndim)]
+    second: list[Hashable] = [("b", axis) for axis in range(b.ndim)]
+    for mine, theirs in zip(of_a, of_b, strict=True):
+        second[theirs] = first[mine]
+    out = [label for label in (*first, *second) if label not in first or label not in second]
+    return contract(a, first, b, second, out)

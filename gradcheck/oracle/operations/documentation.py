@@ -8,6 +8,7 @@ import sys
 from gradcheck.graphs import OPERATORS, VOCABULARY
 from gradcheck.graphs.numpy import KNOWN, METHODS
 from gradcheck.graphs.vocabulary import DeclaredWord
+from gradcheck.graphs.words.making import MAKING, signature
 from gradcheck.oracle.operations import RULES
 
 INTRODUCTION = """\
@@ -52,9 +53,13 @@ def page() -> str:
     """The page in Markdown."""
     watch = ("ops.watch(name, a)", "The value itself, under a name: it and its adjoint are compared.", "exact", "0")
     unstack = ("ops.unstack(a, axis=0)", "The pieces along an axis, without it: a tuple.", "exact", "0")
-    named = {"watch": watch, "unstack": unstack} | {
-        name: described(word.signature, word) for name, word in VOCABULARY.items()
-    }
+    inexact = "u where the dtype has no such number"
+    made = {name: (signature(name), str(MAKING[name].__doc__), inexact, "1") for name in MAKING}
+    named = (
+        {"watch": watch, "unstack": unstack}
+        | made
+        | {name: described(word.signature, word) for name, word in VOCABULARY.items()}
+    )
     words = [row(*named[name]) for name in sorted(named)]
     operators = [row(*described(spelling(word.symbol), word)) for word in OPERATORS.values()]
     tables = ["## Words", "", FIRST, *words, "", "## Operators", "", FIRST, *operators, ""]

@@ -166,9 +166,14 @@ MOVES = {
     "expand_dims": lambda a, axis=0: np.expand_dims(a, axis),
     "squeeze": lambda a, axis: np.squeeze(a, axis),
     "broadcast_to": lambda a, shape: np.broadcast_to(a, shape),
+    "flip": lambda a, axis=None: np.flip(a, axis),
+    "roll": lambda a, shift, axis=None: np.roll(a, shift, axis),
+    "tile": lambda a, repetitions: np.tile(a, repetitions),
+    "repeat": lambda a, repeats, axis=None: np.repeat(a, repeats, axis),
+    "diagonal": lambda a, offset=0: np.diagonal(a, offset, -2, -1),
 }
 WORDS = (
-    *("astype", "matmul", "outer", "concat", "stack", "where", "maximum", "stop_gradient"),
+    *("astype", "matmul", "vecdot", "outer", "concat", "stack", "where", "maximum", "stop_gradient"),
     *("any", "all", "gather", "take", "take_along_axis", "one_hot", "at_add"),
     *("sum", "mean", "max", "logsumexp", "softmax", "log_softmax"),
     *("minimum", "clip", "silu", "gelu", "log_sigmoid", "leaky_relu", "elu"),
@@ -258,6 +263,9 @@ class Tape:
             return whole.reshape(a.shape)
 
         return self.record(a.value.ravel()[taken], (a, pull))
+
+    def vecdot(self, a, b, axis=-1):
+        return self.sum(self.variable(a) * b, axis)
 
     def stack(self, arrays, axis=0):
         return self.concat([self.moved(MOVES["expand_dims"], self.variable(a), axis) for a in arrays], axis)
