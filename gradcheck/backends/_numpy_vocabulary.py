@@ -81,6 +81,12 @@ def gather(a: Any, *indices: Any, axis: int = 0) -> Any:
     return a[(slice(None),) * axis + indices]
 
 
+def sort(a: Any, axis: int = -1, descending: bool = False) -> Any:
+    """The entries in order of their real parts."""
+    order = np.argsort(np.real(a), axis, kind="stable")
+    return np.take_along_axis(a, np.flip(order, axis) if descending else order, axis)
+
+
 def one_hot(indices: Any, num_classes: int) -> Any:
     """Rows of zeros with 1 at each integer."""
     return np.eye(num_classes)[indices]
@@ -293,7 +299,7 @@ ENTRIES: dict[str, Callable[..., Any]] = {
 """Further words that work entry by entry."""
 PRIMITIVES: dict[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in SAME},
-    **{each.__name__: each for each in (astype, at_add, gather, log1p, logsumexp, maximum, one_hot, relu)},
+    **{each.__name__: each for each in (astype, at_add, gather, log1p, logsumexp, maximum, one_hot, relu, sort)},
     **ENTRIES,
     **{each.__name__: each for each in (log_softmax, sigmoid, softmax, softplus, std, var, vector_norm)},
     "abs": magnitude,

@@ -56,6 +56,11 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         exponentials = np.exp(a - getval(np.max(a, axis=axis, keepdims=True)))
         return exponentials / np.sum(exponentials, axis=axis, keepdims=True)
 
+    def sort(a: Any, axis: int = -1, descending: bool = False) -> Any:
+        """By the places of the entries: of more than one axis, autograd's own has no gradient."""
+        order = np.argsort(getval(a), axis=axis)
+        return along_axis(np, a, np.flip(order, axis) if descending else order, axis)
+
     def where(condition: Any, a: Any, b: Any) -> Any:
         """Operands of the result's shape: of others autograd forgets to sum the gradient up."""
         zeros = np.zeros_like(getval(np.where(condition, a, b)))
@@ -79,6 +84,7 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         **arrangements(np),
         "where": where,
         "any": np.any,
+        "sort": sort,
         "all": np.all,
         "stop_gradient": getval,
     }

@@ -70,6 +70,7 @@ def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         **windows(jax),
         "where": where,
         "any": jax.numpy.any,
+        "sort": lambda a, axis=-1, descending=False: jax.numpy.sort(a, axis=axis, descending=descending),
         "all": jax.numpy.all,
         **{
             name: getattr(jax.nn, name)

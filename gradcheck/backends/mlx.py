@@ -38,6 +38,11 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         *("sigmoid", "logsumexp", "stop_gradient"),
     ]
 
+    def sort(a: Any, axis: int = -1, descending: bool = False) -> Any:
+        """MLX's own; it has the ascending order alone."""
+        ascending = mx.sort(a, axis=axis)
+        return mx.take(ascending, mx.arange(a.shape[axis] - 1, -1, -1), axis=axis) if descending else ascending
+
     def where(condition: Any, a: Any, b: Any) -> Any:
         """Numbers as arrays: of two numbers MLX makes float32."""
         a, b = (mx.array(each, getattr(mx, dtype)) if isinstance(each, (int, float)) else each for each in (a, b))
@@ -55,6 +60,7 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         **indexing(mx, dtype),
         "where": where,
         "any": mx.any,
+        "sort": sort,
         "all": mx.all,
         "relu": nn.relu,
         "softplus": nn.softplus,

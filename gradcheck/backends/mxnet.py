@@ -42,6 +42,11 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         result = largest + np.log(np.sum(np.exp(a - largest), axis=axis, keepdims=True))
         return result if keepdims else np.squeeze(result, axis=axis)
 
+    def sort(a: Any, axis: int = -1, descending: bool = False) -> Any:
+        """MXNet's own; it has the ascending order alone."""
+        ascending = np.sort(a, axis=axis)
+        return np.flip(ascending, axis) if descending else ascending
+
     def where(condition: Any, a: Any, b: Any) -> Any:
         """Numbers as arrays: of two numbers MXNet makes float32, and beside one the array's gradient is wrong.
 
@@ -63,6 +68,7 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "sigmoid": npx.sigmoid,
         "relu": npx.relu,
         "any": np.any,
+        "sort": sort,
         "all": np.all,
         "softmax": lambda a, axis=-1: npx.softmax(a, axis=axis),
         "log_softmax": lambda a, axis=-1: npx.log_softmax(a, axis=axis),

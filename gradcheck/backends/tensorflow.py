@@ -55,6 +55,7 @@ def primitives(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         **entries(tf, dtype),
         **{name: getattr(tf, f"reduce_{name}") for name in ("sum", "mean", "max", "min", "logsumexp", "any", "all")},
         "astype": lambda a: tf.cast(a, dtype),
+        "sort": lambda a, axis=-1, descending=False: tf.sort(a, axis, "DESCENDING" if descending else "ASCENDING"),
         **indexing(tf, dtype),
         "matmul": functools.partial(product, tf),
         "outer": functools.partial(tf.tensordot, axes=0),

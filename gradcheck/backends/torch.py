@@ -59,6 +59,7 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "mean": reduction(torch.mean),
         "max": reduction(torch.amax),
         "any": reduction(torch.any),
+        "sort": lambda a, axis=-1, descending=False: torch.sort(a, dim=axis, descending=descending).values,
         "all": reduction(torch.all),
         **windows(torch),
         "min": reduction(torch.amin),

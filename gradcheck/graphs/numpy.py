@@ -243,6 +243,7 @@ FUNCTIONS: dict[Any, Function] = {
     np.linalg.norm: norm,
     np.cumsum: lambda a, axis=None: word("cumulative_sum")(np.ravel(a) if axis is None else a, axis),
     np.where: word("where"),
+    np.sort: lambda a, axis=-1: word("sort")(np.ravel(a) if axis is None else a, -1 if axis is None else axis),
     np.round: rounded,
     np.around: rounded,
     np.any: lambda a, axis=None, keepdims=False: word("any")(a, axis, keepdims),

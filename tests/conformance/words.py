@@ -189,6 +189,10 @@ WORDS: dict[str, tuple[Sample, ...]] = {
     ),
     "stack": (Sample("ops.stack([a, b, a])"), Sample("ops.stack([M, N * M], axis=-1)"), Sample("ops.stack([M, N], 1)")),
     "astype": (Sample("ops.astype(i, float) * a"), Sample("ops.astype(a > b, float) + ops.astype(m, float) * b")),
+    "sort": (
+        *(Sample("ops.sort(a) * b"), Sample("ops.sort(M, axis=0, descending=True) * N")),
+        Sample("ops.sort(M * N) * M"),
+    ),
     "stop_gradient": (Sample("ops.stop_gradient(a * b)"), Sample("ops.stop_gradient(a) * a")),
     "+": (Sample("a + b"), Sample("M + a"), Sample("0.1 + a"), Sample("a + 1")),
     "-": (Sample("a - b"), Sample("M - ops.reshape(a, (k, 1))"), Sample("0.1 - a"), Sample("a - 1")),

@@ -97,6 +97,7 @@ EXPRESSIONS = {
         "np.where(m[1], x, 2 * x)", "np.where(m.reshape(3, 1).T, A, 0.0)", "np.where((A > x).T, A, 0.0)",
         "np.where(np.ravel(A > x)[::3], x, 1.0)",
         "np.where(m & (x > 0) & MASK, x, 0.0)", "np.where(MASK | m | (i == 2), x, 0.0)", "np.where(~m, x, A)",
+        "np.sort(x) * A", "np.sort(A, axis=0) * x", "np.sort(T, None)[::2]",
         "np.any(x > 0) * x", "np.where(np.all(A > -1, axis=0), x, A)", "np.where((A > 1).any(axis=1), x, 0.0)",
         "np.all(np.any(T > 0, axis=(0, 2)), keepdims=True) * x", "m.all() * x",
         "np.where(np.logical_and(m, x > 0), x, 0.0)", "np.where(np.logical_or(m, x > 0), x, 0.0)",

@@ -174,7 +174,7 @@ MOVES = {
 }
 WORDS = (
     *("astype", "matmul", "vecdot", "outer", "concat", "stack", "where", "maximum", "stop_gradient"),
-    *("any", "all", "gather", "take", "take_along_axis", "one_hot", "at_add"),
+    *("any", "all", "sort", "gather", "take", "take_along_axis", "one_hot", "at_add"),
     *("sum", "mean", "max", "logsumexp", "softmax", "log_softmax"),
     *("minimum", "clip", "silu", "gelu", "log_sigmoid", "leaky_relu", "elu"),
 )
@@ -227,6 +227,11 @@ class Tape:
 
     def all(self, a, axis=None, keepdims=False):
         return np.all(a, axis, keepdims=keepdims)
+
+    def sort(self, a, axis=-1, descending=False):
+        a = self.variable(a)
+        order = np.argsort(a.value, axis, kind="stable")
+        return self.take_along_axis(a, np.flip(order, axis) if descending else order, axis)
 
     def gather(self, a, *indices, axis=0):
         return a[(slice(None),) * axis + indices]
