@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from gradcheck.backends._engine import Unsupported
+
+
+def refused(words: Iterable[str], reason: str) -> dict[str, Callable[..., Any]]:
+    """Words that an engine lacks, with the reason."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise Unsupported(reason)
+
+    return dict.fromkeys(words, refuse)
+
+
+def of_lapack(words: dict[str, Callable[..., Any]], engine: str, dtype: str) -> dict[str, Callable[..., Any]]:
+    """Words of linear algebra, for which most frameworks call LAPACK: it has no dtypes of 16 bits."""
+    return refused(words, f"{engine} has no linear algebra in {dtype}") if dtype.endswith("16") else words
 
 
 def with_ddof(function: Callable[..., Any], whole: bool = False) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._accuracy import refusing
-from gradcheck.backends._arguments import vector_norm, with_ddof
+from gradcheck.backends._arguments import of_lapack, vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 from gradcheck.backends._indexing import along_axis, axes_of, gathered
@@ -70,6 +70,7 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         **{name: getattr(np, name) for name in same},
         "astype": lambda a: a.astype(dtype),
         **entries(np, special),
+        **algebra(np, dtype),
         **indexing(np, dtype),
         "logsumexp": special.logsumexp,
         "log_softmax": lambda a, axis=-1: a - special.logsumexp(a, axis=axis, keepdims=True),
@@ -194,6 +195,14 @@ def copies(np: Any) -> dict[str, Callable[..., Any]]:
         "triu": lambda a, k=0: np.triu(a, k=k),
         "diagonal": diagonal,
     }
+
+
+def algebra(np: Any, dtype: str) -> dict[str, Callable[..., Any]]:
+    """Linear algebra."""
+    import autograd.scipy.linalg
+
+    words = {"cholesky": np.linalg.cholesky, "solve_triangular": autograd.scipy.linalg.solve_triangular}
+    return of_lapack(words, "NumPy", dtype)
 
 
 class Autograd(FunctionalEngine):

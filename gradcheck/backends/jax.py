@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._arguments import each_axis, with_ddof
+from gradcheck.backends._arguments import each_axis, of_lapack, with_ddof
 from gradcheck.backends._engine import Answer, Engine, Unavailable
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 from gradcheck.backends._indexing import gathered
@@ -77,6 +77,7 @@ def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
             for name in ("sigmoid", "relu", "softplus", "softmax", "log_softmax", "logsumexp")
         },
         **entries(jax),
+        **algebra(jax, dtype),
         "stop_gradient": jax.lax.stop_gradient,
     }
 
@@ -134,6 +135,14 @@ def windows(jax: Any) -> dict[str, Callable[..., Any]]:
         return pooled(x, 0.0, lax.add, window, stride, 0) / math.prod(each_axis(window, x.ndim - 2))
 
     return {"conv": conv, "max_pool": max_pool, "avg_pool": avg_pool}
+
+
+def algebra(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
+    """Linear algebra."""
+    import jax.scipy.linalg as scipy_linalg
+
+    words = {"cholesky": jax.numpy.linalg.cholesky, "solve_triangular": scipy_linalg.solve_triangular}
+    return of_lapack(words, "JAX", dtype)
 
 
 class Jax(FunctionalEngine):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._accuracy import Function, complaints, refusing
-from gradcheck.backends._arguments import each_axis, last_channels, vector_norm, with_ddof
+from gradcheck.backends._arguments import each_axis, last_channels, refused, vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 from gradcheck.backends._indexing import gathered
@@ -65,6 +65,7 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         "relu": nn.relu,
         "softplus": nn.softplus,
         **entries(mx, nn),
+        **refused(("cholesky", "solve_triangular"), "MLX has no derivatives of linear algebra"),
         "softmax": lambda a, axis=-1: mx.softmax(a, axis=axis),
         "log_softmax": lambda a, axis=-1: nn.log_softmax(a, axis=axis),
     }

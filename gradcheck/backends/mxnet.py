@@ -60,6 +60,7 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "astype": lambda a: a.astype(dtype),
         **indexing(np, npx, dtype),
         **entries(np, npx),
+        **algebra(mxnet),
         "var": with_ddof(np.var, whole=True),
         "std": with_ddof(np.std, whole=True),
         "vector_norm": vector_norm(np),
@@ -172,6 +173,17 @@ def moves(np: Any) -> dict[str, Callable[..., Any]]:
         "matrix_transpose": moving(lambda a: np.swapaxes(a, -1, -2)),
         "expand_dims": moving(lambda a, axis=0: np.expand_dims(a, axis)),
     }
+
+
+def algebra(mxnet: Any) -> dict[str, Callable[..., Any]]:
+    """Linear algebra; triangular systems only MXNet's older namespace has."""
+
+    def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
+        right = b.reshape(-1, 1) if b.ndim == 1 else b
+        solved = mxnet.nd.linalg.trsm(a.as_nd_ndarray(), right.as_nd_ndarray(), lower=lower).as_np_ndarray()
+        return solved.reshape(-1) if b.ndim == 1 else solved
+
+    return {"cholesky": mxnet.np.linalg.cholesky, "solve_triangular": solve_triangular}
 
 
 class MXNet(Engine):

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._arguments import each_axis, last_channels
+from gradcheck.backends._arguments import each_axis, last_channels, of_lapack
 from gradcheck.backends._engine import Answer, Engine, Operations, Unsupported, dtype_of
 from gradcheck.backends._indexing import axes_of
 
@@ -54,6 +54,7 @@ def primitives(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         **{name: getattr(tf.nn, name) for name in ("relu", "softplus", "softmax", "log_softmax")},
         **entries(tf, dtype),
         **{name: getattr(tf, f"reduce_{name}") for name in ("sum", "mean", "max", "min", "logsumexp", "any", "all")},
+        **algebra(tf, dtype),
         "astype": lambda a: tf.cast(a, dtype),
         "sort": lambda a, axis=-1, descending=False: tf.sort(a, axis, "DESCENDING" if descending else "ASCENDING"),
         **indexing(tf, dtype),
@@ -154,6 +155,20 @@ def copies(tf: Any) -> dict[str, Callable[..., Any]]:
         "triu": numpy.triu,
         "diagonal": lambda a, offset=0: tf.linalg.diag_part(a, k=offset),
     }
+
+
+def algebra(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
+    """Linear algebra."""
+    linalg = tf.linalg
+
+    def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
+        """TensorFlow's takes matrices alone."""
+        vector = b.ndim == 1
+        solved = linalg.triangular_solve(a, b[:, None] if vector else b, lower=lower)
+        return solved[:, 0] if vector else solved
+
+    words = {"cholesky": linalg.cholesky, "solve_triangular": solve_triangular}
+    return of_lapack(words, "TensorFlow", dtype)
 
 
 def product(tf: Any, a: Any, b: Any) -> Any:

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.backends._arguments import of_lapack
 from gradcheck.backends._engine import Answer, Engine, Operations, Unavailable, Unsupported, dtype_of
 from gradcheck.backends._indexing import axes_of, gathered, piece
 
@@ -48,6 +49,7 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "vecdot": lambda a, b, axis=-1: torch.linalg.vecdot(a, b, dim=axis),
         "tensordot": lambda a, b, axes=2: torch.tensordot(a, b, dims=axes),
         "einsum": lambda operands, subscripts: torch.einsum(subscripts, *operands),
+        **algebra(torch, dtype),
         "permute_dims": torch.permute,
         "matrix_transpose": lambda a: a.mT,
         "expand_dims": lambda a, axis=0: torch.unsqueeze(a, dim=axis),
@@ -150,6 +152,20 @@ def windows(torch: Any) -> dict[str, Callable[..., Any]]:
         return getattr(functional, f"avg_pool{x.ndim - 2}d")(x, window, stride)
 
     return {"conv": conv, "max_pool": max_pool, "avg_pool": avg_pool}
+
+
+def algebra(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
+    """Linear algebra."""
+    linalg = torch.linalg
+
+    def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
+        """PyTorch's takes matrices alone."""
+        vector = b.ndim == 1
+        solved = linalg.solve_triangular(a, b[:, None] if vector else b, upper=not lower)
+        return solved[:, 0] if vector else solved
+
+    words = {"cholesky": linalg.cholesky, "solve_triangular": solve_triangular}
+    return of_lapack(words, "PyTorch", dtype)
 
 
 def reduction(function: Callable[..., Any]) -> Callable[..., Any]:

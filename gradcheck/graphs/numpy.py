@@ -241,6 +241,7 @@ FUNCTIONS: dict[Any, Function] = {
     np.var: lambda a, axis=None, ddof=0, keepdims=False: word("var")(a, axis, ddof, keepdims),
     np.std: lambda a, axis=None, ddof=0, keepdims=False: word("std")(a, axis, ddof, keepdims),
     np.linalg.norm: norm,
+    np.linalg.cholesky: lambda a: word("cholesky")(a),
     np.cumsum: lambda a, axis=None: word("cumulative_sum")(np.ravel(a) if axis is None else a, axis),
     np.where: word("where"),
     np.sort: lambda a, axis=-1: word("sort")(np.ravel(a) if axis is None else a, -1 if axis is None else axis),

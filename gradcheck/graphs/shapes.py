@@ -108,6 +108,29 @@ def paired_axes(a: Shape, b: Shape, axes: Any) -> tuple[tuple[int, ...], tuple[i
     return of_a, of_b
 
 
+def square_shape(a: Shape) -> Shape:
+    """The shape of a square matrix.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if len(a) != 2 or a[0] != a[1]:
+        raise ValueError(f"got shape {a}: expected a square matrix")
+    return a
+
+
+def system_shape(a: Shape, b: Shape) -> Shape:
+    """The shape of the solution x of a x = b, b a vector or a matrix.
+
+    Raises:
+        ValueError: the first is no square matrix, or the shapes do not fit.
+    """
+    rows = square_shape(a)[0]
+    if len(b) not in (1, 2) or b[0] != rows:
+        raise ValueError(f"shapes {a} and {b} do not fit: expected a vector or a matrix of {rows} rows on the right")
+    return b
+
+
 def outer_shape(a: Shape, b: Shape) -> Shape:
     """The shape of the product a bᵀ of two vectors.
 

@@ -23,6 +23,7 @@ from gradcheck.answers import BackendAnswer
 from gradcheck.findings import ArrayError, Cause, Kind, WrongStep
 from gradcheck.judging.completeness import missing
 from gradcheck.judging.evidence import Finding, examine
+from gradcheck.judging.symmetric import symmetric_parts
 from gradcheck.judging.ties import Unshared, unshared
 from gradcheck.oracle import BALL_BITS, CONVENTIONS, Analysis, Format, Key, Slopes, Stage, Tape, analyse, stages, wholes
 from gradcheck.oracle.lazy import lazy
@@ -98,7 +99,8 @@ def as_computed(_key: Key) -> int:
 def judge(answer: BackendAnswer, truth: Truth, gate: str, order: Order = as_computed) -> Judgement:
     """Judge one answer.
 
-    Where entries tie, it agrees if it follows a convention, and differs if shares do not add up to one (R8, R21).
+    Where entries tie, it agrees if it follows a convention, and differs if shares do not add up to one (R8, R21). Of
+    the adjoint of a symmetric matrix only the symmetric part counts.
 
     Args:
         answer: the backend's answer.
@@ -106,6 +108,7 @@ def judge(answer: BackendAnswer, truth: Truth, gate: str, order: Order = as_comp
         gate: "proved" refuses only proved errors, "rounding" and "formula" also errors beyond rounding.
         order: the order of wrong arrays that do not depend on each other, such as two gradients; smaller comes first.
     """
+    answer = symmetric_parts(answer, truth.tape)
     judged = judge_once(answer, truth, gate, order)
     if judged.verdict is Verdict.DIFFERS or not truth.analysis.ties or judged.undefined:
         return judged

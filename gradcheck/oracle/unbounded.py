@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from gradcheck.oracle.tape import Key, Tape
 
 OVERFLOW = "an intermediate value may overflow"
 WIDE = "its bound grew too wide"
+OF_MATRICES = {"cholesky": 0, "congruence": 1, "solve_triangular": 0}
+"""Steps of linear algebra -> which operand is their matrix."""
 
 
 def why_unbounded(tape: Tape, inputs: Mapping[str, Array], format: Format, key: Key) -> str:
@@ -38,8 +40,16 @@ def why_unbounded(tape: Tape, inputs: Mapping[str, Array], format: Format, key: 
             if may_overflow(format, operation, result, operands).any():
                 return OVERFLOW
             if _is_lost(result) and not any(map(_is_lost, operands)):
-                return f"{WIDE}, in {operation.name}"
+                return f"{WIDE}, in {operation.name}{_conditioning(operation.name, operands)}"
     return WIDE
+
+
+def _conditioning(name: str, operands: Sequence[Quantity]) -> str:
+    """The condition number of the matrix with which a step of linear algebra computes; nothing for other steps."""
+    place = OF_MATRICES.get(name)
+    if place is None or not np.isfinite(operands[place].float64).all():
+        return ""
+    return f" of a matrix with condition number {np.linalg.cond(operands[place].float64):.2g}"
 
 
 def _behind(tape: Tape, index: int) -> set[int]:

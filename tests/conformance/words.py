@@ -116,6 +116,14 @@ WORDS: dict[str, tuple[Sample, ...]] = {
         Sample("ops.max_pool(ops.reshape(ops.concat([a, b, a * b]), (1, 1, 3 * k)), 3, 2, 1)"),
     ),
     "avg_pool": (Sample("ops.avg_pool(ops.concat([a, b, a * b])[None, None], 3, 2)"),),
+    "cholesky": (
+        Sample("ops.cholesky(ops.sin(M) @ ops.sin(M).T + np.eye(k))"),
+        Sample("ops.cholesky(ops.exp(-0.1 * (a - ops.reshape(a, (k, 1))) ** 2) + 0.1 * np.eye(k))"),
+    ),
+    "solve_triangular": (
+        Sample("ops.solve_triangular(ops.sin(M) + 2 * np.eye(k), a, lower=True)"),
+        Sample("ops.solve_triangular(M + 3 * np.eye(k), N)"),
+    ),
     "vector_norm": (
         Sample("ops.vector_norm(M, axis=-1)", NONZERO),
         Sample("ops.vector_norm(M, axis=(0, 1), keepdims=True)", NONZERO),

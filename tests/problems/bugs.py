@@ -75,6 +75,17 @@ BUGS = (
         "dprecisions",
     ),
     Bug("gaussian_mixture", "gradient", "logits", " - np.exp(log_weights) * np.sum(dlog_weights)", ""),
+    Bug("gaussian_process", "adjoint", "covariance", "(inverse - np.outer(alpha, alpha)) / 2", "inverse / 2"),
+    Bug("gaussian_process", "adjoint", "scaled", "-dcovariance * kernel / 2", "-dcovariance * kernel"),
+    Bug("gaussian_process", "gradient", "X", "4 * np.sum(ddistance", "2 * np.sum(ddistance"),
+    Bug("gaussian_process", "gradient", "log_length", "-2 * np.sum(dscaled", "-np.sum(dscaled"),
+    Bug(
+        "gaussian_process",
+        "gradient",
+        "log_noise",
+        "np.exp(log_noise) * np.trace(dcovariance)",
+        "np.trace(dcovariance)",
+    ),
     Bug("layer_norm", "adjoint", "centred", "(2 * centred / X.shape[1])", "centred / X.shape[1]"),
     Bug(
         "layer_norm",

@@ -3,6 +3,17 @@
 A new word is one declaration here, one in `oracle/operations`, and one function in each engine.
 """
 
-from gradcheck.graphs.words import axes, choices, copies, entries, indexing, moving, products, statistics, windows
+from gradcheck.graphs.words import (
+    algebra,
+    axes,
+    choices,
+    copies,
+    entries,
+    indexing,
+    moving,
+    products,
+    statistics,
+    windows,
+)
 
-__all__ = ["axes", "choices", "copies", "entries", "indexing", "moving", "products", "statistics", "windows"]
+__all__ = ["algebra", "axes", "choices", "copies", "entries", "indexing", "moving", "products", "statistics", "windows"]

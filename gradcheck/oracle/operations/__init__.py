@@ -7,6 +7,7 @@ from gradcheck.oracle.operations import (
     activations,
     arithmetic,
     branches,
+    cholesky,
     contractions,
     copies,
     cumulative,
@@ -26,6 +27,7 @@ from gradcheck.oracle.operations import (
     special,
     statistics,
     steps,
+    triangular,
     windows,
 )
 from gradcheck.oracle.operations.base import Operation, Recorder, Shape, Variable
@@ -50,6 +52,7 @@ __all__ = [
     "activations",
     "arithmetic",
     "branches",
+    "cholesky",
     "contractions",
     "copies",
     "cumulative",
@@ -69,5 +72,6 @@ __all__ = [
     "special",
     "statistics",
     "steps",
+    "triangular",
     "windows",
 ]

@@ -1,0 +1,31 @@
+"""Linear algebra: factors of matrices, and systems of linear equations."""
+
+from __future__ import annotations
+
+from gradcheck.graphs.graph import Shape
+from gradcheck.graphs.shapes import square_shape, system_shape
+from gradcheck.graphs.values import Value
+from gradcheck.graphs.words.declaration import word
+
+
+@word
+def cholesky(a: Value) -> Shape:
+    """The lower triangular matrix L with a = L Lᵀ, of a symmetric positive definite matrix.
+
+    Raises:
+        ValueError: it is no square matrix.
+    """
+    return square_shape(a.shape)
+
+
+@word
+def solve_triangular(a: Value, b: Value, lower: bool = False) -> Shape:
+    """The solution x of T x = b, b a vector or a matrix; T is the upper triangle of a, with lower=True the lower one.
+
+    Raises:
+        TypeError: ``lower`` is not a bool.
+        ValueError: a is no square matrix, or b has another number of rows.
+    """
+    if not isinstance(lower, bool):
+        raise TypeError(f"lower={lower!r}: expected True or False")
+    return system_shape(a.shape, b.shape)
