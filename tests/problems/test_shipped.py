@@ -35,7 +35,7 @@ OF_LAPACK = ("gaussian_process",)
 """Problems with linear algebra, which NumPy has in float64 and float32 alone."""
 DTYPES = ("float64", "float32")
 SIZES = (1, 3, 16, 64)
-MODEL_SIZES = (3,)
+MODEL_SIZES = (4,)
 SEEDS = (0, 1)
 SPECIMEN = "sigmoid_skip_naive"
 
