@@ -24,11 +24,12 @@ from tests.test_planted import visible
 NAMES = (
     *("attention", "batch_norm", "contrastive", "conv1d", "crf", "gaussian_mixture", "gaussian_process", "gpt2_block"),
     *("layer_norm", "linear_regression", "logistic_regression", "lstm", "lstm_cell", "mlp", "poisson_regression"),
-    *("rope_swiglu", "selective_scan", "sigmoid_skip", "sigmoid_skip_naive", "softmax_cross_entropy", "vae"),
+    *("residual_block", "rope_swiglu", "selective_scan", "sigmoid_skip", "sigmoid_skip_naive"),
+    *("softmax_cross_entropy", "vae"),
 )
 MODELS = (
     *("contrastive", "crf", "gaussian_process", "gpt2_block", "lstm", "poisson_regression"),
-    *("rope_swiglu", "selective_scan", "vae"),
+    *("residual_block", "rope_swiglu", "selective_scan", "vae"),
 )
 """Whole models, each with five bugs, judged at one size: JAX compiles each for seconds."""
 OF_LAPACK = ("gaussian_process",)
