@@ -53,6 +53,7 @@ GELU_TENSORFLOW = (
     "`gelu` in python/ops/nn_ops.py"
 )
 MOMENTS_MXNET = "np.var and np.std have the gradient zero: MakeZeroGradNodes in src/operator/numpy/np_moments_op.cc"
+NORM_AUTOGRAD = "norm's derivative forgets keepdims, and adds the axis once more: `norm_vjp` in its numpy/linalg.py"
 FINDINGS = {
     **{("torch", "erf", dtype): ERF_NARROW for dtype in ("float16", "bfloat16")},
     **{("torch-compile", "erf", dtype): ERF_NARROW for dtype in ("float32", "float16", "bfloat16")},
@@ -84,6 +85,7 @@ FINDINGS = {
     ("autograd", "expm1", "float64"): EXPM1_AUTOGRAD,
     ("autograd", "expm1", "float32"): EXPM1_AUTOGRAD,
     ("autograd", "expm1", "float16"): EXPM1_AUTOGRAD,
+    **{("autograd", "vector_norm", dtype): NORM_AUTOGRAD for dtype in ("float64", "float32", "float16")},
     ("mlx", "exp", "float32"): EXP_MLX,
     ("mlx", "sigmoid", "float32"): EXP_MLX,
     ("mlx", "softplus", "float32"): EXP_MLX,

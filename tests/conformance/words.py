@@ -125,7 +125,7 @@ WORDS: dict[str, tuple[Sample, ...]] = {
         Sample("ops.solve_triangular(M + 3 * np.eye(k), N)"),
     ),
     "vector_norm": (
-        Sample("ops.vector_norm(M, axis=-1)", NONZERO),
+        Sample("ops.vector_norm(M, axis=-1, keepdims=True) * N", NONZERO),
         Sample("ops.vector_norm(M, axis=(0, 1), keepdims=True)", NONZERO),
         Sample("ops.vector_norm(M, 0, ord=1)"),
     ),
