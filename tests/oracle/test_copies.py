@@ -26,6 +26,7 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     ),
     "moveaxis": (lambda ops, a: ops.moveaxis(a, (0, -1), (1, 0)), lambda a: np.moveaxis(a, (0, -1), (1, 0))),
     "permute_dims": (lambda ops, a: ops.permute_dims(a, (-1, 0, 1)), lambda a: np.transpose(a, (2, 0, 1))),
+    "matrix_transpose": (lambda ops, a: ops.matrix_transpose(a), lambda a: np.swapaxes(a, -1, -2)),
     "stack": (lambda ops, a: ops.stack([a, 2 * a], axis=-2), lambda a: np.stack([a, 2 * a], axis=-2)),
     "unstack": (lambda ops, a: ops.unstack(a, axis=1)[1] * 3, lambda a: a[:, 1] * 3),
     **{
