@@ -103,12 +103,12 @@ def by_hand(tokens, labels, embedding, positions, **given):
     dlogits = dshares - np.exp(shares) * np.sum(dshares, axis=-1, keepdims=True)
     dnormal3 = dlogits @ embedding
     dembedding = flat(dlogits).T @ flat(normal3)
-    dprocessed, dgain3, dshift3 = normalise_backward(dnormal3, *normalised3, given["gain3"])
+    dprocessed, dgain3, dshift3 = normalise_backward(dnormal3, normalised3, given["gain3"])
     dactive = dprocessed @ given["W_contract"].T
     density = np.exp(-hidden * hidden / 2) / math.sqrt(2 * math.pi)
     dhidden = dactive * (cumulative + hidden * density)
     dnormal2 = dhidden @ given["W_expand"].T
-    through_dense, dgain2, dshift2 = normalise_backward(dnormal2, *normalised2, given["gain2"])
+    through_dense, dgain2, dshift2 = normalise_backward(dnormal2, normalised2, given["gain2"])
     dattended = dprocessed + through_dense
     dmixed = dattended @ given["W_mix"].T
     dheads = split(dmixed, 1)[0]
@@ -119,7 +119,7 @@ def by_hand(tokens, labels, embedding, positions, **given):
     dkeys = np.swapaxes(dscores, -1, -2) @ queries / root
     djoint = np.concatenate([merge_heads(each) for each in (dqueries, dkeys, dvalues)], axis=-1)
     dnormal1 = djoint @ given["W_attend"].T
-    through_attention, dgain1, dshift1 = normalise_backward(dnormal1, *normalised1, given["gain1"])
+    through_attention, dgain1, dshift1 = normalise_backward(dnormal1, normalised1, given["gain1"])
     dembedded = dattended + through_attention
     np.add.at(dembedding, tokens, dembedded)
 
@@ -161,8 +161,9 @@ def normalise(x, gain, shift):
     return centred * scale * gain + shift, (centred * scale, scale)
 
 
-def normalise_backward(doutput, normal, scale, gain):
+def normalise_backward(doutput, kept, gain):
     """The derivatives by the input, the gain and the shift."""
+    normal, scale = kept
     dnormal = doutput * gain
     along = np.mean(dnormal * normal, axis=-1, keepdims=True)
     dx = scale * (dnormal - np.mean(dnormal, axis=-1, keepdims=True) - normal * along)

@@ -70,9 +70,9 @@ def by_hand(x, labels, filters1, gain1, shift1, filters2, gain2, shift2, project
     dpooled = np.broadcast_to((dfeatures / places)[:, :, None, None], pooled.shape)
     djoined = pool_backward(dpooled, winners, joined.shape) * (joined > 0)
     dskip = djoined
-    dsecond, dgain2, dshift2 = normalise_backward(djoined, *kept2, gain2)
+    dsecond, dgain2, dshift2 = normalise_backward(djoined, kept2, gain2)
     dactive, dfilters2 = convolve_backward(dsecond, active, filters2, stride=2, padding=1)
-    dfirst, dgain1, dshift1 = normalise_backward(dactive * (normal1 > 0), *kept1, gain1)
+    dfirst, dgain1, dshift1 = normalise_backward(dactive * (normal1 > 0), kept1, gain1)
     dx, dfilters1 = convolve_backward(dfirst, x, filters1, padding=1)
     through_skip, dprojection = convolve_backward(dskip, x, projection, stride=2)
 
@@ -149,8 +149,9 @@ def normalise(x, gain, shift):
     return normal * gain[:, None, None] + shift[:, None, None], (normal, scale)
 
 
-def normalise_backward(dy, normal, scale, gain):
+def normalise_backward(dy, kept, gain):
     """The derivatives by the input, the gain and the shift."""
+    normal, scale = kept
     dnormal = dy * gain[:, None, None]
     mean = np.mean(dnormal, axis=(0, 2, 3), keepdims=True)
     along = np.mean(dnormal * normal, axis=(0, 2, 3), keepdims=True)
