@@ -277,6 +277,16 @@ def by_long_chain(x):
     return 0.0, grads
 
 
+def by_numbers(x):
+    grads, values = dict[str, object](), {"z9": x}
+    for t in range(2):
+        dh = 3 * x
+        grads |= {f"h{t}": dh, f"other{t}": 2 * x}
+        grads[f"y{t}"] = 4 * x
+    grads["x"] = 5 * x
+    return 0.0, grads, values
+
+
 HELPED = {"x": "dx = dh * 3", "h": "value, dh = x @ x, 2 * x"}
 
 
@@ -304,6 +314,18 @@ def test_an_entry_is_followed_to_the_line_that_assigns_it(function, expected) ->
     found = lines_of(function, ["x", "h"])
     assert {name: line.text for (kind, name), line in found.items() if kind != "loss"} == expected
     assert {line.file for line in found.values()} <= {__file__}
+
+
+def test_keys_with_a_number_are_followed_to_the_line_that_assigns_all_of_them() -> None:
+    found = lines_of(by_numbers, ["x"], ["h0", "h1", "y0", "y1", "z9"])
+    assert {name: line.text for (kind, name), line in found.items() if kind != "loss"} == {
+        "h0": "dh = 3 * x",
+        "h1": "dh = 3 * x",
+        "y0": 'grads[f"y{t}"] = 4 * x',
+        "y1": 'grads[f"y{t}"] = 4 * x',
+        "x": 'grads["x"] = 5 * x',
+        "z9": "x",
+    }
 
 
 OPS = """import numpy as np

@@ -7,6 +7,7 @@ that returns them; a single array is not: its line is the one that assigns it.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -166,6 +167,8 @@ class Scope:
             name = None if key is None else self._text(key, place)
             if name is not None:
                 value = Entries({name: value})
+            elif isinstance(key, ast.JoinedStr):
+                value = Entries({each: value for each in self.names if _may_be(key, each)})
             found = found.merged(value) if isinstance(found, Entries) else found
         return found
 
@@ -198,7 +201,8 @@ class Scope:
         return dict.fromkeys(self.names)
 
     def _call(self, node: ast.Call, place: int) -> Found | None:
-        if isinstance(node.func, ast.Name) and node.func.id in MAPPINGS:
+        function = node.func.value if isinstance(node.func, ast.Subscript) else node.func  # dict[str, Array]()
+        if isinstance(function, ast.Name) and function.id in MAPPINGS:
             return self._updated(Entries({}), node, place)
         owner = self.value(node.func.value, place) if isinstance(node.func, ast.Attribute) else None
         if isinstance(owner, Entries) and isinstance(node.func, ast.Attribute) and node.func.attr in ("copy", "items"):
@@ -208,11 +212,11 @@ class Scope:
             given = [lambda: called, *self._given(node, place)]
             scope = self._inner(methods_of(owner.owner).get(node.func.attr), given, self._named(node, place))
         else:
-            function = self._known(node.func, place)
-            if isinstance(function, type):
-                has_source = any(self._definition(method) for method in methods_of(function).values())
-                return Instance(function) if has_source else None
-            scope = self._inner(function, self._given(node, place), self._named(node, place))
+            known = self._known(node.func, place)
+            if isinstance(known, type):
+                has_source = any(self._definition(method) for method in methods_of(known).values())
+                return Instance(known) if has_source else None
+            scope = self._inner(known, self._given(node, place), self._named(node, place))
         found_in = scope.returned() if scope else None
         return None if isinstance(found_in, Leaf) else found_in
 
@@ -278,6 +282,9 @@ class Scope:
         if not isinstance(found, Entries):
             return Leaf(use.statement, self.definition)  # dW[t] += ... in a loop
         every = dict.fromkeys((*found.entries, *self.names))
+        if isinstance(key, ast.JoinedStr):
+            value = self._whole(use)
+            return found.merged(Entries({each: value for each in every if _may_be(key, each)}))
         if not isinstance(key, ast.Name):
             return Entries({each: Leaf(use.statement, self.definition) for each in every})
         scopes = {each: replace(self, loop={key.id: self._constant(each)}) for each in every}
@@ -324,6 +331,12 @@ class Scope:
 
 def _is_text(found: Found) -> bool:
     return isinstance(found, Leaf) and isinstance(found.node, ast.Constant) and isinstance(found.node.value, str)
+
+
+def _may_be(key: ast.JoinedStr, name: str) -> bool:
+    """Whether an f-string may have a name as its value: f"state{t}" may have state0."""
+    pieces = (re.escape(str(each.value)) if isinstance(each, ast.Constant) else ".+" for each in key.values)
+    return re.fullmatch("".join(pieces), name) is not None
 
 
 def _slice(node: ast.expr) -> slice | None:
