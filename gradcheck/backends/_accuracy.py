@@ -72,6 +72,7 @@ TRUTH: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
     "softmax": (_sigmoid, _bell),
     "log_softmax": (lambda a: -_softplus(-a), lambda a: _sigmoid(-a)),
     "logsumexp": (_softplus, _sigmoid),
+    "logaddexp": (_softplus, _sigmoid),
     "conv": (lambda a: a / 3, lambda _a: 1 / 3),
 }
 """Each function and its derivative, to some roundings of float64; softmax and the like take rows (a, 0)."""
@@ -94,6 +95,7 @@ def complaints(functions: Mapping[str, Function], rows: Function, measure: Measu
         "softmax": lambda a: functions["softmax"](rows(a), axis=1)[:, 0],
         "log_softmax": lambda a: functions["log_softmax"](rows(a), axis=1)[:, 0],
         "logsumexp": lambda a: functions["logsumexp"](rows(a), axis=1),
+        "logaddexp": lambda a: functions["logaddexp"](a, a * 0.0),
         "conv": lambda a: functions["conv"](rows(a)[None, None], rows(a)[None, None, :1, :1] * 0 + 1 / 3)[0, 0, :, 0],
     }
     found = {name: _complaint(name, tried[name], measure, limit) for name in TRUTH if name in functions}

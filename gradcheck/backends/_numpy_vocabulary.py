@@ -148,6 +148,23 @@ def digamma(a: Any) -> Any:
     return beside(a, np.log(y) - 1 / (2 * y) - series - sum(1 / (x + step) for step in range(SHIFT)), slope)
 
 
+def logaddexp(a: Any, b: Any) -> Any:
+    """log(exp(a) + exp(b)) without overflow."""
+    return np.where(np.real(a) > np.real(b), a + log1p(np.exp(b - a)), b + log1p(np.exp(a - b)))
+
+
+def hypot(a: Any, b: Any) -> Any:
+    """√(a² + b²)."""
+    return np.sqrt(a * a + b * b)
+
+
+def atan2(a: Any, b: Any) -> Any:
+    """The angle of the point (b, a)."""
+    y, x = np.real(a), np.real(b)
+    turned = (x * np.imag(a) - y * np.imag(b)) / (x * x + y * y)
+    return np.arctan2(y, x) + (1j * turned if np.iscomplexobj(a) or np.iscomplexobj(b) else 0)
+
+
 def beside(a: Any, real: Any, slope: Any) -> Any:
     """A function of a + ih by its value and its slope at a: a complex step's h² is below a rounding error."""
     return real + 1j * (np.imag(a) * slope) if np.iscomplexobj(a) else real
@@ -288,7 +305,7 @@ SAME = [
 ]
 ENTRIES: dict[str, Callable[..., Any]] = {
     **{each.__name__: each for each in (clip, digamma, elu, erf, erfc, gelu, leaky_relu)},
-    **{each.__name__: each for each in (lgamma, log_sigmoid, minimum, silu)},
+    **{each.__name__: each for each in (atan2, hypot, lgamma, log_sigmoid, logaddexp, minimum, silu)},
     **{name: getattr(np, f"arc{name[1:]}") for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")},
     **{name: getattr(np, name) for name in ("tan", "sinh", "cosh")},
     **{name: flat(getattr(np, name)) for name in ("sign", "floor", "ceil", "round")},

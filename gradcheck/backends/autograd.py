@@ -136,6 +136,8 @@ def entries(np: Any, special: Any) -> dict[str, Callable[..., Any]]:
         "digamma": of_scipy(special.digamma),
         "silu": lambda a: a * sigmoid(a),
         "gelu": gelu,
+        **{name: getattr(np, name) for name in ("logaddexp", "hypot")},
+        "atan2": np.arctan2,
         "clip": lambda a, min=None, max=None: np.clip(a, min, max),
     }
 

@@ -103,6 +103,8 @@ def entries(jax: Any) -> dict[str, Callable[..., Any]]:
         **{name: getattr(jax.lax, name) for name in ("asinh", "acosh", "atanh")},
         **{name: getattr(jax.nn, name) for name in ("silu", "log_sigmoid", "leaky_relu", "elu")},
         "gelu": lambda a, approximate=False: jax.nn.gelu(a, approximate=approximate),
+        **{name: getattr(jax.numpy, name) for name in ("logaddexp", "hypot")},
+        "atan2": jax.numpy.arctan2,
         "clip": lambda a, min=None, max=None: jax.numpy.clip(a, min, max),
     }
 

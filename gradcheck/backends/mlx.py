@@ -132,6 +132,9 @@ def entries(mx: Any, nn: Any) -> dict[str, Function]:
         **{name: getattr(nn, name) for name in ("silu", "log_sigmoid", "leaky_relu", "elu")},
         "exp2": lambda a: mx.power(2.0, a),  # it has none
         "gelu": lambda a, approximate=False: (nn.gelu_approx if approximate else nn.gelu)(a),
+        "logaddexp": mx.logaddexp,
+        "hypot": lambda a, b: mx.sqrt(mx.square(a) + mx.square(b)),  # it has none
+        "atan2": mx.arctan2,
         "clip": lambda a, min=None, max=None: mx.clip(a, min, max),
     }
 

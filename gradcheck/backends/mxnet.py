@@ -117,6 +117,8 @@ def entries(np: Any, npx: Any) -> dict[str, Callable[..., Any]]:
         "lgamma": npx.gammaln,
         "silu": lambda a: a * npx.sigmoid(a),  # as its own gluon.nn.Swish has it
         "gelu": gelu,
+        "hypot": np.hypot,
+        "atan2": np.arctan2,
         "clip": lambda a, min=None, max=None: np.clip(a, min, max),
     }
 

@@ -102,6 +102,10 @@ def entries(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "log10": lambda a: tf.math.log(a) / math.log(10),
         "minimum": lambda a, b: tf.minimum(number(a), number(b)),
         "clip": functools.partial(clipped, tf),
+        "atan2": lambda a, b: tf.atan2(number(a), number(b)),
+        # It has neither of these; its users write them out.
+        "hypot": lambda a, b: tf.sqrt(tf.square(number(a)) + tf.square(number(b))),
+        "logaddexp": lambda a, b: tf.reduce_logsumexp(tf.stack(tf.experimental.numpy.broadcast_arrays(a, b), -1), -1),
     }
 
 

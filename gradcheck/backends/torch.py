@@ -40,7 +40,6 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     same = [
         *("matmul", "outer", "where", "sigmoid", "relu"),
         *("reshape", "moveaxis", "broadcast_to"),
-        *("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos"),
     ]
     return {
         **{name: getattr(torch, name) for name in same},
@@ -72,9 +71,6 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "vector_norm": norm(torch.linalg.vector_norm),
         "softmax": lambda a, axis=-1: torch.softmax(a, dim=axis),
         "log_softmax": lambda a, axis=-1: torch.log_softmax(a, dim=axis),
-        # Above its threshold, by default 20, it returns its argument: off by 2e-9 there, too much in float64.
-        "softplus": lambda a: torch.nn.functional.softplus(a, threshold=40.0),
-        "maximum": lambda a, b: torch.maximum(torch.as_tensor(a), torch.as_tensor(b)),
         "concat": lambda arrays, axis=0: torch.cat(arrays, dim=axis),
         "stack": lambda arrays, axis=0: torch.stack(arrays, dim=axis),
         "stop_gradient": torch.Tensor.detach,
@@ -105,17 +101,20 @@ def copies(torch: Any) -> dict[str, Callable[..., Any]]:
 
 
 def entries(torch: Any) -> dict[str, Callable[..., Any]]:
-    """Further words that work entry by entry."""
+    """Words that work entry by entry."""
     functional = torch.nn.functional
     return {
+        **{name: getattr(torch, name) for name in ("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos")},
         **{name: getattr(torch, name) for name in ("rsqrt", "square", "exp2", "log2", "log10")},
         **{name: getattr(torch, name) for name in ("erf", "erfc", "lgamma", "digamma")},
         **{name: getattr(torch, name) for name in ("tan", "asin", "acos", "atan", "sinh", "cosh")},
         **{name: getattr(torch, name) for name in ("asinh", "acosh", "atanh", "sign", "floor", "ceil", "round")},
         **{name: getattr(functional, name) for name in ("silu", "leaky_relu", "elu")},
         "log_sigmoid": functional.logsigmoid,
+        # Above its threshold, by default 20, it returns its argument: off by 2e-9 there, too much in float64.
+        "softplus": lambda a: functional.softplus(a, threshold=40.0),
         "gelu": lambda a, approximate=False: functional.gelu(a, approximate="tanh" if approximate else "none"),
-        "minimum": lambda a, b: torch.minimum(torch.as_tensor(a), torch.as_tensor(b)),
+        **{name: of_two(torch, name) for name in ("maximum", "minimum", "logaddexp", "hypot", "atan2")},
         "clip": torch.clamp,
     }
 
@@ -166,6 +165,12 @@ def algebra(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
 
     words = {"cholesky": linalg.cholesky, "solve_triangular": solve_triangular}
     return of_lapack(words, "PyTorch", dtype)
+
+
+def of_two(torch: Any, name: str) -> Callable[..., Any]:
+    """A function of two tensors, one of which may be a number."""
+    function = getattr(torch, name)
+    return lambda a, b: function(torch.as_tensor(a), torch.as_tensor(b))
 
 
 def reduction(function: Callable[..., Any]) -> Callable[..., Any]:

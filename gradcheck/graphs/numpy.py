@@ -164,10 +164,10 @@ def rounded(a: Any, decimals: int = 0) -> Any:
 
 
 def power(a: Any, exponent: Any) -> Value:
-    """aᵖ of a number p."""
-    if isinstance(exponent, Value) and not isinstance(a, Value):
-        exponent.__rpow__(a)  # refuses, as for 2.0**a
-    return operated("pow", a, exponent.item() if isinstance(exponent, np.ndarray) and exponent.ndim == 0 else exponent)
+    """aᵇ, of a number b or an array."""
+    if not np.ndim(exponent) and not isinstance(exponent, Value):
+        return operated("pow", a, exponent.item() if isinstance(exponent, np.ndarray) else exponent)
+    return operated("power", a, exponent)
 
 
 def norm(x: Value, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Value:
@@ -214,6 +214,8 @@ UFUNCS: dict[str, Function] = {
     **{name: word(name) for name in ("tan", "sinh", "cosh", "exp2", "log2", "log10")},
     **{f"arc{name}": word(f"a{name}") for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
     "rint": word("round"),
+    "arctan2": word("atan2"),
+    **{name: word(name) for name in ("hypot", "logaddexp")},
     **COMPARISONS,
     **dict.fromkeys(("absolute", "fabs"), word("abs")),
     "expit": word("sigmoid"),

@@ -109,8 +109,12 @@ class Value:
     def __rtruediv__(self, other: Operand) -> Value:
         return operated("truediv", other, self)
 
-    def __pow__(self, exponent: float) -> Value:
-        return operated("pow", self, exponent)
+    def __pow__(self, exponent: Operand) -> Value:
+        several = isinstance(exponent, (Value, list)) or (isinstance(exponent, np.ndarray) and exponent.ndim > 0)
+        return operated("power" if several else "pow", self, exponent)
+
+    def __rpow__(self, other: Operand) -> Value:
+        return operated("power", other, self)
 
     def __matmul__(self, other: Operand) -> Value:
         return operated("matmul", self, other)

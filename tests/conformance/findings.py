@@ -47,6 +47,12 @@ TRIGAMMA_TORCH = (
 )
 LEAKY_MXNET = "leaky_relu multiplies in float32 in every dtype: `xelu` in src/operator/mshadow_op.h"
 ELU_MXNET = "elu takes α in float32: `slope` in src/operator/leaky_relu-inl.h"
+ELU_MXNET_32 = "elu's derivative is α at 1e-30, as if that were not above zero"
+ELU_MLX = "elu's derivative is 0·∞ where eᵃ overflows: `mx.where(x > 0, x, alpha * (mx.exp(x) - 1))` in mlx.nn"
+LOGADDEXP_MLX = "the second operand's share is 1 − σ(a − b), off by u: `LogAddExp::vjp` in mlx/primitives.cpp"
+ATANH_INDUCTOR = (
+    "inductor computes atanh as ½·log((1 + a)/(1 − a)), 0 at 1e-30: `atanh` in torch/_inductor/codegen/cpp.py"
+)
 LEAKY_TENSORFLOW = "leaky_relu takes its slope in float32: `alpha: float` of LeakyRelu in core/ops/nn_ops.cc"
 GELU_TENSORFLOW = (
     "gelu rounds √½ and 0.044715 to float32 in every dtype, since tf.cast makes a float32 tensor of a number first: "
@@ -59,7 +65,11 @@ FINDINGS = {
     **{("torch-compile", "erf", dtype): ERF_NARROW for dtype in ("float32", "float16", "bfloat16")},
     ("torch-forward", "erf", "bfloat16"): ERF_NARROW,
     **{("mlx", "erf", dtype): ERF_MLX for dtype in ("float32", "float16", "bfloat16")},
-    **{(name, "atanh", "float64"): LOG1P_JAX for name in ("jax", "jax-eager", "jax-forward")},
+    **{(name, "atanh", "float64"): LOG1P_JAX for name in ("jax", "jax-eager")},
+    **{("torch-compile", "atanh", dtype): ATANH_INDUCTOR for dtype in ("float64", "float32", "bfloat16")},
+    ("mlx", "elu", "float16"): ELU_MLX,
+    ("mlx", "logaddexp", "float32"): LOGADDEXP_MLX,
+    ("mxnet", "elu", "float32"): ELU_MXNET_32,
     ("mlx", "log_sigmoid", "float32"): EXP_MLX,
     ("mxnet", "log_sigmoid", "float64"): SOFTRELU,
     ("mxnet", "log_sigmoid", "float32"): SOFTRELU_32,

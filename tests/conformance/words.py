@@ -162,6 +162,9 @@ WORDS: dict[str, tuple[Sample, ...]] = {
     "erfc": (Sample("ops.erfc(a)"), Sample("ops.erfc(a * 4)")),
     "lgamma": (Sample("ops.lgamma(a)", POSITIVE), Sample("ops.lgamma(a * 4 + 0.5)", POSITIVE)),
     "digamma": (Sample("ops.digamma(a)", POSITIVE), Sample("ops.digamma(a * 4 + 0.5)", POSITIVE)),
+    "logaddexp": (Sample("ops.logaddexp(a, b)"), Sample("ops.logaddexp(M, a)")),
+    "hypot": (Sample("ops.hypot(a, b)", NONZERO), Sample("ops.hypot(M, a)", NONZERO)),
+    "atan2": (Sample("ops.atan2(a, b)", NONZERO), Sample("ops.atan2(M, a)", NONZERO)),
     "silu": (Sample("ops.silu(a)"), Sample("ops.silu(a * 4)")),
     "gelu": (
         Sample("ops.gelu(a)"),
@@ -209,6 +212,7 @@ WORDS: dict[str, tuple[Sample, ...]] = {
     "**": (
         *(Sample("a ** 2"), Sample("a ** 3"), Sample("a ** -1", NONZERO)),
         *(Sample("a ** 0.5", POSITIVE), Sample("a ** 0.3", POSITIVE), Sample("a ** -0.7", POSITIVE)),
+        *(Sample("a ** b", POSITIVE), Sample("2.0 ** a"), Sample("a ** i")),
     ),
     "@": (Sample("M @ a"), Sample("M @ N.T")),
     "unary -": (Sample("-a"),),

@@ -296,6 +296,15 @@ def test_a_rectifier_whose_operand_may_be_on_either_side_of_zero_has_either_slop
     assert gradient.worst[0] > 0.3
 
 
+def test_a_share_that_may_be_a_fraction_is_rounded() -> None:
+    """A subnormal operand that is read as zero: the slope below zero, rounded to bfloat16's 0.69921875."""
+    format = Format.of("bfloat16", flushes=True)
+    gradient = answer_of(lambda ops, a: ops.sum(ops.leaky_relu(a, 0.7)), [1e-39], format)["gradient", "a"]
+    share_of_bound = np.abs(gradient.enclosure.distance(single([0.69921875]))) / gradient.worst
+    assert 0.9 < share_of_bound[0] <= 1
+    assert np.all(np.abs(gradient.enclosure.distance(single([0.69921875]))) <= 32 * gradient.spread)
+
+
 STEPS = {
     # name -> operand, error, and the values that may come of it
     "sign": [(1.0, 0.5, {1}), (1.0, 1.5, {-1, 0, 1}), (0.0, 0.0, {0}), (0.0, 0.1, {-1, 0, 1})],

@@ -14,6 +14,7 @@ BETWEEN_VALUES = {
     "and": operator.and_,
     "or": operator.or_,
     "invert": operator.invert,
+    "power": operator.pow,
     "index": operator.getitem,
 }
 """Operators between values: engines have them as Python's operators, or as functions of these names."""

@@ -84,9 +84,7 @@ def pow_(a: Operand, exponent: float) -> Shape:
         ValueError: it is not finite, or an integer that float64 does not hold.
     """
     if not isinstance(exponent, (int, float)):
-        raise TypeError(
-            f"the exponent is {described(exponent)}: expected a number as exponent; write ops.exp(b * ops.log(a))"
-        )
+        raise TypeError(f"the exponent is {described(exponent)}: expected a number or an array as exponent")
     if not abs(exponent) < 2**1023 or exponent != float(exponent):
         raise ValueError(f"the exponent is {described(exponent)}: expected a finite number that float64 holds")
     return shape_of(a)
@@ -137,6 +135,30 @@ def elu(a: Operand, alpha: float = 1.0) -> Shape:
 def is_number(value: Any) -> bool:
     """Whether an attribute is a Python number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+@operation("**")
+def power(a: Operand, b: Operand) -> Shape:
+    """The power aᵇ of arrays, entry by entry; a is above zero, or b is whole."""
+    return together(a, b)
+
+
+@word
+def logaddexp(a: Operand, b: Operand) -> Shape:
+    """log(eᵃ + eᵇ), entry by entry."""
+    return together(a, b)
+
+
+@word
+def hypot(a: Operand, b: Operand) -> Shape:
+    """√(a² + b²), entry by entry."""
+    return together(a, b)
+
+
+@word
+def atan2(a: Operand, b: Operand) -> Shape:
+    """The angle of the point (b, a) from the first axis, entry by entry."""
+    return together(a, b)
 
 
 def together(a: Any, b: Any) -> Shape:

@@ -61,7 +61,7 @@ def page() -> str:
         | {name: described(word.signature, word) for name, word in VOCABULARY.items()}
     )
     words = [row(*named[name]) for name in sorted(named)]
-    operators = [row(*described(spelling(word.symbol), word)) for word in OPERATORS.values()]
+    operators = [row(*described(spelling(name, word.symbol), word)) for name, word in OPERATORS.items()]
     tables = ["## Words", "", FIRST, *words, "", "## Operators", "", FIRST, *operators, ""]
     return "\n".join([INTRODUCTION, *tables, *numpy()])
 
@@ -92,14 +92,14 @@ def row(spelled: str, *cells: str) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in (f'`{spelled}`', *cells))} |"
 
 
-def spelling(symbol: str) -> str:
+def spelling(name: str, symbol: str) -> str:
     """An operator between its operands."""
     forms: dict[str, str] = {
         "[]": "a[i, j:k]",
         "[i]": "a[indices], a[:, i, j]",
         "unary -": "-a",
         "~": "~a",
-        "**": "a ** p",
+        "**": "a ** b" if name == "power" else "a ** p",
         ">": "a > b, a < b",
         ">=": "a >= b, a <= b",
     }

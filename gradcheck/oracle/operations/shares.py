@@ -195,10 +195,10 @@ class Mask:
             error = factors * g.error
         if doubt is not None:
             error = doubt * g.reach + (0.0 if error is None else error)
-        shared = _shared(decision.middle)
+        shared = _shared(decision.middle, doubt)
         if shared is None:
             return error
-        rounding = format.sum_error(2) * factors * g.reach + 2 * format.underflow
+        rounding = format.sum_error(2) * _largest_share(factors, doubt) * g.reach + 2 * format.underflow
         return np.where(shared, rounding, 0.0) + (0.0 if error is None else error)
 
     def variance(self, format: Format, result: Values, decision: Decision, g: Spread) -> Variances:
@@ -206,7 +206,7 @@ class Mask:
         factors, doubt = np.abs(self.factor(decision.middle)), _doubts(decision)
         reach = factors if doubt is None else factors + doubt
         variance = None if g.variance is None else np.square(reach) * g.variance
-        shared = _shared(decision.middle)
+        shared = _shared(decision.middle, doubt)
         if shared is None:
             return variance
         rounding = np.where(shared, rounding_variance(format, result.size, 2.0), 0.0)
@@ -231,13 +231,20 @@ def _doubts(decision: Decision) -> Doubts:
     return None if decision.doubt is None else decision.doubt.astype(np.float64)
 
 
-def _shared(decision: Array) -> Array | None:
-    """Where a share is neither all nor nothing; None if that is nowhere."""
+def _shared(decision: Array, doubt: Doubts) -> Array | None:
+    """Where a share is neither all nor nothing, or may be so; None if that is nowhere."""
     if decision.dtype == bool:
         return None
     size = np.abs(decision)
     shared = (size > 0) & (size < 1)
+    if doubt is not None:
+        shared = shared | (doubt != np.rint(doubt))
     return shared if shared.any() else None
+
+
+def _largest_share(factors: Array, doubt: Doubts) -> Array:
+    """The largest share that is rounded: one that may be it is below 1."""
+    return factors if doubt is None else np.where(doubt != np.rint(doubt), 1.0, factors)
 
 
 _OWN, _OTHER = Mask(other=False), Mask(other=True)

@@ -77,6 +77,12 @@ class Variable:
 
     def __pow__(self, p):
         a = self.value
+        if not isinstance(p, (int, float)):
+            other = self.tape.variable(p)
+            b, power = other.value, a**other.value
+            return self.tape.record(
+                power, (self, lambda g: g * (b * a ** (b - 1))), (other, lambda g: g * (power * np.log(a)))
+            )
         return self.tape.record(a**p, (self, lambda g: g * (p * a ** (p - 1 if p else 0))))
 
     def __matmul__(self, other):
@@ -94,6 +100,7 @@ class Variable:
 
     __radd__, __rmul__ = __add__, __mul__
     __rsub__, __rtruediv__, __rmatmul__ = map(reflected, (__sub__, __truediv__, __matmul__))
+    __rpow__ = reflected(__pow__)
     __gt__, __ge__, __lt__, __le__ = map(compared, (operator.gt, operator.ge, operator.lt, operator.le))
     __eq__, __ne__ = map(compared, (operator.eq, operator.ne))
     __hash__ = object.__hash__
