@@ -168,6 +168,14 @@ def test_the_cost_of_watching_every_step_is_measured(tmp_path: Path) -> None:
     assert rows[-1]["all, ms"] > rows[-1]["named, ms"]
 
 
+def test_the_cost_of_whole_models_is_measured(tmp_path: Path) -> None:
+    (rows,) = measured("models", tmp_path).values()
+    assert [(row["model"], row["dtype"]) for row in rows] == [
+        (name, dtype) for name in ("gpt2_block", "residual_block") for dtype in ("float64", "float32")
+    ]
+    assert all(row["verdict"] == "agrees" and row["seconds"] > row["torch's passes, seconds"] > 0 for row in rows)
+
+
 def test_whole_commands_and_warm_checks_are_timed(tmp_path: Path) -> None:
     whole, (warm,) = measured("commands", tmp_path).values()
     assert [row["beside"] for row in whole] == ["import torch", "import numpy", "import click"]
