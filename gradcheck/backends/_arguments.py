@@ -17,6 +17,15 @@ def refused(words: Iterable[str], reason: str) -> dict[str, Callable[..., Any]]:
     return dict.fromkeys(words, refuse)
 
 
+def of_vectors(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that solves systems for vectors too, where the framework's own takes matrices alone."""
+
+    def solved(a: Any, b: Any, **options: Any) -> Any:
+        return function(a, b[:, None], **options)[:, 0] if b.ndim == 1 else function(a, b, **options)
+
+    return solved
+
+
 def of_lapack(words: dict[str, Callable[..., Any]], engine: str, dtype: str) -> dict[str, Callable[..., Any]]:
     """Words of linear algebra, for which most frameworks call LAPACK: it has no dtypes of 16 bits."""
     return refused(words, f"{engine} has no linear algebra in {dtype}") if dtype.endswith("16") else words

@@ -27,3 +27,20 @@ def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
         known = slice(None, row) if lower else slice(row + 1, None)
         x[row] = (b[row] - a[row, known] @ x[known]) / a[row, row]
     return x
+
+
+def solve(a: Any, b: Any) -> Any:
+    """The solution x of a x = b, by elimination with the largest real part as pivot."""
+    rest, x = a.copy(), np.array(b, np.result_type(a, b))
+    for column in range(len(a)):
+        pivot = column + int(np.argmax(np.abs(np.real(rest[column:, column]))))
+        rest[[column, pivot]], x[[column, pivot]] = rest[[pivot, column]], x[[pivot, column]]
+        factors = rest[column + 1 :, column] / rest[column, column]
+        rest[column + 1 :] -= np.multiply.outer(factors, rest[column])
+        x[column + 1 :] -= np.multiply.outer(factors, x[column])
+    return solve_triangular(rest, x)
+
+
+def inv(a: Any) -> Any:
+    """The inverse."""
+    return solve(a, np.eye(len(a), dtype=a.dtype))

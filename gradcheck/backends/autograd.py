@@ -203,7 +203,8 @@ def algebra(np: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     """Linear algebra."""
     import autograd.scipy.linalg
 
-    words = {"cholesky": np.linalg.cholesky, "solve_triangular": autograd.scipy.linalg.solve_triangular}
+    words = {name: getattr(np.linalg, name) for name in ("cholesky", "solve", "inv")}
+    words["solve_triangular"] = autograd.scipy.linalg.solve_triangular
     return of_lapack(words, "NumPy", dtype)
 
 

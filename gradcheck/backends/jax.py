@@ -143,7 +143,8 @@ def algebra(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     """Linear algebra."""
     import jax.scipy.linalg as scipy_linalg
 
-    words = {"cholesky": jax.numpy.linalg.cholesky, "solve_triangular": scipy_linalg.solve_triangular}
+    words = {name: getattr(jax.numpy.linalg, name) for name in ("cholesky", "solve", "inv")}
+    words["solve_triangular"] = scipy_linalg.solve_triangular
     return of_lapack(words, "JAX", dtype)
 
 

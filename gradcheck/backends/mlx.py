@@ -65,7 +65,7 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         "relu": nn.relu,
         "softplus": nn.softplus,
         **entries(mx, nn),
-        **refused(("cholesky", "solve_triangular"), "MLX has no derivatives of linear algebra"),
+        **refused(("cholesky", "inv", "solve", "solve_triangular"), "MLX has no derivatives of linear algebra"),
         "softmax": lambda a, axis=-1: mx.softmax(a, axis=axis),
         "log_softmax": lambda a, axis=-1: nn.log_softmax(a, axis=axis),
     }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._accuracy import refusing
-from gradcheck.backends._arguments import each_axis, vector_norm, with_ddof
+from gradcheck.backends._arguments import each_axis, of_vectors, vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine, Operations, dtype_of
 from gradcheck.backends._indexing import along_axis, axes_of, gathered
 
@@ -179,13 +179,14 @@ def moves(np: Any) -> dict[str, Callable[..., Any]]:
 
 def algebra(mxnet: Any) -> dict[str, Callable[..., Any]]:
     """Linear algebra; triangular systems only MXNet's older namespace has."""
+    linalg = mxnet.np.linalg
 
     def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
-        right = b.reshape(-1, 1) if b.ndim == 1 else b
-        solved = mxnet.nd.linalg.trsm(a.as_nd_ndarray(), right.as_nd_ndarray(), lower=lower).as_np_ndarray()
-        return solved.reshape(-1) if b.ndim == 1 else solved
+        return mxnet.nd.linalg.trsm(a.as_nd_ndarray(), b.as_nd_ndarray(), lower=lower).as_np_ndarray()
 
-    return {"cholesky": mxnet.np.linalg.cholesky, "solve_triangular": solve_triangular}
+    # The gradient of its own solve fails for vectors.
+    words = {"cholesky": linalg.cholesky, "solve": of_vectors(linalg.solve), "inv": linalg.inv}
+    return {**words, "solve_triangular": of_vectors(solve_triangular)}
 
 
 class MXNet(Engine):

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._arguments import each_axis, last_channels, of_lapack
+from gradcheck.backends._arguments import each_axis, last_channels, of_lapack, of_vectors
 from gradcheck.backends._engine import Answer, Engine, Operations, Unsupported, dtype_of
 from gradcheck.backends._indexing import axes_of
 
@@ -166,12 +166,10 @@ def algebra(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     linalg = tf.linalg
 
     def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
-        """TensorFlow's takes matrices alone."""
-        vector = b.ndim == 1
-        solved = linalg.triangular_solve(a, b[:, None] if vector else b, lower=lower)
-        return solved[:, 0] if vector else solved
+        return linalg.triangular_solve(a, b, lower=lower)
 
-    words = {"cholesky": linalg.cholesky, "solve_triangular": solve_triangular}
+    words = {"cholesky": linalg.cholesky, "solve": of_vectors(linalg.solve), "inv": linalg.inv}
+    words["solve_triangular"] = of_vectors(solve_triangular)
     return of_lapack(words, "TensorFlow", dtype)
 
 

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._arguments import of_lapack
+from gradcheck.backends._arguments import of_lapack, of_vectors
 from gradcheck.backends._engine import Answer, Engine, Operations, Unavailable, Unsupported, dtype_of
 from gradcheck.backends._indexing import axes_of, gathered, piece
 
@@ -48,7 +48,6 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "vecdot": lambda a, b, axis=-1: torch.linalg.vecdot(a, b, dim=axis),
         "tensordot": lambda a, b, axes=2: torch.tensordot(a, b, dims=axes),
         "einsum": lambda operands, subscripts: torch.einsum(subscripts, *operands),
-        **algebra(torch, dtype),
         "permute_dims": torch.permute,
         "matrix_transpose": lambda a: a.mT,
         "expand_dims": lambda a, axis=0: torch.unsqueeze(a, dim=axis),
@@ -104,7 +103,9 @@ def entries(torch: Any) -> dict[str, Callable[..., Any]]:
     """Words that work entry by entry."""
     functional = torch.nn.functional
     return {
-        **{name: getattr(torch, name) for name in ("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos")},
+        **{
+            name: getattr(torch, name) for name in ("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos")
+        },
         **{name: getattr(torch, name) for name in ("rsqrt", "square", "exp2", "log2", "log10")},
         **{name: getattr(torch, name) for name in ("erf", "erfc", "lgamma", "digamma")},
         **{name: getattr(torch, name) for name in ("tan", "asin", "acos", "atan", "sinh", "cosh")},
@@ -158,13 +159,10 @@ def algebra(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     linalg = torch.linalg
 
     def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
-        """PyTorch's takes matrices alone."""
-        vector = b.ndim == 1
-        solved = linalg.solve_triangular(a, b[:, None] if vector else b, upper=not lower)
-        return solved[:, 0] if vector else solved
+        return linalg.solve_triangular(a, b, upper=not lower)
 
-    words = {"cholesky": linalg.cholesky, "solve_triangular": solve_triangular}
-    return of_lapack(words, "PyTorch", dtype)
+    words = {"cholesky": linalg.cholesky, "solve": linalg.solve, "inv": linalg.inv}
+    return of_lapack({**words, "solve_triangular": of_vectors(solve_triangular)}, "PyTorch", dtype)
 
 
 def of_two(torch: Any, name: str) -> Callable[..., Any]:
@@ -208,7 +206,7 @@ class Torch(Engine):
 
         self.torch: Any = torch
         self.version = torch.__version__
-        self.functions = {dtype: primitives(torch, dtype) for dtype in FORMATS}
+        self.functions = {dtype: {**primitives(torch, dtype), **algebra(torch, dtype)} for dtype in FORMATS}
 
     def use(self, device: str, tf32: bool) -> None:
         cuda, number = self.torch.cuda, device.partition(":")[2]

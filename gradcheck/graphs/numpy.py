@@ -244,6 +244,8 @@ FUNCTIONS: dict[Any, Function] = {
     np.std: lambda a, axis=None, ddof=0, keepdims=False: word("std")(a, axis, ddof, keepdims),
     np.linalg.norm: norm,
     np.linalg.cholesky: lambda a: word("cholesky")(a),
+    np.linalg.solve: lambda a, b: word("solve")(a, b),
+    np.linalg.inv: lambda a: word("inv")(a),
     np.cumsum: lambda a, axis=None: word("cumulative_sum")(np.ravel(a) if axis is None else a, axis),
     np.where: word("where"),
     np.sort: lambda a, axis=-1: word("sort")(np.ravel(a) if axis is None else a, -1 if axis is None else axis),

@@ -124,6 +124,11 @@ WORDS: dict[str, tuple[Sample, ...]] = {
         Sample("ops.solve_triangular(ops.sin(M) + 2 * np.eye(k), a, lower=True)"),
         Sample("ops.solve_triangular(M + 3 * np.eye(k), N)"),
     ),
+    "solve": (
+        Sample("ops.solve(ops.sin(M) + 3 * np.eye(k), a)"),
+        Sample("ops.solve(ops.sin(M) + 3 * np.eye(k)[::-1], N)"),
+    ),
+    "inv": (Sample("ops.inv(ops.sin(M) + 3 * np.eye(k))"),),
     "vector_norm": (
         Sample("ops.vector_norm(M, axis=-1, keepdims=True) * N", NONZERO),
         Sample("ops.vector_norm(M, axis=(0, 1), keepdims=True)", NONZERO),

@@ -1,4 +1,4 @@
-"""Linear algebra: errors that attain its rules, or come near (docs/math.md, R34 and R35), and symmetric changes."""
+"""Linear algebra: errors that attain its rules, or come near (docs/math.md, R34 to R37), and symmetric changes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from gradcheck.answers import BackendAnswer
 from gradcheck.judging import judge
 from gradcheck.oracle import Format, analyse, record
+from gradcheck.oracle.operations.systems import solution
 from gradcheck.oracle.operations.triangular import inverse_size, substituted
 from gradcheck.results import Verdict
 from tests.oracle.attaining import SINGLE, U, operation_of, ratio, share, step
@@ -152,6 +153,66 @@ def test_the_spread_of_a_factor_is_that_of_its_roundings(size):
         assert np.all(np.abs(errors) <= result.worst)
         squares.append(np.mean((np.square(errors) / result.variance)[np.tril_indices(size)]))
     assert 0.2 < np.sqrt(np.mean(squares)) < 1.2
+
+
+# R37: systems and inverses.
+
+
+def eliminating(size: int, columns: int = 1):
+    return operation_of(lambda ops, a, b: ops.solve(a, b), (size, size), (size, columns))
+
+
+def square_matrix(size: int) -> np.ndarray:
+    return np.random.default_rng(size).standard_normal((size, size)).astype(single).astype(float)
+
+
+def test_errors_of_a_system_pass_through_the_inverse_and_feed_back():
+    matrix, right = square_matrix(4), np.ones((4, 1))
+    moved = 1e-3 * np.sign(np.linalg.inv(matrix)[1])[:, None]
+    result = step(eliminating(4), [matrix, right], errors=[None, np.abs(moved)])
+    shares = np.abs(np.linalg.solve(matrix, right + moved) - result.float64) / result.worst
+    assert np.all(shares <= 1)
+    assert shares[1, 0] > 0.9
+    fed_back = step(eliminating(1), [[[1.0]], [[1.0]]], errors=[[[0.5]], None])
+    assert 0.95 < share(1 / (1 - 0.5), fed_back) <= 1
+
+
+def test_nothing_is_known_of_a_system_whose_matrix_may_be_singular():
+    near = [[1.0, 1.0], [1.0, 1.0 + 4 * U]]
+    assert np.isinf(step(eliminating(2), [near, np.ones((2, 1))]).worst).all()
+    assert np.isinf(step(eliminating(2), [near, np.ones((2, 1))]).variance).all()
+    assert np.isinf(step(eliminating(2), [np.ones((2, 2)), np.ones((2, 1))]).worst).all()
+
+
+@pytest.mark.parametrize("size", [4, 24])
+def test_the_spread_of_a_system_is_that_of_its_roundings(size):
+    matrix = square_matrix(size)
+    rights = np.random.default_rng(1).uniform(-1, 1, (size, 200)).astype(single)
+    result = step(eliminating(size, 200), [matrix, rights.astype(float)])
+    answers = solution(matrix.astype(single), rights)
+    by_inverse = solution(matrix.astype(single), np.eye(size, dtype=single)) @ rights
+    assert np.all(np.maximum(*(np.abs(each - result.float64) for each in (answers, by_inverse))) <= result.worst)
+    assert 0.1 < ratio(answers[None], result) < 1.2
+    assert 0.1 < ratio(by_inverse[None], result) < 1.2
+
+
+def test_an_inverse_is_within_the_bound():
+    for size in (1, 5, 24):
+        matrix = square_matrix(size)
+        result = step(operation_of(lambda ops, a: ops.inv(a), (size, size)), [matrix])
+        assert share(solution(matrix.astype(single), np.eye(size, dtype=single)), result) <= 1
+
+
+def test_the_gradients_of_a_system_and_of_an_inverse_are_those_of_their_formulas():
+    inputs = {"A": square_matrix(4), "B": np.arange(8.0).reshape(4, 2), "w": np.linspace(-1, 1, 8).reshape(4, 2)}
+    shapes = {name: array.shape for name, array in inputs.items()}
+    back = np.linalg.solve(inputs["A"].T, inputs["w"])
+    whole = -back @ np.linalg.solve(inputs["A"], inputs["B"]).T
+    for form in (lambda ops, A, B: ops.solve(A, B), lambda ops, A, B: ops.inv(A) @ B):
+        tape = record(lambda ops, A, B, w, form=form: ops.sum(w * form(ops, A, B)), shapes, ("A", "B"))
+        found = analyse(tape, inputs, SINGLE)
+        assert np.allclose(found["gradient", "B"].enclosure.high, back, rtol=1e-10)
+        assert np.allclose(found["gradient", "A"].enclosure.high, whole, rtol=1e-10)
 
 
 # Symmetric changes.

@@ -29,3 +29,23 @@ def solve_triangular(a: Value, b: Value, lower: bool = False) -> Shape:
     if not isinstance(lower, bool):
         raise TypeError(f"lower={lower!r}: expected True or False")
     return system_shape(a.shape, b.shape)
+
+
+@word
+def solve(a: Value, b: Value) -> Shape:
+    """The solution x of a x = b, for a vector or a matrix b.
+
+    Raises:
+        ValueError: a is no square matrix, or b has another number of rows.
+    """
+    return system_shape(a.shape, b.shape)
+
+
+@word
+def inv(a: Value) -> Shape:
+    """The inverse of a matrix.
+
+    Raises:
+        ValueError: it is no square matrix.
+    """
+    return square_shape(a.shape)

@@ -28,6 +28,7 @@ from gradcheck.oracle.operations import (
     special,
     statistics,
     steps,
+    systems,
     triangular,
     windows,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "special",
     "statistics",
     "steps",
+    "systems",
     "triangular",
     "windows",
 ]
