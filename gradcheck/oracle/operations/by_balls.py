@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,27 +29,32 @@ def value_of(ball: Callable[[Any], Any], high: float, low: float) -> Callable[[A
         nearest = np.asarray(a, np.float64)
         with np.errstate(invalid="ignore"):
             rest = np.asarray(a - nearest, np.float64)
-        ends = {math.inf: high, -math.inf: low}
-        pairs = [
-            _parts(ball, first, second) if math.isfinite(first) else (ends.get(first, math.nan), 0.0)
-            for first, second in zip(nearest.ravel().tolist(), rest.ravel().tolist(), strict=True)
-        ]
-        found = np.array(pairs, np.float64).reshape(*nearest.shape, 2).astype(np.asarray(a).dtype)
-        return np.asarray(found[..., 0] + found[..., 1])
+        operands = list(zip(nearest.ravel().tolist(), rest.ravel().tolist(), strict=True))
+        found = _values(ball, operands, {math.inf: high, -math.inf: low})
+        parts = np.array(found, np.float64).reshape(*nearest.shape, 2).astype(np.asarray(a).dtype)
+        return np.asarray(parts[..., 0] + parts[..., 1])
 
     return value
 
 
-def _parts(ball: Callable[[Any], Any], first: float, second: float) -> tuple[float, float]:
-    """The value at the sum of two numbers, as the sum of two; NaN where there is none."""
+def _values(
+    ball: Callable[[Any], Any], operands: Sequence[tuple[float, float]], ends: Mapping[float, float]
+) -> list[tuple[float, float]]:
+    """The values at sums of two numbers, as sums of two; NaN where there is none."""
     from flint import arb, ctx
 
+    found = [(ends.get(first, math.nan), 0.0) for first, _ in operands]
+    left = [place for place, (first, _) in enumerate(operands) if math.isfinite(first)]
     for bits in PRECISIONS:
+        again = []
         with ctx.workprec(bits):
-            result = ball(arb(first) + second if second else arb(first))
-            if not result.is_finite():
-                break
-            if result.rel_accuracy_bits() >= ENOUGH or result.is_zero():
-                nearest = float(result)
-                return nearest, float(result - nearest) if math.isfinite(nearest) else 0.0
-    return math.nan, 0.0
+            for place in left:
+                first, second = operands[place]
+                result = ball(arb(first) + second if second else arb(first))
+                if result.rel_accuracy_bits() < ENOUGH and result.is_finite() and not result.is_zero():
+                    again.append(place)
+                elif result.is_finite():
+                    nearest = float(result)
+                    found[place] = nearest, float(result - nearest) if math.isfinite(nearest) else 0.0
+        left = again
+    return found
