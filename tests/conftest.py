@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Most of the conformance suite takes minutes, since each dtype is compiled again: CI runs that too."""
     parser.addoption("--every-case", action="store_true", help="try words in every dtype and on hostile inputs: for CI")
     parser.addoption("--words", help="try only these words in engines, as matmul,take: while you add one")
-    parser.addoption("--thorough", action="store_true", help="more faults and random losses: minutes, for CI")
+    parser.addoption("--thorough", action="store_true", help="more faults, random losses and models: minutes, for CI")
     parser.addoption("--processor", choices=sorted(PROCESSORS), help="emulate an older processor: tests/processors.py")
 
 
