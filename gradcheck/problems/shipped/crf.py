@@ -4,7 +4,7 @@ A path's score s is a start, the emissions and transitions on it, and an end. lo
 αₜ = log Σᵢ exp(αₜ₋₁,ᵢ + Aᵢⱼ) + eₜⱼ. Sequences have several lengths: `last` is the last step of each.
 
 J. Lafferty, A. McCallum and F. Pereira, Conditional Random Fields, ICML 2001; C. Sutton and A. McCallum, An
-Introduction to Conditional Random Fields, 2012, arXiv:1011.4088, section 4.1, equations 4.2 to 4.8.
+Introduction to Conditional Random Fields, 2012, arXiv:1011.4088, section 4.1.
 """
 
 import numpy as np
