@@ -31,16 +31,27 @@ def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
 
 def solve(a: Any, b: Any) -> Any:
     """The solution x of a x = b, by elimination with the largest real part as pivot."""
-    rest, x = a.copy(), np.array(b, np.result_type(a, b))
+    return solve_triangular(*eliminated(a, np.array(b, np.result_type(a, b))))
+
+
+def eliminated(a: Any, x: Any) -> Any:
+    """An upper triangular matrix, and the right-hand side that belongs to it."""
+    rest = a.copy()
     for column in range(len(a)):
         pivot = column + int(np.argmax(np.abs(np.real(rest[column:, column]))))
         rest[[column, pivot]], x[[column, pivot]] = rest[[pivot, column]], x[[pivot, column]]
         factors = rest[column + 1 :, column] / rest[column, column]
         rest[column + 1 :] -= np.multiply.outer(factors, rest[column])
         x[column + 1 :] -= np.multiply.outer(factors, x[column])
-    return solve_triangular(rest, x)
+    return rest, x
 
 
 def inv(a: Any) -> Any:
     """The inverse."""
     return solve(a, np.eye(len(a), dtype=a.dtype))
+
+
+def slogdet(a: Any) -> Any:
+    """The logarithm of the magnitude of the determinant."""
+    pivots = np.diagonal(eliminated(a, np.zeros(len(a), a.dtype))[0])
+    return np.sum(np.log(np.where(np.real(pivots) < 0, -pivots, pivots)))

@@ -204,6 +204,7 @@ def algebra(np: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     import autograd.scipy.linalg
 
     words = {name: getattr(np.linalg, name) for name in ("cholesky", "solve", "inv")}
+    words["slogdet"] = lambda a: np.linalg.slogdet(a)[1]
     words["solve_triangular"] = autograd.scipy.linalg.solve_triangular
     return of_lapack(words, "NumPy", dtype)
 

@@ -144,6 +144,7 @@ def algebra(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     import jax.scipy.linalg as scipy_linalg
 
     words = {name: getattr(jax.numpy.linalg, name) for name in ("cholesky", "solve", "inv")}
+    words["slogdet"] = lambda a: jax.numpy.linalg.slogdet(a)[1]
     words["solve_triangular"] = scipy_linalg.solve_triangular
     return of_lapack(words, "JAX", dtype)
 

@@ -25,6 +25,7 @@ PYTHON = ((3, 10), None)
 FORMATS: dict[str, dict[str, object]] = {"float64": {}, "float32": {}, "float16": {}, "bfloat16": {}}
 LACKS: dict[str, str] = {}
 
+ALGEBRA = ("cholesky", "inv", "slogdet", "solve", "solve_triangular")
 NARROW = 1e-11
 """Relative error far beyond float64's (2e-16, and some ulps for conditioning) and far below float32's (6e-8)."""
 
@@ -65,7 +66,9 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         "relu": nn.relu,
         "softplus": nn.softplus,
         **entries(mx, nn),
-        **refused(("cholesky", "inv", "solve", "solve_triangular"), "MLX has no derivatives of linear algebra"),
+        **refused(
+            ("cholesky", "inv", "slogdet", "solve", "solve_triangular"), "MLX has no derivatives of linear algebra"
+        ),
         "softmax": lambda a, axis=-1: mx.softmax(a, axis=axis),
         "log_softmax": lambda a, axis=-1: nn.log_softmax(a, axis=axis),
     }

@@ -186,6 +186,7 @@ def algebra(mxnet: Any) -> dict[str, Callable[..., Any]]:
 
     # The gradient of its own solve fails for vectors.
     words = {"cholesky": linalg.cholesky, "solve": of_vectors(linalg.solve), "inv": linalg.inv}
+    words["slogdet"] = lambda a: linalg.slogdet(a)[1]
     return {**words, "solve_triangular": of_vectors(solve_triangular)}
 
 

@@ -169,6 +169,7 @@ def algebra(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         return linalg.triangular_solve(a, b, lower=lower)
 
     words = {"cholesky": linalg.cholesky, "solve": of_vectors(linalg.solve), "inv": linalg.inv}
+    words["slogdet"] = lambda a: linalg.slogdet(a)[1]
     words["solve_triangular"] = of_vectors(solve_triangular)
     return of_lapack(words, "TensorFlow", dtype)
 

@@ -162,6 +162,7 @@ def algebra(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         return linalg.solve_triangular(a, b, upper=not lower)
 
     words = {"cholesky": linalg.cholesky, "solve": linalg.solve, "inv": linalg.inv}
+    words["slogdet"] = lambda a: linalg.slogdet(a)[1]
     return of_lapack({**words, "solve_triangular": of_vectors(solve_triangular)}, "PyTorch", dtype)
 
 

@@ -23,6 +23,7 @@ from gradcheck.graphs.results import checked, finished
 from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line
 from gradcheck.graphs.values import Recording, Value, operated
 from gradcheck.graphs.variables import Variables
+from gradcheck.graphs.words.algebra import determinant
 from gradcheck.graphs.words.indexing import from_the_front
 
 Function = Callable[..., Any]
@@ -246,6 +247,7 @@ FUNCTIONS: dict[Any, Function] = {
     np.linalg.cholesky: lambda a: word("cholesky")(a),
     np.linalg.solve: lambda a, b: word("solve")(a, b),
     np.linalg.inv: lambda a: word("inv")(a),
+    np.linalg.slogdet: determinant,
     np.cumsum: lambda a, axis=None: word("cumulative_sum")(np.ravel(a) if axis is None else a, axis),
     np.where: word("where"),
     np.sort: lambda a, axis=-1: word("sort")(np.ravel(a) if axis is None else a, -1 if axis is None else axis),

@@ -12,6 +12,7 @@ from gradcheck.graphs.results import checked, finished
 from gradcheck.graphs.sources import RecordingError, UnknownAttributeError, user_line
 from gradcheck.graphs.values import Recording, Value
 from gradcheck.graphs.vocabulary import VOCABULARY
+from gradcheck.graphs.words.algebra import Determinant, determinant
 from gradcheck.graphs.words.making import MAKING, made
 from gradcheck.graphs.words.moving import unstack
 
@@ -38,6 +39,10 @@ class Ops:
         except (TypeError, ValueError, AttributeError) as error:
             reason = str(error) if isinstance(a, Value) else f"got {described(a)}: expected a value of the problem"
             raise RecordingError(f"{user_line()}: ops.unstack: {reason}") from error
+
+    def slogdet(self, a: Any) -> Determinant:
+        """The sign of a determinant, and the logarithm of its magnitude."""
+        return determinant(a)
 
     def watch(self, *arguments: Any) -> Value:
         """Name an intermediate value, so that it and its adjoint are compared: ``watch(name, value)``."""

@@ -15,7 +15,7 @@ from gradcheck.oracle.tape import Key, Tape
 
 OVERFLOW = "an intermediate value may overflow"
 WIDE = "its bound grew too wide"
-OF_MATRICES = {"cholesky": 0, "congruence": 1, "inv": 0, "solve": 0, "solve_triangular": 0}
+OF_MATRICES = {"cholesky": 0, "congruence": 1, "inv": 0, "slogdet": 0, "solve": 0, "solve_triangular": 0}
 """Steps of linear algebra -> which operand is their matrix."""
 
 

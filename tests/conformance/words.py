@@ -128,6 +128,7 @@ WORDS: dict[str, tuple[Sample, ...]] = {
         Sample("ops.solve(ops.sin(M) + 3 * np.eye(k), a)"),
         Sample("ops.solve(ops.sin(M) + 3 * np.eye(k)[::-1], N)"),
     ),
+    "slogdet": (Sample("ops.slogdet(ops.sin(M) + 3 * np.eye(k)[::-1])[1] * a"),),
     "inv": (Sample("ops.inv(ops.sin(M) + 3 * np.eye(k))"),),
     "vector_norm": (
         Sample("ops.vector_norm(M, axis=-1, keepdims=True) * N", NONZERO),

@@ -25,7 +25,8 @@ EYE = np.eye(3)
 WEIGHTS = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
 
 EXPRESSIONS = {
-    "algebra": ["np.linalg.cholesky(A @ A.T + EYE)", "np.linalg.solve(A + 4 * EYE, x)", "np.linalg.inv(A + 4 * EYE)"],
+    "algebra": ["np.linalg.cholesky(A @ A.T + EYE)", "np.linalg.solve(A + 4 * EYE, x)", "np.linalg.inv(A + 4 * EYE)",
+        "np.linalg.slogdet(A + 4 * EYE)[1]", "np.linalg.slogdet(A + 4 * EYE).logabsdet"],
     "ufuncs": [
         "np.exp(x)", "np.log(np.abs(x))", "np.log1p(x * x)", "np.expm1(x)", "np.sqrt(np.fabs(x))", "np.tanh(A)",
         "np.sin(x) + np.cos(x)", "np.tan(x)", "np.arctan(x)", "np.arcsin(0.5 * x) + np.arccos(0.5 * x)",

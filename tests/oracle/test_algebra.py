@@ -1,4 +1,4 @@
-"""Linear algebra: errors that attain its rules, or come near (docs/math.md, R34 to R37), and symmetric changes."""
+"""Linear algebra: errors that attain its rules, or come near (docs/math.md, R34 to R38), and symmetric changes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from gradcheck.answers import BackendAnswer
+from gradcheck.graphs import RecordingError
 from gradcheck.judging import judge
 from gradcheck.oracle import Format, analyse, record
+from gradcheck.oracle.operations.elimination import eliminated
 from gradcheck.oracle.operations.systems import solution
 from gradcheck.oracle.operations.triangular import inverse_size, substituted
 from gradcheck.results import Verdict
@@ -213,6 +215,59 @@ def test_the_gradients_of_a_system_and_of_an_inverse_are_those_of_their_formulas
         found = analyse(tape, inputs, SINGLE)
         assert np.allclose(found["gradient", "B"].enclosure.high, back, rtol=1e-10)
         assert np.allclose(found["gradient", "A"].enclosure.high, whole, rtol=1e-10)
+
+
+# R38: determinants.
+
+
+def log_determinant(size: int):
+    return operation_of(lambda ops, a: ops.slogdet(a)[1], (size, size))
+
+
+def test_errors_of_a_matrix_move_the_logarithm_of_its_determinant_by_the_trace():
+    matrix = square_matrix(4)
+    moved = 1e-4 * np.sign(np.linalg.inv(matrix)).T
+    result = step(log_determinant(4), [matrix], errors=[np.abs(moved)])
+    assert 0.95 < share(np.linalg.slogdet(matrix + moved)[1], result) <= 1
+
+
+def test_the_second_order_of_a_determinant_counts():
+    result = step(log_determinant(1), [[[1.0]]], errors=[[[0.5]]])
+    assert share(np.log(0.5), result) <= 1
+    assert np.isinf(step(log_determinant(1), [[[1.0]]], errors=[[[1.0]]]).worst)
+
+
+@pytest.mark.parametrize("size", [4, 24])
+def test_the_spread_of_a_determinant_is_that_of_its_roundings(size):
+    squares = []
+    for seed in range(60):
+        matrix = np.random.default_rng(seed).standard_normal((size, size)).astype(single)
+        result = step(log_determinant(size), [matrix.astype(float)])
+        error = log_of_pivots(matrix) - result.float64
+        assert np.abs(error) <= result.worst
+        squares.append(error**2 / result.variance)
+    assert 0.1 < np.sqrt(np.mean(squares)) < 1.2
+
+
+def log_of_pivots(matrix: np.ndarray) -> np.ndarray:
+    """In float32: NumPy computes linear algebra in float64."""
+    return np.sum(np.log(np.abs(np.diagonal(eliminated(matrix)[0]))))
+
+
+def test_the_gradient_of_a_determinant_is_the_transposed_inverse():
+    matrix = square_matrix(4)
+    tape = record(lambda ops, A: 3.0 * ops.slogdet(A)[1], {"A": (4, 4)}, ("A",))
+    found = analyse(tape, {"A": matrix}, SINGLE)
+    assert np.allclose(found["gradient", "A"].enclosure.high, 3 * np.linalg.inv(matrix).T, rtol=1e-10)
+
+
+def test_the_sign_of_a_determinant_is_refused_where_it_is_used():
+    def used(ops, A):
+        sign, logarithm = ops.slogdet(A)
+        return sign * logarithm
+
+    with pytest.raises(RecordingError, match="sign of a determinant is not recorded"):
+        record(used, {"A": (2, 2)}, ("A",))
 
 
 # Symmetric changes.

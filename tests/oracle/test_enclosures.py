@@ -92,6 +92,7 @@ OPERATIONS = {
     "upper triangular": lambda ops, a, b, M: ops.solve_triangular(ops.sin(M) + 2 * np.eye(4), M) * b,
     "solve": lambda ops, a, b, M: ops.solve(ops.sin(M) + 3 * np.eye(4)[::-1], M) * b,
     "inverse": lambda ops, a, b, M: ops.inv(ops.sin(M) + 3 * np.eye(4)) * b,
+    "determinant": lambda ops, a, b, M: ops.slogdet(ops.sin(M) + 3 * np.eye(4)[::-1])[1] * b,
     "outer": lambda ops, a, b, M: ops.outer(a, b) * M,
     "sum": lambda ops, a, b, M: ops.sum(M, axis=0) * a,
     "sum of all": lambda ops, a, b, M: ops.sum(M) * a,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple, NoReturn
+
 from gradcheck.graphs.graph import Shape
 from gradcheck.graphs.shapes import square_shape, system_shape
+from gradcheck.graphs.sources import RecordingError, user_line
 from gradcheck.graphs.values import Value
+from gradcheck.graphs.vocabulary import VOCABULARY
 from gradcheck.graphs.words.declaration import word
 
 
@@ -49,3 +53,33 @@ def inv(a: Value) -> Shape:
         ValueError: it is no square matrix.
     """
     return square_shape(a.shape)
+
+
+class Sign:
+    """The sign of a determinant, which no loss needs: its gradient is zero."""
+
+    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        expected = "leave it out: its gradient is zero; slogdet(a)[1] is the logarithm"
+        raise RecordingError(f"{user_line()}: the sign of a determinant is not recorded: {expected}")
+
+
+class Determinant(NamedTuple):
+    """What ``slogdet`` gives: the sign, for which there is no word, and the logarithm of the magnitude."""
+
+    sign: Sign
+    logabsdet: Value
+
+
+@word
+def slogdet(a: Value) -> Shape:
+    """The logarithm of the magnitude of a determinant, as the second of a pair; the sign is not recorded.
+
+    Raises:
+        ValueError: it is no square matrix.
+    """
+    return square_shape(a.shape)[2:]
+
+
+def determinant(a: Value) -> Determinant:
+    """The sign of a determinant, and the logarithm of its magnitude."""
+    return Determinant(Sign(), VOCABULARY["slogdet"](a))
