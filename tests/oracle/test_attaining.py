@@ -170,6 +170,21 @@ def test_the_gradient_of_what_is_broadcast_over_matrices_may_be_stored_once_for_
     assert 0.7 < 9 * u / gradient.worst[0, 0] <= 1
 
 
+def test_products_of_vectors_may_be_stored_one_by_one_in_gradients_too() -> None:
+    """The same 1 + u + u + … in the gradient of the vector that all others are multiplied with."""
+    u = 2.0**-8
+    terms = np.array([1.0] + 9 * [u])
+    inputs = {"a": np.ones(2), "b": np.ones((10, 2)), "weights": terms}
+    tape = record(
+        lambda ops, a, b, weights: ops.sum(weights * ops.vecdot(b, a)),
+        {key: each.shape for key, each in inputs.items()},
+        ("a",),
+    )
+    gradient = analyse(tape, inputs, Format.of("bfloat16", accumulator="float32"))["gradient", "a"]
+    assert np.all(gradient.enclosure.high == terms.sum())
+    assert 0.7 < 9 * u / gradient.worst[0] <= 1
+
+
 def test_a_sum_of_products_of_three_may_be_one_loop() -> None:
     terms = np.array([1] + 99 * [U], single)
     total = operation_of(lambda ops, a, b, c: ops.einsum("i,i,i->", a, b, c), (100,), (100,), (100,))

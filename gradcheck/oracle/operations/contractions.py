@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Hashable, Sequence
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from typing import Any
 
 import numpy as np
@@ -109,13 +109,18 @@ def _has_first(shape: Shape, batch: Shape) -> bool:
 
 
 @cache
-def matrix_product(pieces: int = 1) -> Operation:
-    """A@B of matrices, with axes of matrices before that broadcast, or of matrices and a vector, or of two vectors."""
+def matrix_product(pieces: int = 1, entrywise: bool = False) -> Operation:
+    """A@B of matrices, with axes of matrices before that broadcast, or of matrices and a vector, or of two vectors.
+
+    Args:
+        pieces: in how many the result may be stored.
+        entrywise: whether a program may multiply entries, and sum stored products: then it may do so in gradients too.
+    """
     product = MatrixProduct(pieces)
     return Operation(
         "matmul",
         _matrix_value,
-        _matrix_gradients,
+        partial(_matrix_gradients, entrywise),
         shape=matrix_shape,
         partial_sums=product.partial_sums,
         cut=_rows_of,
@@ -124,7 +129,9 @@ def matrix_product(pieces: int = 1) -> Operation:
     )
 
 
-def _matrix_gradients(g: Variable, _v: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
+def _matrix_gradients(
+    entrywise: bool, g: Variable, _v: Variable, a: Variable, b: Variable
+) -> tuple[Variable, Variable]:
     """Sums over the axes along which an operand was broadcast too; some engines store each product before (R27)."""
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     axes = tuple(range(len(batch)))
@@ -135,8 +142,8 @@ def _matrix_gradients(g: Variable, _v: Variable, a: Variable, b: Variable) -> tu
     left, of_left = _without_unit_axes(a, of_a, sizes)
     right, of_right = _without_unit_axes(b, of_b, sizes)
 
-    def pieces(labels: Labels) -> int:
-        return math.prod(size for axis, size in sizes.items() if axis not in labels)
+    def pieces(labels: Labels) -> int | None:
+        return None if entrywise else math.prod(size for axis, size in sizes.items() if axis not in labels)
 
     return (
         reshape(contract(g, of_g, right, of_right, of_left, pieces(of_left)), a.shape),
@@ -156,7 +163,7 @@ def _without(a: Variable, labels: Labels, dropped: Collection[Hashable]) -> tupl
     return _arranged(a, tuple(range(a.ndim)), tuple(a.shape[axis] for axis in kept)), [labels[axis] for axis in kept]
 
 
-def contract(a: Variable, of_a: Labels, b: Variable, of_b: Labels, out: Labels, pieces: int = 1) -> Variable:
+def contract(a: Variable, of_a: Labels, b: Variable, of_b: Labels, out: Labels, pieces: int | None = 1) -> Variable:
     """The products of entries, summed over the labels that the result lacks.
 
     Args:
@@ -165,7 +172,7 @@ def contract(a: Variable, of_a: Labels, b: Variable, of_b: Labels, out: Labels, 
         b: the other operand.
         of_b: its labels; all labels of one operand are in the other one or in the result.
         out: of the result.
-        pieces: in how many it may be stored (R27).
+        pieces: in how many it may be stored (R27); None: each product may be one.
     """
     batch = [label for label in out if label in of_a and label in of_b]
     rows, columns = ([label for label in out if label not in labels] for labels in (of_b, of_a))
@@ -179,7 +186,8 @@ def contract(a: Variable, of_a: Labels, b: Variable, of_b: Labels, out: Labels, 
     sizes = dict(zip((*of_a, *of_b), (*a.shape, *b.shape), strict=True))
     left = _grouped(a, of_a, batch, rows, summed)
     right = _grouped(b, of_b, batch, summed, columns)
-    found = apply(matrix_product(pieces), left, right)
+    terms = math.prod(sizes[label] for label in summed)
+    found = apply(matrix_product(terms, True) if pieces is None else matrix_product(pieces), left, right)
     order = [*batch, *rows, *columns]
     entries = reshape(found, tuple(sizes[label] for label in order))
     return permute_dims(entries, tuple(order.index(label) for label in out))
@@ -237,7 +245,7 @@ def vecdot(a: Variable, b: Variable, axis: int = -1) -> Variable:
     (left, of_left), (right, of_right) = (
         _without_unit_axes(each, (*axes[len(axes) - each.ndim + 1 :], "inner"), sizes) for each in last
     )
-    return contract(left, of_left, right, of_right, axes, a.shape[axis])
+    return contract(left, of_left, right, of_right, axes, None)
 
 
 @rule(worst=r"ρ(n) of Σ|a||b|", typical="√(1 + n/2)")
