@@ -47,6 +47,11 @@ TRIGAMMA_TORCH = (
 )
 LEAKY_MXNET = "leaky_relu multiplies in float32 in every dtype: `xelu` in src/operator/mshadow_op.h"
 ELU_MXNET = "elu takes α in float32: `slope` in src/operator/leaky_relu-inl.h"
+HYPOT_JAX = (
+    "hypot is max·√(1 + (min/max)²), whose derivative divides by max², 0 in float16 below 2.4e-4: "
+    "jax/_src/numpy/ufuncs.py"
+)
+GAMMALN_SCIPY = "SciPy's gammaln is infinite at subnormal numbers"
 ELU_MXNET_32 = "elu's derivative is α at 1e-30, as if that were not above zero"
 ELU_MLX = "elu's derivative is 0·∞ where eᵃ overflows: `mx.where(x > 0, x, alpha * (mx.exp(x) - 1))` in mlx.nn"
 LOGADDEXP_MLX = "the second operand's share is 1 − σ(a − b), off by u: `LogAddExp::vjp` in mlx/primitives.cpp"
@@ -68,7 +73,9 @@ FINDINGS = {
     **{(name, "atanh", "float64"): LOG1P_JAX for name in ("jax", "jax-eager")},
     **{("torch-compile", "atanh", dtype): ATANH_INDUCTOR for dtype in ("float64", "float32", "bfloat16")},
     ("mlx", "elu", "float16"): ELU_MLX,
-    ("mlx", "logaddexp", "float32"): LOGADDEXP_MLX,
+    **{("mlx", "logaddexp", dtype): LOGADDEXP_MLX for dtype in ("float32", "float16", "bfloat16")},
+    ("jax", "hypot", "float16"): HYPOT_JAX,
+    ("autograd", "lgamma", "float64"): GAMMALN_SCIPY,
     ("mxnet", "elu", "float32"): ELU_MXNET_32,
     ("mlx", "log_sigmoid", "float32"): EXP_MLX,
     ("mxnet", "log_sigmoid", "float64"): SOFTRELU,

@@ -53,7 +53,7 @@ def test_an_angle_may_jump_where_its_point_may_cross_the_axis() -> None:
     assert step(ATAN2, [0.1, -1.0], errors=[0.05, None]).worst < 0.06
     assert step(ATAN2, [0.0, -1.0]).worst < 1e-5
     assert step(ATAN2, [0.1, 1.0], errors=[0.2, None]).worst < 0.3
-    assert step(ATAN2, [0.1, 0.1], errors=[0.2, 0.2]).worst > 6.28
+    assert np.isinf(step(ATAN2, [0.1, 0.1], errors=[0.2, 0.2]).worst)
 
 
 def test_an_angle_turns_most_at_the_nearest_point() -> None:

@@ -134,14 +134,17 @@ HYPOT = Operation(
 
 
 def _atan2_worst(format: Format, result: Values, y: Bounded, x: Bounded) -> Errors:
-    """R36: 8u·|v|, and √(E_y² + E_x²)/r for the nearest r; 2π where y may cross zero left of it."""
+    """R36: 8u·|v|, and √(E_y² + E_x²)/r for the nearest r; 2π where y may cross zero left of it.
+
+    Unknown where the point may be zero, whose angle TensorFlow does not know.
+    """
     relative = 8 * format.function_roundoff
     nearest = np.hypot(_span(y, y.errors)[0], _span(x, x.errors)[0])
     off = np.hypot(y.errors, x.errors)
     with np.errstate(divide="ignore", invalid="ignore"):
-        turned = np.where(off == 0, 0.0, np.where(nearest > 0, np.minimum(off / nearest, 2 * math.pi), 2 * math.pi))
+        turned = np.where(off == 0, 0.0, np.where(nearest > 0, np.minimum(off / nearest, 2 * math.pi), np.inf))
     crosses = (x.middle - x.errors * WIDENING < 0) & (y.errors * WIDENING >= y.size) & (off > 0)
-    turned = np.where(crosses, 2 * math.pi, turned)
+    turned = np.where(crosses, np.maximum(turned, 2 * math.pi), turned)
     return np.asarray(relative * result.size + (1 + relative) * turned + format.underflow)
 
 
