@@ -152,6 +152,15 @@ def test_a_sum_that_stops_growing_in_bfloat16_is_within_its_bound() -> None:
     assert report.backends[0].loss_error > 140
 
 
+@pytest.mark.parametrize("seed", [4, 16, 18])
+def test_sums_in_bfloat16_that_lose_the_sign_of_an_operand_of_a_sigmoid_are_right(seed: int) -> None:
+    """Operands of ±20,000 whose sums of 64 products are off by some 1,000 in bfloat16: σ may be 0 or 1."""
+    report = gradcheck.check(
+        "sigmoid_skip", k=64, seed=seed, dtype="bfloat16", distribution="saturated", backends=["manual"]
+    )
+    assert report.backends[0].verdict != "differs"
+
+
 def test_records_in_bfloat16_are_judged(gradcheck: Command, tmp_path: Path) -> None:
     x = np.array([0.5, 0.25, 1.0, -1.0], ml_dtypes.bfloat16)
     path = tmp_path / "square.py"

@@ -18,7 +18,7 @@ from tests.oracle.attaining import SINGLE, U, operation_of, ratio, share, step
 
 single = np.float32
 RUNS = 1000
-NEARLY = 0.02
+NEARLY = 0.002
 """A deviation of an operand, relative, much larger than roundings."""
 
 

@@ -23,7 +23,7 @@ from tests.oracle.attaining import NORMAL, SINGLE, U, operation_of, ratio, step
 
 single = np.float32
 RUNS = 1000
-NEARLY = 0.02
+NEARLY = 0.002
 """A deviation of an operand, relative, much larger than roundings."""
 
 
@@ -214,6 +214,18 @@ def test_deviations_of_operands_make_the_deviation_of_the_result(name: str) -> N
     operation, middles = ENTRYWISE[name]
     variances, computed = drawn(middles)
     assert 0.9 < ratio(operation.value(*computed), step(operation, middles, variances=variances)) < 1.1
+
+
+@pytest.mark.parametrize(("name", "tail"), [("tanh", 4.0), ("sigmoid", -30.0), ("exp", -2.0), ("log", 9.0)])
+def test_errors_that_leave_the_linear_part_of_a_function_are_within_its_deviations(name: str, tail: float) -> None:
+    """W19: the slope in the tail is not that of the steep part, which an operand reaches within eight deviations."""
+    operation = ENTRYWISE[name][0]
+    deviation = abs(tail) / 9
+    computed = tail + deviation * np.linspace(-7.9, 7.9, RUNS)
+    known = step(operation, [tail], variances=[deviation**2])
+    largest = float(np.max(np.abs(operation.value(computed) - known.middle)))
+    assert largest < 8 * np.sqrt(known.variance)
+    assert largest > 0.1 * np.sqrt(known.variance)
 
 
 @pytest.mark.parametrize(("operation", "peak"), [(SIGMOID_DERIVATIVE, 0.5), (TANH_DERIVATIVE, 0.0)])

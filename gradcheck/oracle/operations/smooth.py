@@ -19,6 +19,7 @@ from gradcheck.oracle.formats import WIDENING, Format
 from gradcheck.oracle.operations.arithmetic import ANY
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
+    TYPICAL,
     Operand,
     Operation,
     Variable,
@@ -76,11 +77,14 @@ class Smooth:
         return np.asarray(local + (1 + relative) * (a.error * self.slope(a.middle - reach, a.middle + reach)))
 
     def variance(self, format: Format, result: Values, a: Spread) -> Variances:
-        """(f'(a)·s)² + (0.6·n·u·f)² + λ²."""
+        """(s·max|f'|)² + (0.6·n·u·f)² + λ², the maximum over [a − 8s, a + 8s] (docs/math.md, W19)."""
         local = rounding_variance(format, result.size, self.deviation)
         if self.growth is not None:
             local = local + rounding_variance(format, self.growth(a.middle, a.middle) * result.size)
-        return local if a.variance is None else local + np.square(self.slope(a.middle, a.middle)) * a.variance
+        if a.variance is None:
+            return local
+        reach = TYPICAL * np.sqrt(a.variance)
+        return local + np.square(self.slope(a.middle - reach, a.middle + reach)) * a.variance
 
     def _grown(self, format: Format, units: Array) -> Array:
         """e^(nu) − 1 of a rounded exponent, finite where the function itself is zero or infinite."""
