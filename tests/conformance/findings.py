@@ -74,7 +74,7 @@ FINDINGS = {
     **{("torch-compile", "atanh", dtype): ATANH_INDUCTOR for dtype in ("float64", "float32", "bfloat16")},
     ("mlx", "elu", "float16"): ELU_MLX,
     **{("mlx", "logaddexp", dtype): LOGADDEXP_MLX for dtype in ("float32", "float16", "bfloat16")},
-    ("jax", "hypot", "float16"): HYPOT_JAX,
+    **{(name, "hypot", "float16"): HYPOT_JAX for name in ("jax", "jax-eager")},
     ("autograd", "lgamma", "float64"): GAMMALN_SCIPY,
     ("mxnet", "elu", "float32"): ELU_MXNET_32,
     ("mlx", "log_sigmoid", "float32"): EXP_MLX,
