@@ -9,7 +9,7 @@ from gradcheck.answers import BackendAnswer
 from gradcheck.graphs import RecordingError
 from gradcheck.judging import judge
 from gradcheck.oracle import Format, analyse, record
-from gradcheck.oracle.operations.elimination import eliminated
+from gradcheck.oracle.operations.elimination import eliminated, fed_back
 from gradcheck.oracle.operations.systems import solution
 from gradcheck.oracle.operations.triangular import inverse_size, substituted
 from gradcheck.results import Verdict
@@ -84,13 +84,21 @@ def test_a_product_with_the_inverse_of_an_ill_conditioned_matrix_is_within_the_b
 
 
 def test_an_elimination_that_exchanges_rows_is_within_the_bound():
-    for seed in range(20):
-        matrix = np.linalg.cholesky(1 / (np.arange(8)[:, None] + np.arange(8) + 1)).astype(single).astype(float)
-        right = np.random.default_rng(seed).uniform(-1, 1, (8, 1)).astype(single)
-        result = step(solving(8), [matrix, right.astype(float)])
-        errors = np.abs(np.linalg.solve(matrix.astype(single), right) - result.float64)
+    """Of rows of different scales, whose small ones an exchange fills with errors of the large ones."""
+    generator = np.random.default_rng(0)
+    for _ in range(40):
+        signs, scales = generator.choice([-1, 1], (4, 4)), 2.0 ** generator.integers(-12, 12, (4, 4))
+        matrix = np.tril(signs * scales * generator.uniform(1, 2, (4, 4))).astype(single)
+        rights = (generator.uniform(-1, 1, (4, 20)) * 2.0 ** generator.integers(-12, 12, (4, 1))).astype(single)
+        result = step(solving(4, 20), [matrix.astype(float), rights.astype(float)])
+        errors = np.abs(solution(matrix, rights) - result.float64)
         assert np.all(errors <= result.worst)
-        assert np.all(errors <= 32 * np.sqrt(result.variance))
+        assert np.all(errors <= 8 * np.sqrt(result.variance))
+
+
+def test_a_feedback_that_does_not_die_out_bounds_nothing():
+    assert np.isinf(fed_back(np.ones((1, 1)), np.ones((1, 1)))).all()
+    assert np.allclose(fed_back(np.full((1, 1), 0.5), np.ones((1, 1))), 2.0, rtol=0.02)
 
 
 def test_the_inverse_is_bounded_where_its_approximation_is_poor():

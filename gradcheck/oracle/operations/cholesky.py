@@ -31,9 +31,6 @@ from gradcheck.oracle.operations.triangular import (
     triangle,
 )
 
-SMALL = 0.5
-"""The Frobenius norm of L⁻¹ΔAL⁻ᵀ from which on nothing is known of the factor of A + ΔA."""
-
 
 def mean_of_transposes(a: Array) -> Array:
     """(A + Aᵀ)/2."""
@@ -100,7 +97,7 @@ def _worst(format: Format, result: Values, a: Bounded) -> Errors:
     inverse = inverse_size(result.middle, _inverse(result.middle), lower=True)
     moved = inverse @ backward @ transposed(inverse)
     norm = np.sqrt(np.sum(np.square(moved), axis=(-2, -1), keepdims=True))
-    norm = np.where(norm < SMALL, norm, np.nan)
+    # Above a norm of ½ the root has no value, and nothing is known.
     second = np.square(np.sqrt(2) * norm / (1 + np.sqrt(1 - 2 * norm)))
     found = result.size @ (_halved(moved, 0.5) + triangle(np.broadcast_to(second, moved.shape), True))
     return np.where(np.isnan(found), np.inf, found)
