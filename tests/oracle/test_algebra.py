@@ -125,6 +125,12 @@ def test_an_error_of_the_matrix_moves_the_factor_by_half_of_it():
     assert 0.98 < share(np.sqrt(0.99), result) <= 1
 
 
+def test_a_square_root_of_an_accelerator_is_within_the_bound():
+    """R12: 2u, and then a rounded quotient."""
+    result = step(factoring(1), [[[1.0]]])
+    assert 0.8 < share((1 + U) / (1 - 2 * U), result) <= 1
+
+
 def test_the_second_order_of_a_large_error_counts():
     result = step(factoring(1), [[[1.0]]], errors=[[[0.45]]])
     assert share(np.sqrt(0.55), result) <= 1

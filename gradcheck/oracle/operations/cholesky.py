@@ -31,6 +31,9 @@ from gradcheck.oracle.operations.triangular import (
     triangle,
 )
 
+ROOTS = 6
+"""Roundings of an entry of L beside its sum: a square root of 2u, which counts four times, and a reciprocal."""
+
 
 def mean_of_transposes(a: Array) -> Array:
     """(A + Aᵀ)/2."""
@@ -88,7 +91,7 @@ def _diagonals(a: Array) -> Array:
 def _worst(format: Format, result: Values, a: Bounded) -> Errors:
     """R35: |L|(Φ(|L⁻¹|S|L⁻ᵀ|) + f²), of the backward errors S."""
     size = a.middle.shape[-1]
-    relative = format.sum_error(size + 2)
+    relative = format.sum_error(size + ROOTS)
     apart = np.abs(a.native - transposed(a.native)).astype(np.float64) / 2
     errors = np.broadcast_to(a.errors, a.middle.shape) + apart
     own = relative / (1 - relative) if relative < 1 else np.inf
@@ -205,7 +208,7 @@ CONGRUENCE = Operation(
 """The symmetric part of L⁻ᵀPL⁻¹: solved from either side, before or after it is taken."""
 
 
-@rule(worst="|L|Φ(|L⁻¹|·(n + 2) u √(aᵢᵢaⱼⱼ)·|L⁻ᵀ|)", typical="√(n + 3) of L²Φ²((L⁻¹)²(L²(L²)ᵀ + A²)(L⁻ᵀ)²)")
+@rule(worst="|L|Φ(|L⁻¹|·(n + 6) u √(aᵢᵢaⱼⱼ)·|L⁻ᵀ|)", typical="√(n + 3) of L²Φ²((L⁻¹)²(L²(L²)ᵀ + A²)(L⁻ᵀ)²)")
 def cholesky(a: Variable) -> Variable:
     """The lower triangular matrix L with a = L Lᵀ."""
     return apply(CHOLESKY, a)
