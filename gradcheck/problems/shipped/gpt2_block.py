@@ -75,83 +75,83 @@ def dense(ops, x, parameters):
     return active @ parameters["W_contract"] + parameters["b_contract"]
 
 
-def by_hand(tokens, labels, embedding, positions, **given):
-    """The forward pass, then each step backwards: d… is the derivative by …; rows of all batches are one axis."""
+def forward(tokens, embedding, positions, **given):
+    """The watched values, and what the derivatives of the three layer norms need."""
     embedded = embedding[tokens] + positions
-    normal1, normalised1 = normalise(embedded, given["gain1"], given["shift1"])
+    normal1, kept1 = normalise(embedded, given["gain1"], given["shift1"])
     joint = normal1 @ given["W_attend"] + given["b_attend"]
     queries, keys, values = split(joint, 3)
-    root = math.sqrt(queries.shape[-1])
     future = np.triu(np.ones((len(positions), len(positions)), bool), 1)
-    scores = queries @ np.swapaxes(keys, -1, -2) / root
+    scores = queries @ np.swapaxes(keys, -1, -2) / math.sqrt(queries.shape[-1])
     weights = softmax(np.where(future, -np.inf, scores))
     mixed = merge_heads(weights @ values)
     attended = embedded + mixed @ given["W_mix"] + given["b_mix"]
-    normal2, normalised2 = normalise(attended, given["gain2"], given["shift2"])
+    normal2, kept2 = normalise(attended, given["gain2"], given["shift2"])
     hidden = normal2 @ given["W_expand"] + given["b_expand"]
-    cumulative = normal_distribution(hidden)
-    active = hidden * cumulative
+    active = hidden * normal_distribution(hidden)
     processed = attended + active @ given["W_contract"] + given["b_contract"]
-    normal3, normalised3 = normalise(processed, given["gain3"], given["shift3"])
+    normal3, kept3 = normalise(processed, given["gain3"], given["shift3"])
     logits = normal3 @ embedding.T
-    shares = log_softmax(logits)
-    rows = np.arange(labels.size)
-    chosen = shares.reshape(-1, shares.shape[-1])[rows, labels.reshape(-1)]
-
-    dshares = np.zeros_like(shares)
-    dshares.reshape(-1, shares.shape[-1])[rows, labels.reshape(-1)] = -1 / labels.size
-    dlogits = dshares - np.exp(shares) * np.sum(dshares, axis=-1, keepdims=True)
-    dnormal3 = dlogits @ embedding
-    dembedding = flat(dlogits).T @ flat(normal3)
-    dprocessed, dgain3, dshift3 = normalise_backward(dnormal3, normalised3, given["gain3"])
-    dactive = dprocessed @ given["W_contract"].T
-    density = np.exp(-hidden * hidden / 2) / math.sqrt(2 * math.pi)
-    dhidden = dactive * (cumulative + hidden * density)
-    dnormal2 = dhidden @ given["W_expand"].T
-    through_dense, dgain2, dshift2 = normalise_backward(dnormal2, normalised2, given["gain2"])
-    dattended = dprocessed + through_dense
-    dmixed = dattended @ given["W_mix"].T
-    dheads = split(dmixed, 1)[0]
-    dweights = dheads @ np.swapaxes(values, -1, -2)
-    dvalues = np.swapaxes(weights, -1, -2) @ dheads
-    dscores = weights * (dweights - np.sum(dweights * weights, axis=-1, keepdims=True))
-    dqueries = dscores @ keys / root
-    dkeys = np.swapaxes(dscores, -1, -2) @ queries / root
-    djoint = np.concatenate([merge_heads(each) for each in (dqueries, dkeys, dvalues)], axis=-1)
-    dnormal1 = djoint @ given["W_attend"].T
-    through_attention, dgain1, dshift1 = normalise_backward(dnormal1, normalised1, given["gain1"])
-    dembedded = dattended + through_attention
-    np.add.at(dembedding, tokens, dembedded)
-
-    gradients = {
-        "embedding": dembedding,
-        "positions": np.sum(dembedded, axis=0),
-        "gain1": dgain1,
-        "shift1": dshift1,
-        "W_attend": flat(normal1).T @ flat(djoint),
-        "b_attend": total(djoint),
-        "W_mix": flat(mixed).T @ flat(dattended),
-        "b_mix": total(dattended),
-        "gain2": dgain2,
-        "shift2": dshift2,
-        "W_expand": flat(normal2).T @ flat(dhidden),
-        "b_expand": total(dhidden),
-        "W_contract": flat(active).T @ flat(dprocessed),
-        "b_contract": total(dprocessed),
-        "gain3": dgain3,
-        "shift3": dshift3,
-    }
-    values = {
+    found = {
         "embedded": embedded, "normal1": normal1, "joint": joint, "scores": scores, "weights": weights,
         "mixed": mixed, "attended": attended, "normal2": normal2, "hidden": hidden, "active": active,
-        "processed": processed, "normal3": normal3, "logits": logits, "shares": shares,
+        "processed": processed, "normal3": normal3, "logits": logits, "shares": log_softmax(logits),
     }  # fmt: skip
-    adjoints = {
-        "embedded": dembedded, "normal1": dnormal1, "joint": djoint, "scores": dscores, "weights": dweights,
-        "mixed": dmixed, "attended": dattended, "normal2": dnormal2, "hidden": dhidden, "active": dactive,
-        "processed": dprocessed, "normal3": dnormal3, "logits": dlogits, "shares": dshares,
-    }  # fmt: skip
-    return -np.mean(chosen), gradients | adjoints, values
+    return found, (kept1, kept2, kept3)
+
+
+def by_hand(tokens, labels, embedding, **given):
+    """Each step backwards: d["x"] is the derivative by x."""
+    values, (kept1, kept2, kept3) = forward(tokens, embedding, **given)
+    rows, columns = np.arange(labels.size), labels.reshape(-1)
+    shares = flat(values["shares"])
+
+    d = {"shares": np.zeros_like(shares)}
+    d["shares"][rows, columns] = -1 / labels.size
+    d["shares"] = d["shares"].reshape(values["shares"].shape)
+    d["logits"] = d["shares"] - np.exp(values["shares"]) * np.sum(d["shares"], axis=-1, keepdims=True)
+    d["normal3"] = d["logits"] @ embedding
+    d["processed"], d["gain3"], d["shift3"] = normalise_backward(d["normal3"], kept3, given["gain3"])
+    through_dense = dense_backward(d, values, kept2, given)
+    d["attended"] = d["processed"] + through_dense
+    through_attention = attention_backward(d, values, kept1, given)
+    d["embedded"] = d["attended"] + through_attention
+    d["positions"] = np.sum(d["embedded"], axis=0)
+    d["embedding"] = flat(d["logits"]).T @ flat(values["normal3"])
+    np.add.at(d["embedding"], tokens, d["embedded"])
+    return -np.mean(shares[rows, columns]), d, values
+
+
+def dense_backward(d, values, kept, given):
+    """From the output of the dense layers to their input, which has other uses too."""
+    hidden = values["hidden"]
+    d["W_contract"], d["b_contract"] = flat(values["active"]).T @ flat(d["processed"]), total(d["processed"])
+    d["active"] = d["processed"] @ given["W_contract"].T
+    density = np.exp(-hidden * hidden / 2) / math.sqrt(2 * math.pi)
+    d["hidden"] = d["active"] * (normal_distribution(hidden) + hidden * density)
+    d["W_expand"], d["b_expand"] = flat(values["normal2"]).T @ flat(d["hidden"]), total(d["hidden"])
+    d["normal2"] = d["hidden"] @ given["W_expand"].T
+    through, d["gain2"], d["shift2"] = normalise_backward(d["normal2"], kept, given["gain2"])
+    return through
+
+
+def attention_backward(d, values, kept, given):
+    """From the output of the attention to its input, which has other uses too."""
+    queries, keys, contents = split(values["joint"], 3)
+    weights, root = values["weights"], math.sqrt(queries.shape[-1])
+    d["W_mix"], d["b_mix"] = flat(values["mixed"]).T @ flat(d["attended"]), total(d["attended"])
+    d["mixed"] = d["attended"] @ given["W_mix"].T
+    dheads = split(d["mixed"], 1)[0]
+    d["weights"] = dheads @ np.swapaxes(contents, -1, -2)
+    dcontents = np.swapaxes(weights, -1, -2) @ dheads
+    d["scores"] = weights * (d["weights"] - np.sum(d["weights"] * weights, axis=-1, keepdims=True))
+    dqueries = d["scores"] @ keys / root
+    dkeys = np.swapaxes(d["scores"], -1, -2) @ queries / root
+    d["joint"] = np.concatenate([merge_heads(each) for each in (dqueries, dkeys, dcontents)], axis=-1)
+    d["W_attend"], d["b_attend"] = flat(values["normal1"]).T @ flat(d["joint"]), total(d["joint"])
+    d["normal1"] = d["joint"] @ given["W_attend"].T
+    through, d["gain1"], d["shift1"] = normalise_backward(d["normal1"], kept, given["gain1"])
+    return through
 
 
 def normalise(x, gain, shift):

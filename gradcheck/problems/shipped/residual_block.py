@@ -47,7 +47,8 @@ def batch_norm(ops, x, gain, shift):
     return centred * scale * gain[:, None, None] + shift[:, None, None]
 
 
-def by_hand(x, labels, filters1, gain1, shift1, filters2, gain2, shift2, projection, W, b):
+def forward(x, filters1, gain1, shift1, filters2, gain2, shift2, projection, W, b):
+    """The watched values, and what the derivatives need besides them."""
     first = convolve(x, filters1, padding=1)
     normal1, kept1 = normalise(first, gain1, shift1)
     active = np.maximum(normal1, 0)
@@ -56,59 +57,38 @@ def by_hand(x, labels, filters1, gain1, shift1, filters2, gain2, shift2, project
     skip = convolve(x, projection, stride=2)
     joined = normal2 + skip
     pooled, winners = pool(np.maximum(joined, 0))
-    features = np.mean(pooled, axis=(2, 3))
-    logits = features @ W + b
-    exponentials = np.exp(logits - np.max(logits, axis=1, keepdims=True))
-    shares = exponentials / np.sum(exponentials, axis=1, keepdims=True)
-    rows = np.arange(BATCH)
-
-    dlogits = shares.copy()
-    dlogits[rows, labels] -= 1
-    dlogits /= BATCH
-    dfeatures = dlogits @ W.T
-    places = pooled.shape[2] * pooled.shape[3]
-    dpooled = np.broadcast_to((dfeatures / places)[:, :, None, None], pooled.shape)
-    djoined = pool_backward(dpooled, winners, joined.shape) * (joined > 0)
-    dskip = djoined
-    dsecond, dgain2, dshift2 = normalise_backward(djoined, kept2, gain2)
-    dactive, dfilters2 = convolve_backward(dsecond, active, filters2, stride=2, padding=1)
-    dfirst, dgain1, dshift1 = normalise_backward(dactive * (normal1 > 0), kept1, gain1)
-    dx, dfilters1 = convolve_backward(dfirst, x, filters1, padding=1)
-    through_skip, dprojection = convolve_backward(dskip, x, projection, stride=2)
-
-    gradients = {
-        "x": dx + through_skip,
-        "filters1": dfilters1,
-        "gain1": dgain1,
-        "shift1": dshift1,
-        "filters2": dfilters2,
-        "gain2": dgain2,
-        "shift2": dshift2,
-        "projection": dprojection,
-        "W": features.T @ dlogits,
-        "b": np.sum(dlogits, axis=0),
-    }
+    logits = np.mean(pooled, axis=(2, 3)) @ W + b
     values = {
-        "first": first,
-        "active": active,
-        "second": second,
-        "skip": skip,
-        "joined": joined,
-        "pooled": pooled,
+        "first": first, "active": active, "second": second, "skip": skip, "joined": joined, "pooled": pooled,
         "logits": logits,
-    }
-    adjoints = {
-        "first": dfirst,
-        "active": dactive,
-        "second": dsecond,
-        "skip": dskip,
-        "joined": djoined,
-        "pooled": dpooled,
-        "logits": dlogits,
-    }
-    largest = np.max(logits, axis=1)
-    normaliser = largest + np.log(np.sum(np.exp(logits - largest[:, None]), axis=1))
-    return np.mean(normaliser - logits[rows, labels]), gradients | adjoints, values
+    }  # fmt: skip
+    return values, (kept1, kept2, winners)
+
+
+def by_hand(x, labels, **given):
+    """Each step backwards: d["x"] is the derivative by x."""
+    values, (kept1, kept2, winners) = forward(x, **given)
+    logits, pooled, joined, active = (values[name] for name in ("logits", "pooled", "joined", "active"))
+    rows, places = np.arange(BATCH), pooled.shape[2] * pooled.shape[3]
+    largest = np.max(logits, axis=1, keepdims=True)
+    exponentials = np.exp(logits - largest)
+    total = np.sum(exponentials, axis=1, keepdims=True)
+
+    d = {"logits": exponentials / total}
+    d["logits"][rows, labels] -= 1
+    d["logits"] /= BATCH
+    d["W"], d["b"] = np.mean(pooled, axis=(2, 3)).T @ d["logits"], np.sum(d["logits"], axis=0)
+    dfeatures = d["logits"] @ given["W"].T
+    d["pooled"] = np.broadcast_to((dfeatures / places)[:, :, None, None], pooled.shape)
+    d["joined"] = pool_backward(d["pooled"], winners, joined.shape) * (joined > 0)
+    d["skip"] = d["joined"]
+    d["second"], d["gain2"], d["shift2"] = normalise_backward(d["joined"], kept2, given["gain2"])
+    d["active"], d["filters2"] = convolve_backward(d["second"], active, given["filters2"], stride=2, padding=1)
+    d["first"], d["gain1"], d["shift1"] = normalise_backward(d["active"] * (active > 0), kept1, given["gain1"])
+    through, d["filters1"] = convolve_backward(d["first"], x, given["filters1"], padding=1)
+    through_skip, d["projection"] = convolve_backward(d["skip"], x, given["projection"], stride=2)
+    d["x"] = through + through_skip
+    return np.mean((largest + np.log(total))[:, 0] - logits[rows, labels]), d, values
 
 
 def windows(x, size, stride, padding, value=0.0):
