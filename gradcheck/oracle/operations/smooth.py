@@ -84,7 +84,7 @@ class Smooth:
         if a.variance is None:
             return local
         reach = TYPICAL * np.sqrt(a.variance)
-        return local + np.square(self.slope(a.middle - reach, a.middle + reach)) * a.variance
+        return np.asarray(local + np.square(self.slope(a.middle - reach, a.middle + reach)) * a.variance)
 
     def _grown(self, format: Format, units: Array) -> Array:
         """e^(nu) − 1 of a rounded exponent, finite where the function itself is zero or infinite."""
