@@ -131,8 +131,8 @@ FINDINGS = {
 }
 """(engine, word, dtype) -> what the engine gets wrong. One that is no longer found is an error."""
 SCATTERS_INDUCTOR = (
-    "inductor 2.13 compiles several scatter-adds of one graph to wrong gradients on the CPU, off by 23 in float32; with "
-    "other words beside them they are right"
+    "inductor 2.13 compiles several scatter-adds of one graph to wrong gradients on the CPU, off by 23 in float32; "
+    "with other words beside them they are right"
 )
 SOMETIMES = {("torch-compile", "[i]", dtype): SCATTERS_INDUCTOR for dtype in ("float32", "float16", "bfloat16")}
 """Findings that depend on the words beside it."""

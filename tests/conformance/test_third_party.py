@@ -35,9 +35,10 @@ def install(source: Path, folder: Path) -> Path:
     return target
 
 
-def conformance(installed: Path, chosen: str) -> subprocess.CompletedProcess[str]:
+def conformance(installed: Path, chosen: str, words: str) -> subprocess.CompletedProcess[str]:
     """The conformance suite beside an installed distribution, as its authors run it in a checkout."""
     command = [sys.executable, "-m", "pytest", "-rA", "--color=no", "-p", "no:cacheprovider", SUITE, "-k", chosen]
+    command += ["--words", words]
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300)
 
@@ -54,7 +55,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_passes_the_conformance_suite(installed: Path) -> None:
-    done = conformance(installed, "tape")
+    """It has no ``var``: the suite asks for the words of a problem one by one where one is unsupported."""
+    done = conformance(installed, "tape", "matmul,reshape,concat,sum,max,exp,cos,sigmoid,softmax,where,var,+,*,[]")
     expected = {f"tape-{dtype}": "PASSED" for dtype in ("float64", "float32")}
     assert (outcomes(done.stdout), done.returncode) == (expected, 0), done.stdout
 
@@ -64,7 +66,7 @@ def test_a_wrong_derivative_in_it_fails_the_conformance_suite(tmp_path: Path) ->
     file = tmp_path / "wrong" / "gradcheck_tape.py"
     assert COSINE in file.read_text()
     file.write_text(file.read_text().replace(COSINE, COSINE.replace("-", "")))
-    done = conformance(install(tmp_path / "wrong", tmp_path), "tape-float64")
+    done = conformance(install(tmp_path / "wrong", tmp_path), "tape-float64", "cos,sin")
     assert (outcomes(done.stdout), done.returncode) == ({"tape-float64": "FAILED"}, 1), done.stdout
     assert "{'cos': [" in done.stdout
 
