@@ -11,7 +11,7 @@ from gradcheck.results import Cell, Verdict
 from gradcheck.runs import matrix
 from gradcheck.settings import Settings
 from tests.conftest import FAKES, Command
-from tests.problems.test_shipped import MODELS
+from tests.problems.test_shipped import MODELS, NAMES
 
 EXPECTED = Path(__file__).parents[1] / "docs" / "matrix.txt"
 SLOW = "torch-compile"  # it compiles C++ for minutes if its cache is empty
@@ -155,6 +155,7 @@ def test_code_of_a_problem_ends_with_the_timeout(gradcheck: Command, tmp_path: P
 def test_the_committed_outcomes_still_hold(gradcheck: Command, pytestconfig: pytest.Config) -> None:
     """Those of whole models only with --thorough, since every engine compiles each of them."""
     expected = matrix.read(EXPECTED, PLAN)
+    assert {problem for problem, _, _ in expected} == {*NAMES}
     skipped = () if pytestconfig.getoption("--thorough") else MODELS
     tried = [(name, backend) for name, _, backend in expected if name not in skipped and backend != SLOW]
     names, backends = (dict.fromkeys(each) for each in zip(*tried, strict=True))
