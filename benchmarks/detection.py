@@ -84,9 +84,8 @@ def shares(planted: Bug, section: Section, cases: int, peers: Peers) -> Shares:
         got = planted.answer(case.inputs)
         if is_bug and not visible(got, answer(case.inputs)):
             continue
-        where = {"k": section.k, "dtype": section.dtype, "distribution": planted.distribution, "seed": seed}
         name = str(planted) if is_bug else planted.name
-        seen.append(ours(planted, got, case.inputs, section) | peers.call("refused", planted=name, **where))
+        seen.append(ours(planted, got, case.inputs, section) | peers.call("refused", case.inputs, planted=name))
     return {checker: share([each[checker] for each in seen]) for checker in (OURS, PROVED, UNWATCHED, STEP, *NAMES)}
 
 

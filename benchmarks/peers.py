@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -36,6 +37,7 @@ class Peers:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True, bufsize=1
         )
+        self._folder = tempfile.TemporaryDirectory()
 
     def __enter__(self) -> Peers:
         return self
@@ -44,9 +46,15 @@ class Peers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.communicate()
+        self._folder.cleanup()
 
-    def call(self, request: str, **parameters: Any) -> Any:
-        """Call one of `REQUESTS` over there."""
+    def call(self, request: str, inputs: Mapping[str, Any], **parameters: Any) -> Any:
+        """Call one of `REQUESTS` over there, which reads the inputs from a file."""
+        import numpy as np
+
+        path = Path(self._folder.name) / "inputs.npz"
+        np.savez(path, **inputs)
+        parameters["inputs"] = str(path)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(json.dumps([request, parameters]), file=self._process.stdin, flush=True)
@@ -56,17 +64,11 @@ class Peers:
         return json.loads(line)
 
 
-def gradcheck_of_torch(k: int, fast: bool) -> dict[str, float | bool]:
+def gradcheck_of_torch(inputs: Mapping[str, Any], fast: bool) -> dict[str, float | bool]:
     """The seconds that `torch.autograd.gradcheck` takes on the problem's loss in torch, and whether it passes."""
     import torch
 
-    from gradcheck.problems import load
-    from gradcheck.problems.cases import sample
-    from gradcheck.problems.sampling import wrt_of
-
-    problem = load("sigmoid_skip")
-    inputs, wrt = sample(problem, k, 0, "float64").inputs, wrt_of(problem, k)
-    tensors = [torch.tensor(array, requires_grad=name in wrt) for name, array in inputs.items()]
+    tensors = [torch.tensor(array, requires_grad=name != "x") for name, array in inputs.items()]
     begin = time.perf_counter()
     passes = torch.autograd.gradcheck(torch_loss, tensors, fast_mode=fast, raise_exception=False)
     return {"seconds": time.perf_counter() - begin, "passes": passes}
@@ -88,7 +90,7 @@ def planted_steps() -> dict[str, Steps]:
     return {str(bug): bug.steps for bug in BUGS} | VARIANTS
 
 
-def refused(planted: str, k: int, dtype: str, distribution: str, seed: int) -> dict[str, bool | None]:
+def refused(inputs: Mapping[str, Any], planted: str) -> dict[str, bool | None]:
     """The peers that refuse a hand-written backend's answer to a case; None: not run.
 
     gradcheck receives the backend as a function: its loss, right or wrong, and its gradients as the backward pass. The
@@ -97,12 +99,9 @@ def refused(planted: str, k: int, dtype: str, distribution: str, seed: int) -> d
     import numpy as np
     import torch
 
-    from gradcheck.problems import load
-    from gradcheck.problems.cases import sample
     from tests.planted import answer
 
-    inputs = sample(load("sigmoid_skip"), k, seed, dtype, distribution).inputs
-    steps = planted_steps()[planted]
+    steps, dtype, k = planted_steps()[planted], inputs["x"].dtype, len(inputs["x"])
     given = answer(inputs, steps)
     got = [np.array(given.loss), *map(np.array, given.gradients.values())]
     expected = [array.astype(dtype) for array in torch_answer(inputs)]
@@ -165,9 +164,13 @@ REQUESTS: Mapping[str, Callable[..., Any]] = {"gradcheck_of_torch": gradcheck_of
 
 def serve() -> None:
     """Answer requests until there are no more."""
+    import numpy as np
+
     for line in sys.stdin:
         request, parameters = json.loads(line)
-        print(json.dumps(REQUESTS[request](**parameters)), flush=True)
+        with np.load(parameters.pop("inputs")) as arrays:
+            answered = REQUESTS[request](inputs=dict(arrays), **parameters)
+        print(json.dumps(answered), flush=True)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ INTERNAL = ("Variable", "<locals>", "Recorder", "_lift", "__array")
     [
         ("np.tanh(a)", "a NumPy function received a value of the problem: write ops.tanh"),
         ("np.multiply(2.0, a)", "a NumPy function received a value of the problem: write a * b"),
-        ("np.arctan(a)", "a NumPy function received a value of the problem: write words of ops alone"),
+        ("np.arctan(a)", "a NumPy function received a value of the problem: write ops.atan(a)"),
         ("a()", "loss raised TypeError: a value of the problem is not callable"),
         ("range(a)", "a value of the problem cannot be interpreted as an integer"),
         ("a << 2", "unsupported operand type"),

@@ -57,7 +57,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_passes_the_conformance_suite(installed: Path) -> None:
     """It has no ``var``: the suite asks for the words of a problem one by one where one is unsupported."""
     done = conformance(installed, "tape", "matmul,reshape,concat,sum,max,exp,cos,sigmoid,softmax,where,var,+,*,[]")
-    expected = {f"tape-{dtype}": "PASSED" for dtype in ("float64", "float32")}
+    expected = {f"tape-{dtype}": "PASSED" for dtype in ("float64",)}
     assert (outcomes(done.stdout), done.returncode) == (expected, 0), done.stdout
 
 
