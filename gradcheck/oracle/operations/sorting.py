@@ -18,6 +18,10 @@ from gradcheck.oracle.operations.movements import moveaxis
 from gradcheck.oracle.operations.rules import rule
 from gradcheck.oracle.operations.terms import DOUBT, Array, Bounded, Errors, Spread, Values, Variances
 
+WITHIN = DOUBT - 1
+"""The deviations at which an entry of another rank lies: its own later roundings, which add in squares, stay within
+``DOUBT``."""
+
 
 class Ranks(NamedTuple):
     """The lowest and the highest possible rank of each entry, rows of whole numbers."""
@@ -61,7 +65,7 @@ def _sorted_worst(_format: Format, result: Values, a: Bounded) -> Errors:
 def _sorted_variance(format: Format, result: Values, a: Spread) -> Variances:
     """The same for ``DOUBT`` standard deviations."""
     error = _sorted_worst(format, result, a.at_doubt)
-    return None if error is None else np.square(error / DOUBT)
+    return None if error is None else np.square(error / WITHIN)
 
 
 def _returned(a: Array, g: Array) -> Array:
@@ -89,7 +93,7 @@ def _returned_worst(_format: Format, result: Values, a: Bounded, g: Bounded) -> 
 def _returned_variance(format: Format, result: Values, a: Spread, g: Spread) -> Variances:
     """The same for ``DOUBT`` standard deviations."""
     error = _returned_worst(format, result, a.at_doubt, g.at_doubt)
-    return None if error is None else np.square(error / DOUBT)
+    return None if error is None else np.square(error / WITHIN)
 
 
 def _possible_ranks(balls: Array) -> list[range]:
