@@ -71,7 +71,7 @@ def test_they_never_differ_from_a_correct_loss(session: gradcheck.Session, name:
                 assert distribution != "uniform" or dtype != "float32" or backend.verdict != "undecided", backend.reason
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SMALL)
 def test_estimates_hold(name: str) -> None:
     from gradcheck.backends import central_difference
 
