@@ -37,6 +37,9 @@ FORMATS = {
 }
 LACKS: dict[str, str] = {}
 
+LACKING = ("Could not find device for node", "has DataType", "is not in the list of allowed values")
+"""TensorFlow's words where an operation, or one of its gradient, has no kernel in a dtype."""
+
 Differentiated = Callable[[Mapping[str, Any]], "tuple[Any, ...]"]
 """Inputs by name -> the loss, gradients, watched values, adjoints."""
 
@@ -278,7 +281,12 @@ class TensorFlow(Engine):
 
     def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         leaves = {name: self.tf.cast(array, dtype_of(array, dtype)) for name, array in inputs.items()}
-        loss, gradients, values, adjoints = self.differentiated(graph, tuple(wrt), dtype)(leaves)
+        try:
+            loss, gradients, values, adjoints = self.differentiated(graph, tuple(wrt), dtype)(leaves)
+        except (self.tf.errors.OpError, TypeError) as error:
+            if any(lack in str(error) for lack in LACKING):
+                raise Unsupported(f"TensorFlow has no kernel for it: {_first_line(error)}") from error
+            raise
         return Answer(self._array(loss), self._arrays(gradients), self._arrays(values), self._arrays(adjoints))
 
     def _differentiated(self, graph: InterpretedGraph, wrt: Sequence[str], dtype: str) -> Differentiated:
@@ -308,6 +316,10 @@ class TensorFlow(Engine):
     def _array(self, tensor: Any) -> Any:
         tensor = self.tf.convert_to_tensor(tensor)  # the gradient of `gather` is a tf.IndexedSlices
         return (self.tf.cast(tensor, "float32") if tensor.dtype == "bfloat16" else tensor).numpy()
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if any(lack in line for lack in LACKING)), str(error))
 
 
 def load() -> Engine:
