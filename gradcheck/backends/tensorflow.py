@@ -37,7 +37,12 @@ FORMATS = {
 }
 LACKS: dict[str, str] = {}
 
-LACKING = ("Could not find device for node", "has DataType", "is not in the list of allowed values")
+LACKING = (
+    "Could not find device for node",
+    "has DataType",
+    "is not in the list of allowed values",
+    "No OpKernel was registered",
+)
 """TensorFlow's words where an operation, or one of its gradient, has no kernel in a dtype."""
 
 Differentiated = Callable[[Mapping[str, Any]], "tuple[Any, ...]"]
