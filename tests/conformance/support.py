@@ -50,7 +50,7 @@ def lacking(pool: Pool, name: str, path: Path, word: str, dtype: str) -> str | N
 
 
 def names() -> Iterator[str]:
-    """The engines that are no variant of another one,; a witness is a variant too."""
+    """The engines that are no variant of another one; witnesses are variants."""
     for name in engines.paths():
         if engines.find(name).variant_of is None:
             yield name

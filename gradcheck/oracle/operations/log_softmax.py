@@ -47,7 +47,7 @@ class LogSoftmax:
         summed = along.sum_error(format) + ACCURACY["log"] * format.function_roundoff * along.entropy
         moved = None if a.error is None else along.moved(along.shares(a), a.error)
         subtracted = rounded(format, self._log_sum(along, a), total(np.asarray(summed), moved))
-        return self._kept(a.middle, a.error, rounded(format, result.size, total(subtracted, a.error), roundings=2))
+        return _kept(a.middle, a.error, rounded(format, result.size, total(subtracted, a.error), roundings=2))
 
     def variance(self, format: Format, result: Values, a: Spread) -> Variances:
         """s² + (Σps)² (W4), and (0.6u)² times 2v², (log Σeᵃ)², (n_log·log n)² and S's variance."""
@@ -58,7 +58,7 @@ class LogSoftmax:
         local = (ROUNDING_DEVIATION * format.roundoff) ** 2 * own + along.terms * format.variance_floor
         if a.variance is not None:
             local = local + a.variance + np.square(along.sum(shares * np.sqrt(a.variance)))
-        return self._kept(a.middle, a.variance, local)
+        return _kept(a.middle, a.variance, local)
 
     def partial_sums(self, _format: Format, a: Bounded) -> Array:
         """The result, log Σeᵃ, and S below n."""
@@ -87,10 +87,11 @@ class LogSoftmax:
         """The magnitude of log Σeᵃ at most: it lies between the largest entry and that plus log n."""
         return np.asarray(np.abs(along.largest(a.middle)) + along.entropy)
 
-    def _kept(self, middle: Array, given: Errors, errors: Array) -> Array:
-        """No error where an operand is exactly −∞, and its share zero."""
-        exact = np.isneginf(middle) & (given is None or given == 0)
-        return np.where(exact, 0.0, errors)
+
+def _kept(middle: Array, given: Errors, errors: Array) -> Array:
+    """No error where an operand is exactly −∞, and its share zero."""
+    exact = np.isneginf(middle) & (given is None or given == 0)
+    return np.where(exact, 0.0, errors)
 
 
 @rule(worst="θ(n, u) + (6 + 10 log n + 2|v| + |log Σeᵃ|) u", typical="√(2v² + (log Σeᵃ)² + (1.5 log n)² + n/2)")

@@ -44,9 +44,10 @@ class Convolution:
 
     def columns(self, x: Variable) -> Variable:
         """(batch, groups, channels of a group · entries of a window, windows)."""
-        kept = (x.shape[0], self.groups, x.shape[1] // self.groups * math.prod(self.windows.lengths), -1)
         moved = structural("windows", self._windows, lambda _g, _x: (None,), self._windows_shape)
-        return reshape(apply(moved, x), (*kept[:-1], math.prod(self.windows.counts(x.shape[2:]))))
+        taps = x.shape[1] // self.groups * math.prod(self.windows.lengths)
+        places = math.prod(self.windows.counts(x.shape[2:]))
+        return reshape(apply(moved, x), (x.shape[0], self.groups, taps, places))
 
     def filters(self, w: Variable) -> Variable:
         """(groups, filters of a group, channels of a group · entries of a window)."""
@@ -168,13 +169,12 @@ def _padding(padding: Shape, value: float) -> Operation:
 def _pieces(x: Variable, windows: Windows) -> Variable:
     """The entries of each window along a new first axis."""
     counts = windows.counts(x.shape[2:])
-    padded = x
 
     def part(offset: int, count: int, step: int) -> Part:
         return slice(offset, offset + (count - 1) * step + 1, step)
 
     pieces = [
-        pick(padded, (slice(None), slice(None), *map(part, offsets, counts, windows.stride)))
+        pick(x, (slice(None), slice(None), *map(part, offsets, counts, windows.stride)))
         for offsets in product(*map(range, windows.lengths))
     ]
     return stack(pieces)
