@@ -39,6 +39,11 @@ def answer_of(loss: Callable[..., Any], a: Any, format: Format = SINGLE) -> Any:
     return analyse(record(loss, {"a": inputs["a"].shape}, ("a",)), inputs, format)
 
 
+def exponential(a: np.ndarray) -> np.ndarray:
+    """eᵃ in float32, 6 u off before its rounding (NumPy's own differs from processor to processor)."""
+    return (np.exp(a.astype(float)) * (1 + 6 * U)).astype(single)
+
+
 def density(a: float) -> float:
     return math.exp(-a * a / 2) / math.sqrt(2 * math.pi)
 
@@ -280,9 +285,9 @@ def test_below_zero_a_rectifier_is_rounded_and_above_zero_it_is_not() -> None:
 def test_a_difference_of_exponentials_loses_the_digits_of_an_elu_near_zero() -> None:
     """MXNet, MLX and TensorFlow have α(eᵃ − 1), and its derivative as v + α."""
     a = np.linspace(-2, -1e-6, 30_001, dtype=single)
-    value = single(0.75) * (np.exp(a) - single(1))
-    assert 0.15 < share(value, step(ELU, [a])) <= 1
-    assert share(value + single(0.75), step(ELU_DERIVATIVE, [a])) <= 1
+    value = single(0.75) * (exponential(a) - single(1))
+    assert 0.6 < share(value, step(ELU, [a])) <= 1
+    assert 0.6 < share(value + single(0.75), step(ELU_DERIVATIVE, [a])) <= 1
 
 
 def test_a_rectifier_whose_operand_may_be_on_either_side_of_zero_has_either_slope() -> None:
@@ -337,7 +342,7 @@ def test_a_step_passes_no_gradient_on(name: str) -> None:
 
 
 def sigmoid(a: np.ndarray) -> np.ndarray:
-    return single(1) / (single(1) + np.exp(-a))
+    return single(1) / (single(1) + exponential(-a))
 
 
 def test_a_gradient_of_silu_with_common_factors_is_within_the_bounds() -> None:
