@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import zip_longest
 from typing import Any
 
 from gradcheck.backends._engine import Unsupported
@@ -17,13 +18,30 @@ def refused(words: Iterable[str], reason: str) -> dict[str, Callable[..., Any]]:
     return dict.fromkeys(words, refuse)
 
 
-def of_vectors(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that solves systems for vectors too, where the framework's own takes matrices alone."""
+def of_systems(function: Callable[..., Any], broadcast_to: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    """A function that solves systems whose right-hand side is a vector if it has one axis, and matrices if it has more.
+
+    Args:
+        function: the framework's own, which takes matrices; some take what has one axis less as vectors.
+        broadcast_to: the framework's own, where that function does not broadcast the axes before the last two.
+    """
 
     def solved(a: Any, b: Any, **options: Any) -> Any:
-        return function(a, b[:, None], **options)[:, 0] if b.ndim == 1 else function(a, b, **options)
+        right = b[:, None] if b.ndim == 1 else b
+        batch = broadcast_shape(tuple(a.shape[:-2]), tuple(right.shape[:-2]))
+        a, right = (each[(None,) * (len(batch) + 2 - each.ndim)] for each in (a, right))
+        if broadcast_to is not None and a.shape[:-2] != right.shape[:-2]:
+            a, right = (broadcast_to(each, (*batch, *each.shape[-2:])) for each in (a, right))
+        x = function(a, right, **options)
+        return x[..., 0] if b.ndim == 1 else x
 
     return solved
+
+
+def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of two that broadcast."""
+    pairs = zip_longest(reversed(a), reversed(b), fillvalue=1)
+    return tuple(mine if theirs == 1 else theirs for mine, theirs in pairs)[::-1]
 
 
 def of_lapack(words: dict[str, Callable[..., Any]], engine: str, dtype: str) -> dict[str, Callable[..., Any]]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._accuracy import refusing
-from gradcheck.backends._arguments import of_lapack, vector_norm, with_ddof
-from gradcheck.backends._engine import Answer, Engine
+from gradcheck.backends._arguments import of_lapack, of_systems, vector_norm, with_ddof
+from gradcheck.backends._engine import Answer, Engine, Unsupported
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 from gradcheck.backends._indexing import along_axis, axes_of, gathered
 
@@ -203,9 +203,15 @@ def algebra(np: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     """Linear algebra."""
     import autograd.scipy.linalg
 
-    words = {name: getattr(np.linalg, name) for name in ("cholesky", "solve", "inv")}
+    def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
+        if a.ndim > 2 or b.ndim > 2:
+            raise Unsupported("autograd solves one triangular system alone")
+        return autograd.scipy.linalg.solve_triangular(a, b, lower=lower)
+
+    words = {name: getattr(np.linalg, name) for name in ("cholesky", "inv")}
     words["slogdet"] = lambda a: np.linalg.slogdet(a)[1]
-    words["solve_triangular"] = autograd.scipy.linalg.solve_triangular
+    words["solve"] = of_systems(np.linalg.solve, np.broadcast_to)
+    words["solve_triangular"] = solve_triangular
     return of_lapack(words, "NumPy", dtype)
 
 

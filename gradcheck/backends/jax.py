@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._arguments import each_axis, of_lapack, with_ddof
+from gradcheck.backends._arguments import each_axis, of_lapack, of_systems, with_ddof
 from gradcheck.backends._engine import Answer, Engine, Unavailable
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 from gradcheck.backends._indexing import gathered
@@ -143,9 +143,10 @@ def algebra(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     """Linear algebra."""
     import jax.scipy.linalg as scipy_linalg
 
-    words = {name: getattr(jax.numpy.linalg, name) for name in ("cholesky", "solve", "inv")}
+    words = {name: getattr(jax.numpy.linalg, name) for name in ("cholesky", "inv")}
     words["slogdet"] = lambda a: jax.numpy.linalg.slogdet(a)[1]
-    words["solve_triangular"] = scipy_linalg.solve_triangular
+    words["solve"] = of_systems(jax.numpy.linalg.solve)
+    words["solve_triangular"] = of_systems(scipy_linalg.solve_triangular)
     return of_lapack(words, "JAX", dtype)
 
 

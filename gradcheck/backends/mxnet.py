@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._accuracy import refusing
-from gradcheck.backends._arguments import each_axis, of_vectors, vector_norm, with_ddof
+from gradcheck.backends._arguments import each_axis, of_systems, vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine, Operations, dtype_of
 from gradcheck.backends._indexing import along_axis, axes_of, gathered
 
@@ -185,9 +185,10 @@ def algebra(mxnet: Any) -> dict[str, Callable[..., Any]]:
         return mxnet.nd.linalg.trsm(a.as_nd_ndarray(), b.as_nd_ndarray(), lower=lower).as_np_ndarray()
 
     # The gradient of its own solve fails for vectors.
-    words = {"cholesky": linalg.cholesky, "solve": of_vectors(linalg.solve), "inv": linalg.inv}
+    broadcast_to = mxnet.np.broadcast_to
+    words = {"cholesky": linalg.cholesky, "solve": of_systems(linalg.solve, broadcast_to), "inv": linalg.inv}
     words["slogdet"] = lambda a: linalg.slogdet(a)[1]
-    return {**words, "solve_triangular": of_vectors(solve_triangular)}
+    return {**words, "solve_triangular": of_systems(solve_triangular, broadcast_to)}
 
 
 class MXNet(Engine):

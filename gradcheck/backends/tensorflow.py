@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._arguments import each_axis, last_channels, of_lapack, of_vectors
+from gradcheck.backends._arguments import each_axis, last_channels, of_lapack, of_systems
 from gradcheck.backends._engine import Answer, Engine, Operations, Unsupported, dtype_of
 from gradcheck.backends._indexing import axes_of
 
@@ -176,9 +176,9 @@ def algebra(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
         return linalg.triangular_solve(a, b, lower=lower)
 
-    words = {"cholesky": linalg.cholesky, "solve": of_vectors(linalg.solve), "inv": linalg.inv}
+    words = {"cholesky": linalg.cholesky, "solve": of_systems(linalg.solve, tf.broadcast_to), "inv": linalg.inv}
     words["slogdet"] = lambda a: linalg.slogdet(a)[1]
-    words["solve_triangular"] = of_vectors(solve_triangular)
+    words["solve_triangular"] = of_systems(solve_triangular)
     return of_lapack(words, "TensorFlow", dtype)
 
 

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._arguments import of_lapack, of_vectors
+from gradcheck.backends._arguments import of_lapack, of_systems
 from gradcheck.backends._engine import Answer, Engine, Operations, Unavailable, Unsupported, dtype_of
 from gradcheck.backends._indexing import axes_of, gathered, piece
 
@@ -161,9 +161,9 @@ def algebra(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
         return linalg.solve_triangular(a, b, upper=not lower)
 
-    words = {"cholesky": linalg.cholesky, "solve": linalg.solve, "inv": linalg.inv}
+    words = {"cholesky": linalg.cholesky, "solve": of_systems(linalg.solve), "inv": linalg.inv}
     words["slogdet"] = lambda a: linalg.slogdet(a)[1]
-    return of_lapack({**words, "solve_triangular": of_vectors(solve_triangular)}, "PyTorch", dtype)
+    return of_lapack({**words, "solve_triangular": of_systems(solve_triangular)}, "PyTorch", dtype)
 
 
 def of_two(torch: Any, name: str) -> Callable[..., Any]:

@@ -109,26 +109,30 @@ def paired_axes(a: Shape, b: Shape, axes: Any) -> tuple[tuple[int, ...], tuple[i
 
 
 def square_shape(a: Shape) -> Shape:
-    """The shape of a square matrix.
+    """The shape of square matrices.
 
     Raises:
-        ValueError: it is none.
+        ValueError: they are none.
     """
-    if len(a) != 2 or a[0] != a[1]:
-        raise ValueError(f"got shape {a}: expected a square matrix")
+    if len(a) < 2 or a[-2] != a[-1]:
+        raise ValueError(f"got shape {a}: expected square matrices, along the last two axes")
     return a
 
 
 def system_shape(a: Shape, b: Shape) -> Shape:
-    """The shape of the solution x of a x = b, b a vector or a matrix.
+    """The shape of the solutions x of a x = b, b a vector if it has one axis, and matrices if it has more.
 
     Raises:
-        ValueError: the first is no square matrix, or the shapes do not fit.
+        ValueError: the first are no square matrices, or the shapes do not fit.
     """
-    rows = square_shape(a)[0]
-    if len(b) not in (1, 2) or b[0] != rows:
-        raise ValueError(f"shapes {a} and {b} do not fit: expected a vector or a matrix of {rows} rows on the right")
-    return b
+    rows = square_shape(a)[-1]
+    if len(b) == 1 and b[0] == rows:
+        return a[:-1]
+    if len(b) < 2 or b[-2] != rows:
+        expected = f"expected a vector of {rows} entries, or matrices of {rows} rows, on the right"
+        hint = "; a vector for each matrix is b[..., None]" if len(a) > 2 and b[-1:] == (rows,) else ""
+        raise ValueError(f"shapes {a} and {b} do not fit: {expected}{hint}")
+    return broadcast_shape(a[:-2], b[:-2], (a, b)) + b[-2:]
 
 
 def outer_shape(a: Shape, b: Shape) -> Shape:

@@ -32,9 +32,10 @@ def symmetric_parts(answer: BackendAnswer, tape: Tape) -> BackendAnswer:
 
 
 def _mean(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """(G + Gᵀ)/2 in float64 or wider; what has another shape stays as it is, and is refused for that."""
-    if array.ndim != 2 or array.shape[0] != array.shape[1]:
+    """(G + Gᵀ)/2 of matrices in float64 or wider; what has another shape stays as it is, and is refused for that."""
+    if array.ndim < 2 or array.shape[-2] != array.shape[-1]:
         return array
     wide = array.astype(np.result_type(array.dtype, np.float64))
+    transposed = np.swapaxes(wide, -2, -1)
     with np.errstate(all="ignore"):
-        return np.asarray(np.where(wide == wide.T, wide, wide / 2 + wide.T / 2))
+        return np.asarray(np.where(wide == transposed, wide, wide / 2 + transposed / 2))

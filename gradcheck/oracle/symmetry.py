@@ -7,7 +7,9 @@ from gradcheck.oracle.tape import Key, Tape, TapeNode
 SYMMETRIC = ("cholesky",)
 """Operations on a matrix that is symmetric: engines read its lower part, its symmetric part, or all of it."""
 EACH_ENTRY = frozenset({"watch", "add", "sub", "neg", "mul", "div", "exp", "log", "sqrt", "square", "power"})
-"""Operations on entries that make a symmetric matrix of a symmetric one, and numbers beside it."""
+"""Operations on entries that make symmetric matrices of symmetric ones, and a number beside each."""
+OF_BATCHES = frozenset({"reshape", "broadcast_to"})
+"""Operations that make an array of symmetric matrices of another one where the last two axes keep their lengths."""
 
 
 def symmetric_outputs(tape: Tape) -> frozenset[Key]:
@@ -33,6 +35,7 @@ def _hands_symmetry_back(tape: Tape, index: int, user: TapeNode, known: bool) ->
     name = "" if user.operation is None else user.operation.name
     if name in SYMMETRIC:
         return True
-    others = [tape.nodes[operand].shape for operand in user.operands if operand != index]
-    beside = name in ("add", "sub") or all(shape == () for shape in others)
-    return known and name in EACH_ENTRY and beside and tape.nodes[index].shape == user.shape
+    others = [tape.nodes[operand].shape[-2:] for operand in user.operands if operand != index]
+    beside = name in OF_BATCHES or name in ("add", "sub") or all(set(shape) <= {1} for shape in others)
+    kept = tape.nodes[index].shape[-2:] == user.shape[-2:]
+    return known and name in EACH_ENTRY | OF_BATCHES and beside and kept

@@ -45,11 +45,11 @@ def why_unbounded(tape: Tape, inputs: Mapping[str, Array], format: Format, key: 
 
 
 def _conditioning(name: str, operands: Sequence[Quantity]) -> str:
-    """The condition number of the matrix with which a step of linear algebra computes; nothing for other steps."""
+    """The largest condition number of the matrices with which a step of linear algebra computes; else nothing."""
     place = OF_MATRICES.get(name)
     if place is None or not np.isfinite(operands[place].float64).all():
         return ""
-    return f" of a matrix with condition number {np.linalg.cond(operands[place].float64):.2g}"
+    return f" of a matrix with condition number {np.max(np.linalg.cond(operands[place].float64)):.2g}"
 
 
 def _behind(tape: Tape, index: int) -> set[int]:

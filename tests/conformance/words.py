@@ -122,18 +122,20 @@ WORDS: dict[str, tuple[Sample, ...]] = {
     "avg_pool": (Sample("ops.avg_pool(ops.concat([a, b, a * b])[None, None], 3, 2)"),),
     "cholesky": (
         Sample("ops.cholesky(ops.sin(M) @ ops.sin(M).T + np.eye(k))"),
-        Sample("ops.cholesky(ops.exp(-0.1 * (a - ops.reshape(a, (k, 1))) ** 2) + 0.1 * np.eye(k))"),
+        Sample(
+            "ops.cholesky(ops.exp(-(a - ops.reshape(a, (k, 1))) ** 2 * [[[0.1]], [[0.2]]]) + 0.1 * np.eye(k))"
+        ),
     ),
     "solve_triangular": (
         Sample("ops.solve_triangular(ops.sin(M) + 2 * np.eye(k), a, lower=True)"),
-        Sample("ops.solve_triangular(M + 3 * np.eye(k), N)"),
+        Sample("ops.solve_triangular(ops.stack([M, N]) + 3 * np.eye(k), N)"),
     ),
     "solve": (
         Sample("ops.solve(ops.sin(M) + 3 * np.eye(k), a)"),
-        Sample("ops.solve(ops.sin(M) + 3 * np.eye(k)[::-1], N)"),
+        Sample("ops.solve(ops.sin(M) + 3 * np.eye(k)[::-1], ops.stack([M, N])[:, None])"),
     ),
-    "slogdet": (Sample("ops.slogdet(ops.sin(M) + 3 * np.eye(k)[::-1])[1] * a"),),
-    "inv": (Sample("ops.inv(ops.sin(M) + 3 * np.eye(k))"),),
+    "slogdet": (Sample("ops.slogdet(ops.sin(ops.stack([M, N, M * N])) + 3 * np.eye(k)[::-1])[1]"),),
+    "inv": (Sample("ops.inv(ops.sin(ops.stack([M, N])) + 3 * np.eye(k))"),),
     "vector_norm": (
         Sample("ops.vector_norm(M, axis=-1, keepdims=True) * N", NONZERO),
         Sample("ops.vector_norm(M, axis=(0, 1), keepdims=True)", NONZERO),

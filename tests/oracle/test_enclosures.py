@@ -93,6 +93,16 @@ OPERATIONS = {
     "solve": lambda ops, a, b, M: ops.solve(ops.sin(M) + 3 * np.eye(4)[::-1], M) * b,
     "inverse": lambda ops, a, b, M: ops.inv(ops.sin(M) + 3 * np.eye(4)) * b,
     "determinant": lambda ops, a, b, M: ops.slogdet(ops.sin(M) + 3 * np.eye(4)[::-1])[1] * b,
+    "systems of a batch": lambda ops, a, b, M: (
+        ops.solve(ops.sin(M) + 3 * np.eye(4), ops.stack([M, M * a])) * ops.solve_triangular(M + 3 * np.eye(4), b)
+    ),
+    "factors of a batch": lambda ops, a, b, M: (
+        ops.cholesky(M @ M.T + np.reshape([1.0, 2.0], (2, 1, 1)) * np.eye(4))
+        + ops.inv(M * a + np.reshape([4.0, 5.0], (2, 1, 1)) * np.eye(4))
+    ),
+    "determinants of a batch": lambda ops, a, b, M: (
+        ops.slogdet(M * ops.reshape(a, (4, 1, 1)) + 3 * np.eye(4)[::-1])[1] * b
+    ),
     "outer": lambda ops, a, b, M: ops.outer(a, b) * M,
     "sum": lambda ops, a, b, M: ops.sum(M, axis=0) * a,
     "sum of all": lambda ops, a, b, M: ops.sum(M) * a,

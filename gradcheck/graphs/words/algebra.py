@@ -14,21 +14,21 @@ from gradcheck.graphs.words.declaration import word
 
 @word
 def cholesky(a: Value) -> Shape:
-    """The lower triangular matrix L with a = L Lᵀ, of a symmetric positive definite matrix.
+    """The lower triangular matrix L with a = L Lᵀ, of each symmetric positive definite matrix.
 
     Raises:
-        ValueError: it is no square matrix.
+        ValueError: they are no square matrices.
     """
     return square_shape(a.shape)
 
 
 @word
 def solve_triangular(a: Value, b: Value, lower: bool = False) -> Shape:
-    """The solution x of T x = b, b a vector or a matrix; T is the upper triangle of a, with lower=True the lower one.
+    """The solution x of T x = b, b as for `solve`; T is the upper triangle of a, with lower=True the lower one.
 
     Raises:
         TypeError: ``lower`` is not a bool.
-        ValueError: a is no square matrix, or b has another number of rows.
+        ValueError: a has no square matrices, or b does not fit.
     """
     if not isinstance(lower, bool):
         raise TypeError(f"lower={lower!r}: expected True or False")
@@ -37,20 +37,20 @@ def solve_triangular(a: Value, b: Value, lower: bool = False) -> Shape:
 
 @word
 def solve(a: Value, b: Value) -> Shape:
-    """The solution x of a x = b, for a vector or a matrix b.
+    """The solution x of a x = b, b a vector if it has one axis, else matrices; the axes before the last two broadcast.
 
     Raises:
-        ValueError: a is no square matrix, or b has another number of rows.
+        ValueError: a has no square matrices, or b does not fit.
     """
     return system_shape(a.shape, b.shape)
 
 
 @word
 def inv(a: Value) -> Shape:
-    """The inverse of a matrix.
+    """The inverse of each matrix.
 
     Raises:
-        ValueError: it is no square matrix.
+        ValueError: they are no square matrices.
     """
     return square_shape(a.shape)
 
@@ -72,12 +72,12 @@ class Determinant(NamedTuple):
 
 @word
 def slogdet(a: Value) -> Shape:
-    """The logarithm of the magnitude of a determinant, as the second of a pair; the sign is not recorded.
+    """The logarithm of the magnitude of each determinant, as the second of a pair; the sign is not recorded.
 
     Raises:
-        ValueError: it is no square matrix.
+        ValueError: they are no square matrices.
     """
-    return square_shape(a.shape)[2:]
+    return square_shape(a.shape)[:-2]
 
 
 def determinant(a: Value) -> Determinant:

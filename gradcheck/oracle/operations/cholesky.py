@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from gradcheck.graphs.shapes import square_shape
@@ -18,6 +16,7 @@ from gradcheck.oracle.operations.base import (
     square,
     total,
 )
+from gradcheck.oracle.operations.elimination import largest
 from gradcheck.oracle.operations.movements import matrix_transpose
 from gradcheck.oracle.operations.places import filled
 from gradcheck.oracle.operations.rules import rule
@@ -96,7 +95,7 @@ def _worst(format: Format, result: Values, a: Bounded) -> Errors:
     errors = np.broadcast_to(a.errors, a.middle.shape) + apart
     own = relative / (1 - relative) if relative < 1 else np.inf
     backward = np.maximum(errors, transposed(errors)) + own * _diagonals(a.size + errors)
-    backward = backward + 2 * (size + 1) * format.underflow * (1 + np.sqrt(np.max(a.reach, initial=0.0)))
+    backward = backward + 2 * (size + 1) * format.underflow * (1 + np.sqrt(largest(a.reach)))
     inverse = inverse_size(result.middle, _inverse(result.middle), lower=True)
     moved = inverse @ backward @ transposed(inverse)
     norm = np.sqrt(np.sum(np.square(moved), axis=(-2, -1), keepdims=True))
@@ -140,9 +139,7 @@ CHOLESKY = Operation(
     _variance,
     shape=square_shape,
     ball=_ball,
-    partial_sums=lambda _format, a: np.broadcast_to(
-        np.max(a.reach, axis=(-2, -1), keepdims=True, initial=0.0) * 2, a.middle.shape
-    ),
+    partial_sums=lambda _format, a: np.broadcast_to(largest(a.reach) * 2, a.middle.shape),
 )
 
 
@@ -167,8 +164,8 @@ def _congruence_worst(format: Format, result: Values, p: Bounded, factor: Bounde
     error = error + once + transposed(once) + once @ transposed(growth)
     sums = 1 + np.sum(right, axis=-2)
     count = 8 * t.reach.shape[-1] + 8
-    largest = 1 + np.max(t.reach, initial=0.0) + np.max(sizes, initial=0.0)
-    floor = count * format.underflow * largest * sums[..., :, None] * sums[..., None, :]
+    peak = 1 + largest(t.reach) + largest(sizes)
+    floor = count * format.underflow * peak * sums[..., :, None] * sums[..., None, :]
     return mean_of_transposes(rounded(format, whole, error + floor, 2))
 
 
@@ -192,7 +189,7 @@ def _congruence_variance(format: Format, result: Values, p: Spread, factor: Spre
 def _congruence_sizes(format: Format, p: Bounded, factor: Bounded) -> Array:
     t = Computed.of(format, factor, lower=True)
     sizes = mean_of_transposes(np.broadcast_to(p.reach, p.middle.shape))
-    peak: Any = np.max(t.reach, initial=1.0) * np.max(t.computed_inverse, initial=1.0)
+    peak = np.maximum(largest(t.reach), 1.0) * np.maximum(largest(t.computed_inverse), 1.0)
     return np.asarray(peak * (transposed(t.computed_inverse) @ sizes @ t.computed_inverse))
 
 

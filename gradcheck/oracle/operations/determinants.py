@@ -17,6 +17,7 @@ from gradcheck.oracle.operations.base import (
 )
 from gradcheck.oracle.operations.elimination import eliminated
 from gradcheck.oracle.operations.movements import matrix_transpose
+from gradcheck.oracle.operations.reductions import reshape
 from gradcheck.oracle.operations.rules import rule
 from gradcheck.oracle.operations.smooth import ACCURACY, DEVIATION
 from gradcheck.oracle.operations.systems import Eliminated, approximate_inverse, backward_variance, unless_large
@@ -27,20 +28,19 @@ PIVOTS = 2
 
 
 def _pivots(a: Array) -> Array:
-    return np.asarray(np.diagonal(eliminated(np.asarray(a))[0]))
+    return np.asarray(np.diagonal(eliminated(np.asarray(a))[0], axis1=-2, axis2=-1))
 
 
 def _value(a: Array) -> Array:
-    return np.asarray(np.sum(np.log(np.abs(_pivots(a)))))
+    return np.asarray(np.sum(np.log(np.abs(_pivots(a))), axis=-1))
 
 
 def _ball(a: Array) -> Array:
     """The same of Arb balls."""
     from flint import arb
 
-    result = np.empty((), dtype=object)
-    result[()] = sum((abs(pivot).log() for pivot in _pivots(a)), arb(0))
-    return result
+    logarithms = np.frompyfunc(lambda pivot: abs(pivot).log(), 1, 1)(_pivots(a))
+    return np.add.reduce(logarithms, axis=-1, initial=arb(0))  # type: ignore[no-any-return]
 
 
 def _logarithms(a: Values) -> Array:
@@ -52,13 +52,15 @@ def _worst(format: Format, _result: Values, a: Bounded) -> Errors:
     """R38: Σ|A⁻¹|S + ε²/2(1 − ε), S the backward errors and ε the norm of |A⁻¹|S; and those of the logarithms."""
     matrix = Eliminated.of(format, a)
     moved = matrix.inverse @ (matrix.errors + matrix.backward)
-    norm = np.sqrt(np.sum(np.square(moved)))
-    if not norm < 1:
-        return np.full((), np.inf)
-    size = len(a.middle)
+    norm = np.sqrt(np.sum(np.square(moved), axis=(-2, -1)))
+    size = a.middle.shape[-1]
     relative = format.sum_error(size) + ACCURACY["log"] * format.function_roundoff
-    own = PIVOTS * relative * np.sum(_logarithms(a)) + 2 * size * format.underflow
-    return np.asarray(np.trace(moved) + norm**2 / (2 * (1 - norm)) + own)
+    own = PIVOTS * relative * np.sum(_logarithms(a), axis=-1) + 2 * size * format.underflow
+    return np.where(norm < 1, _trace(moved) + norm**2 / (2 * (1 - norm)) + own, np.inf)
+
+
+def _trace(a: Array) -> Array:
+    return np.asarray(np.trace(a, axis1=-2, axis2=-1))
 
 
 def _variance(format: Format, result: Values, a: Spread) -> Variances:
@@ -66,19 +68,19 @@ def _variance(format: Format, result: Values, a: Spread) -> Variances:
     inverse = approximate_inverse(a.middle)
     weights = square(inverse)
     backward = backward_variance(format, a)
-    squares, sums = summing_variance(len(inverse))
-    logarithms = np.sum(square(_logarithms(a)))
+    squares, sums = summing_variance(inverse.shape[-1])
+    logarithms = np.sum(square(_logarithms(a)), axis=-1)
     own = (DEVIATION["log"] ** 2 + squares) * logarithms + (1 + sums) * square(result.size)
-    variance = np.trace(weights @ backward) + (ROUNDING_DEVIATION * format.roundoff) ** 2 * own + format.variance_floor
+    variance = _trace(weights @ backward) + (ROUNDING_DEVIATION * format.roundoff) ** 2 * own + format.variance_floor
     if a.variance is not None:
         signed = np.copysign(np.sqrt(a.variance), a.middle)
-        variance = variance + np.maximum(np.trace(weights @ a.variance), square(np.trace(inverse @ signed)))
-    return unless_large(weights @ (backward + a.variances), variance)
+        variance = variance + np.maximum(_trace(weights @ a.variance), square(_trace(inverse @ signed)))
+    return unless_large(weights @ (backward + a.variances), variance[..., None, None])[..., 0, 0]
 
 
 def _gradients(g: Variable, _v: Variable, a: Variable) -> tuple[Variable]:
     """The transpose of the inverse, by g."""
-    return (g * matrix_transpose(operated("inv", a)),)
+    return (reshape(g, (*g.shape, 1, 1)) * matrix_transpose(operated("inv", a)),)
 
 
 LOG_DETERMINANT = Operation(
@@ -87,7 +89,7 @@ LOG_DETERMINANT = Operation(
     _gradients,
     _worst,
     _variance,
-    shape=lambda shape: square_shape(shape)[2:],
+    shape=lambda shape: square_shape(shape)[:-2],
     ball=_ball,
 )
 

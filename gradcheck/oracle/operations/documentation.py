@@ -45,10 +45,10 @@ At a tie of `max`, `maximum`, `relu` or `abs` engines differ: an answer that fol
 agrees, and another mean of the branches is undecided. An answer is wrong if the shares of a `max`, or of both sides of
 a `maximum`, do not add up to one, as in MXNet's `max`.
 
-Linear algebra takes matrices, without leading axes. `cholesky` takes a symmetric matrix, whose adjoint engines give
-differently: its symmetric part, or its lower part with doubled entries. So only the symmetric part is compared. A
-matrix that is too ill-conditioned for the dtype is undecided, with its condition number. `ops.slogdet(a)` is a pair;
-its first part, the sign, has no gradient and is not recorded.
+Linear algebra takes matrices along the last two axes, with any axes before. `cholesky` takes symmetric matrices, whose
+adjoints engines give differently: their symmetric part, or their lower part with doubled entries. So only the symmetric
+part is compared. Entries that depend on a matrix too ill-conditioned for the dtype are undecided, with its condition
+number. `ops.slogdet(a)` is a pair; its first part, the sign, has no gradient and is not recorded.
 """
 
 FIRST = "| | meaning | worst | typical |\n| --- | --- | --- | --- |"

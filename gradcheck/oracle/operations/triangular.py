@@ -11,11 +11,12 @@ from gradcheck.oracle.formats import SMALLEST, Format, combine
 from gradcheck.oracle.operations.arithmetic import ANY
 from gradcheck.oracle.operations.base import ROUNDING_DEVIATION, Operation, Variable, apply, square
 from gradcheck.oracle.operations.coherence import of_shared_errors
+from gradcheck.oracle.operations.contractions import matrix_product
 from gradcheck.oracle.operations.copies import tril, triu
-from gradcheck.oracle.operations.elimination import fed_back, growth
+from gradcheck.oracle.operations.elimination import fed_back, growth, largest
 from gradcheck.oracle.operations.movements import matrix_transpose
 from gradcheck.oracle.operations.places import filled
-from gradcheck.oracle.operations.reductions import reshape
+from gradcheck.oracle.operations.reductions import reshape, sum_to
 from gradcheck.oracle.operations.rules import rule
 from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Values, Variances
 
@@ -54,9 +55,8 @@ def substituted(a: Array, b: Array, lower: bool) -> Array:
 
 def contracted(feedback: Array, error: Array, lower: bool) -> Array:
     """The smallest e with e = error + feedback·e, all non-negative and the feedback triangular; else infinite."""
-    if not np.all(np.diagonal(feedback, axis1=-2, axis2=-1) <= CONTRACTS):
-        return np.full(np.broadcast_shapes((*feedback.shape[:-2], 1, 1), error.shape), np.inf)
-    return substituted(np.eye(feedback.shape[-1]) - feedback, error, lower)
+    contracts = np.all(np.diagonal(feedback, axis1=-2, axis2=-1) <= CONTRACTS, axis=-1)[..., None, None]
+    return np.where(contracts, substituted(np.eye(feedback.shape[-1]) - feedback, error, lower), np.inf)
 
 
 def inverse_size(a: Array, inverse: Array, lower: bool) -> Array:
@@ -105,9 +105,10 @@ def exchanged(a: Array) -> Array:
     It has no row to exchange where each entry of the diagonal is the largest one of its column: then L U is T itself.
     """
     size = np.abs(a)
-    if np.all(np.max(size, axis=-2, initial=0.0) <= np.diagonal(size) * (1 - EXCHANGES)) or not np.isfinite(size).all():
-        return np.zeros_like(size)
-    return growth(a) if np.any(np.tril(a, -1)) else np.zeros_like(size)
+    pivots = np.diagonal(size, axis1=-2, axis2=-1)
+    kept = np.all(np.max(size, axis=-2, initial=0.0) <= pivots * (1 - EXCHANGES), axis=-1)
+    others = ~kept & np.isfinite(size).all((-2, -1)) & np.tril(a, -1).any((-2, -1))
+    return np.where(others[..., None, None], growth(a), 0.0) if others.any() else np.zeros_like(size)
 
 
 def _floor(format: Format, t: Computed, sizes: Array) -> Array:
@@ -163,15 +164,12 @@ class TriangularSolve:
         """|B| + |T||T⁻¹||B|, and the entries of the inverse."""
         t = Computed.of(format, a, self.lower)
         passed = b.reach + t.reach @ (t.computed_inverse @ b.reach)
-        return np.asarray(np.maximum(passed, np.max(t.computed_inverse, initial=0.0)))
+        return np.asarray(np.maximum(passed, largest(t.computed_inverse)))
 
     def gradients(self, g: Variable, x: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
-        """−(T⁻ᵀG)Xᵀ, or as JAX has it −T⁻ᵀ(GXᵀ); and T⁻ᵀG."""
-        back = replace(self, lower=not self.lower).operation()
-        adjoint, right = matrix_transpose(a), matrix_transpose(x)
-        solved = apply(back, adjoint, g)
-        product = apply(ANY, solved @ right, apply(back, adjoint, g @ right))
-        return -(tril if self.lower else triu)(product), solved
+        """One triangle of −(T⁻ᵀG)Xᵀ, or as JAX has it of −T⁻ᵀ(GXᵀ); and T⁻ᵀG."""
+        of_matrix, of_right = gradients_of_system(replace(self, lower=not self.lower).operation(), g, x, a)
+        return (tril if self.lower else triu)(of_matrix), of_right
 
     def operation(self) -> Operation:
         """The row of the table."""
@@ -186,9 +184,36 @@ class TriangularSolve:
         )
 
 
+def gradients_of_system(back: Operation, g: Variable, x: Variable, a: Variable) -> tuple[Variable, Variable]:
+    """−(A⁻ᵀG)Xᵀ or −A⁻ᵀ(GXᵀ), and A⁻ᵀG; where A was broadcast, the sums of these over its copies.
+
+    Args:
+        back: solves systems of Aᵀ.
+        g: the adjoint G of the solution.
+        x: the solution X.
+        a: A, with fewer leading axes than X, or unit axes there, where it was broadcast.
+    """
+
+    def by_solution(g: Variable) -> Variable:
+        of_matrix: Variable = matrix_product().gradients(g, g, a, x)[0]  # type: ignore[assignment]
+        return of_matrix
+
+    adjoint = matrix_transpose(a)
+    of_right = apply(back, adjoint, g)
+    forms = [by_solution(of_right), apply(back, adjoint, by_solution(g))]
+    if a.shape[:-2] != x.shape[:-2]:
+        forms.append(sum_to(apply(back, adjoint, g @ matrix_transpose(x)), a.shape))
+    return -apply(ANY, *forms), of_right
+
+
+def solved(operation: Operation, a: Variable, b: Variable) -> Variable:
+    """The solutions of systems, b a vector for each matrix or matrices."""
+    if b.ndim > 1:
+        return apply(operation, a, b)
+    return reshape(apply(operation, a, reshape(b, (*b.shape, 1))), a.shape[:-1])
+
+
 @rule(worst="(2n + 4) u of |T⁻¹||T||T⁻¹|(|B| + |T||X|)", typical="√(n/2 + 1) of |T⁻¹||T||X|")
 def solve_triangular(a: Variable, b: Variable, lower: bool = False) -> Variable:
     """The solution X of T X = B."""
-    if b.ndim == 1:
-        return reshape(solve_triangular(a, reshape(b, (*b.shape, 1)), lower), (*a.shape[:-2], *b.shape))
-    return apply(TriangularSolve(lower).operation(), a, b)
+    return solved(TriangularSolve(lower).operation(), a, b)
