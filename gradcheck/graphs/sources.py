@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import linecache
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
 
@@ -11,6 +14,8 @@ import numpy as np
 
 OURS = (f"{Path(__file__).parent}/", f"{Path(np.__file__).parent}/")
 """Folders whose code is never the user's: ours, and NumPy's, which calls us."""
+Place = tuple[str | None, int | None]
+_STATED: ContextVar[Place | None] = ContextVar("_STATED", default=None)
 
 
 class RecordingError(ValueError):
@@ -21,8 +26,20 @@ class UnknownAttributeError(RecordingError, AttributeError):
     """A recorded value has no such attribute; for ``hasattr`` and ``getattr`` it is like any missing one."""
 
 
-def user_place() -> tuple[str | None, int | None]:
+@contextmanager
+def written_at(file: str | None, line: int | None) -> Iterator[None]:
+    """Record steps at a file and line that a front end knows, since the user's code does not run."""
+    token = _STATED.set((file, line))
+    try:
+        yield
+    finally:
+        _STATED.reset(token)
+
+
+def user_place() -> Place:
     """The file and line of the innermost caller that is the user's."""
+    if stated := _STATED.get():
+        return stated
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code.co_filename.startswith(OURS):
         frame = frame.f_back

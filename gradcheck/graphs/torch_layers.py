@@ -1,0 +1,353 @@
+"""ATen operators that reduce axes, multiply matrices, normalise, attend, slide windows, and solve linear systems."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gradcheck.graphs.subscripts import parsed
+from gradcheck.graphs.torch_arrays import constant_pad_nd
+from gradcheck.graphs.torch_entries import dropout
+from gradcheck.graphs.torch_rows import axes_of, refuse_unless, row, word
+
+Dim = int | Sequence[int] | None
+
+
+@row("sum", "sum.dim_IntList")
+def sum_(self: Any, dim: Dim = None, keepdim: bool = False, **_: Any) -> Any:
+    """The sum over axes."""
+    return word("sum")(self, axes_of(dim), keepdim)
+
+
+@row("mean", "mean.dim")
+def mean(self: Any, dim: Dim = None, keepdim: bool = False, **_: Any) -> Any:
+    """The mean over axes."""
+    return word("mean")(self, axes_of(dim), keepdim)
+
+
+@row("amax", "max")
+def amax(self: Any, dim: Dim = None, keepdim: bool = False) -> Any:
+    """The largest entry along axes."""
+    return word("max")(self, axes_of(dim), keepdim)
+
+
+@row("amin", "min")
+def amin(self: Any, dim: Dim = None, keepdim: bool = False) -> Any:
+    """The smallest entry along axes."""
+    return word("min")(self, axes_of(dim), keepdim)
+
+
+@row("max.dim")
+def max_dim(self: Any, dim: int, keepdim: bool = False) -> Any:
+    """The largest entry along an axis, without its place."""
+    return amax(self, dim, keepdim), None
+
+
+@row("min.dim")
+def min_dim(self: Any, dim: int, keepdim: bool = False) -> Any:
+    """The smallest entry along an axis, without its place."""
+    return amin(self, dim, keepdim), None
+
+
+@row("any", "any.dim", "any.dims")
+def any_(self: Any, dim: Dim = None, keepdim: bool = False) -> Any:
+    """Where the condition holds somewhere along axes."""
+    return word("any")(self, axes_of(dim), keepdim)
+
+
+@row("var.correction", "var.dim")
+def var(
+    self: Any, dim: Dim = None, correction: float | None = None, unbiased: bool = True, keepdim: bool = False
+) -> Any:
+    """The variance along axes."""
+    return word("var")(self, axes_of(dim), int(unbiased) if correction is None else correction, keepdim)
+
+
+@row("std.correction")
+def std(self: Any, dim: Dim = None, correction: float | None = None, keepdim: bool = False) -> Any:
+    """The standard deviation along axes."""
+    return word("std")(self, axes_of(dim), 1 if correction is None else correction, keepdim)
+
+
+@row("linalg_vector_norm")
+def vector_norm(self: Any, ord: float = 2, dim: Dim = None, keepdim: bool = False, **_: Any) -> Any:
+    """The norm along axes."""
+    if ord == math.inf:
+        return amax(word("abs")(self), dim, keepdim)
+    return word("vector_norm")(self, axes_of(dim), keepdim, ord)
+
+
+@row("logsumexp")
+def logsumexp(self: Any, dim: Dim, keepdim: bool = False) -> Any:
+    """The logarithm of a sum of eᵃ."""
+    return word("logsumexp")(self, axes_of(dim), keepdim)
+
+
+@row("softmax.int", "_softmax")
+def softmax(self: Any, dim: int, **_: Any) -> Any:
+    """The shares of eᵃ along an axis."""
+    return word("softmax")(self, dim)
+
+
+@row("log_softmax.int", "_log_softmax")
+def log_softmax(self: Any, dim: int, **_: Any) -> Any:
+    """The logarithms of the shares of eᵃ along an axis."""
+    return word("log_softmax")(self, dim)
+
+
+@row("cumsum")
+def cumsum(self: Any, dim: int, **_: Any) -> Any:
+    """The sums up to each entry along an axis."""
+    return word("cumulative_sum")(self, dim)
+
+
+@row("sort", "sort.stable")
+def sort(self: Any, dim: int = -1, descending: bool = False, **_: Any) -> Any:
+    """The entries in order, without their places."""
+    return word("sort")(self, dim, descending), None
+
+
+@row("topk")
+def topk(self: Any, k: int, dim: int = -1, largest: bool = True, **_: Any) -> Any:
+    """The k largest entries along an axis in order, without their places."""
+    ordered = word("sort")(self, dim, largest)
+    return ordered[(*(slice(None),) * (dim % self.ndim), slice(0, k))], None
+
+
+@row("mm", "bmm", "matmul")
+def matmul(self: Any, other: Any = None, mat2: Any = None) -> Any:
+    """The product of matrices."""
+    return self @ (mat2 if other is None else other)
+
+
+@row("linear")
+def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+    """x Wᵀ + b."""
+    product = input @ (weight.mT if weight.ndim > 1 else weight)
+    return product if bias is None else product + bias
+
+
+@row("addmm")
+def addmm(self: Any, mat1: Any, mat2: Any, beta: float = 1, alpha: float = 1) -> Any:
+    """A multiple of a matrix, plus a multiple of a product."""
+    product = mat1 @ mat2
+    return (self if beta == 1 else self * beta) + (product if alpha == 1 else product * alpha)
+
+
+@row("einsum")
+def einsum(equation: str, tensors: Sequence[Any], path: Any = None) -> Any:
+    """Sums of products over labels of axes."""
+    if len(tensors) > 1:
+        return word("einsum")(equation, *tensors)
+    (labels,), out = parsed(equation, [tensors[0].shape])
+    kept = [label for label in labels if label in out]
+    summed = word("sum")(tensors[0], tuple(at for at, label in enumerate(labels) if label not in out))
+    return word("permute_dims")(summed if len(kept) < len(labels) else tensors[0], tuple(map(kept.index, out)))
+
+
+@row("scaled_dot_product_attention")
+def attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0,
+    is_causal: bool = False,
+    **options: Any,
+) -> Any:
+    """softmax(s Q Kᵀ + mask) V; PyTorch multiplies Q and K by √s each, or Q Kᵀ by s: the former rounds more."""
+    dropout(query, dropout_p, train=True)
+    scale = options.get("scale")
+    root = math.sqrt(1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    if options.get("enable_gqa"):
+        times = query.shape[-3] // key.shape[-3]
+        key, value = (word("repeat")(each, times, each.ndim - 3) for each in (key, value))
+    scores = (query * root) @ (key * root).mT
+    if is_causal:
+        attn_mask = np.tri(*scores.shape[-2:], dtype=np.bool_)
+    if attn_mask is not None:
+        is_condition = attn_mask.is_condition if hasattr(attn_mask, "is_condition") else attn_mask.dtype == np.bool_
+        scores = word("where")(attn_mask, scores, -math.inf) if is_condition else scores + attn_mask
+    return word("softmax")(scores, -1) @ value
+
+
+@row("native_layer_norm")
+def native_layer_norm(input: Any, normalized_shape: Sequence[int], weight: Any, bias: Any, eps: float) -> Any:
+    """The entries less their mean, divided by their standard deviation, along the last axes."""
+    axes = tuple(range(-len(normalized_shape), 0))
+    return _normalised(input, axes, weight, bias, eps)
+
+
+@row("layer_norm")
+def layer_norm(
+    input: Any, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5, **_: Any
+) -> Any:
+    """The same."""
+    return native_layer_norm(input, normalized_shape, weight, bias, eps)[0]
+
+
+def _normalised(a: Any, axes: tuple[int, ...], weight: Any, bias: Any, eps: float) -> Any:
+    """(a − mean)/√(var + ε) · weight + bias, the mean, and 1/√(var + ε)."""
+    centre = word("mean")(a, axes, True)
+    inverse = word("rsqrt")(word("var")(a, axes, 0, True) + eps)
+    return _affine((a - centre) * inverse, weight, bias), centre, inverse
+
+
+def _affine(a: Any, weight: Any, bias: Any) -> Any:
+    scaled = a if weight is None else a * weight
+    return scaled if bias is None else scaled + bias
+
+
+@row("native_group_norm")
+def native_group_norm(input: Any, weight: Any, bias: Any, N: int, C: int, HxW: int, group: int, eps: float) -> Any:
+    """The same within groups of channels."""
+    grouped, centre, inverse = _normalised(word("reshape")(input, (N, group, -1)), (-1,), None, None, eps)
+    result = _affine(word("reshape")(grouped, input.shape), *_by_channel(input, weight, bias))
+    return result, word("squeeze")(centre, -1), word("squeeze")(inverse, -1)
+
+
+@row("_native_batch_norm_legit_no_training")
+def batch_norm(
+    input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, momentum: float, eps: float
+) -> Any:
+    """The entries less the running mean, divided by the running standard deviation, of each channel."""
+    centre, spread = _by_channel(input, running_mean, running_var)
+    normal = (input - centre) * word("rsqrt")(spread + eps)
+    return _affine(normal, *_by_channel(input, weight, bias)), None, None
+
+
+@row("_native_batch_norm_legit", "_native_batch_norm_legit.no_stats", "_native_batch_norm_legit_functional")
+def batch_norm_in_training(
+    input: Any, weight: Any, bias: Any, training: bool, momentum: float, eps: float, **running: Any
+) -> Any:
+    """The same with the mean and the standard deviation of the batch, or the running ones."""
+    if not training:
+        return batch_norm(input, weight, bias, running["running_mean"], running["running_var"], momentum, eps)
+    axes = (0, *range(2, input.ndim))
+    normal, _, _ = _normalised(input, axes, None, None, eps)
+    return _affine(normal, *_by_channel(input, weight, bias)), None, None, None, None
+
+
+def _by_channel(input: Any, *vectors: Any) -> list[Any]:
+    """Vectors with an entry for each channel, which broadcast over a batch (batch, channels, …)."""
+    shape = (-1, *(1,) * (input.ndim - 2))
+    return [each if each is None else word("reshape")(each, shape) for each in vectors]
+
+
+@row("convolution")
+def convolution(
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    groups: int,
+    **_: Any,
+) -> Any:
+    """The cross-correlation with filters."""
+    refuse_unless(not transposed, "a transposed convolution has no word")
+    product = word("conv")(input, weight, tuple(stride), tuple(padding), tuple(dilation), groups)
+    return product if bias is None else product + _by_channel(input, bias)[0]
+
+
+@row("max_pool2d_with_indices", "max_pool3d_with_indices")
+def max_pool(
+    self: Any, kernel_size: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+) -> Any:
+    """The largest entries of windows, without their places."""
+    refuse_unless(set(_each(dilation, 1)) == {1}, f"dilation={dilation}: expected 1")
+    refuse_unless(not ceil_mode, "ceil_mode=True: expected False")
+    axes = 3 if len(np.atleast_1d(kernel_size)) == 3 or self.ndim == 5 else 2
+    window, step, around = (_each(each, axes) for each in (kernel_size, stride or kernel_size, padding))
+    pool = lambda x: word("max_pool")(x, window, step, around)  # noqa: E731
+    return _batched(self, axes, pool), None
+
+
+@row("avg_pool1d", "avg_pool2d", "avg_pool3d")
+def avg_pool(
+    self: Any, kernel_size: Any, stride: Any = (), padding: Any = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True, divisor_override: int | None = None,
+) -> Any:  # fmt: skip
+    """The means of windows."""
+    refuse_unless(not ceil_mode, "ceil_mode=True: expected False")
+    refuse_unless(divisor_override is None, f"divisor_override={divisor_override}: expected none")
+    axes = len(kernel_size)
+    around = _each(padding, axes)
+    refuse_unless(count_include_pad or not any(around), "count_include_pad=False: expected no padding, or True")
+    padded = constant_pad_nd(self, [each for width in around[::-1] for each in (width, width)])
+    window, step = (_each(each, axes) for each in (kernel_size, stride or kernel_size))
+    return _batched(padded, axes, lambda x: word("avg_pool")(x, window, step))
+
+
+def _each(steps: Any, axes: int) -> tuple[int, ...]:
+    """A number for each axis."""
+    several = tuple(np.atleast_1d(steps).tolist())
+    return several * axes if len(several) == 1 else several
+
+
+def _batched(a: Any, axes: int, pool: Any) -> Any:
+    """The pooled array of a batch, or of a single entry of a batch."""
+    return pool(a) if a.ndim == axes + 2 else word("squeeze")(pool(word("expand_dims")(a, 0)), 0)
+
+
+@row("_adaptive_avg_pool2d", "_adaptive_avg_pool3d")
+def adaptive_avg_pool(self: Any, output_size: Sequence[int]) -> Any:
+    """The means of as many pieces along each axis as the result has entries."""
+    sizes = self.shape[-len(output_size) :]
+    pieces = [
+        [slice(place * size // count, -(-(place + 1) * size // count)) for place in range(count)]
+        for size, count in zip(sizes, output_size, strict=True)
+    ]
+    axes = tuple(range(-len(output_size), 0))
+    means = [word("mean")(self[(..., *each)], axes) for each in itertools.product(*pieces)]
+    return word("reshape")(word("stack")(means, -1), (*self.shape[: -len(output_size)], *output_size))
+
+
+@row("upsample_nearest2d.vec")
+def upsample_nearest(input: Any, output_size: Sequence[int] | None, scale_factors: Sequence[float] | None) -> Any:
+    """Each entry several times along the last axes."""
+    sizes = input.shape[2:]
+    wanted = output_size or [int(size * scale) for size, scale in zip(sizes, scale_factors or (), strict=True)]
+    for axis, (size, length) in enumerate(zip(sizes, wanted, strict=True), 2):
+        refuse_unless(length % size == 0, f"{size} entries become {length}: expected a multiple")
+        input = input if length == size else word("repeat")(input, length // size, axis)
+    return input
+
+
+@row("linalg_cholesky_ex")
+def cholesky(self: Any, upper: bool = False, **_: Any) -> Any:
+    """The lower triangular factor, or its transpose."""
+    factor = word("cholesky")(self)
+    return factor.mT if upper else factor, None
+
+
+@row("_linalg_solve_ex")
+def solve(A: Any, B: Any, left: bool = True, **_: Any) -> Any:
+    """The solution of a linear system."""
+    refuse_unless(left, "left=False: expected True")
+    return word("solve")(A, B), None, None, None
+
+
+@row("linalg_solve_triangular")
+def solve_triangular(self: Any, B: Any, upper: bool, left: bool = True, unitriangular: bool = False) -> Any:
+    """The solution of a triangular system."""
+    refuse_unless(left and not unitriangular, "expected left=True and unitriangular=False")
+    return word("solve_triangular")(self, B, not upper)
+
+
+@row("linalg_inv_ex")
+def inverse(A: Any, **_: Any) -> Any:
+    """The inverse of a matrix."""
+    return word("inv")(A), None
+
+
+@row("_linalg_slogdet")
+def slogdet(A: Any) -> Any:
+    """The logarithm of the magnitude of a determinant, without its sign."""
+    return None, word("slogdet")(A), None, None

@@ -1,0 +1,122 @@
+"""Functions in PyTorch whose dumps lie in tests/data/torch; a subprocess with PyTorch imports this file."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class Text(nn.Module):
+    """Tokens to a loss: an embedding with padding, an LSTM over time, layer norm, and cross-entropy by labels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(5, 3, padding_idx=0)
+        self.lstm = nn.LSTM(3, 4, batch_first=True)
+        self.norm = nn.LayerNorm(4)
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, tokens, labels):
+        hidden, _ = self.lstm(self.embedding(tokens))
+        logits = self.head(self.norm(hidden))
+        return functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
+
+
+class Image(nn.Module):
+    """Pictures to numbers of classes: convolutions, batch norm in training, pooling, group norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *(nn.Conv2d(2, 4, 3, padding="same"), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(4, 4, 3, groups=2, bias=False), nn.GroupNorm(2, 4), nn.SiLU(), nn.AvgPool2d(2, padding=1)),
+            *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)),
+        )
+
+    def forward(self, x):
+        return self.layers(x).square().sum()
+
+
+def in_place(x, y):
+    """Views, updates in place, and pieces."""
+    a = x.clone()
+    a[0] = y
+    a[:, 1:3] *= 2.0
+    a.view(-1)[3:5].add_(y[:2])
+    b = a.t().contiguous()
+    b.relu_()
+    return (b.flip(0).roll(1, 1).tril() * b[..., [2, 0, 1]]).sum()
+
+
+def indices(x, places):
+    """Entries at integers, and sums there."""
+    picked = torch.gather(x, 1, places)
+    summed = torch.zeros(3, 4, dtype=x.dtype).scatter_add(1, places, picked)
+    put = x.index_put((torch.tensor([0, 2]), torch.tensor([1, 3])), picked[0, :2] ** 2)
+    written = put.scatter(1, torch.tensor([[3], [0], [1]]), summed[:, :1])
+    kept = x[torch.tensor([0, -1]), 1:3]
+    largest = x.topk(2, 1)[0].sum()
+    return (written.index_select(0, torch.tensor([2, 0])) * largest).sum() + kept.square().sum()
+
+
+def attention(q, k, v):
+    """Causal attention whose queries share keys in groups, and attention with a mask."""
+    causal = functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    mask = torch.tensor([[True, False, True], [True, True, False], [False, True, True]])
+    masked = functional.scaled_dot_product_attention(q[:, :1], k, v, attn_mask=mask, scale=0.3)
+    return torch.einsum("bhij,bhij->", causal, causal) + masked.exp().sum()
+
+
+def entries(x):
+    """Functions of single entries."""
+    a = x.sigmoid() + functional.gelu(x, approximate="tanh") + functional.softplus(x, beta=2) + functional.selu(x)
+    b = torch.atan2(a, x) + torch.remainder(x, 0.75) + torch.where(x > 0, (x * x + 1).sqrt(), x.expm1()).nan_to_num()
+    c = functional.mish(b).clamp(-1, 1.5) + torch.logaddexp(a, b) + 2.0**x + functional.hardswish(x * 3)
+    return c.std(0).sum() + functional.huber_loss(a, b.detach(), delta=0.3)
+
+
+def several(x, w):
+    """A tuple with a dictionary in it."""
+    return x @ w, {"mean": x.mean(0), "places": x.argmax(0)}
+
+
+def dropped(x):
+    return functional.dropout(x, 0.5, training=True).sum()
+
+
+def noisy(x):
+    return (x + torch.randn_like(x)).sum()
+
+
+def transformed(x):
+    return torch.fft.rfft(x).abs().sum()
+
+
+def argmax(x):
+    values, places = x.max(1)
+    return (values * places).sum()
+
+
+def narrowed(x):
+    return x.half().sum()
+
+
+def cases() -> dict[str, tuple]:
+    """Name -> a function or a module, and its arguments."""
+    torch.manual_seed(0)
+    double = {"dtype": torch.float64}
+    x = torch.randn(3, 4, **double)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).double().eval()
+    q, k, v = torch.randn(2, 4, 3, 2, **double), torch.randn(2, 2, 3, 2, **double), torch.randn(2, 2, 3, 2, **double)
+    return {
+        "text": (Text().double(), (torch.tensor([[1, 2, 0], [3, 4, 1]]), torch.tensor([[2, 0, -100], [4, 1, 3]]))),
+        "image": (Image().double(), (torch.randn(2, 2, 7, 7, **double),)),
+        "encoder_layer": (layer, (torch.randn(2, 3, 8, **double),)),
+        "in_place": (in_place, (torch.randn(3, 3, **double), torch.randn(3, **double))),
+        "indices": (indices, (x, torch.tensor([[0, 0, 3], [1, 2, 1], [3, 3, 3]]))),
+        "attention": (attention, (q, k, v)),
+        "entries": (entries, (torch.randn(4, 3, **double),)),
+        "several": (several, (x, torch.randn(4, 2, **double))),
+        **{each.__name__: (each, (x,)) for each in (dropped, noisy, transformed, argmax, narrowed)},
+    }
