@@ -99,17 +99,18 @@ def _parts(tape: Tape, index: int, sign: int = 1) -> Iterator[_Part]:
 
 
 def _along_axes(tape: Tape) -> Iterator[_Sum]:
-    """Sums over the axes of a max, which pass the whole gradient on: max(a + t) = max(a) + t."""
+    """Sums over the axes of a max or a min, which pass the whole gradient on: max(a + t) = max(a) + t."""
     for key, parts in _outputs(tape):
         for axes in sorted({axes for part in parts if (axes := _axes(tape, part))}):
             ours = [part for part in parts if _axes(tape, part) == axes]
             shared = [_Part(part.sign, _handed(tape, part.node)) for part in ours]
-            yield _Sum("max", (key,), axes, [*shared, *(part for part in parts if part not in ours)])
+            words = " and ".join(sorted({_word(tape, part) for part in ours}))
+            yield _Sum(words, (key,), axes, [*shared, *(part for part in parts if part not in ours)])
 
 
 def _axes(tape: Tape, part: _Part) -> tuple[int, ...]:
     """The axes along which a contribution shares a gradient that was copied along them; none if it does not."""
-    if not _is_share(tape, part, "max"):
+    if _word(tape, part) not in ("max", "min"):
         return ()
     spread = tape.nodes[tape.nodes[part.node].operands[1]]
     if spread.operation is None or spread.operation.name != "broadcast_to":
@@ -123,35 +124,37 @@ def _handed(tape: Tape, index: int) -> int:
     return tape.nodes[tape.nodes[index].operands[1]].operands[0]
 
 
-def _is_share(tape: Tape, part: _Part, word: str) -> bool:
-    """Whether a whole contribution is the own share of a word."""
+def _word(tape: Tape, part: _Part) -> str:
+    """The word of which a whole contribution is the own share; empty if it is none."""
     node = tape.nodes[part.node]
     if node.operation is not OWN_SHARE or part.place is not WHOLE:
-        return False
+        return ""
     decision = tape.nodes[node.operands[0]].operation
-    return decision is not None and decision.decides and decision.name == word
+    return decision.name if decision is not None and decision.decides else ""
 
 
 def _of_pairs(tape: Tape) -> Iterator[_Sum]:
-    """Sums of the gradients of both operands of maximum: max(a + t, b + t) = max(a, b) + t."""
+    """Sums of the gradients of both operands of maximum or minimum: max(a + t, b + t) = max(a, b) + t."""
     outputs = list(_outputs(tape))
     for own_key, own in outputs:
         for other_key, other in outputs:
             same = own_key == other_key
-            shared, rest = [], list(own if same else [*own, *other])
+            shared, rest, words = [], list(own if same else [*own, *other]), set[str]()
             for first in own:
                 second = _counterpart(tape, first, other)
                 if second is not None:
+                    words.add(_word(tape, first))
                     shared.append(_Part(first.sign, tape.nodes[first.node].operands[1]))
                     rest.remove(first)
                     rest.remove(second)
             if shared:
-                yield _Sum("maximum", (own_key,) if same else (own_key, other_key), (), [*shared, *rest])
+                keys = (own_key,) if same else (own_key, other_key)
+                yield _Sum(" and ".join(sorted(words)), keys, (), [*shared, *rest])
 
 
 def _counterpart(tape: Tape, first: _Part, parts: Sequence[_Part]) -> _Part | None:
-    """The share of the other operand of maximum, of the same sign, or None."""
-    if not _is_share(tape, first, "maximum"):
+    """The share of the other operand of maximum or minimum, of the same sign, or None."""
+    if _word(tape, first) not in ("maximum", "minimum"):
         return None
     for part in parts:
         node = tape.nodes[part.node]

@@ -200,6 +200,24 @@ def test_shares_of_max_that_do_not_add_up_to_one_are_proved_wrong(shares, wrong,
     assert verdict.reason == f"dL/da: the shares of a tie of max do not add up to one in {wrong}"
 
 
+@pytest.mark.parametrize(
+    ("loss", "word", "value"),
+    [
+        (lambda ops, a: ops.sum(ops.min(a, axis=1)), "min", 2.0),
+        (lambda ops, a: ops.sum(ops.max(a, axis=1) + ops.min(a, axis=1)), "max and min", 6.0),
+    ],
+)
+def test_a_tie_is_called_by_the_words_that_have_it(loss, word, value):
+    ties = {"a": np.array([[1.0, 1, 1, 1], [3, 1, 1, 3]])}
+    verdict = judged(loss, ties, "float64", value, a=np.zeros((2, 4)))
+    assert verdict.reason.startswith(f"dL/da: the shares of a tie of {word} do not add up to one in ")
+
+
+def test_a_tie_of_minimum_is_not_called_one_of_maximum():
+    verdict = judged(lambda ops, a, b: ops.sum(ops.minimum(a, b)), PAIR, "float64", 5.0, a=[0, 0, 1], b=[0, 1, 1])
+    assert verdict.reason == "dL/da and dL/db: the shares of a tie of minimum do not add up to one in 2 of 3 sums"
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_unusual_shares_of_max_that_add_up_to_one_are_not_an_error(dtype):
     unusual = np.array([[0.1, 0.6, 0.1, 0.2], [0, 0, 0.7, 0.3]]) + 0.5

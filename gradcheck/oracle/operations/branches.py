@@ -33,6 +33,7 @@ from gradcheck.oracle.operations.rules import rule
 from gradcheck.oracle.operations.shares import (
     CLIP_SHARE,
     MAXIMUM_SHARE,
+    MINIMUM_SHARE,
     RELU_SHARE,
     SIGN,
     contenders,
@@ -223,9 +224,12 @@ def _maximum_worst(_format: Format, _result: Values, a: Bounded, b: Bounded) -> 
     return np.where(is_open(a, b), np.maximum(a.errors, b.errors), winner)
 
 
-def _maximum_gradients(g: Variable, _v: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
-    share = apply(MAXIMUM_SHARE, a, b)
-    return masked(share, g), masked(share, g, other=True)
+def _larger(share: Operation) -> Operation:
+    def gradients(g: Variable, _v: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
+        decision = apply(share, a, b)
+        return masked(decision, g), masked(decision, g, other=True)
+
+    return _choice(share.name, np.maximum, gradients, _maximum_worst, ball=_MAXIMUM_BALL)
 
 
 def _above(share: Operation) -> Callable[[Variable, Variable, Variable, Variable], tuple[Variable, None]]:
@@ -235,7 +239,8 @@ def _above(share: Operation) -> Callable[[Variable, Variable, Variable, Variable
 
 _MAXIMUM_BALL = np.frompyfunc(lambda a, b: a.max(b), 2, 1)
 
-MAXIMUM = _choice("maximum", np.maximum, _maximum_gradients, _maximum_worst, ball=_MAXIMUM_BALL)
+MAXIMUM, MINIMUM = _larger(MAXIMUM_SHARE), _larger(MINIMUM_SHARE)
+"""The larger of two values, and of the negatives of those of which `minimum` takes the smaller one."""
 RELU = _choice("relu", np.maximum, _above(RELU_SHARE), _maximum_worst, ball=_MAXIMUM_BALL)
 CLIP = _choice("clip", np.maximum, _above(CLIP_SHARE), _maximum_worst, ball=_MAXIMUM_BALL)
 """The larger of a value and the lower end of an interval; engines treat a tie there unlike one of `maximum`."""
@@ -276,17 +281,19 @@ def _signed(g: Variable, a: Variable) -> Variable:
     return masked(apply(SIGN, a, 0.0), apply(SIGNED, g, a))
 
 
-def _largest(axes: tuple[int, ...], keepdims: bool) -> Operation:
+def largest(axes: tuple[int, ...], keepdims: bool, word: str) -> Operation:
+    """The largest entries along some axes, for max, or of negatives for min."""
+
     def worst(_format: Format, _result: Values, a: Bounded) -> Errors:
         if a.error is None:
             return None
         return np.asarray(np.max(np.where(contenders(a, axes), a.error, 0), axis=axes, keepdims=keepdims))
 
     def gradients(g: Variable, _v: Variable, a: Variable) -> tuple[Variable]:
-        return (masked(apply(peak(axes), a), spread_over(g, a.shape, axes)),)
+        return (masked(apply(peak(axes, word), a), spread_over(g, a.shape, axes)),)
 
     return _choice(
-        "max",
+        word,
         lambda a: np.max(a, axis=axes, keepdims=keepdims),
         gradients,
         worst,
@@ -364,7 +371,7 @@ def maximum(a: Operand, b: Operand) -> Variable:
 @rule(worst="exact", typical="0")
 def minimum(a: Operand, b: Operand) -> Variable:
     """The smaller of both, entry by entry."""
-    return apply(NEGATE, apply(MAXIMUM, apply(NEGATE, a), apply(NEGATE, b)))
+    return apply(NEGATE, apply(MINIMUM, apply(NEGATE, a), apply(NEGATE, b)))
 
 
 @rule(worst="exact", typical="0")
@@ -389,4 +396,4 @@ def abs_(a: Operand) -> Variable:
 @rule(worst="exact", typical="0")
 def max_(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
     """The largest entry along an axis, several, or all."""
-    return apply(_largest(normalise_axes(axis, a.ndim), keepdims), a)
+    return apply(largest(normalise_axes(axis, a.ndim), keepdims, "max"), a)

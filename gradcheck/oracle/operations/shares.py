@@ -80,9 +80,10 @@ class Winner:
 
 @dataclass(frozen=True)
 class Peak:
-    """The share of the gradient of each entry that is the largest along some axes."""
+    """The share of the gradient of each entry that is the largest along some axes, for max, or of negatives for min."""
 
     axes: tuple[int, ...]
+    word: str
     convention: str | None = None
 
     def shares(self, tied: Array, one: Any) -> Array:
@@ -128,7 +129,7 @@ class Peak:
 
     def operation(self) -> Operation:
         """The row of the table."""
-        return _deciding("max", self.value, self.doubt, self.ball, shape=lambda shape: shape)
+        return _deciding(self.word, self.value, self.doubt, self.ball, shape=lambda shape: shape)
 
 
 def _deciding(name: str, value: Callable[..., Array], doubt: Worst, ball: Any, **more: Any) -> Operation:
@@ -146,15 +147,17 @@ def binary(name: str, low: float) -> Operation:
     return replace(middle.operation(name), conventions=conventions)
 
 
-MAXIMUM_SHARE, RELU_SHARE, CLIP_SHARE = (binary(name, 0.0) for name in ("maximum", "relu", "clip"))
+MAXIMUM_SHARE, MINIMUM_SHARE, RELU_SHARE, CLIP_SHARE = (
+    binary(name, 0.0) for name in ("maximum", "minimum", "relu", "clip")
+)
 SIGN = binary("abs", -1.0)
 """The sign of a − b; at a tie the derivative of abs lies between −1 and 1."""
 
 
-def peak(axes: tuple[int, ...]) -> Operation:
+def peak(axes: tuple[int, ...], word: str) -> Operation:
     """The shares of the largest entries along some axes, with their conventions."""
-    conventions = {key: Peak(axes, key).operation() for key in (SECOND, EVEN, FIRST)}
-    return replace(Peak(axes).operation(), conventions=conventions)
+    conventions = {key: Peak(axes, word, key).operation() for key in (SECOND, EVEN, FIRST)}
+    return replace(Peak(axes, word).operation(), conventions=conventions)
 
 
 _MAXIMUM_BALL = np.frompyfunc(lambda a, b: a.max(b), 2, 1)

@@ -20,7 +20,7 @@ from gradcheck.oracle.operations.base import (
     summing_variance,
     total,
 )
-from gradcheck.oracle.operations.branches import abs_, max_
+from gradcheck.oracle.operations.branches import abs_, largest
 from gradcheck.oracle.operations.coherence import of_equal_terms
 from gradcheck.oracle.operations.reductions import mean, sum_
 from gradcheck.oracle.operations.rules import rule
@@ -101,4 +101,4 @@ def vector_norm(a: Variable, axis: Axes = None, keepdims: bool = False, ord: flo
 @rule(worst="exact", typical="0")
 def min_(a: Variable, axis: Axes = None, keepdims: bool = False) -> Variable:
     """The smallest entry along an axis, several, or all."""
-    return operated("neg", max_(-a, axis, keepdims))
+    return -apply(largest(normalise_axes(axis, a.ndim), keepdims, "min"), -a)
