@@ -94,9 +94,9 @@ class Tape:
         """The tape of a case, whose integers are known: they are no operands, but in the operations that pick by them.
 
         Raises:
-            RequestError: an integer is no place of the axis for which it stands.
+            RequestError: an integer is no place of the axis for which it stands, or grows beyond 2**53.
         """
-        if all(node.operation is None or node.operation.bind is None for node in self.nodes):
+        if all(node.kind != "integer" for node in self.nodes):
             return self
         known: dict[int, Any] = {}
         nodes = []
@@ -104,8 +104,7 @@ class Tape:
             if node.operation is not None and node.operation.bind is not None:
                 node = _bound(node, node.operation, known)
             if node.kind == "integer":
-                given = [known[operand] for operand in node.operands]
-                known[index] = entries_of(node, inputs) if node.operation is None else node.operation.value(*given)
+                known[index] = _integers_of(node, inputs, [known[operand] for operand in node.operands])
             nodes.append(node)
         return replace(self, nodes=tuple(nodes))
 
@@ -124,6 +123,16 @@ def entries_of(node: TapeNode, inputs: Mapping[str, Any]) -> NDArray[Any]:
     if node.kind != "floating":
         return array.astype(bool if node.decides else np.int64)
     return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
+def _integers_of(node: TapeNode, inputs: Mapping[str, Any], operands: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """The integers of a step of a case."""
+    if node.operation is None:
+        return entries_of(node, inputs)
+    try:
+        return node.operation.value(*operands)
+    except OverflowError as error:
+        raise RequestError(f"{node.place or 'loss'}: {error}") from None
 
 
 def _bound(node: TapeNode, operation: Operation, known: Mapping[int, Any]) -> TapeNode:

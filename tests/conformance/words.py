@@ -257,7 +257,7 @@ WORDS: dict[str, tuple[Sample, ...]] = {
         Sample("ops.where(m[::-1], a, b[..., ::-1])"),
     ),
     "[i]": (
-        *(Sample("a[j] * b"), Sample("M[j] * N[ops.reshape(j, (k, 1)), j]"), Sample("M[:, j] * a")),
+        *(Sample("a[k - 1 + (-j * 1)] * b"), Sample("M[j] * N[ops.reshape(j, (k, 1)), j]"), Sample("M[:, j] * a")),
         Sample("M[np.arange(k), j] * b"),
     ),
     "take": (

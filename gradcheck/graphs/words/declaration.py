@@ -23,12 +23,12 @@ Rule = Callable[..., Shape]
 """Values and attributes -> the shape of the result; raises TypeError, ValueError or IndexError where they do not fit.
 
 The annotations of its parameters state what they take: `Value` a value or an array, `Operand` a number too, `Values` a
-list of values, `Condition` booleans, `Entries` a value of any kind, `Comparable` integers, or else floats, `Indices`
-integers, `IndexList` a tuple of them; all others are attributes. Integers and conditions become floats where floats are
-taken.
+list of values, `Condition` booleans, `Entries` a value of any kind, `Comparable` and `Arithmetic` integers if all of
+them are, or else floats, `Indices` integers, `IndexList` a tuple of them; all others are attributes. Integers and
+conditions become floats where floats are taken.
 """
-OPERANDS = ("Value", "Operand", "Values", "Condition", "Entries", "Comparable", "Indices", "IndexList")
-NUMBERS = ("Value", "Operand", "Values", "Comparable")
+OPERANDS = ("Value", "Operand", "Values", "Condition", "Entries", "Comparable", "Arithmetic", "Indices", "IndexList")
+NUMBERS = ("Value", "Operand", "Values", "Comparable", "Arithmetic")
 COUNTING = ("sum", "mean")
 """Words of which NumPy too makes numbers for conditions alone; it combines them to further ones elsewhere."""
 ARRAYS = ("Value", "Entries")
@@ -87,9 +87,9 @@ class Word:
         if first is None:
             raise TypeError(f"got {', '.join(map(described, flat))}: expected a value of the problem")
         self._check_conditions(given)
-        compares_integers = all(_is_integer(each) for name in given for each in self._comparables(name, given[name]))
+        integral = all(INTEGRAL[kind](given[name]) for name, kind in self._kinds.items() if kind in INTEGRAL)
         lifted = {
-            name: self._lifted(name, value, first, compares_integers) if self._kinds[name] in OPERANDS else plain(value)
+            name: self._lifted(name, value, first, integral) if self._kinds[name] in OPERANDS else plain(value)
             for name, value in given.items()
         }
         bound = inspect.BoundArguments(self._signature, OrderedDict(lifted))
@@ -115,13 +115,10 @@ class Word:
             return list(value) if isinstance(value, tuple) else [value]
         return [value] if kind in OPERANDS else []
 
-    def _comparables(self, name: str, value: Any) -> list[Any]:
-        return [value] if self._kinds[name] == "Comparable" else []
-
-    def _lifted(self, name: str, value: Any, beside: Value, compares_integers: bool) -> Any:
+    def _lifted(self, name: str, value: Any, beside: Value, integral: bool) -> Any:
         """An argument as values of the recording."""
         kind = self._kinds[name]
-        if kind == "Comparable" and compares_integers:
+        if kind in INTEGRAL and integral:
             return value if isinstance(value, Value) else beside.recording.constant(value, "integer")
         if kind in ("Indices", "IndexList"):
             indices = tuple(_indices(each, beside) for each in self._operands(name, value))
@@ -187,14 +184,23 @@ def _is_condition(value: Any) -> bool:
     return value.is_condition if isinstance(value, Value) else bool(np.asarray(value).dtype == np.bool_)
 
 
-def _is_integer(value: Any) -> bool:
-    """Whether an operand is made of integers, or of whole numbers of the loss itself."""
+def _is_integer(value: Any, kinds: str = "iu") -> bool:
+    """Whether an operand is made of integers, or of those of the loss itself."""
     if isinstance(value, Value):
         return value.kind == "integer"
     array = np.asarray(value)
-    return array.dtype.kind in "iuf" and bool(
+    return array.dtype.kind in kinds and bool(
         np.all(np.abs(array) <= LARGEST_WHOLE) and np.all(np.rint(array) == array)
     )
+
+
+def _is_whole(value: Any) -> bool:
+    """The same, where floats that are whole numbers count too."""
+    return _is_integer(value, "iuf")
+
+
+INTEGRAL = {"Comparable": _is_whole, "Arithmetic": _is_integer}
+"""What may be integers -> whether an argument is."""
 
 
 def plain(value: Any) -> Any:
@@ -229,9 +235,9 @@ def word(rule: Rule) -> Word:
 
 
 def makes_of(rule: Rule) -> Kind | None:
-    """The kind of what a word makes: where it takes entries of any kind, theirs."""
-    kinds = [parameter.annotation for parameter in inspect.signature(rule).parameters.values()]
-    return None if "Entries" in kinds else "floating"
+    """The kind of what a word makes: where it takes entries of any kind, or makes integers of integers, theirs."""
+    kinds = {parameter.annotation for parameter in inspect.signature(rule).parameters.values()}
+    return None if kinds & {"Entries", "Arithmetic"} else "floating"
 
 
 def operation(symbol: str, makes: Kind | None = None) -> Callable[[Rule], Word]:

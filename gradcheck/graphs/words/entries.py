@@ -11,6 +11,9 @@ from gradcheck.graphs.instead import described
 from gradcheck.graphs.values import Operand, Value
 from gradcheck.graphs.words.declaration import operation, word
 
+Arithmetic = Operand
+"""Integers, of which the result is made of integers too, if all operands are; else they become floats."""
+
 MEANINGS = {
     "exp": "eᵃ",
     "log": "The natural logarithm of a",
@@ -46,19 +49,19 @@ MEANINGS = {
 
 
 @operation("+")
-def add(a: Operand, b: Operand) -> Shape:
+def add(a: Arithmetic, b: Arithmetic) -> Shape:
     """The sum a + b, entry by entry."""
     return together(a, b)
 
 
 @operation("-")
-def sub(a: Operand, b: Operand) -> Shape:
+def sub(a: Arithmetic, b: Arithmetic) -> Shape:
     """The difference a − b, entry by entry."""
     return together(a, b)
 
 
 @operation("*")
-def mul(a: Operand, b: Operand) -> Shape:
+def mul(a: Arithmetic, b: Arithmetic) -> Shape:
     """a·b, entry by entry."""
     return together(a, b)
 
@@ -70,7 +73,7 @@ def truediv(a: Operand, b: Operand) -> Shape:
 
 
 @operation("unary -")
-def neg(a: Operand) -> Shape:
+def neg(a: Arithmetic) -> Shape:
     """The negative −a."""
     return shape_of(a)
 

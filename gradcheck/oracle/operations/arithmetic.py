@@ -20,6 +20,7 @@ from gradcheck.oracle.operations.base import (
     total,
 )
 from gradcheck.oracle.operations.rules import rule
+from gradcheck.oracle.operations.structure import between_numbers
 from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Values, Variances
 from gradcheck.oracle.operations.triples import product_of_three
 
@@ -135,13 +136,13 @@ NEGATE = Operation(
 @rule(worst="u", typical="1", name="add")
 def add(a: Operand, b: Operand) -> Variable:
     """The sum a + b, entry by entry."""
-    return apply(ADD, a, b)
+    return between_numbers(ADD, a, b)
 
 
 @rule(worst="u", typical="1", name="sub")
 def sub(a: Operand, b: Operand) -> Variable:
     """The difference a − b, entry by entry."""
-    return apply(SUBTRACT, a, b)
+    return between_numbers(SUBTRACT, a, b)
 
 
 @rule(worst="θ(2, u)", typical="√2", name="truediv")
@@ -153,4 +154,4 @@ def div(a: Operand, b: Operand) -> Variable:
 @rule(worst="exact", typical="0", name="neg")
 def neg(a: Operand) -> Variable:
     """The negative −a."""
-    return apply(NEGATE, a)
+    return between_numbers(NEGATE, a)

@@ -32,14 +32,15 @@ Blanchard, Higham and Higham (2021). `gradcheck/oracle/operations/` cites the so
 
 A comparison is a condition for `ops.where`. So are booleans that `sample` gives. A piece of conditions is a condition,
 and so are conditions in other places or another shape (`ops.reshape`, `.T`). Of integers these are integers.
-Comparisons of integers are exact in every dtype. All other words make floats of integers, by `ops.astype`. A condition
-among numbers, as in `a * (a > 0)`, is 1 where it holds and 0 elsewhere. Conditions alone combine by `&`, `|` and `~`,
-and `ops.sum` and `ops.mean` count them.
+Comparisons of integers are exact in every dtype, and so are their sums, differences and products, which are integers as
+in NumPy: `tokens + 1`. All other words make floats of integers, by `ops.astype`. A condition among numbers, as in
+`a * (a > 0)`, is 1 where it holds and 0 elsewhere. Conditions alone combine by `&`, `|` and `~`, and `ops.sum` and
+`ops.mean` count them.
 
-Indices are integers that `sample` gives, or arrays of integers of the loss itself: `E[tokens]`,
-`a[np.arange(n), labels]`, with index arrays side by side as in NumPy. An index that comes several times adds up in the
-gradient. Each is 0 or more and below the length of its axis. Constant ones may be negative in `a[…]`, and a constant
-mask there stands for the places where it is true.
+Indices are integers that `sample` gives or that are computed of them, or arrays of integers of the loss itself:
+`E[tokens]`, `a[np.arange(n), labels]`, with index arrays side by side as in NumPy. An index that comes several times
+adds up in the gradient. Each is 0 or more and below the length of its axis. Constant ones may be negative in `a[…]`,
+and a constant mask there stands for the places where it is true.
 
 At a tie of `max`, `maximum`, `relu` or `abs` engines differ: an answer that follows one of the usual conventions
 agrees, and another mean of the branches is undecided. An answer is wrong if the shares of a `max`, or of both sides of

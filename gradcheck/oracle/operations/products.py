@@ -24,6 +24,7 @@ from gradcheck.oracle.operations.base import (
 from gradcheck.oracle.operations.movements import permute_dims
 from gradcheck.oracle.operations.reductions import sum_
 from gradcheck.oracle.operations.rules import rule
+from gradcheck.oracle.operations.structure import between_numbers
 from gradcheck.oracle.operations.terms import Array, Bounded, Spread, Values
 from gradcheck.oracle.operations.triples import product_of_three
 
@@ -147,7 +148,7 @@ OUTER = Operation(
 @rule(worst="u", typical="1", name="mul")
 def mul(a: Operand, b: Operand) -> Variable:
     """a·b, entry by entry."""
-    return apply(MULTIPLY, a, b)
+    return between_numbers(MULTIPLY, a, b)
 
 
 @rule(worst="u", typical="1", name="square")

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from gradcheck.oracle.formats import Format
-from gradcheck.oracle.operations.base import Contribution, Operation, Shape
+from gradcheck.oracle.operations.base import Contribution, Operand, Operation, Shape, Variable, apply
 from gradcheck.oracle.operations.terms import Array, Bounded, Decision, Doubts, Errors, Spread, Values, Variances
+
+LARGEST_INTEGER = 2.0**53
+"""Up to it float64 has all integers."""
 
 
 def structural(
@@ -83,6 +86,32 @@ def bound_later(
         bind=bind,
         indices=indices,
     )
+
+
+def between_numbers(operation: Operation, *operands: Operand) -> Variable:
+    """Record arithmetic; between integers alone it is exact, and makes integers (docs/math.md, R9)."""
+    if not all(isinstance(operand, Variable) and operand.kind == "integer" for operand in operands):
+        return apply(operation, *operands)
+    return apply(_of_integers(operation), *operands)
+
+
+def _of_integers(operation: Operation) -> Operation:
+    def value(*operands: Array) -> Array:
+        if operands[0].dtype != object:
+            check_integers(operation.value(*(operand.astype(np.float64) for operand in operands)))
+        return np.asarray(operation.value(*operands))
+
+    return structural(operation.name, value, lambda _g, *operands: (None,) * len(operands), np.broadcast_shapes)
+
+
+def check_integers(results: Array) -> None:
+    """Check integers that are computed, float64.
+
+    Raises:
+        OverflowError: one is so large that float64 lacks integers below it.
+    """
+    if np.any(np.abs(results) > LARGEST_INTEGER):
+        raise OverflowError(f"an integer grows to {np.abs(results).max():g}: expected at most 2**53")
 
 
 def of_conditions(move: Operation) -> Operation:
