@@ -19,7 +19,7 @@ from gradcheck.runs import runner
 from gradcheck.settings.places import KEYWORDS
 
 LOG = logging.getLogger("gradcheck")
-FUNCTIONS = ("inputs", "wrt", "gradients", "sample")
+FUNCTIONS = ("inputs", "wrt", "gradients", "sample", "hessian_products")
 """Arguments of `check` for a problem that is a function."""
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -87,6 +87,7 @@ class Session:
         wrt: Sequence[str] | None = None,
         gradients: Mapping[str, Callable[..., Any]] | None = None,
         sample: Callable[..., Mapping[str, Any]] | None = None,
+        hessian_products: Mapping[str, Callable[..., Any]] | None = None,
         **options: Any,
     ) -> Report:
         """Evaluate one case of a problem in several backends, and judge the answers.
@@ -100,12 +101,16 @@ class Session:
             gradients: where `problem` is a function: hand-written gradients by name, each a function of the inputs.
             sample: where `problem` is a function: a function of `rng`, and of `k` if `inputs` is a function, that gives
                 some inputs as arrays; those of integers and booleans have no gradient.
+            hessian_products: where `problem` is a function: hand-written products of the Hessian and a direction by
+                name, for `order=2`: each gets the inputs and `direction`, arrays by name, and returns (v·∇L, {"W": (Hv)
+                of W, ...}).
             **options: as for `gradcheck run`, which has the same defaults; files and variables have no effect here.
 
         Raises:
             RequestError: the request is wrong; nothing was run.
         """
-        problem = named(problem, inputs=inputs, wrt=wrt, gradients=gradients, sample=sample)
+        functions = {"gradients": gradients, "sample": sample, "hessian_products": hessian_products}
+        problem = named(problem, inputs=inputs, wrt=wrt, **functions)
         return self._runner.run(settings.of({"problem": problem, **options}, others=FUNCTIONS))
 
 

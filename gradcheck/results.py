@@ -73,6 +73,7 @@ class CaseRecord(Record, frozen=True, kw_only=True):
     dtype: str
     distribution: str
     scale: float
+    order: int = 1
     inputs_sha256: str
     replay: str
     notes: tuple[str, ...] = ()

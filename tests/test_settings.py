@@ -128,7 +128,7 @@ def test_an_option_comes_from_each_place_in_its_own_type(option: Option, tmp_pat
 
 
 EXAMPLES = {
-    "problem": ("mlp", "'mlp'"), "k": (7, "7"), "seed": (8, "8"), "dtype": ("float16", "'float16'"),
+    "problem": ("mlp", "'mlp'"), "k": (7, "7"), "seed": (8, "8"), "order": (2, "2"), "dtype": ("float16", "'float16'"),
     "backend": (("torch", "jax==0.4.30"), "['torch', 'jax==0.4.30']"), "distribution": ("tiny", "'tiny'"),
     "scale": (-0.5, "-0.5"), "inputs": ("/a/b.npz", "'/a/b.npz'"), "device": ("cuda:1", "'cuda:1'"),
     "tf32": (True, "true"), "timeout": (2.5, "2.5"), "gate": ("proved", "'proved'"), "watch": ("all", "'all'"),

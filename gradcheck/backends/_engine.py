@@ -71,6 +71,13 @@ class Answer:
         }
 
 
+LACKING = {"directional_derivative": "it differentiates once: it has no derivatives of gradients"}
+"""Why an engine without a function beside the words cannot compute a case.
+
+`directional_derivative(function, inputs, directions)` returns v·∇f, and what the function returns beside f.
+"""
+
+
 def dtype_of(array: np.ndarray, dtype: str) -> str:
     """The name of the dtype in which an engine takes an array: `dtype` for floats, else its own, int64 or bool."""
     return dtype if array.dtype.kind == "f" else str(array.dtype.name)
@@ -94,7 +101,7 @@ class Operations:
         try:
             return self._primitives[name]
         except KeyError:
-            raise Unsupported(f"it has no function for ops.{name}") from None
+            raise Unsupported(LACKING.get(name, f"it has no function for ops.{name}")) from None
 
     def __contains__(self, name: str) -> bool:
         """Whether the framework has a function of its own for a word or an operator."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -88,7 +89,16 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         "sort": sort,
         "all": np.all,
         "stop_gradient": getval,
+        "directional_derivative": functools.partial(directional_derivative, np),
     }
+
+
+def directional_derivative(np: Any, function: Any, sources: Leaves, directions: Leaves) -> tuple[Any, Leaves]:
+    """The derivative of a function along directions, by reverse mode, which may be differentiated again."""
+    from autograd.differential_operators import grad_and_aux
+
+    found, others = grad_and_aux(function)(sources)
+    return sum(np.sum(directions[name] * each) for name, each in found.items()), others
 
 
 def indexing(np: Any, dtype: str) -> dict[str, Callable[..., Any]]:

@@ -79,7 +79,14 @@ def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         **entries(jax),
         **algebra(jax, dtype),
         "stop_gradient": jax.lax.stop_gradient,
+        "directional_derivative": functools.partial(directional_derivative, jax),
     }
+
+
+def directional_derivative(jax: Any, function: Any, sources: Leaves, directions: Leaves) -> tuple[Any, Leaves]:
+    """The derivative of a function along directions, by reverse mode, which may be differentiated again."""
+    (_, others), found = jax.value_and_grad(function, has_aux=True)(sources)
+    return sum(jax.numpy.sum(directions[name] * each) for name, each in found.items()), others
 
 
 def indexing(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,14 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         ),
         "softmax": lambda a, axis=-1: mx.softmax(a, axis=axis),
         "log_softmax": lambda a, axis=-1: nn.log_softmax(a, axis=axis),
+        "directional_derivative": functools.partial(directional_derivative, mx),
     }
+
+
+def directional_derivative(mx: Any, function: Any, sources: Leaves, directions: Leaves) -> tuple[Any, Leaves]:
+    """The derivative of a function along directions, by reverse mode, which may be differentiated again."""
+    (_, others), found = mx.value_and_grad(function)(dict(sources))
+    return sum(mx.sum(directions[name] * each) for name, each in found.items()), others
 
 
 def indexing(mx: Any, dtype: str) -> dict[str, Function]:

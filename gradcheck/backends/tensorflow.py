@@ -84,7 +84,20 @@ def primitives(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "moveaxis": tf.experimental.numpy.moveaxis,
         "expand_dims": lambda a, axis=0: tf.expand_dims(a, axis),
         "concat": lambda arrays, axis=0: tf.concat(arrays, axis),
+        "directional_derivative": functools.partial(directional_derivative, tf),
     }
+
+
+def directional_derivative(
+    tf: Any, function: Any, sources: Mapping[str, Any], directions: Mapping[str, Any]
+) -> tuple[Any, Mapping[str, Any]]:
+    """The derivative of a function along directions, by reverse mode, which may be differentiated again."""
+    with tf.GradientTape() as tape:
+        tape.watch(sources)
+        value, others = function(sources)
+    found = tape.gradient(value, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    slopes = [tf.reduce_sum(directions[name] * tf.convert_to_tensor(each)) for name, each in found.items()]
+    return tf.add_n(slopes), others
 
 
 def entries(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
@@ -129,7 +142,8 @@ def windows(tf: Any) -> dict[str, Callable[..., Any]]:
         steps, gaps = (each_axis(each, x.ndim - 2) for each in (stride, dilation))
         if groups > 1 and x.ndim != 4:
             raise Unsupported("it has convolutions of groups along two axes alone")
-        return tf.nn.convolution(padded(x, padding, 0.0), filters, steps, "VALID", dilations=gaps)
+        layout = ("NWC", "NHWC", "NDHWC")[x.ndim - 3]  # left out, its second derivative fails
+        return tf.nn.convolution(padded(x, padding, 0.0), filters, steps, "VALID", layout, gaps)
 
     def pooled(x: Any, kind: str, window: Any, stride: Any, padding: Any) -> Any:
         if x.ndim - 2 > 2 and kind == "AVG":

@@ -73,7 +73,16 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "concat": lambda arrays, axis=0: torch.cat(arrays, dim=axis),
         "stack": lambda arrays, axis=0: torch.stack(arrays, dim=axis),
         "stop_gradient": torch.Tensor.detach,
+        "directional_derivative": functools.partial(directional_derivative, torch),
     }
+
+
+def directional_derivative(torch: Any, function: Any, sources: Tensors, directions: Tensors) -> tuple[Any, Tensors]:
+    """The derivative of a function along directions, by reverse mode, which may be differentiated again."""
+    value, others = function(sources)
+    value = value + torch.zeros_like(value, requires_grad=True)  # so that it has a gradient in any case
+    found = torch.autograd.grad(value, list(sources.values()), create_graph=True, materialize_grads=True)
+    return sum(torch.sum(along * each) for along, each in zip(directions.values(), found)), others
 
 
 def copies(torch: Any) -> dict[str, Callable[..., Any]]:
@@ -263,8 +272,7 @@ class Torch(Engine):
         return {name: self._array(tensor) for name, tensor in tensors.items()}
 
     def _array(self, tensor: Any) -> Any:
-        tensor = tensor.detach().cpu()
-        return (tensor.float() if tensor.dtype == self.torch.bfloat16 else tensor).numpy()
+        return (tensor.float() if tensor.dtype == self.torch.bfloat16 else tensor).numpy(force=True)
 
 
 def load() -> Engine:

@@ -33,6 +33,8 @@ class CompiledTorch(Torch):
     def __init__(self) -> None:
         os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # in this process: others might outlive it
         super().__init__()
+        for words in self.functions.values():
+            del words["directional_derivative"]  # what it compiles is differentiated once
         tempfile.tempdir = compiled_code(self.torch.backends.cpu.get_cpu_capability()) or tempfile.tempdir
         import torch._dynamo.config
 

@@ -28,7 +28,19 @@ ENTRIES = 1 << 20
 
 
 class ForwardTorch(Torch):
-    """PyTorch whose gradients are derivatives along unit vectors. It has no adjoints: forward mode computes none."""
+    """PyTorch whose gradients are derivatives along unit vectors. It has no adjoints: forward mode computes none.
+
+    Second derivatives are those of torch.func's gradients along unit vectors.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        for words in self.functions.values():
+            words["directional_derivative"] = self._directional_derivative
+
+    def _directional_derivative(self, function: Any, sources: Tensors, directions: Tensors) -> tuple[Any, Tensors]:
+        found, others = self.torch.func.grad(function, has_aux=True)(sources)
+        return sum(self.torch.sum(directions[name] * each) for name, each in found.items()), others
 
     def differentiate(
         self, graph: InterpretedGraph, leaves: Tensors, wrt: Sequence[str]

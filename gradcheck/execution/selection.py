@@ -246,7 +246,7 @@ def place(
 
     Building takes a minute: `before_building` may refuse the request first; else it is checked while workers start.
     """
-    found = {backend.spec: located(backend, settings.dtype, known) for backend in backends}
+    found = {backend.spec: located(backend, settings.dtype, settings.order, known) for backend in backends}
     if not settings.no_build:
         lacking = {
             backend.spec: backend.environment
@@ -269,9 +269,11 @@ def place(
 
 
 def located(
-    backend: Selected, dtype: str, known: Mapping[tuple[Spec, str], Environment]
+    backend: Selected, dtype: str, order: int, known: Mapping[tuple[Spec, str], Environment]
 ) -> Environment | Missing | Failure:
     """Where a backend runs without building, or why it cannot."""
+    if backend.spec.program and order > 1:
+        return Failure(Verdict.UNSUPPORTED, "a program answers with gradients alone, of order 1")
     if backend.engine and backend.device != CPU and not backend.knows_device:
         others = ", ".join(engines_on(backend.device))
         return Failure(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gradcheck.dtypes import Kind
 
 FORMAT: Literal["gradcheck-graph/1"] = "gradcheck-graph/1"
-LOSS, OUTPUT, COTANGENT = "loss", "output", "cotangent"
+LOSS, OUTPUT, COTANGENT, DIRECTION = "loss", "output", "cotangent", "direction"
 """Names among the outputs, and of inputs: "output[0]" has the cotangent "cotangent[0]", see `Graph`."""
 Shape = tuple[int, ...]
 
@@ -80,6 +80,7 @@ class GraphRecord(msgspec.Struct, frozen=True):
     nodes: tuple[Node, ...]
     outputs: dict[str, int]
     constants: dict[str, ConstantArray] = {}
+    directions: dict[str, str] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,11 +93,15 @@ class Graph:
             "output[0]" and "output[1]" of a tuple, "output[mean]" of a dictionary, all watched, and the last inputs are
             their cotangents, "cotangent[0]" for example: then "loss" is Σ cotangent · output.
         constants: name -> the array of a constant node: float64, or int64 of integers.
+        directions: input -> the input that holds its direction, "A" -> "direction[A]" for example. If there are any,
+            the derivative of L along them, v·∇L, takes the place of L: its gradient is the product of the Hessian of L
+            and v.
     """
 
     nodes: tuple[Node, ...]
     outputs: Mapping[str, int]
     constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    directions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def inputs(self) -> dict[str, Shape]:
@@ -113,6 +118,12 @@ class Graph:
         """The shapes of the cotangents by name: these inputs are none of the problem's own."""
         names = [name.replace(OUTPUT, COTANGENT, 1) for name in self.outputs if name != LOSS]
         return {name: self.inputs[name] for name in names}
+
+    def along(self, wrt: Sequence[str]) -> Graph:
+        """The derivative of the loss along directions of some inputs, which are its last inputs."""
+        directions = {name: f"{DIRECTION}[{name}]" for name in wrt}
+        nodes = (Node("input", shape=self.inputs[name], name=direction) for name, direction in directions.items())
+        return replace(self, nodes=(*self.nodes, *nodes), directions=directions)
 
     @property
     def output_names(self) -> dict[str, str]:
@@ -170,7 +181,8 @@ class Graph:
         )
         arrays = {str(node.name) for node in nodes if node.word == "constant"}
         constants = {name: array for name, array in self.constants.items() if name in arrays}
-        return Graph(nodes, {name: place[index] for name, index in self.outputs.items()}, constants)
+        outputs = {name: place[index] for name, index in self.outputs.items()}
+        return replace(self, nodes=nodes, outputs=outputs, constants=constants)
 
     def first_difference(self, other: Graph) -> Node | None:
         """The first node that differs from that of another graph, or whose constant differs; None if no node does."""
@@ -226,13 +238,16 @@ class Graph:
     def json(self) -> bytes:
         """The JSON form."""
         constants = {name: ConstantArray(array.shape, list(_numbers(array))) for name, array in self.constants.items()}
-        return msgspec.json.encode(GraphRecord(FORMAT, self.nodes, dict(self.outputs), constants))
+        return msgspec.json.encode(self._record(self.nodes, constants))
 
     @cached_property
     def message(self) -> Any:
         """The JSON form as a part of a message, without lines; its constants travel as arrays do."""
         nodes = tuple(msgspec.structs.replace(node, file=None, line=None) for node in self.nodes)
-        return msgspec.Raw(msgspec.json.encode(GraphRecord(FORMAT, nodes, dict(self.outputs))))
+        return msgspec.Raw(msgspec.json.encode(self._record(nodes, {})))
+
+    def _record(self, nodes: tuple[Node, ...], constants: dict[str, ConstantArray]) -> GraphRecord:
+        return GraphRecord(FORMAT, nodes, dict(self.outputs), constants, dict(self.directions))
 
 
 def _numbers(array: NDArray[Any]) -> Iterator[float | str]:

@@ -274,7 +274,8 @@ def undecided(findings: Mapping[Key, Finding], truth: Truth) -> str | None:
         if key[0] in DERIVATIVES and not finding.has_power and not chain:
             why = unbounded(key, truth) if finding.overflow else "the bound is wider than the values"
             return f"{in_words(*key)} cannot be judged: {why}"
-    is_own = not truth.tape.graph.cotangents  # else the loss is a sum that nobody asked for (docs/math.md, W18)
+    graph = truth.tape.graph
+    is_own = not graph.cotangents and not graph.directions  # else it is a sum that nobody asked for (docs/math.md, W18)
     if findings[LOSS].overflow and is_own and not chain:
         return f"the loss cannot be judged: {unbounded(LOSS, truth)}"
     for key, finding in findings.items():

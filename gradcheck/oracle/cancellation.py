@@ -21,6 +21,7 @@ LINEAR = frozenset(
         "cumulative sum",
         "div",
         "einsum",
+        "itself",
         "matmul",
         "mul",
         "outer",
@@ -40,6 +41,7 @@ CANCELLING: Mapping[str, Callable[..., Array]] = {
     "sub": np.add,
     "sigmoid derivative": lambda s: s * (1 + s),
     "tanh derivative": lambda t: 1 + t * t,
+    "vanishing": lambda moved, g, a: 2 * moved * g / a,
 }
 """Operations that contain a difference -> the size of its terms. For all others only the value counts.
 

@@ -15,7 +15,7 @@ from gradcheck.oracle.operations.base import total
 from gradcheck.oracle.quantities import Chain, Quantity
 
 PRODUCTS = frozenset({"mul", "scale", "outer", "product of three", "share", "div"})
-UNCHANGED = frozenset({"signed", "softplus product"})
+UNCHANGED = frozenset({"itself", "signed", "softplus product"})
 """Operations whose result has the chain of the first operand; their own rules cover the way in between."""
 CHAINED = PRODUCTS | UNCHANGED | {"any"}
 """Operations whose result may be a product of several factors, beside those that move entries."""

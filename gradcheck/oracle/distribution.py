@@ -21,6 +21,7 @@ ROUNDINGS: Mapping[str, Callable[[Format, Sizes, Array], float]] = {
     "scale": lambda format, _sizes, _result: format.sum_error(1),
     "outer": lambda format, _sizes, _result: format.sum_error(1),
     "product of three": lambda format, _sizes, _result: format.sum_error(2),
+    "itself": lambda _format, _sizes, _result: 0.0,
     "signed": lambda format, _sizes, _result: format.sum_error(2),
     "softplus product": lambda _format, _sizes, _result: 0.0,
     "share": lambda _format, _sizes, _result: 0.0,

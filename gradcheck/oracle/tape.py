@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
+import operator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,7 +20,7 @@ from gradcheck.graphs.graph import python_index
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import RULES, Errors, Operation, Recorder, Shape, Variable
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
-from gradcheck.oracle.operations.base import Contribution, Placed, apply, constant, integers, total
+from gradcheck.oracle.operations.base import Contribution, Placed, apply, constant, integers, operated, total
 from gradcheck.oracle.operations.reductions import broadcast_to, sum_to
 from gradcheck.oracle.operations.scattering import scatter_add
 from gradcheck.oracle.operations.structure import of_conditions
@@ -167,7 +169,10 @@ def tape_of(graph: Graph, wrt: Sequence[str]) -> Tape:
     for node in graph.nodes:
         variables.append(recording.step(node, [variables[operand] for operand in node.operands], graph.constants))
     inputs = {str(node.name): variables[place] for place, node in enumerate(graph.nodes) if node.word == "input"}
-    return recording.finish(graph, variables[graph.outputs["loss"]], {name: inputs[name] for name in wrt})
+    loss = variables[graph.outputs["loss"]]
+    if graph.directions:
+        loss = recording.slope(loss, [(inputs[name], inputs[along]) for name, along in graph.directions.items()])
+    return recording.finish(graph, loss, {name: inputs[name] for name in wrt})
 
 
 def record(loss: Callable[..., Any], shapes: Mapping[str, Shape], wrt: Sequence[str]) -> Tape:
@@ -244,6 +249,17 @@ class TapeRecording(Recorder):
         self._watched[name] = apply(WATCH, value)
         return self._watched[name]
 
+    def slope(self, loss: Variable, directions: Sequence[tuple[Variable, Variable]]) -> Variable:
+        """Append a reverse pass and the derivative of the loss along directions of inputs.
+
+        Args:
+            loss: a scalar.
+            directions: inputs, each with its direction.
+        """
+        adjoints = self._reverse(loss, {variable.index for variable, _ in directions})
+        terms = [operated("sum", along * adjoints[variable.index]) for variable, along in directions]
+        return functools.reduce(operator.add, terms)
+
     def finish(self, graph: Graph, loss: Variable, wrt: Mapping[str, Variable]) -> Tape:
         """Append the reverse pass, and drop what no output needs."""
         targets = {variable.index for variable in (*wrt.values(), *self._watched.values())}
@@ -261,17 +277,28 @@ class TapeRecording(Recorder):
         self._variables.append(variable)
         return variable
 
-    def _reverse(self, loss: Variable, targets: set[int]) -> dict[int, Variable]:
-        """The adjoints of the target nodes."""
-        contributions: dict[int, list[Contribution]] = {loss.index: [self.append(constant(1.0), ())]}
+    def pull_back(self, result: Variable, gradient: Variable, operands: Sequence[Variable]) -> list[Variable]:
+        """Append a reverse pass from a result to operands of it, as if these were inputs."""
+        targets = {operand.index for operand in operands}
+        adjoints = self._reverse(result, targets, gradient, leaves=targets)
+        return [adjoints[operand.index] for operand in operands]
+
+    def _reverse(
+        self, result: Variable, targets: set[int], gradient: Variable | None = None, leaves: Collection[int] = ()
+    ) -> dict[int, Variable]:
+        """The adjoints of the target nodes, for the gradient of a result, by default 1; it does not pass leaves."""
+        started = self.append(constant(1.0), ()) if gradient is None else gradient
+        contributions: dict[int, list[Contribution]] = {result.index: [started]}
         adjoints: dict[int, Variable] = {}
-        for index in range(loss.index, -1, -1):
+        for index in range(result.index, -1, -1):
             parts = contributions.pop(index, [])
             if not parts:
                 continue
             adjoint = _accumulated(parts, self._nodes[index])
             if index in targets:
                 adjoints[index] = adjoint
+            if index in leaves:
+                continue
             for operand, part in self._contributions(index, adjoint):
                 contributions.setdefault(operand.index, []).append(part)
         for index in targets - adjoints.keys():

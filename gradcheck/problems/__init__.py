@@ -19,7 +19,7 @@ from gradcheck.errors import ProblemError
 from gradcheck.problems._checks import (
     Shape,
     checked_backends,
-    checked_gradients,
+    checked_functions,
     checked_sample,
     checked_shapes,
     checked_wrt,
@@ -45,8 +45,9 @@ class Problem:
         name: the user's name for it.
         wrt: the inputs that the file names for the check of their gradients; None if it names none, see
             `sampling.wrt_of`.
-        gradients: the names of its hand-written gradients.
-        functions: these by name; they run only in workers.
+        gradients: the names of its hand-written gradients and products.
+        functions: the gradients by name; they run only in workers.
+        hessian_products: the hand-written products of the Hessian and a direction by name.
         backends: the backends of a run that names none: those that the file names, else its gradients.
         has_size: whether its functions take a size `k`; if not, there is one size, and `k` is None everywhere.
         sample: (stream, k) -> arrays of inputs with a structure, labels for example, by name; see `cases.sample`.
@@ -65,6 +66,7 @@ class Problem:
     wrt: tuple[str, ...] | None
     gradients: tuple[str, ...]
     functions: Mapping[str, Callable[..., Any]]
+    hessian_products: Mapping[str, Callable[..., Any]]
     backends: tuple[str, ...]
     has_size: bool = True
     sample: Callable[..., Mapping[str, Any]] | None = None
@@ -231,8 +233,11 @@ def _problem(
     has_size = takes_size(path, inputs)
     shapes = checked_shapes(path, inputs, 1 if has_size else None, timeout)
     wrt = checked_wrt(path, getattr(module, "wrt", None), shapes)
-    functions = checked_gradients(path, getattr(module, "gradients", {}))
-    backends = checked_backends(path, getattr(module, "backends", tuple(functions)))
+    functions, products = (
+        checked_functions(path, key, getattr(module, key, {})) for key in ("gradients", "hessian_products")
+    )
+    gradients = tuple(dict.fromkeys([*functions, *products]))
+    backends = checked_backends(path, getattr(module, "backends", gradients))
     sample = checked_sample(path, getattr(module, "sample", None), has_size)
     return Problem(
         name,
@@ -243,8 +248,9 @@ def _problem(
         imports.bound(module.loss),
         inputs,
         wrt,
-        tuple(functions),
+        gradients,
         functions,
+        products,
         backends,
         has_size,
         imports.bound(sample) if sample else None,

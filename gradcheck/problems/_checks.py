@@ -153,25 +153,29 @@ def checked_wrt(path: Path, wrt: Any, shapes: Mapping[str, Shape]) -> tuple[str,
     return tuple(wrt)
 
 
-def checked_gradients(path: Path, gradients: Any) -> dict[str, Callable[..., Any]]:
-    """The hand-written gradients by their names as backends.
+def checked_functions(path: Path, key: str, functions: Any) -> dict[str, Callable[..., Any]]:
+    """The hand-written functions of a file by their names as backends.
+
+    Args:
+        path: of the file.
+        key: the variable that names them, "gradients" or "hessian_products".
+        functions: its value.
 
     Raises:
-        ProblemError: `gradients` is not a mapping of names to functions, or a name means another backend, or is
-            invalid.
+        ProblemError: it is not a mapping of names to functions, or a name means another backend, or is invalid.
     """
-    if not isinstance(gradients, Mapping) or not all(callable(function) for function in gradients.values()):
+    if not isinstance(functions, Mapping) or not all(callable(function) for function in functions.values()):
         expected = "expected a mapping of names to functions, such as {'mine': backward}"
-        raise ProblemError(f"{path}: gradients is {_shown(gradients)}: {expected}")
-    for name in gradients:
-        check_name(name, f"{path}: gradients")
+        raise ProblemError(f"{path}: {key} is {_shown(functions)}: {expected}")
+    for name in functions:
+        check_name(name, f"{path}: {key}")
         if not re.fullmatch(GRADIENT_NAME, name):
             raise ProblemError(
-                f"{path}: gradients names {name!r}: expected a letter, then letters, digits, '_', '-' or '.'"
+                f"{path}: {key} names {name!r}: expected a letter, then letters, digits, '_', '-' or '.'"
             )
         if (ENGINES / f"{name.replace('-', '_')}.py").is_file() and "_" not in name:
-            raise ProblemError(f"{path}: gradients names {name!r}, which is an engine: expected another name")
-    return dict(gradients)
+            raise ProblemError(f"{path}: {key} names {name!r}, which is an engine: expected another name")
+    return dict(functions)
 
 
 def checked_backends(path: Path, backends: Any) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ def write(
     wrt: Sequence[str] | None,
     gradients: Mapping[str, Callable[..., Any]] | None,
     sample: Callable[..., Mapping[str, Any]] | None = None,
+    hessian_products: Mapping[str, Callable[..., Any]] | None = None,
 ) -> Path:
     """Write a problem's file, named by its content, to the user's cache, where a replay finds it.
 
@@ -48,6 +49,7 @@ def write(
         wrt: the inputs whose gradients are wanted; default: every floating one.
         gradients: hand-written gradients by name.
         sample: draws inputs with a structure, as in a problem's file.
+        hessian_products: hand-written products of the Hessian and a direction by name.
 
     Raises:
         ProblemError: a function has no source, or uses an object that cannot be written.
@@ -65,8 +67,9 @@ def write(
         lines.append(f"sample = {sources.add(sample)}")
     if wrt is not None:
         lines.append(f"wrt = {tuple(wrt)!r}")
-    named = ", ".join(f"{name!r}: {sources.add(function)}" for name, function in (gradients or {}).items())
-    lines.append(f"gradients = {{{named}}}")
+    for key, functions in (("gradients", gradients or {}), ("hessian_products", hessian_products or {})):
+        named = ", ".join(f"{name!r}: {sources.add(function)}" for name, function in functions.items())
+        lines.append(f"{key} = {{{named}}}")
     title = (inspect.getdoc(loss) or f"The function {loss.__name__}.").splitlines()[0]
     text = "\n".join([repr(title), PLACED, *sources.parts, *lines, ""])
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from gradcheck.dtypes import LAYOUTS, Kind
 from gradcheck.errors import ProblemError, RequestError
-from gradcheck.graphs.graph import COTANGENT
+from gradcheck.graphs.graph import COTANGENT, DIRECTION
 from gradcheck.problems import Problem
 from gradcheck.problems.recording import graph_of
-from gradcheck.problems.sampling import DTYPES, NOUNS, kind_of, kinds_of, sampled
+from gradcheck.problems.sampling import DTYPES, NOUNS, kind_of, kinds_of, sampled, wrt_of
 from gradcheck.problems.stream import Stream
 from gradcheck.text.suggestions import did_you_mean
 
@@ -111,7 +111,8 @@ DISTRIBUTIONS: dict[str, Callable[[Stream, Shape, Setting], Array]] = {
 class Case:
     """Concrete inputs: `inputs` maps each name to an array that is already rounded to `dtype` (bfloat16 in float32).
 
-    If the loss returns arrays, their cotangents are the last inputs (`gradcheck.graphs.Graph.cotangents`).
+    If the loss returns arrays, their cotangents are the last inputs (`gradcheck.graphs.Graph.cotangents`), but for the
+    directions of order 2 (`gradcheck.graphs.Graph.directions`).
     Those that the problem's `sample` gives as integers or booleans are int64 or bool, in any `dtype`.
 
     `k` is None where the problem has one size, and `seed` where the inputs are from a file.
@@ -126,6 +127,7 @@ class Case:
     scale: float
     inputs: Mapping[str, npt.NDArray[Any]]
     notes: tuple[str, ...] = ()
+    order: int = 1
 
     @property
     def inputs_sha256(self) -> str:
@@ -144,13 +146,20 @@ class Case:
 
 
 def sample(
-    problem: Problem, k: int | None, seed: int, dtype: str, distribution: str = "uniform", scale: float = 1.0
+    problem: Problem,
+    k: int | None,
+    seed: int,
+    dtype: str,
+    distribution: str = "uniform",
+    scale: float = 1.0,
+    order: int = 1,
 ) -> Case:
     """Draw a case's inputs, in the order in which the problem names them, multiply by `scale`, and round to `dtype`.
 
     Arrays of the problem's own `sample(rng, k)` come first, from the same stream. They keep their structure, so that a
     label stays a label: `distribution` and `scale` do not change them, and they are only rounded to `dtype`,
-    integers and booleans not at all. Cotangents of a loss that returns arrays are drawn last, and are not changed.
+    integers and booleans not at all. Cotangents of a loss that returns arrays are drawn last, then directions of order
+    2; they are not changed, but the direction of a symmetric matrix is symmetric too.
 
     Raises:
         RequestError: an input overflows the dtype, or underflows: every entry that was not zero became zero;
@@ -180,8 +189,27 @@ def sample(
         notes += underflowed(name, drawn, inputs[name], dtype)
     for name, shape in graph_of(problem, k).cotangents.items():
         inputs[name] = round_to(cotangent(stream, shape), dtype)
-    notes += about_outputs(problem, k, "the seed")
-    return Case(problem, k, seed, dtype, distribution, scale, inputs, tuple(notes))
+    for name, direction in directions(problem, k, order).items():
+        drawn = cotangent(stream, shapes[name])
+        inputs[direction] = round_to((drawn + drawn.T) / 2 if is_symmetric(inputs[name]) else drawn, dtype)
+    notes += [*about_outputs(problem, k, "the seed"), *about_order(order, "the seed")]
+    return Case(problem, k, seed, dtype, distribution, scale, inputs, tuple(notes), order)
+
+
+def directions(problem: Problem, k: int | None, order: int) -> dict[str, str]:
+    """The inputs whose gradients are wanted, and the names of their directions; none in a case of order 1."""
+    return {name: f"{DIRECTION}[{name}]" for name in wrt_of(problem, k)} if order == 2 else {}
+
+
+def is_symmetric(array: npt.NDArray[Any]) -> bool:
+    """Whether an array is a symmetric matrix, whose gradient only symmetric changes determine."""
+    return array.ndim == 2 and array.shape[0] == array.shape[1] and bool(np.array_equal(array, array.T))
+
+
+def about_order(order: int, source: str) -> list[str]:
+    """The sentence about the loss of order 2."""
+    what = "dL/dA is the part of the product Hv of the Hessian that belongs to A"
+    return [f"the loss is v·∇L along the direction v from {source}, and {what}"] if order == 2 else []
 
 
 def check_range(
@@ -209,7 +237,7 @@ def size_of(
         RequestError: a name is missing or unknown, or there is no such size; the message shows `source`.
     """
     expected = problem.shapes(problem.sized(likely))
-    shapes = {name: array.shape for name, array in arrays.items() if name in expected or not is_cotangent(name)}
+    shapes = {name: array.shape for name, array in arrays.items() if name in expected or not is_added(name)}
     check_names(shapes, expected, source)
     if shapes == expected:
         return problem.sized(likely)
@@ -219,9 +247,9 @@ def size_of(
         raise RequestError(f"{source}: {error}") from None
 
 
-def is_cotangent(name: str) -> bool:
-    """Whether an input of that name, which is none of the problem's own, may be a cotangent."""
-    return name == COTANGENT or name.startswith(f"{COTANGENT}[")
+def is_added(name: str) -> bool:
+    """Whether an input of that name, which is none of the problem's own, may be a cotangent or a direction."""
+    return name == COTANGENT or name.startswith((f"{COTANGENT}[", f"{DIRECTION}["))
 
 
 def check_names(arrays: Collection[str], inputs: Collection[str], source: str) -> None:
@@ -239,7 +267,12 @@ def check_names(arrays: Collection[str], inputs: Collection[str], source: str) -
 
 
 def given(
-    problem: Problem, k: int | None, dtype: str, arrays: Mapping[str, npt.NDArray[np.floating]], source: str
+    problem: Problem,
+    k: int | None,
+    dtype: str,
+    arrays: Mapping[str, npt.NDArray[np.floating]],
+    source: str,
+    order: int = 1,
 ) -> Case:
     """A case with inputs from a file.
 
@@ -248,6 +281,7 @@ def given(
             dtype, every entry that is not zero underflows, or an entry is not of the input's kind.
     """
     shapes = problem.shapes(k) | graph_of(problem, k).cotangents
+    shapes |= {direction: shapes[name] for name, direction in directions(problem, k, order).items()}
     kinds = {**dict.fromkeys(shapes, FLOATING), **kinds_of(problem, k)}
     check_names(arrays, shapes, source)
     for name, shape in shapes.items():
@@ -263,8 +297,8 @@ def given(
         if is_nothing_left(arrays[name], array):
             raise RequestError(f"{source}: {name} underflows to 0 in {dtype}: expected larger numbers")
     notes = [note for name, array in inputs.items() for note in underflowed(name, arrays[name], array, dtype)]
-    notes += about_outputs(problem, k, source)
-    return Case(problem, k, None, dtype, "given", 1.0, inputs, tuple(notes))
+    notes += [*about_outputs(problem, k, source), *about_order(order, source)]
+    return Case(problem, k, None, dtype, "given", 1.0, inputs, tuple(notes), order)
 
 
 def in_kind(kind: Kind, array: npt.NDArray[Any], dtype: str, where: str) -> npt.NDArray[Any]:

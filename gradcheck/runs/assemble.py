@@ -74,6 +74,7 @@ def report(
             dtype=case.dtype,
             distribution=case.distribution,
             scale=case.scale,
+            order=case.order,
             inputs_sha256=case.inputs_sha256,
             replay=replay,
             notes=case.notes,

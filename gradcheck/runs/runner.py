@@ -116,7 +116,7 @@ class Runner:
         size = inputs.k if inputs else size
 
         def refuse_what_is_wrong() -> None:
-            tape = self._tape(problem, size, settings.watch)
+            tape = self._tape(problem, size, settings.watch, settings.order)
             tape.at((inputs or draw(settings, problem, size)).inputs)
 
         selection = place(backends, settings, self._listener, self._places, before_building=refuse_what_is_wrong)
@@ -124,7 +124,7 @@ class Runner:
         self._listener.evaluating(list(selection.places))
         # From here on, this process imports NumPy and the oracle, while the workers import their frameworks.
         case = inputs or draw(settings, problem, size)
-        tape = self._tape(problem, size, settings.watch).at(case.inputs)
+        tape = self._tape(problem, size, settings.watch, settings.order).at(case.inputs)
         return self._assess(case, tape, selection, settings)
 
     def _problem(self, name: str, timeout: float) -> Problem:
@@ -233,13 +233,14 @@ class Runner:
         return diagnosis.passed(diagnosed) if gate == "formula" else diagnosed
 
 
-def _tape(problem: Problem, k: int | None, watch: str) -> Tape:
+def _tape(problem: Problem, k: int | None, watch: str, order: int) -> Tape:
     from gradcheck.oracle import tape_of
     from gradcheck.problems.recording import graph_of
     from gradcheck.problems.sampling import wrt_of
 
-    graph = graph_of(problem, k)
-    return tape_of(graph.watching_all() if watch == "all" else graph, wrt_of(problem, k))
+    graph, wrt = graph_of(problem, k), wrt_of(problem, k)
+    graph = graph.watching_all() if watch == "all" else graph
+    return tape_of(graph.along(wrt) if order == 2 else graph, wrt)
 
 
 def build(names: Sequence[str], building: Building) -> dict[str, Environment | Missing]:
@@ -302,7 +303,8 @@ def draw(settings: Settings, problem: Problem, k: int | None) -> Case:
     """The case of the settings' seed."""
     from gradcheck.problems import cases
 
-    return cases.sample(problem, k, settings.seed, settings.dtype, settings.distribution, settings.scale)
+    drawn = settings.distribution, settings.scale
+    return cases.sample(problem, k, settings.seed, settings.dtype, *drawn, order=settings.order)
 
 
 def read_inputs(settings: Settings, problem: Problem, path: str) -> Case:
@@ -318,7 +320,7 @@ def read_inputs(settings: Settings, problem: Problem, path: str) -> Case:
     k = cases.size_of(problem, arrays, path, settings.k)
     if "k" in settings.given | settings.stated and k not in (None, settings.k):
         raise RequestError(f"--k {settings.k}: {path} holds inputs of size {k}: expected --k {k}, or none")
-    return cases.given(problem, k, settings.dtype, arrays, path)
+    return cases.given(problem, k, settings.dtype, arrays, path, settings.order)
 
 
 def replay(settings: Settings, case: Case) -> str:

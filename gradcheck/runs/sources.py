@@ -29,7 +29,8 @@ class Sources:
     def __init__(self, problem: Problem, graph: Graph, gradient: str = "") -> None:
         self._problem = problem
         self._graph = graph
-        self._function = problem.functions.get(gradient)
+        functions = problem.hessian_products if graph.directions else problem.functions
+        self._function = functions.get(gradient)
 
     @cached_property
     def _by_hand(self) -> Mapping[Key, Line]:

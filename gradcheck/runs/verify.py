@@ -10,6 +10,7 @@ from gradcheck import problems
 from gradcheck.answers import BackendAnswer
 from gradcheck.errors import RequestError
 from gradcheck.execution.engines import Spec
+from gradcheck.graphs.graph import DIRECTION
 from gradcheck.judging import diagnosis, judge
 from gradcheck.oracle import Format, Tape, tape_of
 from gradcheck.problems import cases
@@ -51,10 +52,12 @@ def verify(
     loaded = problems.load(problem or _named_by(record, path, trust, running), timeout)
     inputs = as_arrays(record.inputs, f"{path}: inputs")
     k = cases.size_of(loaded, inputs, str(path))
-    tape = tape_of(graph_of(loaded, k), wrt_of(loaded, k))
+    order = 2 if any(name.startswith(DIRECTION) for name in inputs.keys() - loaded.shapes(k).keys()) else 1
+    graph, wrt = graph_of(loaded, k), wrt_of(loaded, k)
+    tape = tape_of(graph.along(wrt) if order == 2 else graph, wrt)
     check_names(record, tape, path)
     dtypes = dict.fromkeys(answer.dtype for answer in record.answers.values())
-    drawn = {dtype: cases.given(loaded, k, dtype, inputs, str(path)) for dtype in dtypes}
+    drawn = {dtype: cases.given(loaded, k, dtype, inputs, str(path), order) for dtype in dtypes}
     # The engine is unknown: it may flush subnormal numbers, and sum in its own dtype.
     formats = {dtype: Format.of(dtype, flushes=True) for dtype in dtypes}
     truths = {dtype: judge.truth(tape, drawn[dtype].inputs, formats[dtype]) for dtype in dtypes}

@@ -18,6 +18,7 @@ from gradcheck.settings.validators import (
     text,
     text_in_reports,
     whole_number,
+    whole_number_of,
 )
 
 PROGRAM = "exec:"
@@ -65,6 +66,12 @@ class Settings:
     k: int = option(3, whole_number(1, bits=31), "Size of the problem.", "K")
     seed: int = option(0, whole_number(0, bits=63), "Seed of the random inputs.", "N")
     dtype: str = option("float64", DTYPE, f"Dtype of the inputs and of the computation: {DTYPE.expected}.", "DTYPE")
+    order: int = option(
+        1,
+        whole_number_of(1, 2),
+        "1: gradients; 2: products of the Hessian and a direction from the seed.",
+        "1|2",
+    )
     backend: tuple[str, ...] = option(
         (),
         text_in_reports(BACKEND_FORMS),

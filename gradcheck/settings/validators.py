@@ -44,6 +44,12 @@ def whole_number(least: int, bits: int) -> Validator:
     return Validator(Annotated[int, Meta(ge=least, le=2**bits - 1)], f"a whole number from {least} to 2^{bits} - 1")
 
 
+def whole_number_of(*values: int) -> Validator:
+    """Some whole numbers."""
+    expected = f"{', '.join(map(str, values[:-1]))} or {values[-1]}"
+    return Validator(int, expected, allows=lambda value: value in values)
+
+
 def number(expected: str, allows: Callable[[float], bool]) -> Validator:
     """Some finite numbers."""
     return Validator(float, expected, allows=lambda value: math.isfinite(value) and allows(value))

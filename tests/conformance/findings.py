@@ -141,3 +141,8 @@ REWRITTEN = {
     ("jax", name, "float64"): EXPONENTIALS_XLA for name in ("xla_exp_over_exp", "xla_exp_times_exp", "xla_pow_exp")
 }
 """The same of problems in tests/data/soundness: formulas of several words that an engine rewrites, and loses digits."""
+
+OF_SECOND_ORDER = {
+    **{(name, "lgamma", "float64"): TRIGAMMA_TORCH for name in ("torch", "torch-forward")},
+}
+"""Findings in Hessian-vector products alone."""

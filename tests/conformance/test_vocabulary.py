@@ -26,16 +26,17 @@ from gradcheck.execution.environments import Environment
 from gradcheck.execution.messages import Request
 from gradcheck.execution.pool import Pool, hosted
 from gradcheck.execution.worker import Failure
-from gradcheck.graphs import OPERATORS, VOCABULARY, record
+from gradcheck.graphs import OPERATORS, VOCABULARY, Graph, record
 from gradcheck.judging import judge
 from gradcheck.judging.evidence import examine
 from gradcheck.oracle import Format, Key, Tape, stages, tape_of
 from gradcheck.problems import cases
 from gradcheck.problems.recording import graph_of
 from gradcheck.problems.sampling import wrt_of
+from gradcheck.problems.stream import Stream
 from gradcheck.results import Verdict
 from gradcheck.text.wording import in_words
-from tests.conformance.findings import FINDINGS, SOMETIMES
+from tests.conformance.findings import FINDINGS, OF_SECOND_ORDER, SOMETIMES
 from tests.conformance.words import DOMAINS, WORDS, Sample
 from tests.recorded import record_tape
 
@@ -50,6 +51,12 @@ FEW_DTYPES = ("float64",)
 """What is tried without --every-case, and of variants of an engine and narrow dtypes always."""
 WIDE_DTYPES = ("float64", "float32")
 
+SECOND = (
+    *(("torch", dtype) for dtype in ("float64", "float32", "bfloat16")),
+    *((name, "float64") for name in ("jax-eager", "tensorflow", "autograd", "jax-forward", "torch-forward")),
+    *((name, "float32") for name in ("jax-eager", "tensorflow", "autograd", "mlx")),
+)
+"""What is tried in second order: the first without --every-case."""
 ONLY_AT = {"torch-compile": 33, "jax": 33}
 """The only size for an engine that takes a minute to compile all samples at each size; jax-eager has both."""
 
@@ -188,6 +195,12 @@ def drawn(problem: problems.Problem, k: int, dtype: str, distribution: str) -> d
     return inputs
 
 
+def directions(graph: Graph, dtype: str) -> dict[str, np.ndarray]:
+    """The directions of a graph of order 2."""
+    shapes, stream = graph.inputs, Stream(7)
+    return {name: cases.round_to(cases.cotangent(stream, shapes[name]), dtype) for name in graph.directions.values()}
+
+
 def exists(problem: problems.Problem, k: int, dtype: str, distribution: str) -> bool:
     """Whether a distribution has inputs in the dtype: tiny ones become zero in float16, and are refused."""
     try:
@@ -199,8 +212,10 @@ def exists(problem: problems.Problem, k: int, dtype: str, distribution: str) -> 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every engine in float64; with --every-case in all dtypes, and variants of engines too."""
+    every = metafunc.config.getoption("--every-case")
+    if "second" in metafunc.fixturenames:
+        metafunc.parametrize("second", SECOND if every else SECOND[:1], ids="-".join)
     if "dtype" in metafunc.fixturenames:
-        every = metafunc.config.getoption("--every-case")
         chosen = [
             (name, dtype)
             for name in engines.paths()
@@ -237,6 +252,26 @@ def test_every_word_agrees_with_the_oracle(name, dtype, pools, written, chosen, 
     assert known == set(found) or not hostile
 
 
+def test_every_word_is_differentiated_twice(second, pools, written, chosen):
+    """Hessian-vector products, along directions of all inputs."""
+
+    def twice(numbers: tuple[int, ...], k: int) -> Given:
+        problem, tape = written(numbers, k)
+        graph = tape.graph.along(tape.wrt)
+        return Given(problem, tape_of(graph, tape.wrt))
+
+    name, dtype = second
+    pool, engine, found = worker(pools, name), engines.find(name), {}
+    for numbers, distribution, k in requests(pool, name, dtype, written, chosen, FEW_CASES):
+        for number, complaint in run_samples(pool, engine, twice, numbers, dtype, distribution, k):
+            expression = SAMPLES[number].expression
+            found.setdefault(WORD_OF[number], []).append(f"{expression}, {distribution} at k = {k}: {complaint}")
+    known = {word for each, word, which in {**FINDINGS, **OF_SECOND_ORDER} if (each, which) == (name, dtype)}
+    assert {word: reason for word, reason in found.items() if word not in known} == {}
+    of_second = {word for each, word, which in OF_SECOND_ORDER if (each, which) == (name, dtype)}
+    assert of_second & {WORD_OF[number] for number in chosen} <= set(found)
+
+
 def requests(pool, name, dtype, written, together, wanted) -> Iterator[tuple[tuple[int, ...], str, int]]:
     """The problems for an engine: all samples together, or each alone if it evaluates the loss for every entry."""
     small = written((0,), 1).problem
@@ -252,7 +287,7 @@ def requests(pool, name, dtype, written, together, wanted) -> Iterator[tuple[tup
 def run_samples(pool, engine, written, numbers, dtype, distribution, k) -> Iterator[tuple[int, str]]:
     """The errors in an engine's answers to samples, by their numbers."""
     given = written(numbers, k)
-    inputs = drawn(given.problem, k, dtype, distribution)
+    inputs = drawn(given.problem, k, dtype, distribution) | directions(given.tape.graph, dtype)
     alone = len(numbers) == 1
     request = Request(given.problem.path, given.tape.graph, dtype, given.tape.wrt, inputs)
     ((_, outcome),) = pool.evaluate(request, [engine.name])

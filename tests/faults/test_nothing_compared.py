@@ -13,7 +13,7 @@ from gradcheck.dtypes import DTYPES
 from gradcheck.errors import ProblemError, RequestError
 from gradcheck.execution import engines
 from gradcheck.problems import cases
-from gradcheck.problems._checks import checked_gradients
+from gradcheck.problems._checks import checked_functions
 from tests.conftest import FAKES, Command
 
 FAULTY = FAKES / "faulty.py"
@@ -124,12 +124,12 @@ def test_a_gradient_with_an_engines_name_is_refused(gradcheck: Command, tmp_path
 @pytest.mark.parametrize("name", ["a==1", "a@b", "exec:a", "", " ", "7", "-a", "a b", "é", 7, None])
 def test_a_gradient_with_a_name_that_no_backend_may_have_is_refused(name: object) -> None:
     with pytest.raises(ProblemError, match=r"mine\.py: gradients names .*: expected a "):
-        checked_gradients(Path("mine.py"), {name: print})
+        checked_functions(Path("mine.py"), "gradients", {name: print})
 
 
 @pytest.mark.parametrize("name", ["mine", "A", "v1.2", "my-own_gradient", "numpy", "manual", "jax_eager"])
 def test_other_names_of_gradients_name_backends(name: str) -> None:
-    assert tuple(checked_gradients(Path("mine.py"), {name: print})) == (name,)
+    assert tuple(checked_functions(Path("mine.py"), "gradients", {name: print})) == (name,)
     assert engines.parse(name) == engines.Spec(name)
 
 

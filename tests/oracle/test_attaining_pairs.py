@@ -10,8 +10,10 @@ import pytest
 
 from gradcheck.oracle import Format, analyse, record
 from gradcheck.oracle.operations import Operation
-from gradcheck.oracle.operations.pairs import ATAN2, BELOW, HYPOT, POWER
+from gradcheck.oracle.operations.pairs import ATAN2, HYPOT, POWER, ArrayPower
 from tests.oracle.attaining import LARGEST, SMALLEST, U, ratio, share, step
+
+BELOW = ArrayPower(1).operation()
 
 
 def test_a_function_may_have_the_largest_error_that_its_authors_state() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays
 
 MODULE = "numpy"
+DIRECTION = "direction"
 LONGDOUBLE = "longdouble"
 """The dtype of the second run of a gradient that differs: float64 inputs and outputs, computed in NumPy's widest."""
 BFLOAT16 = "bfloat16"
@@ -33,16 +34,52 @@ KINDS = {"c": "complex numbers", "O": "Python objects", "U": "strings", "S": "by
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """The functions that a problem's `gradients` names, and the outputs of its loss."""
+    """The functions that a problem's file names, and what they get and return.
 
-    gradients: Mapping[str, Any]
+    Attributes:
+        functions: its `gradients`, or its `hessian_products` in a case of order 2.
+        outputs: of its loss.
+        directions: input -> the input that is its direction; empty in a case of order 1.
+    """
+
+    functions: Mapping[str, Any]
     outputs: Outputs
+    directions: Mapping[str, str]
+
+    @classmethod
+    def of(cls, problem: Any, graph: Mapping[str, Any]) -> Subject:
+        """The functions of a problem's module for `graph` of a request."""
+        directions = graph.get("directions", {})
+        functions = getattr(problem, "hessian_products" if directions else "gradients", {})
+        return cls(functions, Outputs(graph), directions)
+
+    @property
+    def returns_outputs(self) -> bool:
+        """Whether a function returns the outputs of the loss first, and not one number."""
+        return bool(self.outputs) and not self.directions
 
     @property
     def form(self) -> str:
         """What a function must return."""
+        if self.directions:
+            return 'expected (v·∇L, {"W": the part of Hv that belongs to W, ...}) for the direction v'
         first = "outputs" if self.outputs else "loss"
         return f'expected ({first}, {{"W": dL/dW, ...}}), with the watched values as an optional third'
+
+    def arguments(self, inputs: Arrays) -> dict[str, Any]:
+        """The arguments of a function: the inputs, the cotangents of outputs, and the direction."""
+        own = {name: array for name, array in inputs.items() if name not in self.directions.values()}
+        arguments = self.outputs.arguments(own)
+        if self.directions:
+            arguments[DIRECTION] = {name: inputs[along] for name, along in self.directions.items()}
+        return arguments
+
+    def expected(self, arguments: Mapping[str, Any]) -> str:
+        """What a function must take."""
+        expected = f"expected ({', '.join(arguments)}), the inputs"
+        if self.outputs:
+            expected += f" and the {COTANGENT}: the loss returns {self.outputs}, so L is Σ {COTANGENT} · output"
+        return f"{expected} and the {DIRECTION}, arrays by name" if self.directions else expected
 
 
 class HandWritten(Engine):
@@ -60,11 +97,14 @@ class HandWritten(Engine):
         self.gradient = gradient
 
     def evaluate(self, subject: Any, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
-        function = subject.gradients[self.gradient]
+        if self.gradient not in subject.functions:
+            key = "hessian_products" if subject.directions else "gradients"
+            raise Unsupported(f"the file has no {key}[{self.gradient!r}]")
+        function = subject.functions[self.gradient]
         where = line_of(function)
         given = self.converted(inputs, dtype)
         try:
-            answer = self.answer(self.returned(function, subject.outputs, given, inputs, dtype), given, subject)
+            answer = self.answer(self.returned(function, subject, given, inputs, dtype), given, subject)
             for name, array in inputs.items():
                 if given[name] is not array:
                     array[...] = given[name]  # the caller finds what the function has changed
@@ -88,7 +128,7 @@ class HandWritten(Engine):
             return inputs
         return {name: array.astype(own) if array.dtype.kind == "f" else array for name, array in inputs.items()}
 
-    def returned(self, function: Any, outputs: Outputs, given: Arrays, inputs: Arrays, dtype: str) -> Any:
+    def returned(self, function: Any, subject: Subject, given: Arrays, inputs: Arrays, dtype: str) -> Any:
         """The return value of a function for the inputs as it gets them; of bfloat16, `inputs` has them in float32.
 
         Raises:
@@ -96,11 +136,11 @@ class HandWritten(Engine):
             Malformed: it does not take the inputs by their names.
         """
         try:
-            return called(function, outputs.arguments(given), outputs)
+            return called(function, subject.arguments(given), subject)
         except Malformed:
             raise
         except Exception as error:
-            if dtype != BFLOAT16 or not works(function, outputs.arguments(inputs)):
+            if dtype != BFLOAT16 or not works(function, subject.arguments(inputs)):
                 raise
             line, message = self.last_line(error), str(error) or type(error).__name__
             expected = "expected this step in float32, with .astype(np.float32)"
@@ -131,7 +171,7 @@ class HandWritten(Engine):
                 raise Malformed(f"returned {described(unnamed[0])} as a name: expected names of inputs as strings")
         first, derivatives, *more = returned
         values = {name: self.array(value, name) for name, value in (more[0] if more else {}).items()}
-        if subject.outputs:
+        if subject.returns_outputs:
             separated = subject.outputs.separated(first)
             values.update({name: self.array(value, name) for name, value in separated.items()})
             loss = subject.outputs.loss(values, inputs)
@@ -209,8 +249,8 @@ def works(function: Any, arguments: Mapping[str, Any]) -> bool:
     return True
 
 
-def called(function: Any, arguments: Mapping[str, Any], outputs: Outputs) -> Any:
-    """The return value of a function for the inputs, and for the cotangents of outputs.
+def called(function: Any, arguments: Mapping[str, Any], subject: Subject) -> Any:
+    """The return value of a function for its arguments.
 
     Raises:
         Malformed: it does not take them by their names.
@@ -220,10 +260,7 @@ def called(function: Any, arguments: Mapping[str, Any], outputs: Outputs) -> Any
     except TypeError:
         if takes(function, arguments):
             raise
-        expected = f"takes {inspect.signature(function)}: expected ({', '.join(arguments)}), the inputs"
-        if outputs:
-            expected += f" and the {COTANGENT}: the loss returns {outputs}, so L is Σ {COTANGENT} · output"
-        raise Malformed(expected) from None
+        raise Malformed(f"takes {inspect.signature(function)}: {subject.expected(arguments)}") from None
 
 
 def takes(function: Any, arguments: Mapping[str, Any]) -> bool:

@@ -21,7 +21,6 @@ from gradcheck.backends._worker.comparison import differences, same_bits
 from gradcheck.backends._worker.graph import InterpretedGraph
 from gradcheck.backends._worker.handwritten import HandWritten, Subject
 from gradcheck.backends._worker.imports import Imports
-from gradcheck.backends._worker.outputs import Outputs
 from gradcheck.backends._worker.source import execute
 
 if TYPE_CHECKING:
@@ -150,7 +149,7 @@ class Host:
         context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         if isinstance(self.engine, HandWritten):
             context, problem = self.problem(request["problem"], request["folders"])
-            subject = Subject(problem.gradients, Outputs(request["graph"]))
+            subject = Subject.of(problem, request["graph"])
             given = read(request["inputs"])
         else:
             subject = self.graph(request["graph"])
@@ -201,9 +200,9 @@ class Host:
         if key not in self.problems or self.problems[key][0].have_changed():
             imports = Imports(folders)
             self.problems[key] = imports, imports.execute(path)
-            codes = [
-                getattr(each, "__code__", None) for each in getattr(self.problems[key][1], "gradients", {}).values()
-            ]
+            module = self.problems[key][1]
+            functions = [*getattr(module, "gradients", {}).values(), *getattr(module, "hessian_products", {}).values()]
+            codes = [getattr(each, "__code__", None) for each in functions]
             self.files = {code.co_filename for code in codes if code}
         return self.problems[key]
 

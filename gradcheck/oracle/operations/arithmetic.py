@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import reduce
 
 import numpy as np
@@ -20,7 +21,7 @@ from gradcheck.oracle.operations.base import (
     total,
 )
 from gradcheck.oracle.operations.rules import rule
-from gradcheck.oracle.operations.structure import between_numbers
+from gradcheck.oracle.operations.structure import between_numbers, with_gradients
 from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Values, Variances
 from gradcheck.oracle.operations.triples import product_of_three
 
@@ -47,12 +48,22 @@ SUBTRACT = Operation(
 ACCUMULATE = Operation(
     "accumulate",
     lambda *terms: reduce(np.add, terms),
-    lambda *_: (),
+    lambda g, _v, *terms: (g,) * len(terms),
     _sum_worst,
     _sum_variance,
     partial_sums=lambda _format, *terms: reduce(np.add, [term.reach for term in terms]),
 )
 """Three and more contributions to one gradient, which engines add in orders of their own."""
+
+
+def any_of(forms: Sequence[Callable[..., Variable]], *operands: Variable) -> Variable:
+    """Legitimate forms of one function of operands; an engine that has a form has its derivatives too (R39)."""
+
+    def back(g: Variable, *operands: Variable) -> tuple[Variable, ...]:
+        found = [g.recorder.pull_back(form(*operands), g, operands) for form in forms]
+        return tuple(apply(ANY, *each) for each in zip(*found, strict=True))
+
+    return with_gradients(apply(ANY, *(form(*operands) for form in forms)), back, *operands)
 
 
 def _nearest(b: Bounded) -> Array:
@@ -100,8 +111,17 @@ def _any_variance(_format: Format, _result: Values, *forms: Spread) -> Variances
     return np.asarray(reduce(np.maximum, [form.variances for form in forms]))
 
 
-ANY = Operation("any", lambda *forms: forms[0], lambda *_: (), _any_worst, _any_variance)
-"""Legitimate forms of one value: an intermediate overflow or underflow in one of them may happen in an engine."""
+ANY = Operation(
+    "any",
+    lambda *forms: forms[0],
+    lambda g, _v, *forms: (g, *[None] * (len(forms) - 1)),
+    _any_worst,
+    _any_variance,
+)
+"""Legitimate forms of one value: an intermediate overflow or underflow in one of them may happen in an engine.
+
+A gradient flows through the first form.
+"""
 
 
 def _quotient_sizes(_format: Format, a: Bounded, b: Bounded) -> Array:
@@ -110,14 +130,17 @@ def _quotient_sizes(_format: Format, a: Bounded, b: Bounded) -> Array:
     return np.where(nearest > 0, np.maximum(a.reach, 1.0) / nearest, np.inf)
 
 
-def _quotient_gradients(g: Variable, v: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
+def _quotient_gradients(g: Variable, _v: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
     """g/b, and −g(a/b)/b as PyTorch has it, −(g·a)/(b·b) as autograd does, or −g·a·b⁻² in any order.
 
     JAX multiplies g·b⁻² first, and PyTorch g·a where a is a number, since it takes number/b for number·(1/b).
     """
-    reciprocal = 1.0 / b
-    factors = product_of_three(g, a, reciprocal * reciprocal)
-    return g / b, apply(ANY, -(g * (v / b)), -((g * a) / (b * b)), -factors)
+    forms = (
+        lambda g, a, b: g * ((a / b) / b),
+        lambda g, a, b: (g * a) / (b * b),
+        lambda g, a, b: product_of_three(g, a, (1.0 / b) * (1.0 / b)),
+    )
+    return g / b, -any_of(forms, g, a, b)
 
 
 DIVIDE = Operation(

@@ -106,6 +106,10 @@ class Recorder:
         """Add a node to the tape; raises ValueError where the shapes do not fit."""
         raise NotImplementedError
 
+    def pull_back(self, result: Variable, gradient: Variable, operands: Sequence[Variable]) -> list[Variable]:
+        """Append a reverse pass from a result to operands of it, as if these were inputs; zeros where none flows."""
+        raise NotImplementedError
+
 
 class Variable:
     """A value of the loss while it is recorded: a shape without entries.
@@ -258,10 +262,15 @@ def integers(value: Array | int) -> Operation:
     )
 
 
+def no_gradients(_g: Variable, _v: Variable, *operands: Variable) -> tuple[None, ...]:
+    """Those of a result that does not change with its operands, but in jumps."""
+    return (None,) * len(operands)
+
+
 CONVERSION = Operation(
     "astype",
     value=lambda a: a,
-    gradients=lambda *_: (None,),
+    gradients=no_gradients,
     worst=lambda format, result, _a: _where_inexact(format, result.middle, rounded(format, result.size, None)),
     variance=lambda format, result, _a: _where_inexact(format, result.middle, rounding_variance(format, result.size)),
 )

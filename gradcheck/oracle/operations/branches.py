@@ -8,25 +8,21 @@ values in between. The branch of an engine there is a choice that it may make in
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from gradcheck.graphs.shapes import Axes, normalise_axes, reduced_shape
-from gradcheck.oracle.formats import WIDENING, Format
+from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations.arithmetic import NEGATE
 from gradcheck.oracle.operations.base import (
     Operand,
     Operation,
     Variable,
     apply,
-    rounded,
-    rounding_variance,
+    no_gradients,
     same_error,
-    square,
-    total,
 )
 from gradcheck.oracle.operations.reductions import spread_over
 from gradcheck.oracle.operations.rules import rule
@@ -35,13 +31,13 @@ from gradcheck.oracle.operations.shares import (
     MAXIMUM_SHARE,
     MINIMUM_SHARE,
     RELU_SHARE,
-    SIGN,
     contenders,
     is_open,
     largest_ball,
     masked,
     peak,
 )
+from gradcheck.oracle.operations.signs import signed
 from gradcheck.oracle.operations.terms import (
     DOUBT,
     Array,
@@ -87,10 +83,6 @@ def _doubt_of_equality(_format: Format, _result: Values, a: Bounded, b: Bounded)
 
 def _comparison(name: str, value: Callable[..., Array], doubt: Worst = _doubt, **more: Any) -> Operation:
     """A condition for ``where``: its error is the doubt."""
-
-    def no_gradients(_gradient: Variable, _result: Variable, *operands: Variable) -> tuple[None, ...]:
-        return (None,) * len(operands)
-
     return Operation(name, value, no_gradients, doubt, None, compares=True, **more)
 
 
@@ -116,9 +108,6 @@ NOT_EQUAL = _comparison(
 
 def _connective(name: str, value: Callable[..., Array], ball: Callable[..., bool | None]) -> Operation:
     """What two conditions, or one, make; it grows or falls with each of them."""
-
-    def no_gradients(_gradient: Variable, _result: Variable, *operands: Variable) -> tuple[None, ...]:
-        return (None,) * len(operands)
 
     def doubt(_format: Format, _result: Values, *conditions: Decision) -> Doubts:
         """Where it is another one if all conditions in doubt hold, or none of them (docs/math.md, R18)."""
@@ -170,7 +159,7 @@ def connected(name: str, connective: Operation, whole: bool, axes: tuple[int, ..
     return Operation(
         name,
         value,
-        lambda *_: (None,),
+        no_gradients,
         doubt,
         None,
         shape=lambda shape: reduced_shape(shape, axes, keepdims),
@@ -244,41 +233,7 @@ MAXIMUM, MINIMUM = _larger(MAXIMUM_SHARE), _larger(MINIMUM_SHARE)
 RELU = _choice("relu", np.maximum, _above(RELU_SHARE), _maximum_worst, ball=_MAXIMUM_BALL)
 CLIP = _choice("clip", np.maximum, _above(CLIP_SHARE), _maximum_worst, ball=_MAXIMUM_BALL)
 """The larger of a value and the lower end of an interval; engines treat a tie there unlike one of `maximum`."""
-ABS = _choice("abs", np.abs, lambda g, _v, a: (_signed(g, a),), same_error)
-
-
-def _underflow_of_product(format: Format, g: Bounded, a: Bounded, nearest: Array) -> Array:
-    """The error of (g·a)/|a| from the underflow of g·a: t/|a|, and at most |g|; 0 where a is exactly 0."""
-    largest = np.where(a.reach > 0, g.reach, 0.0)
-    return np.where(nearest > 0, np.minimum(format.underflow / nearest, largest), largest)
-
-
-def _signed_worst(format: Format, result: Values, g: Bounded, a: Bounded) -> Errors:
-    """E + θ(2, u)(|g| + E) + 2t, and the underflow of the product."""
-    lost = _underflow_of_product(format, g, a, a.size - a.errors * WIDENING)
-    return rounded(format, result.size, g.error, 2) + (1 + format.sum_error(2)) * lost
-
-
-def _signed_variance(format: Format, result: Values, g: Spread, a: Spread) -> Variances:
-    """s², two roundings, and the underflow of the product."""
-    lost = _underflow_of_product(format, Bounded(g.source), Bounded(a.source), a.size)
-    return total(rounding_variance(format, result.size, math.sqrt(2)) + square(lost), g.variance)
-
-
-SIGNED = Operation(
-    "signed",
-    lambda g, _a: g,
-    lambda *_: (),
-    _signed_worst,
-    _signed_variance,
-    partial_sums=lambda _format, g, a: np.maximum(g.reach, g.reach * a.reach),
-)
-"""The g in (g·a)/|a|, a form of the derivative of |a| that works for complex a too: docs/math.md, R7."""
-
-
-def _signed(g: Variable, a: Variable) -> Variable:
-    """The gradient with a's sign."""
-    return masked(apply(SIGN, a, 0.0), apply(SIGNED, g, a))
+ABS = _choice("abs", np.abs, lambda g, _v, a: (signed(g, a),), same_error)
 
 
 def largest(axes: tuple[int, ...], keepdims: bool, word: str) -> Operation:

@@ -12,6 +12,7 @@ from gradcheck.oracle.operations.base import (
     Variable,
     apply,
     constant,
+    operated,
     rounded,
     square,
     total,
@@ -193,10 +194,18 @@ def _congruence_sizes(format: Format, p: Bounded, factor: Bounded) -> Array:
     return np.asarray(peak * (transposed(t.computed_inverse) @ sizes @ t.computed_inverse))
 
 
+def _congruence_gradients(g: Variable, v: Variable, _p: Variable, factor: Variable) -> tuple[Variable, Variable]:
+    """L⁻¹GL⁻ᵀ and the lower part of −2V(L⁻¹G)ᵀ of a symmetric G; V = ½(Z + Zᵀ) for Z = L⁻ᵀPL⁻¹."""
+    symmetric = 0.5 * (g + matrix_transpose(g))
+    once = operated("solve_triangular", factor, symmetric, True)
+    twice = matrix_transpose(operated("solve_triangular", factor, matrix_transpose(once), True))
+    return twice, operated("tril", -2.0 * (v @ matrix_transpose(once)))
+
+
 CONGRUENCE = Operation(
     "congruence",
     _congruence,
-    lambda *_: (),
+    _congruence_gradients,
     _congruence_worst,
     _congruence_variance,
     shape=lambda p, _factor: p,

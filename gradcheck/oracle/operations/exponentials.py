@@ -16,7 +16,7 @@ import numpy as np
 
 from gradcheck.graphs.shapes import Axes, normalise_axes, one_axis, reduced_shape
 from gradcheck.oracle.formats import SMALLEST, WIDENING, Format
-from gradcheck.oracle.operations.arithmetic import ANY
+from gradcheck.oracle.operations.arithmetic import any_of
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
     Operation,
@@ -237,8 +237,11 @@ class Softmax:
 
     def gradients(self, g: Variable, v: Variable, _a: Variable) -> tuple[Variable]:
         """(g − Σgv)·v as PyTorch has it, or gv − v·Σgv as autodiff of the formula does."""
-        weighted = sum_(g * v, self.axis, keepdims=True)
-        return (apply(ANY, (g - weighted) * v, g * v - v * weighted),)
+
+        def weighted(g: Variable, v: Variable) -> Variable:
+            return sum_(g * v, self.axis, keepdims=True)
+
+        return (any_of((lambda g, v: (g - weighted(g, v)) * v, lambda g, v: g * v - v * weighted(g, v)), g, v),)
 
     def operation(self) -> Operation:
         """The row of the table."""

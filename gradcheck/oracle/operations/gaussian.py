@@ -17,6 +17,7 @@ from gradcheck.oracle.operations.base import Operation, Variable, apply, roundin
 from gradcheck.oracle.operations.by_balls import value_of
 from gradcheck.oracle.operations.smooth import Smooth, distance_from_zero, register
 from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Values, Variances
+from gradcheck.oracle.operations.triples import product_of_three
 
 DISTRIBUTION_ACCURACY = 8
 """The largest error of Φ in units of u: 5.8 in PyTorch's float32 kernel, 5.2 in MLX's and MXNet's."""
@@ -90,10 +91,14 @@ class Gaussian:
         local = rounding_variance(format, result.size * np.sqrt(4 + square(exponent)))
         return local if a.variance is None else local + np.square(self.slope(a.size, a.size)) * a.variance
 
+    def gradients(self, g: Variable, v: Variable, a: Variable) -> tuple[Variable]:
+        """−2κ·a·f(a) in any order; 2κ is a power of two."""
+        return (product_of_three(g, (-2 * self.rate) * a, v),)
+
     def operation(self) -> Operation:
-        """The row of the table; it is a derivative, and has none itself."""
+        """The row of the table."""
         ball = np.frompyfunc(self.ball, 1, 1)
-        return Operation(self.name, self.value, lambda *_: (), self.worst, self.variance, ball=ball)
+        return Operation(self.name, self.value, self.gradients, self.worst, self.variance, ball=ball)
 
 
 ERF_SLOPE = Gaussian("erf derivative", (1.1283791670955126, 1.533545961316588e-17), 1.0, 1, accuracy=8)

@@ -6,40 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.graphs.shapes import along_axis_shape, check_indices, indexed_shape, one_axis
-from gradcheck.oracle.operations.base import IndexOf, Operation, Placed, Shape, Variable, apply, constant
+from gradcheck.graphs.shapes import along_axis_shape, check_indices, one_axis
+from gradcheck.oracle.operations.base import IndexOf, Operation, Shape, Variable, apply, constant
 from gradcheck.oracle.operations.places import WHOLE, Index
 from gradcheck.oracle.operations.reductions import broadcast_to
 from gradcheck.oracle.operations.rules import rule
-from gradcheck.oracle.operations.scattering import scattering
-from gradcheck.oracle.operations.structure import bound_later, structural
+from gradcheck.oracle.operations.scattering import picking, scattering, taken
+from gradcheck.oracle.operations.structure import bound_later
 from gradcheck.oracle.operations.terms import Array
-
-
-def _picking(index: Index) -> Operation:
-    return structural(
-        "index",
-        lambda a: np.asarray(a[index]),
-        lambda g, _a: (Placed(index, g),),
-        lambda shape: indexed_shape(shape, index),
-    )
 
 
 def pick(a: Variable, index: Index) -> Variable:
     """A piece of an array."""
-    return apply(_picking(index), a)
-
-
-def _at_integers(a: Variable, place: IndexOf, shape: Shape) -> Variable:
-    """The entries of an array at an index that the integers of a case make."""
-    operation = bound_later(
-        "index",
-        lambda *integers: _picking(place.make(*integers)),
-        lambda g, *_: (Placed(place, g),),
-        lambda *_: shape,
-        len(place.integers),
-    )
-    return apply(operation, a, *place.integers)
+    return apply(picking(index), a)
 
 
 def _along(shape: Shape, axis: int, integers: tuple[Variable, ...]) -> IndexOf:
@@ -64,7 +43,7 @@ def gather(a: Variable, *indices: Variable, axis: int = 0) -> Variable:
     """The entries at integers, which are broadcast together, along axes that follow each other."""
     together = np.broadcast_shapes(*(each.shape for each in indices))
     shape = (*a.shape[:axis], *together, *a.shape[axis + len(indices) :])
-    return _at_integers(a, _along(a.shape, axis, indices), shape)
+    return taken(a, _along(a.shape, axis, indices), shape)
 
 
 @rule(worst="exact", typical="0")
@@ -72,7 +51,7 @@ def take(a: Variable, indices: Variable, axis: int = 0) -> Variable:
     """The entries at integers along an axis."""
     place = one_axis(axis, a.ndim)
     shape = (*a.shape[:place], *indices.shape, *a.shape[place + 1 :])
-    return _at_integers(a, _along(a.shape, place, (indices,)), shape)
+    return taken(a, _along(a.shape, place, (indices,)), shape)
 
 
 @rule(worst="exact", typical="0")
@@ -87,7 +66,7 @@ def take_along_axis(a: Variable, indices: Variable, axis: int = -1) -> Variable:
         grids[place] = given
         return tuple(grids)
 
-    return _at_integers(a, IndexOf((indices,), index), shape)
+    return taken(a, IndexOf((indices,), index), shape)
 
 
 @rule(worst="exact", typical="0")
@@ -109,8 +88,4 @@ def at_add(a: Variable, *operands: Variable) -> Variable:
     place = _along(a.shape, 0, tuple(indices))
     together = np.broadcast_shapes(*(each.shape for each in indices))
     shape = (*together, *a.shape[len(indices) :])
-
-    def back(g: Variable, *_: Variable) -> tuple[Variable, Variable]:
-        return g, _at_integers(g, place, shape)
-
-    return apply(scattering([WHOLE, place], a.shape, back), a, broadcast_to(b, shape), *indices)
+    return apply(scattering([WHOLE, place], a.shape), a, broadcast_to(b, shape), *indices)

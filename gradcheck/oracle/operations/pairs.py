@@ -27,7 +27,7 @@ class ArrayPower:
     """aᵇ, or aᵇ⁻¹ in a derivative.
 
     Attributes:
-        less: what is taken from b: 0, or 1.
+        less: what is taken from b, one at a time.
     """
 
     less: int
@@ -64,7 +64,7 @@ class ArrayPower:
         Unknown where a may be below zero, and b no integer.
         """
         whole = self._whole(format, b)
-        rounded = np.where(whole, 0.0, self.less * format.roundoff * np.abs(b.middle - 1))
+        rounded = np.where(whole, 0.0, format.roundoff * sum(np.abs(b.middle - n) for n in range(1, self.less + 1)))
         moved = b.errors + rounded
         largest, along_a, along_b = self._slopes(a, b, a.errors, moved)
         relative = np.maximum(8.0, b.reach + 1) * format.function_roundoff
@@ -80,12 +80,18 @@ class ArrayPower:
         local = rounding_variance(format, result.size * (2 + b.size / 2))
         return np.asarray(local + _times(a.variances, np.square(along_a)) + _times(b.variances, np.square(along_b)))
 
+    def gradients(self, g: Variable, v: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
+        """g·(b − n)·aᵇ⁻ⁿ⁻¹ and g·v·log a, in any order."""
+        exponent = b - float(self.less) if self.less else b
+        below = apply(ArrayPower(self.less + 1).operation(), a, b)
+        return product_of_three(g, exponent, below), product_of_three(g, v, operated("log", a))
+
     def operation(self) -> Operation:
         """The row of the table."""
         return Operation(
             "power of arrays",
             self.value,
-            _power_gradients,
+            self.gradients,
             self.worst,
             self.variance,
             ball=np.frompyfunc(self.ball, 2, 1),
@@ -97,12 +103,6 @@ def _times(errors: Array, slope: Array) -> Array:
     return np.where(errors == 0, 0.0, errors * slope)
 
 
-def _power_gradients(g: Variable, v: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
-    """g·b·aᵇ⁻¹ and g·v·log a, in any order."""
-    return product_of_three(g, b, apply(BELOW, a, b)), product_of_three(g, v, operated("log", a))
-
-
-BELOW = ArrayPower(1).operation()
 POWER = ArrayPower(0).operation()
 
 

@@ -138,7 +138,7 @@ class Elu:
         derivative = Operation(
             "elu derivative",
             self.derivative,
-            lambda *_: (),
+            lambda g, v, a: (masked(apply(binary("elu", 0.0), a, 0.0), g * v, other=True),),
             self.derivative_worst,
             self.derivative_variance,
             ball=np.frompyfunc(self.derivative_ball, 1, 1),

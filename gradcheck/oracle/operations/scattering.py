@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Any
 
 import numpy as np
 
+from gradcheck.graphs.shapes import indexed_shape
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
@@ -19,15 +19,14 @@ from gradcheck.oracle.operations.base import (
     Shape,
     Variable,
     apply,
+    no_gradients,
     square,
     summing_variance,
 )
 from gradcheck.oracle.operations.coherence import COVERED, of_equal_occurrences, of_shared_errors
 from gradcheck.oracle.operations.places import WHOLE, Index, Places, has_arrays
-from gradcheck.oracle.operations.structure import bound_later
+from gradcheck.oracle.operations.structure import bound_later, structural
 from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Values, Variances
-
-Back = Callable[..., tuple[Any, ...]]
 
 ONE_ORDER = 2
 """So many terms have only one order; with more terms an engine chooses the partial sums."""
@@ -46,13 +45,12 @@ def _operands(pieces: Sequence[Placed]) -> Iterator[Variable]:
         yield from piece.place.integers if isinstance(piece.place, IndexOf) else ()
 
 
-def scattering(places: Sequence[Index | IndexOf], shape: Shape, back: Back = lambda *_: ()) -> Operation:
+def scattering(places: Sequence[Index | IndexOf], shape: Shape) -> Operation:
     """The operation that adds pieces into zeros of a shape; the integers of their places are its last operands.
 
     Args:
         places: of the pieces.
         shape: of the sum.
-        back: (gradient, *operands) -> the gradients of the pieces.
     """
     lengths = [len(place.integers) if isinstance(place, IndexOf) else 0 for place in places]
 
@@ -64,9 +62,41 @@ def scattering(places: Sequence[Index | IndexOf], shape: Shape, back: Back = lam
         ]
         return ScatterAdd(Places(tuple(known), shape)).operation()
 
+    def back(g: Variable, *pieces: Variable) -> tuple[Variable, ...]:
+        return tuple(taken(g, place, piece.shape) for place, piece in zip(places, pieces, strict=False))
+
     if not sum(lengths):
-        return bind()
+        return replace(bind(), gradients=lambda g, _v, *pieces: back(g, *pieces))
     return bound_later("scatter add", bind, back, lambda *_: shape, sum(lengths), moves=False)
+
+
+def taken(a: Variable, place: Index | IndexOf, shape: Shape) -> Variable:
+    """The piece of an array at a place, whose shape is that; its gradient is placed there.
+
+    An index may need the integers of a case.
+    """
+    if place is WHOLE:
+        return a
+    if not isinstance(place, IndexOf):
+        return apply(picking(place), a)
+    operation = bound_later(
+        "index",
+        lambda *integers: picking(place.make(*integers)),
+        lambda g, *_: (Placed(place, g),),
+        lambda *_: shape,
+        len(place.integers),
+    )
+    return apply(operation, a, *place.integers)
+
+
+def picking(index: Index) -> Operation:
+    """The operation that takes the piece at an index."""
+    return structural(
+        "index",
+        lambda a: np.asarray(a[index]),
+        lambda g, _a: (Placed(index, g),),
+        lambda shape: indexed_shape(shape, index),
+    )
 
 
 @dataclass(frozen=True)
@@ -111,7 +141,7 @@ class ScatterAdd:
         return Operation(
             "scatter add",
             self.value,
-            lambda *_: (),
+            no_gradients,
             self.worst,
             self.variance,
             shape=lambda *_: self.places.shape,

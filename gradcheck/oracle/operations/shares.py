@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.oracle.formats import WIDENING, Format
-from gradcheck.oracle.operations.base import Operation, Variable, apply, rounding_variance
+from gradcheck.oracle.operations.base import Operation, Variable, apply, no_gradients, rounding_variance
 from gradcheck.oracle.operations.terms import Array, Bounded, Decision, Doubts, Errors, Spread, Values, Variances, Worst
 
 CONVENTIONS = SECOND, EVEN, FIRST = "second", "even", "first"
@@ -133,9 +133,6 @@ class Peak:
 
 
 def _deciding(name: str, value: Callable[..., Array], doubt: Worst, ball: Any, **more: Any) -> Operation:
-    def no_gradients(_gradient: Variable, _result: Variable, *operands: Variable) -> tuple[None, ...]:
-        return (None,) * len(operands)
-
     return Operation(name, value, no_gradients, doubt, None, ball=ball, **more)
 
 
@@ -227,7 +224,11 @@ class Mask:
     def operation(self, name: str) -> Operation:
         """The row of the table."""
         ball = np.frompyfunc(self.ball, 2, 1)
-        return Operation(name, self.value, lambda *_: (), self.worst, self.variance, ball=ball)
+
+        def gradients(moved: Variable, _v: Variable, decision: Variable, _g: Variable) -> tuple[None, Variable]:
+            return None, masked(decision, moved, self.other)
+
+        return Operation(name, self.value, gradients, self.worst, self.variance, ball=ball)
 
 
 def _doubts(decision: Decision) -> Doubts:

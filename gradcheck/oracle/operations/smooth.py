@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.oracle.formats import WIDENING, Format
-from gradcheck.oracle.operations.arithmetic import ANY
+from gradcheck.oracle.operations.arithmetic import ACCUMULATE, any_of
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
     TYPICAL,
@@ -185,7 +185,7 @@ def _derivative_variance(slope: Callable[[Array], Array]) -> Callable[..., Error
 SIGMOID_DERIVATIVE = Operation(
     "sigmoid derivative",
     lambda s: s * (1 - s),
-    lambda *_: (),
+    lambda g, _v, s: (g * apply(ACCUMULATE, 1.0, -s, -s),),
     _sigmoid_derivative_worst,
     _derivative_variance(lambda s: 1 - 2 * s),
 )
@@ -194,7 +194,7 @@ SIGMOID_DERIVATIVE = Operation(
 TANH_DERIVATIVE = Operation(
     "tanh derivative",
     lambda t: 1 - t * t,
-    lambda *_: (),
+    lambda g, _v, t: (g * apply(ACCUMULATE, 1.0, -t, -1.0, -t),),  # JAX has (1 − t)(1 + t)
     _tanh_derivative_worst,
     _derivative_variance(lambda t: -2 * t),
 )
@@ -205,7 +205,7 @@ SOFTPLUS_DERIVATIVE = Smooth(
     _sigmoid,
     _sigmoid_ball,
     _sigmoid_slope,
-    lambda _a, _v: 0.0,
+    lambda _a, v: apply(SIGMOID_DERIVATIVE, v),
     accuracy=22,  # −expm1(−softplus(y)), MXNet's form of σ(y): softplus's 14 and expm1's 6; torch has e/(e+1), 8
     deviation=5,
     floors=True,
@@ -232,12 +232,23 @@ def _softplus_product_variance(_format: Format, _result: Values, g: Spread, _a: 
 SOFTPLUS_PRODUCT = Operation(
     "softplus product",
     lambda g, _a: g,
-    lambda *_: (),
+    lambda moved, _v, _g, _a: (moved, None),
     _softplus_product_worst,
     _softplus_product_variance,
     partial_sums=_softplus_product_sizes,
 )
 """The g in (g·eᵃ)/(eᵃ + 1), PyTorch's form of the gradient of softplus: it may overflow (docs/math.md, R13)."""
+
+
+def _rsqrt_derivative(a: Variable, _v: Variable) -> Variable:
+    """−½v³ as PyTorch and TensorFlow have it, or −½v/a as JAX does."""
+
+    def cube(a: Variable) -> Variable:
+        v = operated("rsqrt", a)
+        return (-0.5 * v) * (v * v)
+
+    return any_of((cube, lambda a: (-0.5 * operated("rsqrt", a)) / a), a)
+
 
 SMOOTH = [
     Smooth(
@@ -273,7 +284,7 @@ SMOOTH = [
         lambda y: 1 / np.sqrt(y),
         lambda y: y.rsqrt(),
         lambda low, _high: 0.5 * reciprocal_above_zero(low * np.sqrt(low)),
-        lambda a, v: apply(ANY, (-0.5 * v) * (v * v), (-0.5 * v) / a),  # PyTorch's and TensorFlow's form, and JAX's
+        _rsqrt_derivative,
         accuracy=6,  # worst measured 3.96, TensorFlow in float32, which refines an approximation; CUDA's table: 2 ulp
         deviation=1.5,
     ),

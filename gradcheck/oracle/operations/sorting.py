@@ -76,24 +76,18 @@ def _returned(a: Array, g: Array) -> Array:
     return result
 
 
-def _returned_worst(_format: Format, result: Values, a: Bounded, g: Bounded) -> Errors:
-    """The distance of the gradients of all possible ranks, and their E."""
+def _returned_apart(result: Values, a: Bounded, g: Bounded, far: float, off: float) -> Errors:
+    """The largest of far · the distance and off · E, of the gradients of all possible ranks."""
     gradients, errors = _rows(g.native), _rows(np.broadcast_to(g.errors, g.native.shape))
     middles = _rows(result.native)
     found = np.zeros(middles.shape)
 
     def widen(rank: Array) -> None:
         away = np.abs(np.take_along_axis(gradients, rank, -1) - middles).astype(np.float64)
-        np.maximum(found, away + np.take_along_axis(errors, rank, -1), out=found)
+        np.maximum(found, far * away + off * np.take_along_axis(errors, rank, -1), out=found)
 
     ranks_of(a).visit(widen)
     return found.reshape(result.native.shape)
-
-
-def _returned_variance(format: Format, result: Values, a: Spread, g: Spread) -> Variances:
-    """The same for ``DOUBT`` standard deviations."""
-    error = _returned_worst(format, result, a.at_doubt, g.at_doubt)
-    return None if error is None else np.square(error / WITHIN)
 
 
 def _possible_ranks(balls: Array) -> list[range]:
@@ -111,12 +105,7 @@ def _union(balls: list[Any]) -> Any:
 
 
 def _sorted_ball(a: Array) -> Array:
-    result = np.empty(a.shape, dtype=object)
-    for place in np.ndindex(a.shape[:-1]):
-        ranks = _possible_ranks(a[place])
-        for rank in range(a.shape[-1]):
-            result[(*place, rank)] = _union([ball for ball, each in zip(a[place], ranks, strict=True) if rank in each])
-    return result
+    return _followed_ball(a, a)
 
 
 def _returned_ball(a: Array, g: Array) -> Array:
@@ -127,8 +116,66 @@ def _returned_ball(a: Array, g: Array) -> Array:
     return result
 
 
-RETURNED = Operation(
-    "unsort", _returned, lambda *_: (), _returned_worst, _returned_variance, shape=lambda a, _g: a, ball=_returned_ball
+def _followed(a: Array, g: Array) -> Array:
+    """The entries of g in the order of a."""
+    return np.take_along_axis(g, np.argsort(a, axis=-1, kind="stable"), axis=-1)
+
+
+def _followed_apart(result: Values, a: Bounded, g: Bounded, far: float, off: float) -> Errors:
+    """The largest of far · the distance and off · E, of all entries that may have the rank."""
+    entries, errors = _rows(g.native), _rows(np.broadcast_to(g.errors, g.native.shape))
+    middles, numbers = _rows(result.native), np.arange(len(entries))[:, None]
+    found = np.zeros(middles.shape)
+
+    def widen(rank: Array) -> None:
+        away = np.abs(entries - np.take_along_axis(middles, rank, -1)).astype(np.float64)
+        np.maximum.at(found, (numbers, rank), far * away + off * errors)
+
+    ranks_of(a).visit(widen)
+    return found.reshape(result.native.shape)
+
+
+def _by_ranks(apart: Callable[[Values, Bounded, Bounded, float, float], Errors]) -> dict[str, Any]:
+    """The error rules of entries that move with the order of others: which rank it is, is a choice (W5)."""
+
+    def variance(_format: Format, result: Values, a: Spread, g: Spread) -> Variances:
+        error = apart(result, a.at_doubt, g.at_doubt, 0.0, 1.0)
+        return None if error is None else np.square(error / WITHIN)
+
+    return {
+        "worst": lambda _format, result, a, g: apart(result, a, g, 1.0, 1.0),
+        "variance": variance,
+        "coherent": lambda _format, result, a, g: apart(result, a.at_doubt, g.at_doubt, 1.0, 0.0),
+        "shape": lambda a, _g: a,
+    }
+
+
+def _followed_ball(a: Array, g: Array) -> Array:
+    result = np.empty(a.shape, dtype=object)
+    for place in np.ndindex(a.shape[:-1]):
+        ranks = _possible_ranks(a[place])
+        for rank in range(a.shape[-1]):
+            result[(*place, rank)] = _union([ball for ball, each in zip(g[place], ranks, strict=True) if rank in each])
+    return result
+
+
+def _followed_gradients(moved: Variable, _v: Variable, a: Variable, _g: Variable) -> tuple[None, Variable]:
+    return None, apply(RETURNED, a, moved)
+
+
+FOLLOWED = Operation(
+    "sort like",
+    _followed,
+    _followed_gradients,
+    ball=_followed_ball,
+    **_by_ranks(_followed_apart),
+)
+RETURNED: Operation = Operation(
+    "unsort",
+    _returned,
+    lambda moved, _v, a, _g: (None, apply(FOLLOWED, a, moved)),
+    ball=_returned_ball,
+    **_by_ranks(_returned_apart),
 )
 SORTED = Operation(
     "sort",

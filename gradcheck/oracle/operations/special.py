@@ -27,6 +27,12 @@ def _trigamma_ball(a: Any) -> Any:
     return arb(2).zeta(a)
 
 
+def _tetragamma_ball(a: Any) -> Any:
+    from flint import arb
+
+    return -2 * arb(3).zeta(a)
+
+
 _DIGAMMA = value_of(lambda a: a.digamma(), np.inf, np.nan)
 _TRIGAMMA = value_of(_trigamma_ball, 0.0, np.nan)
 
@@ -91,11 +97,20 @@ class OfPositive:
         return Operation(self.name, value, gradients, self.worst, self.variance, ball=np.frompyfunc(self.ball, 1, 1))
 
 
+TETRAGAMMA = OfPositive(
+    "tetragamma",
+    _tetragamma_ball,
+    lambda low, _high: 6 / low**4 + 6 / low**3,  # |ψ‴| is below 2/a³ + 6/a⁴ and more
+    None,
+    lambda value, _a: value,
+    accuracy=48,  # as trigamma, whose ζ(2, a) and Γ(2) become ζ(3, a) and Γ(3)
+    deviation=2,
+).operation()
 TRIGAMMA = OfPositive(
     "trigamma",
     _trigamma_ball,
     lambda low, _high: 2 / low**3 + 2 / low**2,  # |ψ″| is below 1/a² + 2/a³ and more
-    None,
+    lambda a: apply(TETRAGAMMA, a),
     lambda value, _a: value,
     accuracy=48,  # JAX's is Γ(2)·ζ(2, a), with Γ(2) from its lgamma, 35 u off; others at most 8.1, TensorFlow
     deviation=2,

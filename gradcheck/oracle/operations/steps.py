@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.oracle.formats import WIDENING, Format
-from gradcheck.oracle.operations.base import Operand, Operation, Variable, apply
+from gradcheck.oracle.operations.base import Operand, Operation, Variable, apply, no_gradients
 from gradcheck.oracle.operations.rules import rule
 from gradcheck.oracle.operations.terms import DOUBT, Array, Bounded, Errors, Spread, Values, Variances
 
@@ -33,7 +33,7 @@ def step(name: str, value: Callable[[Array], Array], ball: Callable[[Any], Any])
         error = _reached(value, result, a.at_doubt)
         return None if error is None else np.square(error / DOUBT)
 
-    return Operation(name, value, lambda *_: (None,), worst, variance, ball=np.frompyfunc(ball, 1, 1))
+    return Operation(name, value, no_gradients, worst, variance, ball=np.frompyfunc(ball, 1, 1))
 
 
 def _rounded_ball(a: Any) -> Any:

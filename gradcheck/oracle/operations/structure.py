@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from gradcheck.oracle.formats import Format
-from gradcheck.oracle.operations.base import Contribution, Operand, Operation, Shape, Variable, apply
+from gradcheck.oracle.operations.base import (
+    Contribution,
+    Operand,
+    Operation,
+    Shape,
+    Variable,
+    apply,
+    no_gradients,
+)
 from gradcheck.oracle.operations.terms import Array, Bounded, Decision, Doubts, Errors, Spread, Values, Variances
 
 LARGEST_INTEGER = 2.0**53
@@ -51,6 +59,27 @@ def structural(
         shape=shape,
         moves=True,
     )
+
+
+def with_gradients(
+    result: Variable, back: Callable[..., tuple[Contribution | None, ...]], *operands: Variable
+) -> Variable:
+    """The result itself, with gradients of its own: they do not follow the steps by which it was computed.
+
+    Args:
+        result: of some steps.
+        back: (gradient, *operands) -> the operands' gradients.
+        operands: from which it was computed.
+    """
+    itself = Operation(
+        "itself",
+        lambda result, *_: result,
+        lambda g, _v, _result, *operands: (None, *back(g, *operands)),
+        lambda _format, _result, result, *_: result.error,
+        lambda _format, _result, result, *_: result.variance,
+        shape=lambda result, *_: result,
+    )
+    return apply(itself, result, *operands)
 
 
 def bound_later(
@@ -120,4 +149,4 @@ def of_conditions(move: Operation) -> Operation:
     def doubt(_format: Format, _result: Values, condition: Decision) -> Doubts:
         return None if condition.doubt is None else move.value(condition.doubt)
 
-    return replace(move, gradients=lambda *_: (None,), worst=doubt, variance=None, compares=True)
+    return replace(move, gradients=no_gradients, worst=doubt, variance=None, compares=True)

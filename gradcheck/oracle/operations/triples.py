@@ -54,7 +54,7 @@ def _three_sizes(_format: Format, a: Bounded, b: Bounded, c: Bounded) -> Array:
 THREE = Operation(
     "product of three",
     lambda a, b, c: a * (b * c),
-    lambda *_: (),
+    lambda g, _v, a, b, c: (product_of_three(g, b, c), product_of_three(g, a, c), product_of_three(g, a, b)),
     _three_worst,
     _three_variance,
     partial_sums=_three_sizes,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 
 import numpy as np
 
 from gradcheck.graphs.graph import Shape
 from gradcheck.graphs.windows import Steps, Windows, windows_of
-from gradcheck.oracle.operations.base import Operation, Variable, apply
+from gradcheck.oracle.operations.base import Operation, Variable, apply, no_gradients
 from gradcheck.oracle.operations.branches import max_
 from gradcheck.oracle.operations.contractions import contract
 from gradcheck.oracle.operations.indexing import pick
@@ -18,7 +19,7 @@ from gradcheck.oracle.operations.movements import permute_dims, stack
 from gradcheck.oracle.operations.places import Part, filled
 from gradcheck.oracle.operations.reductions import mean, reshape
 from gradcheck.oracle.operations.rules import rule
-from gradcheck.oracle.operations.structure import structural
+from gradcheck.oracle.operations.structure import structural, with_gradients
 from gradcheck.oracle.operations.terms import Array
 
 
@@ -40,11 +41,11 @@ class Convolution:
         columns, filters = self.columns(x), self.filters(w)
         summed = contract(filters, ("group", "filter", "tap"), columns, ("batch", "group", "tap", "place"), OUTPUT)
         result = reshape(summed, (x.shape[0], w.shape[0], *counts))
-        return apply(self._with_gradients(columns), result, x, w)
+        return with_gradients(result, partial(self._gradients, columns), x, w)
 
     def columns(self, x: Variable) -> Variable:
         """(batch, groups, channels of a group · entries of a window, windows)."""
-        moved = structural("windows", self._windows, lambda _g, _x: (None,), self._windows_shape)
+        moved = structural("windows", self._windows, no_gradients, self._windows_shape)
         taps = x.shape[1] // self.groups * math.prod(self.windows.lengths)
         places = math.prod(self.windows.counts(x.shape[2:]))
         return reshape(apply(moved, x), (x.shape[0], self.groups, taps, places))
@@ -67,45 +68,40 @@ class Convolution:
         taken = seen[(slice(None), slice(None), *steps, *inner)]
         return np.moveaxis(taken, tuple(range(x.ndim, 2 * x.ndim - 2)), axes)
 
-    def _with_gradients(self, columns: Variable) -> Operation:
-        """The result itself, with the gradients of a convolution: sums of all their products in any order."""
+    def _gradients(self, columns: Variable, g: Variable, x: Variable, w: Variable) -> tuple[Variable, Variable]:
+        """Sums of products in any order, as the convolution is, and their gradients are."""
+        return self._gradient_of_x(g, x, w), self._gradient_of_w(g, x, w, columns)
 
-        def gradients(
-            g: Variable, _v: Variable, _result: Variable, x: Variable, w: Variable
-        ) -> tuple[None, Variable, Variable]:
-            return None, self._gradient_of_x(g, x.shape, w), self._gradient_of_w(g, columns, w)
-
-        return Operation(
-            "convolution",
-            lambda result, _x, _w: result,
-            gradients,
-            lambda _format, _result, result, _x, _w: result.error,
-            lambda _format, _result, result, _x, _w: result.variance,
-            shape=lambda result, _x, _w: result,
-        )
-
-    def _gradient_of_w(self, g: Variable, columns: Variable, w: Variable) -> Variable:
+    def _gradient_of_w(self, g: Variable, x: Variable, w: Variable, columns: Variable) -> Variable:
         """The sum over all windows of all examples; some engines store that of each example (R27)."""
         batch, filters = g.shape[0], g.shape[1] // self.groups
         rows = reshape(g, (batch, self.groups, filters, math.prod(g.shape[2:])))
         found = contract(
             rows, OUTPUT, columns, ("batch", "group", "tap", "place"), ("group", "filter", "tap"), pieces=batch
         )
-        return reshape(found, w.shape)
 
-    def _gradient_of_x(self, g: Variable, shape: Shape, w: Variable) -> Variable:
+        def products(moved: Variable, g: Variable, x: Variable) -> tuple[Variable, Variable]:
+            return self(x, moved), self._gradient_of_x(g, x, moved)
+
+        return with_gradients(reshape(found, w.shape), products, g, x)
+
+    def _gradient_of_x(self, g: Variable, x: Variable, w: Variable) -> Variable:
         """A convolution of g, with zeros between its entries, by the filters in reverse."""
         lengths, stride, padding, dilation = self.windows
         back = Windows(lengths, (1,) * len(stride), (0,) * len(stride), dilation)
         spans = [step * (length - 1) for step, length in zip(dilation, lengths, strict=True)]
         offsets = [span - pad for span, pad in zip(spans, padding, strict=True)]
-        sizes = tuple(size + span for size, span in zip(shape[2:], spans, strict=True))
+        sizes = tuple(size + span for size, span in zip(x.shape[2:], spans, strict=True))
         spaced = apply(_spacing(offsets, stride, sizes), g)
         transposed = Convolution(back, self.groups)
         columns = transposed.columns(spaced)
         filters = self._reversed(w)
         summed = contract(filters, ("group", "filter", "tap"), columns, ("batch", "group", "tap", "place"), OUTPUT)
-        return reshape(summed, shape)
+
+        def products(moved: Variable, g: Variable, w: Variable) -> tuple[Variable, Variable]:
+            return self(moved, w), self._gradient_of_w(g, moved, w, self.columns(moved))
+
+        return with_gradients(reshape(summed, x.shape), products, g, w)
 
     def _reversed(self, w: Variable) -> Variable:
         """(groups, channels of a group, filters of a group · entries of a window in reverse)."""
@@ -152,7 +148,7 @@ def _spacing(offsets: list[int], stride: Shape, sizes: Shape) -> Operation:
         result[(slice(None), slice(None), *placed)] = g[(slice(None), slice(None), *taken)]
         return result
 
-    return structural("spaced", spaced, lambda _g, _a: (None,), lambda shape: (*shape[:2], *sizes))
+    return structural("spaced", spaced, no_gradients, lambda shape: (*shape[:2], *sizes))
 
 
 def _padding(padding: Shape, value: float) -> Operation:
