@@ -19,8 +19,12 @@ PyTorch rounds none of them. All other steps stay, with their rounding errors.
 from __future__ import annotations
 
 import contextlib
+import io
+import logging
 import operator
 import os
+import traceback
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -72,14 +76,14 @@ def dumped(
         Unexportable: torch.export refuses it.
     """
     try:
-        with _with_every_frame(torch):
+        with _with_every_frame(torch), _in_silence():
             program = torch.export.export(module, tuple(call[0]), dict(call[1]), strict=False)
-        table = torch.export.default_decompositions()
-        for each in [each for each in table if str(each) in rows]:
-            del table[each]
-        program = program.run_decompositions(table)
+            table = torch.export.default_decompositions()
+            for each in [each for each in table if str(each) in rows]:
+                del table[each]
+            program = program.run_decompositions(table)
     except Exception as error:
-        raise Unexportable(_reason(error)) from error
+        raise Unexportable(_reason(torch, error)) from error
     return _Dump(torch, program, module, call, names).data
 
 
@@ -110,10 +114,32 @@ def _with_every_frame(torch: Any) -> Iterator[None]:
         setattr(tracer, name, original)
 
 
-def _reason(error: BaseException) -> str:
+@contextlib.contextmanager
+def _in_silence() -> Iterator[None]:
+    """Keep what torch.export prints and warns about: the exception says what matters."""
+    disabled = logging.root.manager.disable
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(disabled)
+
+
+def _reason(torch: Any, error: BaseException) -> str:
     """An error of torch.export in one line, with the user's line where it is known."""
+    library = os.path.dirname(torch.__file__)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename != __file__ and not frame.filename.startswith((library, "<"))
+    ]
+    where = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
+    if "DataDependent" in type(error).__name__:
+        return f"{where}it makes a Python number or a branch of the values of a tensor"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else 'no reason'}"
+    return f"{where}{type(error).__name__}: {lines[0] if lines else 'no reason'}"
 
 
 def tensors_of(module: Any) -> dict[str, Any]:
@@ -229,11 +255,13 @@ class _Dump:
     def _append(self, node: Any, record: dict[str, Any]) -> None:
         value = node.meta.get("val")
         single = isinstance(value, self._torch.Tensor)
-        record["shape"] = [int(size) for size in value.shape] if single else None
+        record["shape"] = list(value.shape) if single else None
         record["dtype"] = str(value.dtype).partition(".")[2] if single else None
         stack = list((node.meta.get("nn_module_stack") or {}).values())
         record["module"] = stack[-1][0] if stack else ""
         record["file"], record["line"] = _source(node.meta.get("stack_trace") or "")
+        if single and not all(isinstance(size, int) for size in value.shape):
+            raise Unexportable(f"{record['file']}:{record['line']}: the shape of {node.target} depends on values")
         self._places[node] = len(self._nodes)
         self._nodes.append(record)
 

@@ -258,6 +258,21 @@ def _problem(
     )
 
 
+def of_function(
+    name: str, path: Path, function: Callable[..., Any], shapes: Mapping[str, Shape], wrt: tuple[str, ...]
+) -> Problem:
+    """A problem without a file of its own: a function of the caller's process, whose graph is known.
+
+    Args:
+        name: in the report.
+        path: of the file that the function is written in.
+        function: what is checked.
+        shapes: of its inputs by name.
+        wrt: the inputs whose gradients are wanted.
+    """
+    return Problem(name, path, name, (), Imports(()), function, lambda: shapes, wrt, (), {}, (), has_size=False)
+
+
 def start(path: Path) -> None:
     """Write a commented starting file.
 

@@ -1,4 +1,4 @@
-"""Make the dumps in tests/data/torch, with PyTorch: `python tests/torch_front/dumping.py FOLDER [NAME …]`.
+"""Make the dumps in tests/data/torch, with PyTorch: `python -m tests.torch_front.dumping FOLDER [NAME …]`.
 
 Each has the answers of PyTorch's autograd beside it. Files are named from the package's folder, or from this one.
 """
@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 
-def main(folder: Path, names: list[str]) -> None:
-    import models
+def main() -> None:
+    folder, names = Path(sys.argv[1]), sys.argv[2:]
     import torch
+
+    from tests.torch_front import models
 
     for name, (function, arguments) in models.cases().items():
         if names and name not in names:
@@ -55,4 +56,4 @@ def flat(array: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main()

@@ -1,12 +1,24 @@
-"""The committed dumps, read without PyTorch."""
+"""The committed dumps, read without PyTorch, and scripts of this folder, run with it."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+import pytest
+
+from gradcheck.api import Logged
+from gradcheck.execution.environments import Environment, scrubbed
+from gradcheck.runs import runner
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = Path(msgspec.__file__).parents[1]
 
 FOLDER = Path(__file__).parents[1] / "data" / "torch"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
@@ -23,3 +35,24 @@ def dump(name: str) -> dict[str, Any]:
 
 def array(given: dict[str, Any]) -> np.ndarray:
     return np.array(given["data"], given["dtype"]).reshape(given["shape"])
+
+
+def interpreter() -> Path:
+    """The Python of the environment that gradcheck builds for PyTorch."""
+    place = runner.build(["torch"], Logged())["torch"]
+    assert isinstance(place, Environment), place
+    code = "import sys; print(*sys.version_info[:2])"
+    release = subprocess.run([place.python, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    if release != [str(each) for each in sys.version_info[:2]]:
+        pytest.skip("the environment of PyTorch has another Python, which cannot import gradcheck's packages")
+    return place.python
+
+
+def run(script: str, *arguments: str) -> str:
+    """Run a script of this folder with PyTorch; gradcheck's own packages come last, so that PyTorch keeps its NumPy."""
+    paths = f"import sys; sys.path[:0] = [{str(ROOT)!r}]; sys.path.append({str(PACKAGES)!r})"
+    code = f"{paths}; sys.argv = {[script, *arguments]!r}; from tests.torch_front import {script}; {script}.main()"
+    command = [interpreter(), "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=scrubbed(os.environ), timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parents[2])]
 
 
 def main() -> None:

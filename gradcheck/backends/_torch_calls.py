@@ -1,0 +1,250 @@
+"""A function in PyTorch in the caller's own process: its inputs by name, its results, and its gradients."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from gradcheck.backends._engine import Answer, Malformed
+from gradcheck.backends._torch_export import as_array, label_of, leaves_of, tensors_of, wrapped
+
+Arguments = "tuple[tuple[Any, ...], dict[str, Any]]"
+
+
+class Call:
+    """A call of a function.
+
+    Args:
+        torch: the imported framework.
+        function: anything that can be called.
+        arguments: by position.
+        options: by keyword.
+        names: of the arguments by position; by default those of the function's parameters.
+
+    Attributes:
+        function: what is called.
+        modules: the modules whose parameters the function uses, by name; "" is the function itself.
+        leaves: the arguments' leaves, by name.
+        parameters: of these modules, by name.
+        names: of the arguments by position.
+    """
+
+    def __init__(
+        self,
+        torch: Any,
+        function: Callable[..., Any],
+        arguments: Sequence[Any],
+        options: Mapping[str, Any],
+        names: Sequence[str] | None = None,
+    ) -> None:
+        self.torch = torch
+        self.function = function
+        self.modules = modules_of(torch, function)
+        self.names = tuple(parameter_names(function, len(arguments)) if names is None else names)
+        self._arguments = (tuple(arguments), dict(options))
+        self.leaves = dict(leaves_of(torch, self._arguments, self.names))
+        self.module = wrapped(torch, plain(function), {name: plain(each) for name, each in self.modules.items()})
+        self.parameters = dict(self.module.named_parameters())
+        self._buffers = dict(self.module.named_buffers())
+
+    @property
+    def tensors(self) -> dict[str, Any]:
+        """The floating tensors that have names: parameters and arguments."""
+        leaves = {name: each for name, each in self.leaves.items() if isinstance(each, self.torch.Tensor)}
+        return {name: each for name, each in {**self.parameters, **leaves}.items() if each.is_floating_point()}
+
+    @property
+    def wrt(self) -> tuple[str, ...]:
+        """The names of those that require a gradient."""
+        return tuple(name for name, each in self.tensors.items() if each.requires_grad)
+
+    def prepared(self, dtype: str | None = None) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
+        """The arguments with tensors of their own history, and these leaves by name.
+
+        Args:
+            dtype: of the floating ones, in the place of that which the check has.
+        """
+        kind = getattr(self.torch, dtype) if dtype else None
+        fresh = {name: self._fresh(each, kind) for name, each in self.leaves.items()}
+        pytree = self.torch.utils._pytree
+        values, spec = list(fresh.values()), pytree.tree_structure(self._arguments)
+        arguments, options = pytree.tree_unflatten(values, spec)
+        return arguments, options, fresh
+
+    def _fresh(self, leaf: Any, kind: Any) -> Any:
+        if not isinstance(leaf, self.torch.Tensor):
+            return leaf
+        tensor = leaf.detach()
+        tensor = tensor.to(kind) if kind is not None and tensor.is_floating_point() else tensor
+        return tensor.requires_grad_(leaf.requires_grad) if leaf.is_floating_point() else tensor
+
+    def answer(
+        self, dtype: str | None, outputs: Mapping[str, str], cotangents: Mapping[str, Any], wrt: Sequence[str]
+    ) -> tuple[Answer, list[str]]:
+        """The answer, and the inputs that the function changed.
+
+        Args:
+            dtype: in the place of that of the arguments.
+            outputs: label -> the name under which an output is compared; none where the function returns the loss.
+            cotangents: label -> array.
+            wrt: the names of the wanted gradients.
+
+        Raises:
+            Malformed: the function returns other outputs.
+        """
+        with self._state(dtype), self.torch.enable_grad():
+            arguments, options, fresh = self.prepared(dtype)
+            sources = {**self.parameters, **fresh}
+            watched = {name: sources[name] for name in self.tensors}
+            before = {name: each.detach().clone() for name, each in watched.items()}
+            results = self._labelled(self.function(*arguments, **options), outputs, cotangents)
+            gradients = self._gradients(results, cotangents, [sources[name] for name in wrt])
+            changed = [name for name, each in watched.items() if not self._same(each, before[name])]
+            for name in changed:
+                with self.torch.no_grad():
+                    watched[name].copy_(before[name])
+        values = {label: as_array(self.torch, each) for label, each in results.items()}
+        loss = _loss(values, cotangents) if outputs else values[""]
+        named = {outputs[label]: values[label] for label in outputs}
+        found = {name: as_array(self.torch, each) for name, each in zip(wrt, gradients)}
+        return Answer(loss, found, named), changed
+
+    def _same(self, left: Any, right: Any) -> bool:
+        return bool(((left == right) | ((left != left) & (right != right))).all())
+
+    def _labelled(self, returned: Any, outputs: Mapping[str, str], cotangents: Mapping[str, Any]) -> dict[str, Any]:
+        """The floating results by label."""
+        flat = self.torch.utils._pytree.tree_flatten_with_path(returned)[0]
+        tensors = {label_of(path): each for path, each in flat if isinstance(each, self.torch.Tensor)}
+        found = {label: each for label, each in tensors.items() if each.is_floating_point()}
+        shapes = {label: cotangents[label].shape for label in outputs} or {"": ()}
+        got = {label: tuple(each.shape) for label, each in found.items()}
+        if got != shapes:
+            raise Malformed(f"it returns {_described(got)}: expected {_described(shapes)}, as the reference returns")
+        return found
+
+    def _gradients(self, results: Mapping[str, Any], cotangents: Mapping[str, Any], sources: Sequence[Any]) -> Any:
+        """The gradients; zeros where no result depends on any input."""
+        torch = self.torch
+        ends = {label: each for label, each in results.items() if each.requires_grad}
+        if not ends:
+            return [torch.zeros_like(each) for each in sources]
+        seeds = [
+            torch.as_tensor(cotangents[label], dtype=each.dtype, device=each.device) if label in cotangents else None
+            for label, each in ends.items()
+        ]
+        return torch.autograd.grad(list(ends.values()), list(sources), seeds, allow_unused=True, materialize_grads=True)
+
+    @contextlib.contextmanager
+    def _state(self, dtype: str | None) -> Iterator[None]:
+        """Keep the buffers as they are, and let parameters and buffers have another dtype in between."""
+        kind = getattr(self.torch, dtype) if dtype else None
+        tensors = [*self.parameters.values(), *self._buffers.values()]
+        kept = [each.data for each in tensors]
+        try:
+            for each, data in zip(tensors, kept):
+                is_parameter = any(each is parameter for parameter in self.parameters.values())
+                if kind is not None and each.is_floating_point():
+                    each.data = data.to(kind)
+                elif not is_parameter:
+                    each.data = data.clone()
+            yield
+        finally:
+            for each, data in zip(tensors, kept):
+                each.data = data
+
+
+def _loss(values: Mapping[str, Any], cotangents: Mapping[str, Any]) -> Any:
+    """Σ cotangent · output, rounded once to the dtype of the outputs."""
+    import numpy as np
+
+    total = sum(float(np.sum(np.asarray(cotangents[label], np.float64) * values[label])) for label in values)
+    return np.asarray(total, next(iter(values.values())).dtype)
+
+
+def _described(shapes: Mapping[str, Any]) -> str:
+    each = [f"{f'result {label} of ' if label else ''}shape {shape}" for label, shape in shapes.items()]
+    return ", ".join(each) or "no floating tensor"
+
+
+def plain(function: Any) -> Any:
+    """A function that torch.compile has not compiled: it has the same formulas."""
+    return getattr(function, "_orig_mod", None) or getattr(function, "_torchdynamo_orig_callable", None) or function
+
+
+def parameter_names(function: Callable[..., Any], count: int) -> list[str]:
+    """The names of the arguments by position, "input 0" where the function has none for them."""
+    function = plain(function)
+    owner = getattr(function, "__self__", None)
+    is_applied = getattr(function, "__name__", "") == "apply" and isinstance(owner, type)
+    target = owner.forward if is_applied and owner is not None else getattr(function, "forward", function)
+    try:
+        parameters = list(inspect.signature(target).parameters.values())[1 if is_applied else 0 :]
+    except (TypeError, ValueError):
+        parameters = []
+    named = [each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    return [named[place] if place < len(named) else f"input {place}" for place in range(count)]
+
+
+def modules_of(torch: Any, function: Any) -> dict[str, Any]:
+    """The modules whose parameters a function uses, by name; "" is the function itself."""
+    if isinstance(function, torch.nn.Module):
+        return {"": function}
+    return {name: each for name, each in used_by(function) if isinstance(each, torch.nn.Module)}
+
+
+def used_by(function: Any) -> Iterator[tuple[str, Any]]:
+    """The objects that a function takes from outside, by name."""
+    function = plain(function)
+    if isinstance(function, functools.partial):
+        yield from used_by(function.func)
+        yield from ((f"argument {place}", each) for place, each in enumerate(function.args))
+        yield from function.keywords.items()
+    elif inspect.ismethod(function):
+        yield "self", function.__self__
+        yield from used_by(function.__func__)
+    elif inspect.isfunction(function):
+        found = inspect.getclosurevars(function)
+        yield from {**found.globals, **found.nonlocals}.items()
+
+
+def name_of(function: Any) -> str:
+    """The name of a function in a report."""
+    function = plain(function)
+    if isinstance(function, functools.partial):
+        return name_of(function.func)
+    owner = getattr(function, "__self__", None)
+    if getattr(function, "__name__", "") == "apply" and isinstance(owner, type):
+        return owner.__name__
+    name = str(getattr(function, "__qualname__", type(function).__name__)).rpartition("<locals>.")[2]
+    return name.strip("<>")
+
+
+def file_of(function: Any) -> str | None:
+    """The file that a function is written in."""
+    function = plain(function)
+    if isinstance(function, functools.partial):
+        return file_of(function.func)
+    owner = getattr(function, "__self__", None)
+    code = getattr(function, "__code__", None)
+    try:
+        return code.co_filename if code else inspect.getfile(owner if isinstance(owner, type) else type(function))
+    except (TypeError, OSError):
+        return None
+
+
+def names_of_dtypes(tensors: Mapping[str, Any]) -> list[str]:
+    """The dtypes of tensors, each once."""
+    return list(dict.fromkeys(str(each.dtype).partition(".")[2] for each in tensors.values()))
+
+
+def same_parameters(torch: Any, mine: Mapping[str, Any], module: Any) -> str | None:
+    """The first parameter that another module has under the same name with other values, or None."""
+    theirs = tensors_of(module)
+    for name, each in mine.items():
+        if name in theirs and not (each.shape == theirs[name].shape and torch.equal(each, theirs[name])):
+            return name
+    return None

@@ -1,0 +1,134 @@
+"""A function of the caller's own process, judged: its graph and its answers come from outside."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck.answers import BackendAnswer
+from gradcheck.errors import RequestError
+from gradcheck.execution import engines
+from gradcheck.execution.engines import Spec
+from gradcheck.execution.messages import StartMessage
+from gradcheck.graphs import Graph
+from gradcheck.judging import diagnosis, judge
+from gradcheck.oracle import Format, tape_of
+from gradcheck.problems import cases, of_function
+from gradcheck.problems.cases import Case
+from gradcheck.problems.stream import Stream
+from gradcheck.results import BackendEnvironment, Report
+from gradcheck.runs import assemble
+from gradcheck.runs.sources import Sources
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+Evaluate = Callable[[str, Arrays], BackendAnswer]
+"""Computes the answer in a dtype, for the graph's inputs and its cotangents."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the caller.
+
+    Attributes:
+        name: in the report.
+        file: that it is written in.
+        call: `file:line` of the check, which runs it again.
+        graph: the truth's.
+        wrt: the inputs whose gradients are wanted.
+        inputs: those of the graph by name, without cotangents; in float32 for bfloat16.
+        evaluate: the function itself.
+        started: the release of the framework, and of its packages.
+        fused: the name of the engine whose formats its rounding has.
+        device: where it computes.
+    """
+
+    name: str
+    file: str
+    call: str
+    graph: Graph
+    wrt: Sequence[str]
+    inputs: Arrays
+    evaluate: Evaluate
+    started: StartMessage
+    fused: str
+    device: str
+
+
+def check(function: Function, dtype: str, seed: int, gate: str) -> Report:
+    """Evaluate a function in this process, and judge its answer.
+
+    Args:
+        function: see `Function`.
+        dtype: of its inputs.
+        seed: of the cotangents.
+        gate: "proved", "formula" or "rounding", see `gradcheck.judging.judge.judge`.
+
+    Raises:
+        RequestError: an input is not finite.
+    """
+    case = case_of(function, dtype, seed)
+    graph = function.graph
+    known = judge.truth(tape_of(graph, tuple(function.wrt)), case.inputs, format_of(function, dtype))
+    answer = function.evaluate(dtype, case.inputs)
+    judgement = diagnosed(function, case, known, answer, judge.judge(answer, known, gate))
+    judgement = diagnosis.passed(judgement) if gate == "formula" else judgement
+    sources, spec = Sources(case.problem, graph), Spec(function.name)
+    backend = assemble.answered(spec, case, answer, judgement, function.started, sources, answer.notes)
+    environment = BackendEnvironment(
+        python=sys.executable,
+        python_version=function.started.python_version,
+        packages=function.started.packages,
+        threads=function.started.threads,
+        device=function.device,
+    )
+    named = {str(spec): environment}
+    return assemble.report(case, function.call, known, [backend], {str(spec): answer}, named, sources)
+
+
+def case_of(function: Function, dtype: str, seed: int) -> Case:
+    """The inputs of a function as a case, with cotangents from a seed."""
+    for name, array in function.inputs.items():
+        if not np.isfinite(array).all():
+            raise RequestError(f"{name} holds a value that is not finite: expected finite numbers")
+    stream, graph = Stream(seed), function.graph
+    drawn = {name: cases.round_to(cases.cotangent(stream, shape), dtype) for name, shape in graph.cotangents.items()}
+    given = {name: array for name, array in {**function.inputs, **drawn}.items() if name in graph.inputs}
+    shapes = {name: array.shape for name, array in function.inputs.items()}
+    problem = of_function(function.name, Path(function.file), function.evaluate, shapes, tuple(function.wrt))
+    names = graph.output_names.values()
+    notes = (f"the loss is Σ cotangent · output of {', '.join(names)}, cotangents from the seed",) if names else ()
+    return Case(problem, None, seed, dtype, "given", 1.0, given, notes)
+
+
+def format_of(function: Function, dtype: str) -> Format:
+    """The rounding of any correct function: it may flush subnormal numbers, as compilers and kernels do."""
+    engine = engines.find(function.fused)
+    assert engine is not None, "it is one of ours"
+    traits: dict[str, Any] = dict(engine.formats.get(dtype, {}))
+    return Format.of(dtype, **{**traits, "flushes": True})
+
+
+def diagnosed(
+    function: Function, case: Case, known: judge.Truth, answer: BackendAnswer, judgement: judge.Judgement
+) -> judge.Judgement:
+    """A judgement with the cause of a difference, for which the function runs once more in another dtype."""
+
+    def rerun(dtype: str) -> tuple[BackendAnswer, judge.Truth] | str:
+        try:
+            other = cases.in_dtype(case, dtype)
+            again = function.evaluate(dtype, other.inputs)
+        except RequestError as error:
+            return str(error)
+        except Exception as error:  # a kernel may lack the dtype
+            return f"run again in {dtype}: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        return again, judge.truth(known.tape, other.inputs, format_of(function, dtype))
+
+    other = functools.partial(diagnosis.other_dtype, by_hand=False, lacks=lambda _: False)
+    return diagnosis.diagnose(answer, known, judgement, other, rerun)

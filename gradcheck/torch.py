@@ -1,0 +1,160 @@
+"""Check a function or a module in PyTorch, in your own process.
+
+>>> import torch
+>>> from gradcheck.torch import check
+>>> x, w = (torch.randn(3, 3, requires_grad=True) for _ in range(2))
+>>> check(lambda x, w: torch.tanh(x @ w), (x, w)).assert_agrees()
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from gradcheck.answers import BackendAnswer
+from gradcheck.backends import _torch_calls as calls
+from gradcheck.backends import _torch_export as export
+from gradcheck.backends._engine import Malformed
+from gradcheck.backends._worker.comparison import differences
+from gradcheck.dtypes import DTYPES
+from gradcheck.errors import RequestError
+from gradcheck.execution.messages import StartMessage
+from gradcheck.graphs import Graph, RecordingError
+from gradcheck.graphs.graph import COTANGENT, OUTPUT
+from gradcheck.graphs.torch import record
+from gradcheck.graphs.torch_rows import ROWS
+from gradcheck.results import Report
+from gradcheck.runs import in_process
+
+__all__ = ["check"]
+
+GATES = ("proved", "formula", "rounding")
+FUSED = "torch-compile"
+"""The engine whose formats hold: a kernel may keep more digits between its steps than a tensor shows."""
+
+
+def check(
+    function: Callable[..., Any],
+    inputs: Any,
+    *,
+    reference: Callable[..., Any] | None = None,
+    seed: int = 0,
+    gate: str = "rounding",
+) -> Report:
+    """Evaluate a function and its gradients in this process, and judge them.
+
+    The function is called as it is: a lambda, a closure, a method, a module, `functools.partial`, `Function.apply`, a
+    compiled function. Its gradients are those of `torch.autograd.grad`. The truth is that of the reference's forward
+    pass, or of the function's own, which `torch.export` records: docs/torch.md lists its operators.
+
+    Args:
+        function: what is checked. Its results are tensors, or tuples, lists and dictionaries of them.
+        inputs: its arguments: a tuple, a dictionary of those by keyword, or a single tensor. They may contain tuples,
+            lists and dictionaries. Floating tensors that require a gradient are checked, in their own dtype: float64,
+            float32, float16 or bfloat16; so are parameters of the modules that the function uses, by their names.
+        reference: the same function of the same inputs, in plain operators.
+        seed: of the cotangents, where the function does not return one number.
+        gate: "proved" refuses only proved errors, "formula" no lost digits, "rounding" also errors beyond rounding.
+
+    Returns:
+        The report; `.assert_agrees()` raises an AssertionError with the finding.
+
+    Raises:
+        RequestError: nothing requires a gradient, dtypes differ, or the function cannot be recorded.
+    """
+    if gate not in GATES:
+        raise RequestError(f"gate={gate!r}: expected one of {', '.join(GATES)}")
+    arguments, options = _as_arguments(inputs)
+    call = calls.Call(torch, function, arguments, options)
+    dtype = _dtype_of(call)
+    name, caller = calls.name_of(function), sys._getframe(1)
+    graph, arrays = _truth(call, function if reference is None else reference, name, dtype, reference is not None)
+    wanted = calls.Call(torch, function, arguments, options)
+    asked = in_process.Function(
+        name=name,
+        file=calls.file_of(function) or caller.f_code.co_filename,
+        call=f"{caller.f_code.co_filename}:{caller.f_lineno}",
+        graph=graph,
+        wrt=call.wrt,
+        inputs=arrays,
+        evaluate=lambda other, given: _answer(wanted, graph, None if other == dtype else other, given),
+        started=_started(),
+        fused=FUSED,
+        device=str(next(iter(call.tensors.values())).device),
+    )
+    try:
+        return in_process.check(asked, dtype, seed, gate)
+    except Malformed as error:
+        raise RequestError(f"{name}: {error}") from None
+
+
+def _as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments by position, and those by keyword."""
+    if isinstance(inputs, Mapping):
+        return (), dict(inputs)
+    return (tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)), {}
+
+
+def _dtype_of(call: calls.Call) -> str:
+    """The dtype of the tensors that require a gradient.
+
+    Raises:
+        RequestError: there is none, there are several dtypes, or it is none of the four.
+    """
+    for name, each in calls.used_by(call.function):
+        if isinstance(each, torch.Tensor) and each.requires_grad:
+            raise RequestError(f"{name} requires a gradient, and is no argument: expected it among the inputs")
+    if not call.wrt:
+        raise RequestError("no input requires a gradient: write x.requires_grad_() for those to check")
+    found = calls.names_of_dtypes({name: call.tensors[name] for name in call.wrt})
+    if len(found) > 1:
+        raise RequestError(f"the inputs that require a gradient have dtypes {', '.join(found)}: expected one dtype")
+    if found[0] not in DTYPES:
+        raise RequestError(f"the inputs have dtype {found[0]}: expected one of {', '.join(DTYPES)}")
+    return found[0]
+
+
+def _truth(
+    call: calls.Call, function: Callable[..., Any], name: str, dtype: str, is_reference: bool
+) -> tuple[Graph, dict[str, Any]]:
+    """The graph of the reference, or of the function itself, and the arrays of its inputs.
+
+    Raises:
+        RequestError: it cannot be recorded, or lacks an input of the function.
+    """
+    arguments, options, _ = call.prepared()
+    known = calls.Call(torch, function, arguments, options, call.names)
+    if other := calls.same_parameters(torch, call.parameters, known.module):
+        raise RequestError(f"the reference has other values of {other}: expected equal ones; write load_state_dict")
+    try:
+        with torch.enable_grad():
+            dump = export.dumped(torch, known.module, (arguments, options), list(known.leaves), ROWS)
+        graph = record(dump, dtype)
+    except export.Unexportable as error:
+        instead = "" if is_reference else ": expected reference= with the same function in plain operators"
+        raise RequestError(f"{calls.name_of(function)}: torch.export cannot record it: {error}{instead}") from error
+    except RecordingError as error:
+        raise RequestError(str(error)) from error
+    if lacking := [each for each in call.wrt if each not in graph.inputs]:
+        raise RequestError(f"the reference has no input {lacking[0]}: expected the parameters and inputs of {name}")
+    return graph, {each: dump["arrays"][each] for each in graph.inputs if each in dump["arrays"]}
+
+
+def _answer(call: calls.Call, graph: Graph, dtype: str | None, given: Mapping[str, Any]) -> BackendAnswer:
+    """The answer of the function, which is evaluated twice."""
+    outputs = {label.removeprefix(OUTPUT): name for label, name in graph.output_names.items()}
+    cotangents = {label: given[COTANGENT + label] for label in outputs}
+    first, changed = call.answer(dtype, outputs, cotangents, call.wrt)
+    again, _ = call.answer(dtype, outputs, cotangents, call.wrt)
+    varies = dict(differences(first, again))
+    return BackendAnswer(first.loss, first.gradients, first.values, varies=varies, mutated=changed)
+
+
+def _started() -> StartMessage:
+    """The releases of this process."""
+    release = ".".join(map(str, sys.version_info[:3]))
+    threads, version = torch.get_num_threads(), str(torch.__version__)
+    return StartMessage(version, release, {"torch": version}, threads)

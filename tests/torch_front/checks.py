@@ -1,0 +1,185 @@
+"""Checks in a process with PyTorch, which prints their findings as JSON: `python -m tests.torch_front.checks`."""
+
+from __future__ import annotations
+
+import doctest
+import functools
+import json
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+import gradcheck.torch
+from gradcheck.errors import RequestError
+from gradcheck.torch import check
+
+EPS = 1e-5
+
+
+class RmsNorm(torch.autograd.Function):
+    """x / √(mean x² + ε) · w, with its gradients by hand."""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + EPS) * w
+
+    @staticmethod
+    def backward(ctx, g):
+        x, w = ctx.saved_tensors
+        r = torch.rsqrt(x.square().mean(-1, keepdim=True) + EPS)
+        h = g * w
+        return h * r - x * r**3 * (h * x).mean(-1, keepdim=True), (g * x * r).sum(0)
+
+
+class MissingMeanPath(RmsNorm):
+    @staticmethod
+    def backward(ctx, g):
+        x, w = ctx.saved_tensors
+        r = torch.rsqrt(x.square().mean(-1, keepdim=True) + EPS)
+        return g * w * r, (g * x * r).sum(0)
+
+
+class Rounded(RmsNorm):
+    @staticmethod
+    def backward(ctx, g):
+        dx, dw = RmsNorm.backward(ctx, g)
+        return dx, (dw * 1e4).round() / 1e4
+
+
+class NarrowCotangent(RmsNorm):
+    @staticmethod
+    def backward(ctx, g):
+        return RmsNorm.backward(ctx, g.float().double())
+
+
+class OneEntry(RmsNorm):
+    @staticmethod
+    def backward(ctx, g):
+        dx, dw = RmsNorm.backward(ctx, g)
+        dx[1, 2] += 1e-9
+        return dx, dw
+
+
+def rms_norm(x, w):
+    return functional.rms_norm(x, (x.shape[-1],), w, EPS)
+
+
+@torch.library.custom_op("gradcheck_tests::twice", mutates_args=())
+def twice(x: torch.Tensor) -> torch.Tensor:
+    return x * 2
+
+
+twice.register_fake(torch.empty_like)
+twice.register_autograd(lambda ctx, g: g * 2)
+
+
+class Tagged(nn.Module):
+    """A module with a method of its own, and a dictionary as result."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+        self.norm = nn.BatchNorm1d(2)
+
+    def loss(self, batch):
+        return self.norm(self.layer(batch["x"])).exp().sum()
+
+    def forward(self, batch, scale=1.0):
+        y = self.layer(batch["x"])
+        return {"y": y * scale, "pair": (y.sum(), batch["places"] + 1)}
+
+
+def branching(x):
+    return x * 2 if x.sum() > 0 else x
+
+
+def changing(x):
+    with torch.no_grad():
+        x.mul_(2.0)
+    return x * 3
+
+
+class Counting(nn.Module):
+    calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return x * (1.0 if torch.compiler.is_exporting() else float(self.calls))
+
+
+def cases():
+    """Name -> what is checked."""
+    torch.manual_seed(0)
+
+    def drawn(*shape, dtype=torch.float64):
+        return torch.randn(*shape, dtype=dtype, requires_grad=True)
+
+    norms = {dtype: (drawn(4, 5, dtype=dtype), drawn(5, dtype=dtype)) for dtype in (torch.float64, torch.float32)}
+    half = {dtype: (drawn(4, 5, dtype=dtype), drawn(5, dtype=dtype)) for dtype in (torch.bfloat16, torch.float16)}
+    x = norms[torch.float64]
+    encoder = {
+        dtype: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).to(dtype).eval()
+        for dtype in (torch.float64, torch.float32)
+    }
+    tagged = Tagged().double()
+    batch = {"x": drawn(4, 3), "places": torch.arange(3)}
+    before = tagged.norm.running_mean.clone()
+    weights, outside = nn.Parameter(torch.ones(5, dtype=torch.float64)), drawn(5)
+    yield from ((f"right {dtype}", functools.partial(check, RmsNorm.apply, args)) for dtype, args in norms.items())
+    yield from ((f"right {dtype}", functools.partial(check, RmsNorm.apply, args)) for dtype, args in half.items())
+    for wrong in (MissingMeanPath, Rounded, NarrowCotangent, OneEntry):
+        yield wrong.__name__, functools.partial(check, wrong.apply, x, reference=rms_norm)
+    yield "wrong in float32", functools.partial(check, MissingMeanPath.apply, norms[torch.float32])
+    for dtype, layer in encoder.items():
+        yield f"encoder {dtype}", functools.partial(check, layer, torch.randn(2, 3, 8, dtype=dtype))
+    yield "lambda", lambda: check(lambda a, b: torch.tanh(a) @ b, x)
+    yield "closure", lambda: check(lambda a: tagged.layer(a[:, :3]).sum(), x[:1])
+    yield "method", lambda: check(tagged.loss, (batch,))
+    yield "buffers", lambda: bool(torch.equal(before, tagged.norm.running_mean))
+    yield "outputs", lambda: check(tagged, {"batch": batch, "scale": 0.5})
+    yield "partial", lambda: check(functools.partial(torch.addcmul, value=0.3), (*x, x[1]))
+    yield "compiled", lambda: check(torch.compile(rms_norm, backend="eager"), x)
+    yield "custom operator", lambda: check(lambda a: twice(a).sum(), x[:1])
+    yield "custom operator beside a reference", lambda: check(twice, x[:1], reference=lambda a: a * 2)
+    yield "branch", lambda: check(branching, x[:1])
+    yield "mask", lambda: check(lambda a: a[a > 0].sum(), x[:1])
+    yield "dropout", lambda: check(nn.Dropout(0.5), x[:1])
+    yield "changed input", lambda: check(changing, x[:1], reference=lambda a: a * 6)
+    yield "varying", lambda: check(Counting(), x[:1])
+    yield "docstring", lambda: doctest.testmod(gradcheck.torch) == (0, 4)
+    yield "no gradient", lambda: check(rms_norm, (x[0].detach(), x[1].detach()))
+    yield "two dtypes", lambda: check(torch.mul, (x[0], norms[torch.float32][0]))
+    yield "tensor from outside", lambda: check(lambda a: a * outside, x[:1])
+    yield "other outputs", lambda: check(lambda a: a.sum(0), x[:1], reference=lambda a: a)
+    yield "parameter of the function alone", lambda: check(Scaled(weights), x[:1], reference=lambda a: a * 1.0)
+
+
+class Scaled(nn.Module):
+    def __init__(self, weights):
+        super().__init__()
+        self.weights = weights
+
+    def forward(self, x):
+        return x * self.weights
+
+
+def main() -> None:
+    found = {}
+    for name, run in cases():
+        try:
+            result = run()
+        except RequestError as error:
+            found[name] = {"refused": str(error)}
+            continue
+        if isinstance(result, bool):
+            found[name] = {"holds": result}
+            continue
+        backend = result.backends[0]
+        found[name] = {"verdict": result.verdict, "finding": result.finding(), "checked": sorted(backend.errors)}
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""`gradcheck.torch.check` in a process with PyTorch, on functions of every kind, right and wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.torch_front.support import run
+
+ENCODER = [
+    *("linear1.bias", "linear1.weight", "linear2.bias", "linear2.weight"),
+    *("norm1.bias", "norm1.weight", "norm2.bias", "norm2.weight"),
+    *("self_attn.in_proj_bias", "self_attn.in_proj_weight"),
+    *("self_attn.out_proj.bias", "self_attn.out_proj.weight"),
+]
+AGREES = {
+    **{f"right torch.{dtype}": ["w", "x"] for dtype in ("float64", "float32", "float16", "bfloat16")},
+    "encoder torch.float64": ENCODER,
+    "encoder torch.float32": ENCODER,
+    "lambda": ["a", "b"],
+    "closure": ["a", "tagged.layer.bias", "tagged.layer.weight", "tagged.norm.bias", "tagged.norm.weight"],
+    "method": ["batch[x]", "self.layer.bias", "self.layer.weight", "self.norm.bias", "self.norm.weight"],
+    "outputs": ["batch[x]", "layer.bias", "layer.weight", "norm.bias", "norm.weight"],
+    "partial": ["input 0", "input 1", "input 2"],
+    "compiled": ["w", "x"],
+    "custom operator beside a reference": ["input 0"],
+}
+"""Right functions, and the names of the checked gradients."""
+DIFFERS = {
+    "MissingMeanPath": "dL/dx is proved wrong in 20 of 20 entries",
+    "Rounded": "dL/dw is proved wrong in 5 of 5 entries",
+    "NarrowCotangent": "its errors are as large as those of float32",
+    "OneEntry": "first wrong: dL/dx[1][2]",
+    "wrong in float32": "cause: wrong formula: 1.9 off in float32, 1.9 in float64",
+    "changed input": "it changes its inputs: x",
+    "varying": "dL/dx varies from call to call by 1.0",
+}
+"""Wrong functions, and a part of the finding."""
+REFUSED = {
+    "custom operator": "gradcheck_tests.twice.default: the vocabulary has no word for it: expected operators of "
+    "docs/torch.md, or reference= with the same function written in them",
+    "branch": "it makes a Python number or a branch of the values of a tensor: expected reference= with",
+    "mask": "the shape of aten.index.Tensor depends on values: expected reference= with",
+    "dropout": "dropout with p = 0.5 in training draws random numbers: write model.eval(), or p = 0",
+    "no gradient": "no input requires a gradient: write x.requires_grad_() for those to check",
+    "two dtypes": "the inputs that require a gradient have dtypes float64, float32: expected one dtype",
+    "tensor from outside": "outside requires a gradient, and is no argument: expected it among the inputs",
+    "other outputs": "it returns shape (5,): expected shape (4, 5), as the reference returns",
+    "parameter of the function alone": "the reference has no input weights: expected the parameters and inputs of",
+}
+"""Requests that are wrong, and a part of the sentence."""
+
+HOLDS = {"buffers": "a check leaves the buffers as they are", "docstring": "the example of the module agrees"}
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Any]:
+    return json.loads(run("checks"))
+
+
+@pytest.mark.parametrize("name", AGREES)
+def test_a_right_function_agrees_in_every_gradient(found: dict[str, Any], name: str) -> None:
+    assert found[name].get("verdict") == "agree", found[name]
+    assert found[name]["checked"] == AGREES[name]
+
+
+@pytest.mark.parametrize("name", DIFFERS)
+def test_a_wrong_function_differs(found: dict[str, Any], name: str) -> None:
+    assert found[name].get("verdict") == "differ", found[name]
+    assert DIFFERS[name] in found[name]["finding"]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_wrong_request_is_refused_in_one_line(found: dict[str, Any], name: str) -> None:
+    assert REFUSED[name] in found[name].get("refused", found[name])
+    assert "\n" not in found[name]["refused"]
+
+
+@pytest.mark.parametrize("name", HOLDS)
+def test_what_else_must_hold(found: dict[str, Any], name: str) -> None:
+    assert found[name] == {"holds": True}, HOLDS[name]
+
+
+def test_the_finding_names_the_line_of_the_check(found: dict[str, Any]) -> None:
+    last = found["OneEntry"]["finding"].splitlines()[-1]
+    assert last.startswith("again: ")
+    assert "checks.py:" in last
+    assert "checks.py" in found["OneEntry"]["finding"].split("at: ")[1]
+
+
+def test_every_check_is_looked_at(found: dict[str, Any]) -> None:
+    assert set(found) == {*AGREES, *DIFFERS, *REFUSED, *HOLDS}
