@@ -30,7 +30,7 @@ class Steps:
     def __init__(self, inputs: Mapping[str, Array]) -> None:
         self.results: list[Array] = []
         self._inputs = inputs
-        self._matrices: dict[tuple[int, Shape], arb_mat] = {}
+        self._matrices: dict[tuple[int, int, Shape], arb_mat] = {}
 
     def operands(self, node: TapeNode) -> list[Array]:
         """What a step takes."""
@@ -74,10 +74,11 @@ class Steps:
         own = tuple(
             0 if size == 1 else each for each, size in zip(place[len(place) - len(sizes) :], sizes, strict=True)
         )
-        if (index, own) not in self._matrices:
+        key = (index, balls.shape[-1], own)  # a vector is a row on one side and a column on the other
+        if key not in self._matrices:
             rows, columns = balls.shape[-2:]
-            self._matrices[index, own] = arb_mat(rows, columns, balls[own].ravel().tolist())
-        return self._matrices[index, own]
+            self._matrices[key] = arb_mat(rows, columns, balls[own].ravel().tolist())
+        return self._matrices[key]
 
 
 def walk(tape: Tape, inputs: Mapping[str, Array], bits: int) -> dict[Key, Array]:

@@ -263,6 +263,14 @@ def test_an_enclosure_that_is_too_narrow_is_noticed():
     assert outside(narrow, walk(tape, inputs, bits=256)["gradient", "A"]) > 0
 
 
+def test_a_vector_may_be_both_sides_of_a_product_in_balls():
+    """It is a row on one side and a column on the other."""
+    tape = record(lambda ops, a: ops.watch("square", a @ a) * a[0], {"a": (3,)}, ("a",))
+    balls = walk(tape, {"a": np.array([2.0, 3.0, -1.0])}, bits=64)
+    assert balls["value", "square"].tolist() == 14
+    assert balls["gradient", "a"].tolist() == [2 * 2 * 2 + 14, 2 * 2 * 3, -2 * 2]
+
+
 def test_beyond_the_range_of_float64_arb_takes_over():
     def loss(ops, a):
         return ops.sum(ops.watch("scaled", ops.watch("square", a * a) / a) / 2.0**1000)
