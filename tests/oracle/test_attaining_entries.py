@@ -375,6 +375,17 @@ def test_gelu_is_as_the_standard_library_has_it() -> None:
             assert known["loss", None].enclosure.high == pytest.approx(true, rel=2e-7)
 
 
+def test_the_tanh_form_of_gelu_has_every_digit_of_its_root() -> None:
+    """√(2/π) is no number of any format, so that its rounding is an error of the truth too."""
+    a = np.linspace(-2, 2, 41, dtype=single)
+    known = answer_of(lambda ops, a: ops.sum(ops.watch("v", ops.gelu(a, approximate=True))), a, Format.of("float64"))
+    enclosure = known["value", "v"].enclosure
+    with ctx.workprec(256):
+        for entry, high, low, radius in zip(a.tolist(), *(part.tolist() for part in enclosure.parts)):
+            inner = (2 / arb.pi()).sqrt() * (entry + arb(0.044715) * arb(entry) ** 3)
+            assert abs(entry / 2 * (1 + inner.tanh()) - high - low) <= radius
+
+
 def test_a_value_by_balls_has_the_digits_of_its_dtype() -> None:
     """erf(1 + 2⁻⁶⁰) and erf(1) differ by 2⁻⁶⁰ erf′(1), which longdouble holds where it is wider than float64."""
     if np.finfo(np.longdouble).nmant < 63:

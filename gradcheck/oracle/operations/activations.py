@@ -6,13 +6,42 @@ An engine has a function of its own for each. The rules of the words cover its f
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from gradcheck.oracle.operations.base import Variable, constant, operated
+import numpy as np
+
+from gradcheck.oracle.operations.base import (
+    Operation,
+    Variable,
+    apply,
+    constant,
+    no_gradients,
+    operated,
+    rounding_variance,
+)
+from gradcheck.oracle.operations.by_balls import value_of
 from gradcheck.oracle.operations.gaussian import distribution
 from gradcheck.oracle.operations.rules import rule
 
 CUBIC = 0.044715
 """The factor in the tanh form of gelu: D. Hendrycks and K. Gimpel, Gaussian error linear units, 2016, section 2."""
+
+
+def _root_ball(a: Any) -> Any:
+    from flint import arb
+
+    return (a / arb.pi()).sqrt()
+
+
+ROOT = Operation(
+    "root of a share of π",
+    value_of(_root_ball, math.inf, math.nan),
+    no_gradients,
+    lambda format, result, _a: 2 * format.function_roundoff * result.size,
+    lambda format, result, _a: rounding_variance(format, result.size),
+    ball=np.frompyfunc(_root_ball, 1, 1),
+)
+"""√(a/π) of a constant, as accurate as a square root: no arithmetic has π, so that none may take it as a number."""
 
 
 @rule(worst="(9 u + λ) of |a|", typical="√10")
@@ -26,8 +55,7 @@ def gelu(a: Variable, approximate: bool = False) -> Variable:
     """a·Φ(a), entry by entry, or its tanh form."""
     if not approximate:
         return a * distribution(a)
-    # An engine rounds √(2/π), which no binary fraction is: the accuracy of a square root covers that.
-    root = operated("sqrt", a.recorder.append(constant(2 / math.pi), ()))
+    root = apply(ROOT, a.recorder.append(constant(2.0), ()))
     bent = operated("tanh", root * (a + CUBIC * operated("pow", a, 3)))
     return (0.5 * a) * (1.0 + bent)
 
