@@ -331,6 +331,15 @@ def test_an_operand_near_a_step_may_lie_on_either_side_of_it(name: str) -> None:
     assert step(word_of(name), [0.75]).worst is None
 
 
+def test_another_step_is_within_32_deviations_after_roundings_of_what_is_added_to_it() -> None:
+    """e^(−10⁻¹²a) is 1 in float32, so that an engine is a step above the truth, and its difference is rounded too."""
+    a = np.linspace(0.1, 3, 59, dtype=single)
+    known = answer_of(lambda ops, a: ops.sum(ops.watch("v", a - 7 * ops.floor(ops.exp(-1e-12 * a)))), a)["value", "v"]
+    error = np.abs(known.enclosure.distance(a - single(7)))
+    assert np.any(error > 7)
+    assert np.all(error <= 32 * known.spread)
+
+
 @pytest.mark.parametrize("name", STEPS)
 def test_a_step_passes_no_gradient_on(name: str) -> None:
     known = answer_of(lambda ops, a: ops.sum(getattr(ops, name)(a) * a), [0.75, -1.25])

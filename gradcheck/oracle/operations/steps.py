@@ -10,7 +10,7 @@ import numpy as np
 from gradcheck.oracle.formats import WIDENING, Format
 from gradcheck.oracle.operations.base import Operand, Operation, Variable, apply, no_gradients
 from gradcheck.oracle.operations.rules import rule
-from gradcheck.oracle.operations.terms import DOUBT, Array, Bounded, Errors, Spread, Values, Variances
+from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Values
 
 
 def _reached(value: Callable[[Array], Array], result: Values, a: Bounded) -> Errors:
@@ -29,11 +29,19 @@ def step(name: str, value: Callable[[Array], Array], ball: Callable[[Any], Any])
     def worst(_format: Format, result: Values, a: Bounded) -> Errors:
         return _reached(value, result, a)
 
-    def variance(_format: Format, result: Values, a: Spread) -> Variances:
-        error = _reached(value, result, a.at_doubt)
-        return None if error is None else np.square(error / DOUBT)
+    def coherent(_format: Format, result: Values, a: Spread) -> Errors:
+        """The step that a backend is on, as the branch of an open condition (W5)."""
+        return _reached(value, result, a.at_doubt)
 
-    return Operation(name, value, no_gradients, worst, variance, ball=np.frompyfunc(ball, 1, 1))
+    return Operation(
+        name,
+        value,
+        no_gradients,
+        worst,
+        lambda *_: None,
+        ball=np.frompyfunc(ball, 1, 1),
+        coherent=coherent,
+    )
 
 
 def _rounded_ball(a: Any) -> Any:
