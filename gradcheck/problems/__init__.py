@@ -270,7 +270,21 @@ def of_function(
         shapes: of its inputs by name.
         wrt: the inputs whose gradients are wanted.
     """
-    return Problem(name, path, name, (), Imports(()), function, lambda: shapes, wrt, (), {}, (), has_size=False)
+    return Problem(
+        name=name,
+        path=path,
+        title=name,
+        folders=(),
+        imports=Imports(()),
+        loss=function,
+        inputs=lambda: shapes,
+        wrt=wrt,
+        gradients=(),
+        functions={},
+        hessian_products={},
+        backends=(),
+        has_size=False,
+    )
 
 
 def start(path: Path) -> None:

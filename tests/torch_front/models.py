@@ -30,8 +30,8 @@ class Image(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             *(nn.Conv2d(2, 4, 3, padding="same"), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(4, 4, 3, groups=2, bias=False), nn.GroupNorm(2, 4), nn.SiLU(), nn.AvgPool2d(2, padding=1)),
-            *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)),
+            *(nn.Conv2d(4, 4, 3, groups=2, bias=False), nn.GroupNorm(2, 4, eps=0.1), nn.SiLU()),
+            *(nn.AvgPool2d(2, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)),
         )
 
     def forward(self, x):
