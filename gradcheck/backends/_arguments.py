@@ -8,6 +8,9 @@ from typing import Any
 
 from gradcheck.backends._engine import Unsupported
 
+FUSED = ("scaled_dot_product_attention",)
+"""Words that some frameworks compute in one kernel, and others leave to their users."""
+
 
 def refused(words: Iterable[str], reason: str) -> dict[str, Callable[..., Any]]:
     """Words that an engine lacks, with the reason."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._accuracy import refusing
-from gradcheck.backends._arguments import of_lapack, of_systems, vector_norm, with_ddof
+from gradcheck.backends._arguments import FUSED, of_lapack, of_systems, refused, vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine, Unsupported
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 from gradcheck.backends._indexing import along_axis, axes_of, gathered
@@ -84,6 +84,7 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         "softmax": softmax,
         **copies(np),
         **arrangements(np),
+        **refused(FUSED, "autograd has none; its users write it out"),
         "where": where,
         "any": np.any,
         "sort": sort,

@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._arguments import each_axis, of_lapack, of_systems, with_ddof
-from gradcheck.backends._engine import Answer, Engine, Unavailable
+from gradcheck.backends._arguments import each_axis, of_lapack, of_systems, refused, with_ddof
+from gradcheck.backends._engine import Answer, Engine, Unavailable, Unsupported
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 from gradcheck.backends._indexing import gathered
 
@@ -77,6 +77,7 @@ def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
             for name in ("sigmoid", "relu", "softplus", "softmax", "log_softmax", "logsumexp")
         },
         **entries(jax),
+        **fused(jax, dtype),
         **algebra(jax, dtype),
         "stop_gradient": jax.lax.stop_gradient,
         "directional_derivative": functools.partial(directional_derivative, jax),
@@ -146,6 +147,23 @@ def windows(jax: Any) -> dict[str, Callable[..., Any]]:
     return {"conv": conv, "max_pool": max_pool, "avg_pool": avg_pool}
 
 
+def fused(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
+    """Words of fused kernels."""
+
+    def attention(q: Any, k: Any, v: Any, mask: Any = None, is_causal: bool = False, scale: Any = None) -> Any:
+        """JAX's takes (batch, length, heads, features), and a mask (batch, heads, queries, keys)."""
+        heads = q.shape[-3] if q.ndim > 3 else 1
+        arranged = [each.reshape(-1, heads, *each.shape[-2:]).swapaxes(1, 2) for each in (q, k, v)]
+        if mask is not None:
+            whole = (*q.shape[:-1], k.shape[-2])
+            mask = jax.numpy.broadcast_to(mask, whole).reshape(-1, heads, *whole[-2:])
+        result = jax.nn.dot_product_attention(*arranged, mask=mask, is_causal=is_causal, scale=scale)
+        return result.swapaxes(1, 2).reshape(*q.shape[:-1], v.shape[-1])
+
+    words = {"scaled_dot_product_attention": attention}
+    return refused(words, "JAX computes the softmax of attention in float32") if dtype == "float64" else words
+
+
 def algebra(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     """Linear algebra."""
     import jax.scipy.linalg as scipy_linalg
@@ -196,7 +214,12 @@ class Jax(FunctionalEngine):
 
     def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
         self.primitives = self.functions[dtype]
-        return super().evaluate(graph, inputs, wrt, dtype)
+        try:
+            return super().evaluate(graph, inputs, wrt, dtype)
+        except (ValueError, self.jax.errors.JaxRuntimeError) as error:
+            if "not supported" in str(error):
+                raise Unsupported(f"XLA has no kernel for it: {error}".splitlines()[0]) from error
+            raise
 
     def loss_of(self, graph: InterpretedGraph) -> Loss:
         return self.losses(graph)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,7 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         **arrangements(mx),
         "cumulative_sum": lambda a, axis=0: mx.cumsum(a, axis),
         **indexing(mx, dtype),
+        **fused(mx, dtype),
         "where": where,
         "any": mx.any,
         "sort": sort,
@@ -98,6 +100,27 @@ def indexing(mx: Any, dtype: str) -> dict[str, Function]:
         "one_hot": lambda indices, num_classes: mx.eye(num_classes, dtype=getattr(mx, dtype))[indices],
         "at_add": lambda a, *operands: a.at[operands[:-1]].add(operands[-1]),
     }
+
+
+def fused(mx: Any, dtype: str) -> dict[str, Function]:
+    """Words of fused kernels."""
+
+    def attention(q: Any, k: Any, v: Any, mask: Any = None, is_causal: bool = False, scale: Any = None) -> Any:
+        """MLX's takes (batch, heads, length, features), and its causal mask ends where the keys end."""
+        heads = q.shape[-3] if q.ndim > 3 else 1
+        arranged = [mx.reshape(each, (-1, heads, *each.shape[-2:])) for each in (q, k, v)]
+        whole = (*q.shape[:-1], k.shape[-2])
+        if is_causal:
+            causal = mx.tri(*whole[-2:], dtype=mx.bool_)
+            mask = causal if mask is None else mx.logical_and(mask, causal)
+        if mask is not None:
+            mask = mx.reshape(mx.broadcast_to(mask, whole), (-1, heads, *whole[-2:]))
+        scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+        result = mx.fast.scaled_dot_product_attention(*arranged, scale=scale, mask=mask)
+        return mx.reshape(result, (*whole[:-1], v.shape[-1]))
+
+    words: dict[str, Function] = {"scaled_dot_product_attention": attention}
+    return refused(words, "MLX computes fused words in float32") if dtype == "float64" else words
 
 
 def arrangements(mx: Any) -> dict[str, Function]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._accuracy import refusing
-from gradcheck.backends._arguments import each_axis, of_systems, vector_norm, with_ddof
+from gradcheck.backends._arguments import FUSED, each_axis, of_systems, refused, vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine, Operations, dtype_of
 from gradcheck.backends._indexing import along_axis, axes_of, gathered
 
@@ -79,6 +79,7 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "concat": lambda arrays, axis=0: np.concatenate(arrays, axis=axis),
         "stack": lambda arrays, axis=0: np.stack(arrays, axis=axis),
         **moves(np),
+        **refused(FUSED, "MXNet has no fused attention of one function"),
         "stop_gradient": lambda a: a.detach(),
     }
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._arguments import each_axis, last_channels, of_lapack, of_systems
+from gradcheck.backends._arguments import FUSED, each_axis, last_channels, of_lapack, of_systems, refused
 from gradcheck.backends._engine import Answer, Engine, Operations, Unsupported, dtype_of
 from gradcheck.backends._indexing import axes_of
 
@@ -76,6 +76,7 @@ def primitives(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "maximum": lambda a, b: tf.maximum(number(a), number(b)),
         "where": lambda condition, a, b: tf.where(condition, number(a), number(b)),
         **copies(tf),
+        **refused(FUSED, "TensorFlow has none; Keras writes it out"),
         "vecdot": lambda a, b, axis=-1: tf.reduce_sum(a * b, axis),  # TensorFlow has none
         "tensordot": lambda a, b, axes=2: tf.tensordot(a, b, axes),
         "einsum": lambda operands, subscripts: tf.einsum(subscripts, *operands),

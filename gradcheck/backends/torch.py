@@ -61,6 +61,7 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "any": reduction(torch.any),
         "sort": lambda a, axis=-1, descending=False: torch.sort(a, dim=axis, descending=descending).values,
         "all": reduction(torch.all),
+        **fused(torch),
         **windows(torch),
         "min": reduction(torch.amin),
         "cumulative_sum": lambda a, axis=0: torch.cumsum(a, dim=axis),
@@ -161,6 +162,20 @@ def windows(torch: Any) -> dict[str, Callable[..., Any]]:
         return getattr(functional, f"avg_pool{x.ndim - 2}d")(x, window, stride)
 
     return {"conv": conv, "max_pool": max_pool, "avg_pool": avg_pool}
+
+
+def fused(torch: Any) -> dict[str, Callable[..., Any]]:
+    """Words of fused kernels."""
+    functional = torch.nn.functional
+
+    def attention(q: Any, k: Any, v: Any, mask: Any = None, is_causal: bool = False, scale: Any = None) -> Any:
+        """PyTorch takes a mask, or the causal one."""
+        if mask is not None and is_causal:
+            causal = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool).tril()
+            mask, is_causal = mask & causal, False
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal, scale=scale)
+
+    return {"scaled_dot_product_attention": attention}
 
 
 def algebra(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:

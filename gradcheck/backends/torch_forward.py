@@ -45,9 +45,11 @@ class ForwardTorch(Torch):
     def differentiate(
         self, graph: InterpretedGraph, leaves: Tensors, wrt: Sequence[str]
     ) -> tuple[Any, Tensors, Tensors, Tensors]:
-        ops = self._operations()
-        loss = graph.loss(ops, **leaves)
-        return loss, {name: self._slopes(graph, leaves, name) for name in wrt}, ops.values, {}
+        attention = self.torch.nn.attention
+        with attention.sdpa_kernel(attention.SDPBackend.MATH):  # its fused kernel has no forward mode
+            ops = self._operations()
+            loss = graph.loss(ops, **leaves)
+            return loss, {name: self._slopes(graph, leaves, name) for name in wrt}, ops.values, {}
 
     def _operations(self) -> Operations:
         return Operations(self.primitives, lambda _, value: self.torch.zeros_like(value))

@@ -142,6 +142,14 @@ WORDS: dict[str, tuple[Sample, ...]] = {
         Sample("ops.vector_norm(M, 0, ord=1)"),
     ),
     "softmax": (Sample("ops.softmax(a)"), Sample("ops.softmax(M, axis=0)"), Sample("ops.softmax(M * N) * M")),
+    "scaled_dot_product_attention": (
+        Sample("ops.scaled_dot_product_attention(M, N, M * N, is_causal=True)"),
+        Sample("ops.scaled_dot_product_attention(M[None, None], N[None, None], (M * a)[None, None])"),
+        Sample(
+            "ops.scaled_dot_product_attention(ops.stack([M, N])[None], ops.stack([N, M * b])[None], ops.stack([M, M])"
+            "[None], mask=ops.reshape(m, (k, 1)) | (np.arange(k) == 0), scale=-0.3)"
+        ),
+    ),
     "log_softmax": (Sample("ops.log_softmax(a) * b"), Sample("ops.log_softmax(M * N, axis=0)")),
     "logsumexp": (
         Sample("ops.logsumexp(a)"),

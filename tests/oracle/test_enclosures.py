@@ -115,6 +115,7 @@ OPERATIONS = {
     "softmax": lambda ops, a, b, M: ops.softmax(a) * b,
     "softmax of columns": lambda ops, a, b, M: ops.softmax(M, axis=0) * a,
     "softmax of rows": lambda ops, a, b, M: ops.softmax(M + M, axis=-1) * b,
+    "attention": lambda ops, a, b, M: ops.scaled_dot_product_attention(M * a, M, ops.outer(a, b), is_causal=True) * b,
     "softmax of what cancels": lambda ops, a, b, M: ops.softmax(a * b - a) * M,
     "logsumexp": lambda ops, a, b, M: ops.logsumexp(a) * b,
     "logsumexp of columns": lambda ops, a, b, M: ops.logsumexp(M, axis=0) * a,

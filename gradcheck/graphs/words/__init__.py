@@ -9,6 +9,7 @@ from gradcheck.graphs.words import (
     choices,
     copies,
     entries,
+    fused,
     indexing,
     moving,
     products,
@@ -16,4 +17,16 @@ from gradcheck.graphs.words import (
     windows,
 )
 
-__all__ = ["algebra", "axes", "choices", "copies", "entries", "indexing", "moving", "products", "statistics", "windows"]
+__all__ = [
+    "algebra",
+    "axes",
+    "choices",
+    "copies",
+    "entries",
+    "fused",
+    "indexing",
+    "moving",
+    "products",
+    "statistics",
+    "windows",
+]

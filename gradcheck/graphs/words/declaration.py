@@ -24,8 +24,8 @@ Rule = Callable[..., Shape]
 
 The annotations of its parameters state what they take: `Value` a value or an array, `Operand` a number too, `Values` a
 list of values, `Condition` booleans, `Entries` a value of any kind, `Comparable` and `Arithmetic` integers if all of
-them are, or else floats, `Indices` integers, `IndexList` a tuple of them; all others are attributes. Integers and
-conditions become floats where floats are taken.
+them are, or else floats, `Indices` integers, `IndexList` a tuple of them; all others are attributes. Operands that
+may be None come last. Integers and conditions become floats where floats are taken.
 """
 OPERANDS = ("Value", "Operand", "Values", "Condition", "Entries", "Comparable", "Arithmetic", "Indices", "IndexList")
 NUMBERS = ("Value", "Operand", "Values", "Comparable", "Arithmetic")
@@ -53,7 +53,8 @@ class Word:
         self.makes = makes
         self.symbol = title.removeprefix("operator ")
         self.__doc__ = rule.__doc__
-        self._kinds = {each: parameter.annotation for each, parameter in inspect.signature(rule).parameters.items()}
+        parameters = inspect.signature(rule).parameters
+        self._kinds = {each: str(kind.annotation).removesuffix(" | None") for each, kind in parameters.items()}
 
     def __call__(self, *arguments: Any, **options: Any) -> Value:
         """Record it.
@@ -81,7 +82,8 @@ class Word:
         empty = inspect.Signature.empty
         return f"{self.title}{self._signature.replace(parameters=plain, return_annotation=empty)}"
 
-    def _recorded(self, given: Mapping[str, Any]) -> Value:
+    def _recorded(self, arguments: Mapping[str, Any]) -> Value:
+        given = {name: value for name, value in arguments.items() if not self._is_left_out(name, value)}
         flat = [each for name, value in given.items() for each in self._operands(name, value)]
         first = next((each for each in flat if isinstance(each, Value)), None)
         if first is None:
@@ -98,6 +100,10 @@ class Word:
         attributes = {name: value for name, value in lifted.items() if self._kinds[name] not in OPERANDS}
         kind = self.makes or operands[0].kind
         return first.recording.add(self.name, operands, self._written(attributes), shape, kind)
+
+    def _is_left_out(self, name: str, value: Any) -> bool:
+        """Whether an argument is an operand that may be None, and is."""
+        return value is None and self._kinds[name] in OPERANDS and self._signature.parameters[name].default is None
 
     def _check_conditions(self, given: Mapping[str, Any]) -> None:
         """Refuse conditions without a number beside them: what NumPy makes of them is a condition too."""
@@ -147,6 +153,8 @@ class Word:
             count = len(arguments) + len(options)
             return f"called with {count} argument{'' if count == 1 else 's'}: expected {self.signature}"
         for name, value in bound.arguments.items():
+            if self._is_left_out(name, value):
+                continue
             if self._kinds[name] in ARRAYS and not isinstance(value, (Value, np.ndarray, list)):
                 return f"{name} is {described(value)}: expected a value of the problem"
         return None

@@ -6,6 +6,7 @@ A new operation is one declaration in one of these files, and nothing else.
 from gradcheck.oracle.operations import (
     activations,
     arithmetic,
+    attention,
     branches,
     cholesky,
     contractions,
@@ -54,6 +55,7 @@ __all__ = [
     "Variances",
     "activations",
     "arithmetic",
+    "attention",
     "branches",
     "cholesky",
     "contractions",

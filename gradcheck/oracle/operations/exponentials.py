@@ -204,7 +204,7 @@ class Softmax:
         )
         bound = (p + SMALLEST) * np.minimum(first, (1 - p + 2.0**-52) * second)
         bound = np.where(along.largest(reach) < LARGEST_EXPONENT / 2, np.minimum(bound, 1.0), 1.0)
-        return _known(along, errors, bound)
+        return known(along, errors, bound)
 
     def worst(self, format: Format, result: Values, a: Bounded) -> Errors:
         """R17: the change of p, and its own relative error: u·|d|, c_exp·u, S's, two roundings of a quotient.
@@ -231,9 +231,9 @@ class Softmax:
         local = (ROUNDING_DEVIATION * format.roundoff) ** 2 * square(p) * own + format.variance_floor
         if a.variance is None:
             return np.asarray(local)
-        grown = _lognormal(a.variance)
+        grown = lognormal(a.variance)
         change = square(p) * np.maximum((1 - 2 * p) * grown + along.sum(square(p) * grown), 0.0)
-        return local + _known(along, a.variance, np.minimum(change, 1.0))
+        return local + known(along, a.variance, np.minimum(change, 1.0))
 
     def gradients(self, g: Variable, v: Variable, _a: Variable) -> tuple[Variable]:
         """(g − Σgv)·v as PyTorch has it, or gv − v·Σgv as autodiff of the formula does."""
@@ -256,12 +256,12 @@ class Softmax:
         )
 
 
-def _known(along: Along, errors: Array, bound: Array) -> Array:
+def known(along: Along, errors: Array, bound: Array) -> Array:
     """The bound, but shares are unknown where an operand may overflow, since ∞ − ∞ is not a number."""
     return np.where(np.isinf(along.largest(np.broadcast_to(errors, bound.shape))), np.inf, bound)
 
 
-def _lognormal(variance: Array) -> Array:
+def lognormal(variance: Array) -> Array:
     """The variance of e^X for a normal X of small variance, which is X's own, and of a large one."""
     capped = np.minimum(variance, LARGEST_EXPONENT / 2)
     return np.asarray(np.exp(capped) * np.expm1(capped))
