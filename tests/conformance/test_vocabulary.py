@@ -53,8 +53,8 @@ WIDE_DTYPES = ("float64", "float32")
 
 SECOND = (
     *(("torch", dtype) for dtype in ("float64", "float32", "bfloat16")),
-    *((name, "float64") for name in ("jax-eager", "tensorflow", "autograd", "jax-forward", "torch-forward")),
-    *((name, "float32") for name in ("jax-eager", "tensorflow", "autograd", "mlx")),
+    *((name, "float64") for name in ("jax-eager", "tensorflow", "autograd")),
+    ("mlx", "float32"),
 )
 """What is tried in second order: the first without --every-case."""
 ONLY_AT = {"torch-compile": 33, "jax": 33}
