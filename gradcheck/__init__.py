@@ -13,9 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 from gradcheck._version import __version__
 
-__all__ = ["GradcheckError", "Problem", "Report", "RequestError", "Session", "__version__", "check", "load_problem"]
+__all__ = [
+    "GradcheckError",
+    "Problem",
+    "Report",
+    "RequestError",
+    "Session",
+    "__version__",
+    "check",
+    "load_problem",
+    "verify",
+]
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from gradcheck.api import Session
     from gradcheck.errors import GradcheckError, RequestError
     from gradcheck.problems import Problem
@@ -55,6 +67,53 @@ def check(problem: Any, **options: Any) -> Report:
 
     with Session() as session:
         return session.check(problem, **options)
+
+
+def verify(
+    problem: Any,
+    *,
+    inputs: Mapping[str, Any],
+    answers: Mapping[str, Any],
+    wrt: Sequence[str] | None = None,
+    gate: str = "rounding",
+) -> Report:
+    """Judge answers that were computed elsewhere, in any framework, by the truth at the same inputs.
+
+    >>> import numpy as np, gradcheck
+    >>> a = np.array([1.0, 2.0])
+    >>> answers = {"mine": (np.sum(a**3), {"a": 3 * a**2})}
+    >>> gradcheck.verify(lambda a: np.sum(a**3), inputs={"a": a}, answers=answers).assert_agrees()
+
+    Args:
+        problem: a problem's name, the path of its file, or its loss as a function of the inputs.
+        inputs: arrays by name, on which the answers were computed.
+        answers: by name: (loss, gradients by name), with the watched values as an optional third; or a mapping with
+            loss, gradients, values, adjoints and dtype, as in a record. Without a dtype, that of the gradients.
+        wrt: where `problem` is a function: the inputs whose gradients are wanted; default: every floating one.
+        gate: as for `check`.
+
+    Returns:
+        The report; `.assert_agrees()` raises an AssertionError with the finding.
+
+    Raises:
+        RequestError: an array is missing, unknown or of a wrong shape, or an answer is none.
+    """
+    import os
+    import sys
+
+    from gradcheck import settings
+    from gradcheck.errors import RequestError
+    from gradcheck.problems import load
+    from gradcheck.runs.records import record_of
+    from gradcheck.runs.verify import problem_of, verify
+
+    caller = sys._getframe(1)
+    checked = settings.of({"gate": gate})
+    if wrt is not None and not callable(problem):
+        raise RequestError(f"wrt={wrt!r}: expected only where the problem is a function: {problem} states it itself")
+    loaded = problem_of(problem, inputs, wrt) if callable(problem) else load(os.fspath(problem))
+    record = record_of(loaded.name, inputs, answers, "verify")
+    return verify(record, "verify", loaded, checked.gate, f"{caller.f_code.co_filename}:{caller.f_lineno}")
 
 
 def load_problem(problem: Any, **parts: Any) -> Problem:

@@ -52,7 +52,7 @@ def command(
         raise RequestError(f"--report {report[0]}: {len(record)} records: expected one with --report")
     destinations = reports.destinations(format, report)
     found = [
-        verify.verify(Path(path), gate, problem=problem, trust=trust, timeout=timeout, running=notice)
+        verify.verify_file(Path(path), gate, problem=problem, trust=trust, timeout=timeout, running=notice)
         for path in record
     ]
     for each in found:

@@ -117,6 +117,70 @@ def read_record(path: Path) -> RecordFile:
     return _convert(record, RecordFile, str(path))
 
 
+def record_of(problem: str, inputs: Any, answers: Any, where: str) -> RecordFile:
+    """A record of arrays of any framework.
+
+    Args:
+        problem: its name, or the path of its file.
+        inputs: arrays by name.
+        answers: by name, each a mapping as in a file, or what a hand-written gradient returns: (loss, gradients), and
+            the watched values as an optional third. Without a dtype, an answer has that of its gradients.
+        where: the beginning of messages.
+
+    Raises:
+        RequestError: something is missing, unknown, or no array.
+    """
+    plain = {"problem": problem, "inputs": _plain(inputs), "answers": _plain(answers)}
+    if isinstance(answers, Mapping) and isinstance(inputs, Mapping):
+        plain["answers"] = {str(name): _answer_of(each, inputs, f"{where}: {name}") for name, each in answers.items()}
+    return _convert(plain, RecordFile, where)
+
+
+def _answer_of(answer: Any, inputs: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """An answer as in a file."""
+    if isinstance(answer, (tuple, list)):
+        if len(answer) not in (2, 3) or not all(isinstance(each, Mapping) for each in answer[1:]):
+            raise RequestError(f'{where}: {_found(answer)}: expected (loss, {{"W": dL/dW, ...}})')
+        loss, found, *values = answer
+        answer = {
+            "loss": loss,
+            "gradients": {name: each for name, each in found.items() if name in inputs},
+            "adjoints": {name: each for name, each in found.items() if name not in inputs},
+            "values": values[0] if values else {},
+        }
+    if not isinstance(answer, Mapping):
+        raise RequestError(f"{where}: {_found(answer)}: expected {EXPECTED_WHOLE[AnswerRecord]}")
+    gradients = answer.get("gradients")
+    dtypes = [_dtype_of(each) for each in gradients.values()] if isinstance(gradients, Mapping) else []
+    own = dtypes[0] if dtypes and len(set(dtypes)) == 1 and dtypes[0] in DTYPES else "float64"
+    plain: dict[str, Any] = {"dtype": own, **_plain(answer)}
+    _convert(plain, AnswerRecord, where)
+    return plain
+
+
+def _dtype_of(array: Any) -> str:
+    """The name of an array's dtype, "float32", in any framework."""
+    return str(getattr(array, "dtype", "")).rpartition(".")[2]
+
+
+def _plain(value: Any) -> Any:
+    """Mappings of arrays as mappings of NumPy arrays; numbers, texts and lists stay."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if value is None or isinstance(value, (bool, int, float, str, list)):
+        return value
+    array = plain(value)
+    return array.item() if array.shape == () and array.dtype.kind in "fiub" else array
+
+
+def plain(array: Any) -> npt.NDArray[Any]:
+    """An array of any framework in NumPy, bfloat16 as float32."""
+    array = array.detach().cpu() if hasattr(array, "detach") else array
+    array = array.float() if hasattr(array, "float") and _dtype_of(array) == "bfloat16" else array
+    found = np.asarray(array)
+    return found.astype(np.float32) if found.dtype.name == "bfloat16" else found
+
+
 def read_arrays(path: Path) -> dict[str, Array]:
     """Arrays by name, in float64, from a .npz file or a JSON object of nested lists.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gradcheck import problems
 from gradcheck.answers import BackendAnswer
@@ -13,20 +14,20 @@ from gradcheck.execution.engines import Spec
 from gradcheck.graphs.graph import DIRECTION
 from gradcheck.judging import diagnosis, judge
 from gradcheck.oracle import Format, Tape, tape_of
-from gradcheck.problems import cases
+from gradcheck.problems import Problem, cases
 from gradcheck.problems._guard import TIMEOUT
 from gradcheck.problems.recording import graph_of
 from gradcheck.problems.sampling import wrt_of
 from gradcheck.results import Report
 from gradcheck.runs import assemble
-from gradcheck.runs.records import RecordFile, as_arrays, read_record
+from gradcheck.runs.records import RecordFile, as_arrays, plain, read_record
 from gradcheck.runs.same_loss import check_same_loss
 from gradcheck.runs.sources import Sources
 from gradcheck.text.escaping import as_argument, quoted
 from gradcheck.text.suggestions import did_you_mean
 
 
-def verify(
+def verify_file(
     path: Path,
     gate: str,
     *,
@@ -50,14 +51,30 @@ def verify(
     """
     record = read_record(path)
     loaded = problems.load(problem or _named_by(record, path, trust, running), timeout)
+    return verify(record, str(path), loaded, gate, replay(path, gate, problem, trust))
+
+
+def verify(record: RecordFile, path: str, loaded: Problem, gate: str, again: str) -> Report:
+    """Judge the answers of a record that is read.
+
+    Args:
+        record: its problem is not loaded again.
+        path: where it is from, in messages.
+        loaded: its problem.
+        gate: as for `verify_file`.
+        again: what judges it again, in the report.
+
+    Raises:
+        RequestError: the record does not fit its problem.
+    """
     inputs = as_arrays(record.inputs, f"{path}: inputs")
-    k = cases.size_of(loaded, inputs, str(path))
+    k = cases.size_of(loaded, inputs, path)
     order = 2 if any(name.startswith(DIRECTION) for name in inputs.keys() - loaded.shapes(k).keys()) else 1
     graph, wrt = graph_of(loaded, k), wrt_of(loaded, k)
     tape = tape_of(graph.along(wrt) if order == 2 else graph, wrt)
     check_names(record, tape, path)
     dtypes = dict.fromkeys(answer.dtype for answer in record.answers.values())
-    drawn = {dtype: cases.given(loaded, k, dtype, inputs, str(path), order) for dtype in dtypes}
+    drawn = {dtype: cases.given(loaded, k, dtype, inputs, path, order) for dtype in dtypes}
     # The engine is unknown: it may flush subnormal numbers, and sum in its own dtype.
     formats = {dtype: Format.of(dtype, flushes=True) for dtype in dtypes}
     truths = {dtype: judge.truth(tape, drawn[dtype].inputs, formats[dtype]) for dtype in dtypes}
@@ -76,8 +93,18 @@ def verify(
         )
         for name, recorded in record.answers.items()
     ]
-    first, again = next(iter(dtypes)), replay(path, gate, problem, trust)
+    first = next(iter(dtypes))
     return assemble.report(drawn[first], again, truths[first], backends, answers, {}, sources)
+
+
+def problem_of(loss: Callable[..., Any], inputs: Mapping[str, Any], wrt: Sequence[str] | None) -> Problem:
+    """The problem of a loss that is a function, at the shapes and kinds of arrays of any framework."""
+    arrays = {name: plain(array) for name, array in inputs.items()}
+    whole = {name: array for name, array in arrays.items() if array.dtype.kind in "biu"}
+    name, code = getattr(loss, "__name__", type(loss).__name__).strip("<>"), getattr(loss, "__code__", None)
+    shapes = {each: array.shape for each, array in arrays.items()}
+    found = problems.of_function(name, Path(code.co_filename if code else name), loss, shapes, tuple(wrt or ()))
+    return replace(found, wrt=found.wrt or None, sample=lambda _rng: whole)
 
 
 def _named_by(record: RecordFile, path: Path, trust: bool, running: Callable[[str], None]) -> str:
@@ -100,7 +127,7 @@ def _named_by(record: RecordFile, path: Path, trust: bool, running: Callable[[st
     return str(file)
 
 
-def check_names(record: RecordFile, tape: Tape, path: Path) -> None:
+def check_names(record: RecordFile, tape: Tape, path: str) -> None:
     """Refuse a gradient of a name that is not an input of the problem: it is a mistake without a truth.
 
     Raises:
