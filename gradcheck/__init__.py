@@ -98,22 +98,13 @@ def verify(
     Raises:
         RequestError: an array is missing, unknown or of a wrong shape, or an answer is none.
     """
-    import os
     import sys
 
-    from gradcheck import settings
-    from gradcheck.errors import RequestError
-    from gradcheck.problems import load
-    from gradcheck.runs.records import record_of
-    from gradcheck.runs.verify import problem_of, verify
+    from gradcheck import api
 
     caller = sys._getframe(1)
-    checked = settings.of({"gate": gate})
-    if wrt is not None and not callable(problem):
-        raise RequestError(f"wrt={wrt!r}: expected only where the problem is a function: {problem} states it itself")
-    loaded = problem_of(problem, inputs, wrt) if callable(problem) else load(os.fspath(problem))
-    record = record_of(loaded.name, inputs, answers, "verify")
-    return verify(record, "verify", loaded, checked.gate, f"{caller.f_code.co_filename}:{caller.f_lineno}")
+    again = f"{caller.f_code.co_filename}:{caller.f_lineno}"
+    return api.verify(problem, inputs, answers, wrt, gate, again)
 
 
 def load_problem(problem: Any, **parts: Any) -> Problem:

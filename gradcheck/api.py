@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from gradcheck import settings
+from gradcheck import problems, settings
 from gradcheck.errors import RequestError
 from gradcheck.problems import _functions
 from gradcheck.results import Report
@@ -112,6 +112,37 @@ class Session:
         functions = {"gradients": gradients, "sample": sample, "hessian_products": hessian_products}
         problem = named(problem, inputs=inputs, wrt=wrt, **functions)
         return self._runner.run(settings.of({"problem": problem, **options}, others=FUNCTIONS))
+
+
+def verify(
+    problem: str | os.PathLike[str] | Callable[..., Any],
+    inputs: Mapping[str, Any],
+    answers: Mapping[str, Any],
+    wrt: Sequence[str] | None,
+    gate: str,
+    again: str,
+) -> Report:
+    """Judge answers that were computed elsewhere; `gradcheck.verify` describes the arguments.
+
+    Args:
+        problem: a name, a path, or a loss.
+        inputs: arrays by name.
+        answers: by name.
+        wrt: of a loss.
+        gate: as for a check.
+        again: what judges them again, in the report.
+
+    Raises:
+        RequestError: an array is missing, unknown or of a wrong shape, or an answer is none.
+    """
+    from gradcheck.runs.records import record_of
+    from gradcheck.runs.verify import problem_of, verify
+
+    checked = settings.of({"gate": gate})
+    if wrt is not None and not callable(problem):
+        raise RequestError(f"wrt={wrt!r}: expected only where the problem is a function: {problem} states it itself")
+    loaded = problem_of(problem, inputs, wrt) if callable(problem) else problems.load(os.fspath(problem))
+    return verify(record_of(loaded.name, inputs, answers, "verify"), "verify", loaded, checked.gate, again)
 
 
 def named(problem: str | os.PathLike[str] | Callable[..., Any], **parts: Any) -> str:
