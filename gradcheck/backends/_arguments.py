@@ -8,7 +8,8 @@ from typing import Any
 
 from gradcheck.backends._engine import Unsupported
 
-FUSED = ("scaled_dot_product_attention",)
+NORMS = ("layer_norm", "rms_norm", "batch_norm")
+FUSED = ("scaled_dot_product_attention", *NORMS)
 """Words that some frameworks compute in one kernel, and others leave to their users."""
 
 

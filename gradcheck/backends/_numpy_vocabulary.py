@@ -13,7 +13,7 @@ import numpy as np
 
 from gradcheck.backends._arguments import each_axis
 from gradcheck.backends._numpy_algebra import cholesky, inv, slogdet, solve, solve_triangular
-from gradcheck.backends._numpy_fused import scaled_dot_product_attention
+from gradcheck.backends._numpy_fused import batch_norm, layer_norm, rms_norm, scaled_dot_product_attention
 
 TWO_OVER_ROOT_PI = np.longdouble("1.12837916709551257389615890312154517")
 TWO_OVER_PI = np.longdouble("0.636619772367581343075535053490057448")
@@ -328,7 +328,7 @@ PRIMITIVES: dict[str, Callable[..., Any]] = {
     "take_along_axis": lambda a, indices, axis=-1: np.take_along_axis(a, indices, axis),
     **{each.__name__: each for each in (conv, max_pool, avg_pool)},
     **{each.__name__: each for each in (cholesky, inv, slogdet, solve, solve_triangular)},
-    "scaled_dot_product_attention": scaled_dot_product_attention,
+    **{each.__name__: each for each in (batch_norm, layer_norm, rms_norm, scaled_dot_product_attention)},
     "cumulative_sum": lambda a, axis=0: np.cumsum(a, axis),
     **{name: getattr(np, name) for name in ("flip", "roll", "tile", "repeat", "tril", "triu")},
     "pad": lambda a, pad_width, constant_values=0.0: np.pad(a, pad_width, constant_values=constant_values),

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._arguments import each_axis, of_lapack, of_systems, refused, with_ddof
+from gradcheck.backends._arguments import NORMS, each_axis, of_lapack, of_systems, refused, with_ddof
 from gradcheck.backends._engine import Answer, Engine, Unavailable, Unsupported
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 from gradcheck.backends._indexing import gathered
@@ -161,7 +161,9 @@ def fused(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         return result.swapaxes(1, 2).reshape(*q.shape[:-1], v.shape[-1])
 
     words = {"scaled_dot_product_attention": attention}
-    return refused(words, "JAX computes the softmax of attention in float32") if dtype == "float64" else words
+    if dtype == "float64":
+        words = refused(words, "JAX computes the softmax of attention in float32")
+    return {**words, **refused(NORMS, "jax.nn has none; its users write it out")}
 
 
 def algebra(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:

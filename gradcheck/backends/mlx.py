@@ -119,8 +119,18 @@ def fused(mx: Any, dtype: str) -> dict[str, Function]:
         result = mx.fast.scaled_dot_product_attention(*arranged, scale=scale, mask=mask)
         return mx.reshape(result, (*whole[:-1], v.shape[-1]))
 
-    words: dict[str, Function] = {"scaled_dot_product_attention": attention}
-    return refused(words, "MLX computes fused words in float32") if dtype == "float64" else words
+    def layer_norm(x: Any, weight: Any = None, bias: Any = None, epsilon: float = 1e-5, axis: int = -1) -> Any:
+        """MLX's takes the last axis."""
+        return mx.moveaxis(mx.fast.layer_norm(mx.moveaxis(x, axis, -1), weight, bias, epsilon), -1, axis)
+
+    def rms_norm(x: Any, weight: Any = None, epsilon: float = 1e-5, axis: int = -1) -> Any:
+        return mx.moveaxis(mx.fast.rms_norm(mx.moveaxis(x, axis, -1), weight, epsilon), -1, axis)
+
+    words: dict[str, Function] = {"layer_norm": layer_norm, "rms_norm": rms_norm}
+    words["scaled_dot_product_attention"] = attention
+    if dtype == "float64":
+        words = refused(words, "MLX computes fused words in float32")
+    return {**words, **refused(("batch_norm",), "mlx.core has none; mlx.nn writes it out")}
 
 
 def arrangements(mx: Any) -> dict[str, Function]:

@@ -175,7 +175,22 @@ def fused(torch: Any) -> dict[str, Callable[..., Any]]:
             mask, is_causal = mask & causal, False
         return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal, scale=scale)
 
-    return {"scaled_dot_product_attention": attention}
+    def layer_norm(x: Any, weight: Any = None, bias: Any = None, epsilon: float = 1e-5, axis: int = -1) -> Any:
+        """PyTorch's takes the last axes."""
+        last = x.movedim(axis, -1)
+        return functional.layer_norm(last, last.shape[-1:], weight, bias, epsilon).movedim(-1, axis)
+
+    def rms_norm(x: Any, weight: Any = None, epsilon: float = 1e-5, axis: int = -1) -> Any:
+        last = x.movedim(axis, -1)
+        return functional.rms_norm(last, last.shape[-1:], weight, epsilon).movedim(-1, axis)
+
+    def batch_norm(x: Any, weight: Any = None, bias: Any = None, epsilon: float = 1e-5) -> Any:
+        if x.numel() == x.shape[1]:
+            raise Unsupported("PyTorch takes no batch norm of a single value in each channel")
+        return functional.batch_norm(x, None, None, weight, bias, training=True, eps=epsilon)
+
+    norms: dict[str, Callable[..., Any]] = {"layer_norm": layer_norm, "rms_norm": rms_norm, "batch_norm": batch_norm}
+    return {"scaled_dot_product_attention": attention, **norms}
 
 
 def algebra(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:

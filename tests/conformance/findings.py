@@ -46,6 +46,7 @@ TRIGAMMA_TORCH = (
     "`trigamma` in ATen/native/Math.h"
 )
 LEAKY_MXNET = "leaky_relu multiplies in float32 in every dtype: `xelu` in src/operator/mshadow_op.h"
+LAYER_NORM_MXNET = "layer_norm takes epsilon in float32: `eps` is a float in src/operator/nn/layer_norm-inl.h"
 ELU_MXNET = "elu takes α in float32: `slope` in src/operator/leaky_relu-inl.h"
 HYPOT_JAX = (
     "hypot is max·√(1 + (min/max)²), whose derivative divides by max², 0 in float16 below 2.4e-4: "
@@ -84,6 +85,7 @@ FINDINGS = {
     **{(name, "digamma", "float64"): TRIGAMMA_TORCH for name in ("torch", "torch-compile", "torch-forward")},
     ("mxnet", "leaky_relu", "float64"): LEAKY_MXNET,
     ("mxnet", "elu", "float64"): ELU_MXNET,
+    ("mxnet", "layer_norm", "float64"): LAYER_NORM_MXNET,
     **{(name, "leaky_relu", "float64"): LEAKY_TENSORFLOW for name in ("tensorflow", "tensorflow-graph")},
     ("mxnet", "erf", "float64"): ERF_MXNET,
     ("mxnet", "gelu", "float64"): GELU_MXNET,

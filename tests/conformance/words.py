@@ -150,6 +150,20 @@ WORDS: dict[str, tuple[Sample, ...]] = {
             "[None], mask=ops.reshape(m, (k, 1)) | (np.arange(k) == 0), scale=-0.3)"
         ),
     ),
+    "layer_norm": (
+        Sample("ops.layer_norm(M, a, b)"),
+        Sample("ops.layer_norm(ops.concat([M, N], 1) + 3.0, epsilon=2.0**-10, axis=1)"),
+        Sample("ops.layer_norm(M[None] * N, b, axis=-2)"),
+    ),
+    "rms_norm": (
+        Sample("ops.rms_norm(M, a)"),
+        Sample("ops.rms_norm(ops.concat([M, N], 1), epsilon=2.0**-10)"),
+        Sample("ops.rms_norm(M[None] * N, b, axis=-2)"),
+    ),
+    "batch_norm": (
+        Sample("ops.batch_norm(ops.concat([M, N]), a, b)"),
+        Sample("ops.batch_norm(ops.reshape(ops.concat([M + 2.0, N, M * N]), (3, k, k)), b, epsilon=2.0**-10)"),
+    ),
     "log_softmax": (Sample("ops.log_softmax(a) * b"), Sample("ops.log_softmax(M * N, axis=0)")),
     "logsumexp": (
         Sample("ops.logsumexp(a)"),

@@ -32,6 +32,12 @@ def test_attention_has_the_queries_of_q_and_the_features_of_v() -> None:
     assert {node.word: len(node.operands) for node in without.nodes}["scaled_dot_product_attention"] == 3
 
 
+def test_normalisation_keeps_the_shape_and_takes_vectors() -> None:
+    assert shape_of(lambda ops, q, k, v, w: ops.layer_norm(q, w, w, axis=1)) == (2, 3, 4)
+    assert shape_of(lambda ops, q, k, v, w: ops.rms_norm(q, [1, 2, 3, 4])) == (2, 3, 4)
+    assert shape_of(lambda ops, q, k, v, w: ops.batch_norm(q, w)) == (2, 3, 4)
+
+
 REFUSED = {
     "(2, 5, 6) of q, k and v: expected as many features in k as in q, and as many keys": lambda ops, q, k, v, w: (
         ops.scaled_dot_product_attention(q, v, v)
@@ -45,6 +51,14 @@ REFUSED = {
     "got a value of shape (2, 3, 4): expected a condition": lambda ops, q, k, v, w: (
         ops.scaled_dot_product_attention(q, k, v, q)
     ),
+    "weight of shape (3,) for x of shape (2, 3, 4): expected (4,), the length of axis 2": lambda ops, q, k, v, w: (
+        ops.layer_norm(q, w)
+    ),
+    "a bias without a weight: expected both": lambda ops, q, k, v, w: ops.layer_norm(q, bias=w, axis=1),
+    "epsilon is -1: expected a finite number that is not below zero": lambda ops, q, k, v, w: (
+        ops.rms_norm(q, epsilon=-1)
+    ),
+    "x has shape (3,): expected (batch, channels, ...)": lambda ops, q, k, v, w: ops.batch_norm(w),
     "scale is 0: expected a finite number other than zero": lambda ops, q, k, v, w: (
         ops.scaled_dot_product_attention(q, k, v, scale=0)
     ),

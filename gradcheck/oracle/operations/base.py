@@ -282,7 +282,7 @@ def same_error(_format: Format, _result: Values, a: Bounded) -> Errors:
     return a.error
 
 
-def same_variance(_format: Format, _result: Values, a: Spread) -> Variances:
+def same_variance(_format: Format, _result: Values, a: Spread, *_: Spread) -> Variances:
     """The variance of an operand that is passed on."""
     return a.variance
 
