@@ -47,19 +47,6 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         ascending = np.sort(a, axis=axis)
         return np.flip(ascending, axis) if descending else ascending
 
-    def affine(x: Any, weight: Any, bias: Any, axis: int) -> tuple[Any, Any]:
-        """MXNet requires both."""
-        length = x.shape[axis]
-        weight = np.ones(length, dtype=dtype) if weight is None else weight
-        return weight, np.zeros(length, dtype=dtype) if bias is None else bias
-
-    def batch_norm(x: Any, weight: Any = None, bias: Any = None, epsilon: float = 1e-5) -> Any:
-        statistics = [np.zeros(x.shape[1], dtype=dtype) for _ in range(2)]
-        return npx.batch_norm(x, *affine(x, weight, bias, 1), *statistics, eps=epsilon, fix_gamma=False)
-
-    def layer_norm(x: Any, weight: Any = None, bias: Any = None, epsilon: float = 1e-5, axis: int = -1) -> Any:
-        return npx.layer_norm(x, *affine(x, weight, bias, axis), axis, epsilon)
-
     def where(condition: Any, a: Any, b: Any) -> Any:
         """Numbers as arrays: of two numbers MXNet makes float32, and beside one the array's gradient is wrong.
 
@@ -93,10 +80,28 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "stack": lambda arrays, axis=0: np.stack(arrays, axis=axis),
         **moves(np),
         **refused(FUSED, "MXNet 1.9.1 has none; its users write it out"),
-        "layer_norm": layer_norm,
-        "batch_norm": batch_norm,
+        **norms(np, npx, dtype),
         "stop_gradient": lambda a: a.detach(),
     }
+
+
+def norms(np: Any, npx: Any, dtype: str) -> dict[str, Callable[..., Any]]:
+    """Words of normalisation."""
+
+    def affine(x: Any, weight: Any, bias: Any, axis: int) -> tuple[Any, Any]:
+        """MXNet requires both."""
+        length = x.shape[axis]
+        weight = np.ones(length, dtype=dtype) if weight is None else weight
+        return weight, np.zeros(length, dtype=dtype) if bias is None else bias
+
+    def batch_norm(x: Any, weight: Any = None, bias: Any = None, epsilon: float = 1e-5) -> Any:
+        statistics = [np.zeros(x.shape[1], dtype=dtype) for _ in range(2)]
+        return npx.batch_norm(x, *affine(x, weight, bias, 1), *statistics, eps=epsilon, fix_gamma=False)
+
+    def layer_norm(x: Any, weight: Any = None, bias: Any = None, epsilon: float = 1e-5, axis: int = -1) -> Any:
+        return npx.layer_norm(x, *affine(x, weight, bias, axis), axis, epsilon)
+
+    return {"layer_norm": layer_norm, "batch_norm": batch_norm}
 
 
 def indexing(np: Any, npx: Any, dtype: str) -> dict[str, Callable[..., Any]]:
