@@ -9,8 +9,9 @@ from gradcheck.answers import BackendAnswer
 from gradcheck.graphs import RecordingError
 from gradcheck.judging import judge
 from gradcheck.oracle import Format, analyse, record
+from gradcheck.oracle.formats import SMALLEST
 from gradcheck.oracle.operations.elimination import eliminated, fed_back
-from gradcheck.oracle.operations.systems import solution
+from gradcheck.oracle.operations.systems import INVERSE, SOLVE, solution
 from gradcheck.oracle.operations.triangular import inverse_size, substituted
 from gradcheck.results import Verdict
 from tests.oracle.attaining import SINGLE, U, operation_of, ratio, share, step
@@ -99,6 +100,27 @@ def test_an_elimination_that_exchanges_rows_is_within_the_bound():
 def test_a_feedback_that_does_not_die_out_bounds_nothing():
     assert np.isinf(fed_back(np.ones((1, 1)), np.ones((1, 1)))).all()
     assert np.allclose(fed_back(np.full((1, 1), 0.5), np.ones((1, 1))), 2.0, rtol=0.02)
+
+
+@pytest.mark.parametrize("size", [1, 2, 6, 24])
+@pytest.mark.parametrize("small", [1e-3, 1e-12, 1e-200])
+def test_errors_that_feed_back_from_a_few_entries_to_all_are_bounded(size: int, small: float) -> None:
+    """An error of the diagonal reaches the other entries by one step, or from neighbour to neighbour."""
+    chain = small * (np.eye(size, k=1) + np.eye(size, k=-1)) + 0.5 * np.eye(size)
+    for feedback in (np.full((size, size), small / size), chain):
+        error = np.eye(size) + SMALLEST
+        bound, true = fed_back(feedback, error), np.linalg.inv(np.eye(size) - feedback)
+        assert np.all(bound >= true)
+        assert np.allclose(np.diagonal(bound), np.diagonal(true), rtol=0.02)
+
+
+@pytest.mark.parametrize("word", ["inv", "solve"])
+def test_a_system_of_a_diagonal_matrix_with_errors_everywhere_is_bounded(word: str) -> None:
+    a, error = 6 * np.eye(3), 1e-3
+    operation = INVERSE if word == "inv" else SOLVE
+    right = [] if word == "inv" else [np.eye(3)]
+    known = step(operation, [a, *right], errors=[np.full((3, 3), error), *(None for _ in right)])
+    assert 0.9 < share(np.linalg.inv(a - error), known) <= 1
 
 
 def test_the_inverse_is_bounded_where_its_approximation_is_poor():

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from gradcheck.oracle.operations.terms import Array
 
-FURTHER = 1.01
-"""How much larger than the last sum of powers a proved bound is."""
+FURTHER = 2.0**-10
+"""How much of the errors themselves a proved bound adds to them, before they are fed back."""
 DOUBLINGS = 12
 """How often the number of powers in that sum is doubled."""
 
@@ -64,18 +65,34 @@ def fed_back(feedback: Array, error: Array) -> Array:
     """A bound of e where e ≤ error + feedback·e, with a positive error; infinite where none is found.
 
     An e with error + feedback·e ≤ e proves it: then feedback·e < e, so that the spectral radius is below 1. Of a batch
-    of matrices, each is bounded by itself.
+    of matrices, each is bounded by itself. One such e is b + εc, with the sums b = Σ Fᵏ·error and c = Σ Fᵏb over k < K,
+    where Fᴷb is at most εb/8: F(b + εc) is b − error + Fᴷ·error + ε(c − b + Fᴷb), so εb is left for Fᴷ(error + εb).
     """
+    bound, again = _powers_summed(feedback, error)
+    bound = bound + FURTHER * again(bound)
+    return np.where(_of_matrices(np.all, error + feedback @ bound <= bound), bound, np.inf)
+
+
+def _powers_summed(feedback: Array, error: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """Σ Fᵏ·error over k < K, K of each matrix so large that Fᴷ changes little; and the same of another array."""
     bound: Any = error
     power = feedback
+    doublings: list[tuple[Array, Array]] = []
     for _ in range(DOUBLINGS):
         further = power @ bound
-        grows = _of_matrices(np.any, further > bound * ((FURTHER - 1) / 8)) & _of_matrices(np.all, further < np.inf)
+        grows = _of_matrices(np.any, further > bound * (FURTHER / 8)) & _of_matrices(np.all, further < np.inf)
         if not grows.any():
             break
-        bound, power = np.where(grows, bound + further, bound), power @ power
-    bound = FURTHER * bound
-    return np.where(_of_matrices(np.all, error + feedback @ bound <= bound), bound, np.inf)
+        bound = np.where(grows, bound + further, bound)
+        doublings.append((grows, power))
+        power = power @ power
+
+    def again(of: Array) -> Array:
+        for grows, power in doublings:
+            of = np.where(grows, of + power @ of, of)
+        return of
+
+    return bound, again
 
 
 def largest(a: Array) -> Array:
