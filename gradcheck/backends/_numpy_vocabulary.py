@@ -329,7 +329,9 @@ PRIMITIVES: dict[str, Callable[..., Any]] = {
     **{each.__name__: each for each in (conv, max_pool, avg_pool)},
     **{each.__name__: each for each in (cholesky, inv, slogdet, solve, solve_triangular)},
     **{each.__name__: each for each in (batch_norm, layer_norm, rms_norm, scaled_dot_product_attention)},
+    "prod": np.prod,
     "cumulative_sum": lambda a, axis=0: np.cumsum(a, axis),
+    "cumulative_prod": lambda a, axis=0: np.cumprod(a, axis),
     **{name: getattr(np, name) for name in ("flip", "roll", "tile", "repeat", "tril", "triu")},
     "pad": lambda a, pad_width, constant_values=0.0: np.pad(a, pad_width, constant_values=constant_values),
     "vecdot": lambda a, b, axis=-1: np.sum(a * b, axis=axis),  # NumPy's own takes the conjugate of a

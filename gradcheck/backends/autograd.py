@@ -45,7 +45,7 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         dtype: in which it computes.
     """
     same = [
-        *("matmul", "outer", "sum", "mean", "max", "min", "maximum"),
+        *("matmul", "outer", "sum", "prod", "mean", "max", "min", "maximum"),
         *("reshape", "moveaxis", "expand_dims", "squeeze", "stack"),
         *("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos"),
     ]
@@ -79,6 +79,7 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         "std": with_ddof(np.std),
         "vector_norm": vector_norm(np),
         "cumulative_sum": lambda a, axis=0: np.cumsum(a, axis),
+        "cumulative_prod": refusing("autograd has no gradient of cumulative products"),
         "relu": relu,
         "softplus": lambda a: relu(a) + np.log1p(np.exp(-np.fabs(a))),
         "softmax": softmax,

@@ -40,7 +40,7 @@ LACKS: dict[str, str] = {}
 def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     """The vocabulary in JAX's own functions, with the signatures that problems use."""
     same = [
-        *("matmul", "outer", "sum", "mean", "max", "min", "maximum"),
+        *("matmul", "outer", "sum", "prod", "mean", "max", "min", "maximum", "any", "all"),
         *("reshape", "matrix_transpose", "moveaxis", "squeeze", "broadcast_to"),
         *("concat", "stack"),
         *("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos"),
@@ -57,6 +57,7 @@ def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "var": with_ddof(jax.numpy.var),
         "std": with_ddof(jax.numpy.std),
         "cumulative_sum": lambda a, axis=0: jax.numpy.cumsum(a, axis),
+        "cumulative_prod": lambda a, axis=0: jax.numpy.cumprod(a, axis),
         "vector_norm": jax.numpy.linalg.vector_norm,
         **{name: getattr(jax.numpy, name) for name in ("flip", "roll", "tile", "repeat", "tril", "triu")},
         "pad": lambda a, pad_width, constant_values=0.0: jax.numpy.pad(a, pad_width, constant_values=constant_values),
@@ -69,9 +70,7 @@ def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         **indexing(jax, dtype),
         **windows(jax),
         "where": where,
-        "any": jax.numpy.any,
         "sort": lambda a, axis=-1, descending=False: jax.numpy.sort(a, axis=axis, descending=descending),
-        "all": jax.numpy.all,
         **{
             name: getattr(jax.nn, name)
             for name in ("sigmoid", "relu", "softplus", "softmax", "log_softmax", "logsumexp")

@@ -32,7 +32,7 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     """The vocabulary in MXNet's own functions, with the signatures that problems use."""
     np, npx = mxnet.np, mxnet.npx
     same = [
-        *("matmul", "outer", "sum", "mean", "max", "min", "maximum", "reshape"),
+        *("matmul", "outer", "sum", "prod", "mean", "max", "min", "maximum", "reshape"),
         *("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos"),
     ]
 
@@ -66,6 +66,7 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "vector_norm": vector_norm(np),
         **windows(npx),
         "cumulative_sum": lambda a, axis=0: np.cumsum(a, axis % a.ndim),
+        **refused(("cumulative_prod",), "MXNet has no cumulative products"),
         "sigmoid": npx.sigmoid,
         "relu": npx.relu,
         "any": np.any,

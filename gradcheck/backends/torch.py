@@ -64,7 +64,9 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         **fused(torch),
         **windows(torch),
         "min": reduction(torch.amin),
+        "prod": functools.partial(prod, torch),
         "cumulative_sum": lambda a, axis=0: torch.cumsum(a, dim=axis),
+        "cumulative_prod": lambda a, axis=0: torch.cumprod(a, dim=axis),
         "logsumexp": reduction(torch.logsumexp),
         "var": corrected(torch.var),
         "std": corrected(torch.std),
@@ -218,6 +220,17 @@ def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(a, dim=tuple(range(a.ndim)) if axis is None else axis, keepdim=keepdims)
 
     return reduced
+
+
+def prod(torch: Any, a: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """PyTorch's multiplies along one axis: several are made one."""
+    if isinstance(axis, int):
+        return torch.prod(a, dim=axis, keepdim=keepdims)
+    axes = axes_of(axis, a.ndim)
+    kept = [each for each in range(a.ndim) if each not in axes]
+    rows = torch.permute(a, (*kept, *axes)).reshape(*(a.shape[each] for each in kept), -1)
+    result = torch.prod(rows, dim=-1)
+    return result.reshape([1 if each in axes else a.shape[each] for each in range(a.ndim)]) if keepdims else result
 
 
 def corrected(function: Callable[..., Any]) -> Callable[..., Any]:

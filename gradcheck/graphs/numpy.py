@@ -239,6 +239,7 @@ UFUNCS: dict[str, Function] = {
 FUNCTIONS: dict[Any, Function] = {
     np.sum: lambda a, axis=None, keepdims=False: word("sum")(a, axis, keepdims),
     np.mean: lambda a, axis=None, keepdims=False: word("mean")(a, axis, keepdims),
+    np.prod: lambda a, axis=None, keepdims=False: word("prod")(a, axis, keepdims),
     np.max: lambda a, axis=None, keepdims=False: word("max")(a, axis, keepdims),
     np.min: lambda a, axis=None, keepdims=False: word("min")(a, axis, keepdims),
     np.var: lambda a, axis=None, ddof=0, keepdims=False: word("var")(a, axis, ddof, keepdims),
@@ -249,6 +250,7 @@ FUNCTIONS: dict[Any, Function] = {
     np.linalg.inv: lambda a: word("inv")(a),
     np.linalg.slogdet: determinant,
     np.cumsum: lambda a, axis=None: word("cumulative_sum")(np.ravel(a) if axis is None else a, axis),
+    np.cumprod: lambda a, axis=None: word("cumulative_prod")(np.ravel(a) if axis is None else a, axis),
     np.where: word("where"),
     np.sort: lambda a, axis=-1: word("sort")(np.ravel(a) if axis is None else a, -1 if axis is None else axis),
     np.round: rounded,
@@ -301,7 +303,8 @@ for _old, _new in (("amax", np.max), ("amin", np.min)):  # functions of their ow
     FUNCTIONS.setdefault(getattr(np, _old), FUNCTIONS[_new])
 
 METHODS = {
-    **{name: getattr(np, name) for name in ("sum", "mean", "max", "min", "var", "std", "clip", "dot", "squeeze")},
+    **{name: getattr(np, name) for name in ("sum", "prod", "mean", "max", "min", "var", "std", "clip")},
+    **{name: getattr(np, name) for name in ("dot", "squeeze")},
     "any": np.any,
     "all": np.all,
     "ravel": np.ravel,

@@ -38,7 +38,6 @@ FUNCTIONS = {
     "convolve": "write sum(w[j] * a[m - 1 - j:n - j] for j in range(m)), m and n the lengths of w and a",
     "correlate": "write sum(w[j] * a[j:n - m + 1 + j] for j in range(m)), m and n the lengths of w and a",
     "cross": "write np.stack of products of a[0], a[1], a[2]",
-    "cumprod": "write np.stack([math.prod(a[:j + 1]) for j in range(len(a))])",
     "diag": "write np.diagonal(a) for a diagonal, a[:, None] * np.eye(n) for a diagonal matrix",
     "diff": "write a[1:] - a[:-1]",
     "empty_like": "write np.stack or np.concatenate of values instead of an array that is filled",
@@ -53,7 +52,6 @@ FUNCTIONS = {
     "logical_xor": "write (a & ~b) | (b & ~a)",
     "rollaxis": "write np.moveaxis",
     "nan_to_num nanmax nanmean nanmin nansum": "write np.sum, np.mean, np.max or np.min: inputs hold no NaN",
-    "prod": "write math.prod(a), of a matrix math.prod(np.ravel(a))",
     "ptp": "write np.max(a) - np.min(a)",
 }
 """Functions for which there is no word -> what to write instead; a row goes when its function becomes a word."""

@@ -99,6 +99,18 @@ def log_softmax(self: Any, dim: int, **_: Any) -> Any:
     return word("log_softmax")(self, dim)
 
 
+@row("prod", "prod.dim_int")
+def prod(self: Any, dim: Dim = None, keepdim: bool = False, **_: Any) -> Any:
+    """The product along an axis, or of all entries."""
+    return word("prod")(self, axes_of(dim), keepdim)
+
+
+@row("cumprod")
+def cumprod(self: Any, dim: int, **_: Any) -> Any:
+    """The products up to each entry along an axis."""
+    return word("cumulative_prod")(self, dim)
+
+
 @row("cumsum")
 def cumsum(self: Any, dim: int, **_: Any) -> Any:
     """The sums up to each entry along an axis."""

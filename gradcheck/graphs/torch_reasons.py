@@ -19,7 +19,7 @@ _NAMES = {
     DECOMPOSED: """col2im grid_sampler_2d reflection_pad1d reflection_pad2d reflection_pad3d replication_pad2d
         replication_pad3d upsample_bilinear2d""",
     KNOWN: "arange empty empty_strided full scalar_tensor",
-    NO_WORD: "_cdist_forward _embedding_bag _fft_c2r _fft_r2c _pdist_forward isinf prod scatter_reduce",
+    NO_WORD: "_cdist_forward _embedding_bag _fft_c2r _fft_r2c _pdist_forward isinf scatter_reduce",
     DATA: "_local_scalar_dense masked_scatter nonzero",
     MEMORY: "as_strided",
     STATIC: "sym_numel sym_size sym_storage_offset sym_stride",

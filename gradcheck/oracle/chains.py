@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial, reduce
 
 import numpy as np
@@ -23,6 +23,8 @@ CHAINED = PRODUCTS | UNCHANGED | {"any"}
 
 def chained(operation: Operation, operands: Sequence[Quantity]) -> Chain | None:
     """The chain of a result; None for a factor of its own: a sum, a function, a choice, or moved entries of one."""
+    if operation.multiplies is not None:
+        return _chain_of_row(operation.multiplies, operands[0])
     if not operation.moves and operation.name not in CHAINED:
         return None
     long = any(operand.chain for operand in operands)
@@ -38,6 +40,19 @@ def chained(operation: Operation, operands: Sequence[Quantity]) -> Chain | None:
     if long:
         chain.largest  # noqa: B018 (now, so that no long row of them is evaluated at once)
     return chain
+
+
+def _chain_of_row(multiplies: Callable[[Array], Array], operand: Quantity) -> Chain:
+    """The chain of products of the entries of each row."""
+    count = operand.shape[-1]
+
+    def joined(factors: Sequence[Factors]) -> Factors:
+        return factors[0].mapped(multiplies).times(count)
+
+    def largest(factors: Sequence[Factors]) -> Factors:
+        return factors[0].mapped(lambda bound: float(np.float64(bound) ** count)).times(count)
+
+    return Chain([operand], True, joined, largest)
 
 
 def _largest(factors: Sequence[Factors]) -> Factors:
@@ -99,7 +114,8 @@ def overflows_reordered(format: Format, operation: Operation, result: Quantity) 
 def _at_most(format: Format, operation: Operation, result: Quantity) -> float:
     """The most that an order adds to an error of any entry; a product of single factors has a rule of its own."""
     chain = result.chain
-    if chain is None or not chain.long or operation.name not in PRODUCTS:
+    multiplies = operation.name in PRODUCTS or operation.multiplies is not None
+    if chain is None or not chain.long or not multiplies:
         return 0.0
     return float(_of_orders(format, chain.largest, chain.largest.high * chain.largest.divisor_low))
 

@@ -75,6 +75,10 @@ class Factors(NamedTuple):
         high, divisor_high, divisor_low = (np.maximum(bound, 1.0) for bound in (high, divisor_high, divisor_low))
         return _together((high, low, divisor_high, divisor_low), self.factors, self.divisors)
 
+    def times(self, count: int) -> Factors:
+        """The same bounds for so many times as many factors."""
+        return _together(self.bounds, count * self.factors, count * self.divisors)
+
     def rows(self, rows: Any) -> Factors:
         """Some rows of arrays."""
         return self.mapped(lambda bound: bound[rows])

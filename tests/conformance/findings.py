@@ -65,6 +65,11 @@ GELU_TENSORFLOW = (
     "`gelu` in python/ops/nn_ops.py"
 )
 MOMENTS_MXNET = "np.var and np.std have the gradient zero: MakeZeroGradNodes in src/operator/numpy/np_moments_op.cc"
+PROD_AUTOGRAD = "prod's derivative is g·v/a, 0/0 where a factor is zero: `grad_np_prod` in its numpy_vjps.py"
+PROD_MXNET = "prod's derivative is a quotient by the factor, NaN where that is zero, as of mx.np.prod([2, 0, 3])"
+CUMPROD_TENSORFLOW = (
+    "cumprod's derivative is divided by the factor, and 0 where that is zero: `_CumprodGrad` in python/ops/math_grad.py"
+)
 NORM_AUTOGRAD = "norm's derivative forgets keepdims, and adds the axis once more: `norm_vjp` in its numpy/linalg.py"
 FINDINGS = {
     **{("torch", "erf", dtype): ERF_NARROW for dtype in ("float16", "bfloat16")},
@@ -105,6 +110,9 @@ FINDINGS = {
     ("autograd", "expm1", "float32"): EXPM1_AUTOGRAD,
     ("autograd", "expm1", "float16"): EXPM1_AUTOGRAD,
     **{("autograd", "vector_norm", dtype): NORM_AUTOGRAD for dtype in ("float64", "float32", "float16")},
+    **{("autograd", "prod", dtype): PROD_AUTOGRAD for dtype in ("float64", "float32")},
+    **{("mxnet", "prod", dtype): PROD_MXNET for dtype in ("float64", "float32")},
+    **{("tensorflow", "cumulative_prod", dtype): CUMPROD_TENSORFLOW for dtype in ("float64", "float32")},
     ("mlx", "exp", "float32"): EXP_MLX,
     ("mlx", "sigmoid", "float32"): EXP_MLX,
     ("mlx", "softplus", "float32"): EXP_MLX,

@@ -103,6 +103,11 @@ WORDS: dict[str, tuple[Sample, ...]] = {
         Sample("ops.var(M + 3.0, keepdims=True)"),
         Sample("ops.var(ops.concat([M, N], axis=1), 1, 1)"),
     ),
+    "prod": (
+        Sample("ops.prod(M, axis=(0, 1), keepdims=True) * M"),
+        Sample("ops.prod(ops.concat([M, N]), axis=-1)"),
+    ),
+    "cumulative_prod": (Sample("ops.cumulative_prod(a) * b"), Sample("ops.cumulative_prod(M, axis=-2)")),
     "cumulative_sum": (Sample("ops.cumulative_sum(a) * b"), Sample("ops.cumulative_sum(M, axis=-2)")),
     "std": (Sample("ops.std(ops.concat([a, b + 2.0]))"),),
     "conv": (

@@ -54,6 +54,8 @@ EXPRESSIONS = {
     "reductions": [
         "np.sum(A, axis=0)", "np.sum(A, 1, keepdims=True)", "A.sum(axis=(0, 1))", "A.sum(axis=-2)", "x.mean()",
         "np.mean(T, axis=(0, 2))", "np.cumsum(A, axis=1)", "np.cumsum(T)",
+        "np.prod(A)", "np.prod(T, axis=(0, 2))", "A.prod(axis=-1, keepdims=True)",
+        "np.cumprod(A, axis=1)", "np.cumprod(T)",
         "np.max(A, axis=-1)", "np.amax(A)", "A.min(axis=0)", "np.amin(A)", "np.var(A)", "np.var(A, axis=0, ddof=1)",
         "A.std(axis=1, keepdims=True)", "np.linalg.norm(x)", "np.linalg.norm(x, 2)", "np.linalg.norm(A, 'fro')",
         "np.linalg.norm(A)", "np.linalg.norm(A, axis=1)",

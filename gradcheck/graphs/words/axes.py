@@ -21,6 +21,12 @@ def mean(a: Value, axis: Axes = None, keepdims: bool = False) -> Shape:
 
 
 @word
+def prod(a: Value, axis: Axes = None, keepdims: bool = False) -> Shape:
+    """The product over an axis, several, or all."""
+    return reduced_shape(a.shape, normalise_axes(axis, a.ndim), keepdims)
+
+
+@word
 def logsumexp(a: Value, axis: Axes = None, keepdims: bool = False) -> Shape:
     """The logarithm of the sum of eᵃ over an axis, several, or all."""
     return reduced_shape(a.shape, normalise_axes(axis, a.ndim), keepdims)
@@ -47,8 +53,22 @@ def cumulative_sum(a: Value, axis: int | None = None) -> Shape:
     Raises:
         ValueError: there are several axes and none is named.
     """
+    return _along_one(a, axis, "sums")
+
+
+@word
+def cumulative_prod(a: Value, axis: int | None = None) -> Shape:
+    """The products of the entries up to each one along an axis; a vector has only one.
+
+    Raises:
+        ValueError: there are several axes and none is named.
+    """
+    return _along_one(a, axis, "multiplies")
+
+
+def _along_one(a: Value, axis: int | None, does: str) -> Shape:
     if axis is None and a.ndim != 1:
-        raise ValueError(f"shape {a.shape} has {a.ndim} axes: expected axis=, which it sums along")
+        raise ValueError(f"shape {a.shape} has {a.ndim} axes: expected axis=, which it {does} along")
     one_axis(0 if axis is None else axis, a.ndim)
     return a.shape
 

@@ -67,6 +67,7 @@ class Operation:
         relative: (format, sizes of the operands) -> the relative error of each term of a sum of products.
         moves: entries are moved, copied or negated and never rounded, whatever their dtype.
         compares: the result is a condition for ``where``.
+        multiplies: entries of an operand -> the products of some of each row; None where the result is none of these.
         conventions: name -> the same operation, in which a tie is not a doubt: the convention decides it.
         places: where each operand is added into zeros; None where operands are whole.
         bind: integers of a case, the last operands, -> the operation for the other operands; None where it needs none.
@@ -88,6 +89,7 @@ class Operation:
     relative: Callable[[Format, Sequence[Array]], float] | None = None
     moves: bool = False
     compares: bool = False
+    multiplies: Callable[[Array], Array] | None = None
     conventions: Mapping[str, Operation] | None = None
     places: Places | None = None
     bind: Callable[..., Operation] | None = None
