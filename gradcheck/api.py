@@ -19,7 +19,7 @@ from gradcheck.runs import runner
 from gradcheck.settings.places import KEYWORDS
 
 LOG = logging.getLogger("gradcheck")
-FUNCTIONS = ("inputs", "wrt", "gradients", "sample", "hessian_products")
+FUNCTIONS = ("inputs", "wrt", "gradients", "sample", "hessian_products", "implementations")
 """Arguments of `check` for a problem that is a function."""
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -85,9 +85,10 @@ class Session:
         *,
         inputs: _functions.Shapes | None = None,
         wrt: Sequence[str] | None = None,
-        gradients: Mapping[str, Callable[..., Any]] | None = None,
+        gradients: Mapping[str, Any] | None = None,
         sample: Callable[..., Mapping[str, Any]] | None = None,
-        hessian_products: Mapping[str, Callable[..., Any]] | None = None,
+        hessian_products: Mapping[str, Any] | None = None,
+        implementations: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Report:
         """Evaluate one case of a problem in several backends, and judge the answers.
@@ -104,12 +105,20 @@ class Session:
             hessian_products: where `problem` is a function: hand-written products of the Hessian and a direction by
                 name, for `order=2`: each gets the inputs and `direction`, arrays by name, and returns (v·∇L, {"W": (Hv)
                 of W, ...}).
+            implementations: where `problem` is a function: the loss once more in an engine's own arrays, which that
+                engine differentiates: pairs of the engine's name and a function by name. Gradients and products may be
+                such pairs too.
             **options: as for `gradcheck run`, which has the same defaults; files and variables have no effect here.
 
         Raises:
             RequestError: the request is wrong; nothing was run.
         """
-        functions = {"gradients": gradients, "sample": sample, "hessian_products": hessian_products}
+        functions = {
+            "gradients": gradients,
+            "sample": sample,
+            "hessian_products": hessian_products,
+            "implementations": implementations,
+        }
         problem = named(problem, inputs=inputs, wrt=wrt, **functions)
         return self._runner.run(settings.of({"problem": problem, **options}, others=FUNCTIONS))
 

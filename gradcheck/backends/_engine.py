@@ -136,6 +136,18 @@ class Engine(abc.ABC):
             Unsupported: the framework cannot do that.
         """
 
+    def array(self, array: np.ndarray, dtype: str) -> Any:
+        """The framework's array of a NumPy array, in the dtype of that name.
+
+        Raises:
+            Unsupported: the engine runs no functions of a problem's file.
+        """
+        raise Unsupported("it runs no functions of a problem's file: expected an engine with arrays of its own")
+
+    def numbers(self, array: Any) -> np.ndarray:
+        """A NumPy array of the framework's array, bfloat16 as float32."""
+        raise NotImplementedError
+
     def use(self, device: str, tf32: bool) -> None:
         """Compute on a device from now on; it is not called for engines that support only the CPU.
 

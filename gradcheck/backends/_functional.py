@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 from gradcheck.backends._engine import Answer, Engine, Operations, dtype_of
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from gradcheck.backends._engine import Arrays
     from gradcheck.backends._worker.graph import InterpretedGraph
 
@@ -53,16 +51,8 @@ class FunctionalEngine(Engine):
         return ops.offsets
 
     @abc.abstractmethod
-    def array(self, array: np.ndarray, dtype: str) -> Any:
-        """The framework's array of a NumPy array, in the dtype of that name."""
-
-    @abc.abstractmethod
     def zeros_like(self, value: Any) -> Any:
         """Zeros of the framework with a value's shape and dtype."""
-
-    @abc.abstractmethod
-    def numbers(self, array: Any) -> np.ndarray:
-        """A NumPy array of the framework's array, bfloat16 as float32."""
 
     @abc.abstractmethod
     def differentiate(

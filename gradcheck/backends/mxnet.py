@@ -12,6 +12,8 @@ from gradcheck.backends._engine import Answer, Engine, Operations, dtype_of
 from gradcheck.backends._indexing import along_axis, axes_of, gathered
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from gradcheck.backends._engine import Arrays
     from gradcheck.backends._worker.graph import InterpretedGraph
 
@@ -230,7 +232,7 @@ class MXNet(Engine):
         return {"mxnet": self.version}
 
     def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
-        leaves = {name: self.mxnet.np.array(array, dtype=dtype_of(array, dtype)) for name, array in inputs.items()}
+        leaves = {name: self.array(array, dtype_of(array, dtype)) for name, array in inputs.items()}
         for name in wrt:
             leaves[name].attach_grad()
         ops = Operations(primitives(self.mxnet, dtype), lambda _, value: self._zeros_like(value))
@@ -239,11 +241,17 @@ class MXNet(Engine):
             loss = loss + self._zeros_like(loss)  # so that it has a gradient even if only stop_gradient uses it
         loss.backward()
         return Answer(
-            loss=loss.asnumpy(),
-            gradients={name: leaves[name].grad.asnumpy() for name in wrt},
-            values={name: value.asnumpy() for name, value in ops.values.items()},
-            adjoints={name: offset.grad.asnumpy() for name, offset in ops.offsets.items()},
+            loss=self.numbers(loss),
+            gradients={name: self.numbers(leaves[name].grad) for name in wrt},
+            values={name: self.numbers(value) for name, value in ops.values.items()},
+            adjoints={name: self.numbers(offset.grad) for name, offset in ops.offsets.items()},
         )
+
+    def array(self, array: np.ndarray, dtype: str) -> Any:
+        return self.mxnet.np.array(array, dtype=dtype)
+
+    def numbers(self, array: Any) -> np.ndarray:
+        return array.asnumpy()  # type: ignore[no-any-return]
 
     def _zeros_like(self, value: Any) -> Any:
         zeros = self.mxnet.np.zeros(value.shape, dtype=value.dtype)

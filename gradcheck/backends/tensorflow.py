@@ -14,6 +14,8 @@ from gradcheck.backends._engine import Answer, Engine, Operations, Unsupported, 
 from gradcheck.backends._indexing import axes_of
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from gradcheck.backends._engine import Arrays
     from gradcheck.backends._worker.graph import InterpretedGraph
 
@@ -302,14 +304,14 @@ class TensorFlow(Engine):
         return {"tensorflow": self.version}
 
     def evaluate(self, graph: InterpretedGraph, inputs: Arrays, wrt: Sequence[str], dtype: str) -> Answer:
-        leaves = {name: self.tf.cast(array, dtype_of(array, dtype)) for name, array in inputs.items()}
+        leaves = {name: self.array(array, dtype_of(array, dtype)) for name, array in inputs.items()}
         try:
             loss, gradients, values, adjoints = self.differentiated(graph, tuple(wrt), dtype)(leaves)
         except (self.tf.errors.OpError, TypeError) as error:
             if any(lack in str(error) for lack in LACKING):
                 raise Unsupported(f"TensorFlow has no kernel for it: {_first_line(error)}") from error
             raise
-        return Answer(self._array(loss), self._arrays(gradients), self._arrays(values), self._arrays(adjoints))
+        return Answer(self.numbers(loss), self._arrays(gradients), self._arrays(values), self._arrays(adjoints))
 
     def _differentiated(self, graph: InterpretedGraph, wrt: Sequence[str], dtype: str) -> Differentiated:
         tf = self.tf
@@ -332,12 +334,15 @@ class TensorFlow(Engine):
         tape.watch(zeros)
         return zeros
 
-    def _arrays(self, tensors: Mapping[str, Any]) -> Arrays:
-        return {name: self._array(tensor) for name, tensor in tensors.items()}
+    def array(self, array: np.ndarray, dtype: str) -> Any:
+        return self.tf.cast(array, dtype)
 
-    def _array(self, tensor: Any) -> Any:
+    def _arrays(self, tensors: Mapping[str, Any]) -> Arrays:
+        return {name: self.numbers(tensor) for name, tensor in tensors.items()}
+
+    def numbers(self, tensor: Any) -> np.ndarray:
         tensor = self.tf.convert_to_tensor(tensor)  # the gradient of `gather` is a tf.IndexedSlices
-        return (self.tf.cast(tensor, "float32") if tensor.dtype == "bfloat16" else tensor).numpy()
+        return (self.tf.cast(tensor, "float32") if tensor.dtype == "bfloat16" else tensor).numpy()  # type: ignore[no-any-return]
 
 
 def _first_line(error: Exception) -> str:

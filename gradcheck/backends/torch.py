@@ -11,6 +11,8 @@ from gradcheck.backends._engine import Answer, Engine, Operations, Unavailable, 
 from gradcheck.backends._indexing import axes_of, gathered, piece
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from gradcheck.backends._engine import Arrays
     from gradcheck.backends._worker.graph import InterpretedGraph
 
@@ -283,17 +285,14 @@ class Torch(Engine):
         kind = getattr(self.torch, dtype)
         self.torch.set_default_dtype(kind)  # of Python numbers that meet no tensor
         self.primitives = self.functions[dtype]
-        leaves = {
-            name: self.torch.tensor(array).to(getattr(self.torch, dtype_of(array, dtype)))
-            for name, array in inputs.items()
-        }
+        leaves = {name: self.array(array, dtype_of(array, dtype)) for name, array in inputs.items()}
         try:
             loss, gradients, values, adjoints = self.differentiate(graph, leaves, wrt)
         except RuntimeError as error:  # a NotImplementedError is one
             if "not implemented" in str(error):  # fused kernels have no second derivative
                 raise Unsupported(f"PyTorch has no kernel for it: {' '.join(str(error).split())}") from error
             raise
-        return Answer(self._array(loss), self._arrays(gradients), self._arrays(values), self._arrays(adjoints))
+        return Answer(self.numbers(loss), self._arrays(gradients), self._arrays(values), self._arrays(adjoints))
 
     def differentiate(
         self, graph: InterpretedGraph, leaves: Tensors, wrt: Sequence[str]
@@ -311,11 +310,15 @@ class Torch(Engine):
     def _zeros_like(self, value: Any) -> Any:
         return self.torch.zeros_like(value, requires_grad=True)
 
-    def _arrays(self, tensors: Tensors) -> Arrays:
-        return {name: self._array(tensor) for name, tensor in tensors.items()}
+    def array(self, array: np.ndarray, dtype: str) -> Any:
+        return self.torch.tensor(array).to(getattr(self.torch, dtype))
 
-    def _array(self, tensor: Any) -> Any:
-        return (tensor.float() if tensor.dtype == self.torch.bfloat16 else tensor).numpy(force=True)
+    def numbers(self, tensor: Any) -> np.ndarray:
+        converted = tensor.float() if tensor.dtype == self.torch.bfloat16 else tensor
+        return converted.numpy(force=True)  # type: ignore[no-any-return]
+
+    def _arrays(self, tensors: Tensors) -> Arrays:
+        return {name: self.numbers(tensor) for name, tensor in tensors.items()}
 
 
 def load() -> Engine:

@@ -35,9 +35,10 @@ TF32_ROUNDING = 2.0**-11
 
 @dataclass(frozen=True)
 class Selected:
-    """A requested backend; if `engine` is None, a program or a hand-written gradient of the problem.
+    """A requested backend; if `engine` is None, a program or a hand-written gradient of the problem in NumPy.
 
-    `home` is the engine in whose environment a hand-written gradient runs, if the user names one.
+    `home` is the engine in whose environment such a gradient runs, if the user names one. `runs` says what an engine
+    runs of the problem's file, in its own arrays: "gradient" or "implementation".
     """
 
     spec: Spec
@@ -45,6 +46,7 @@ class Selected:
     device: str = CPU
     tf32: bool = False
     home: EngineDeclaration | None = None
+    runs: str | None = None
 
     @property
     def key(self) -> str:
@@ -56,6 +58,8 @@ class Selected:
         """The engine in whose environment it runs, and the name of that; None if it runs in no engine's."""
         if self.home and self.spec.home:
             return self.spec.home, self.home
+        if self.engine and self.runs:
+            return replace(self.spec, name=self.engine.name), self.engine
         return (self.spec, self.engine) if self.engine else None
 
     @property
@@ -91,6 +95,7 @@ class Selected:
             return Launch([str(place.python)])
         if self.engine:
             where: dict[str, Any] = {"device": self.device, "tf32": self.tf32} if self.knows_device else {}
+            where |= {self.runs: self.spec.name} if self.runs else {}
             return hosted(place.python, backend=str(self.engine.path), **where)
         return hosted(place.python, gradient=self.spec.name)
 
@@ -125,12 +130,33 @@ def selected(specs: Sequence[str], problem: Problem, device: str, tf32: bool) ->
         spec = engines.parse(text)
         if spec in (backend.spec for backend in backends):
             raise RequestError(f"backend {text!r}: named twice: expected each backend once")
+        if spec.name in problem.engines and not spec.program:
+            backends.append(in_engine(spec, problem, device, tf32))
+            continue
         is_engine = not spec.program and spec.name not in problem.gradients
         if spec.version and not is_engine:
             raise RequestError(f"backend {text!r}: a hand-written gradient has no releases: expected {spec.name}")
         engine = known_engine(spec, problem.gradients).on(device) if is_engine else None
         backends.append(Selected(spec, engine, device, tf32, home_of(spec, device, is_engine)))
     return backends
+
+
+def in_engine(spec: Spec, problem: Problem, device: str, tf32: bool) -> Selected:
+    """A function of a problem's file that computes in an engine's own arrays.
+
+    Raises:
+        RequestError: there is no such engine, or the name asks for another one.
+    """
+    name = problem.engines[spec.name]
+    if spec.home:
+        forms = f"{spec.name}, {spec.name}==VERSION or {spec.name}@/path/to/python"
+        raise RequestError(f"backend {str(spec)!r}: it computes in the arrays of {name}: expected {forms}")
+    engine = engines.find(name)
+    if engine is None:
+        meant = did_you_mean(name, engines.paths())
+        raise RequestError(f"{problem.path}: {spec.name}: no engine {name!r}: {meant}expected one, such as 'torch'")
+    runs = "implementation" if spec.name in problem.implementations else "gradient"
+    return Selected(spec, engine.on(device), device, tf32, runs=runs)
 
 
 def foreseen(settings: Settings) -> dict[str, Launch]:
@@ -292,7 +318,8 @@ def located(
         return replace(where, version=None) if isinstance(where, Environment) else where  # it is the engine's
     if backend.engine is None:
         return Environment(backend.spec.python or Path(sys.executable), "current")
-    return environments.find(backend.spec, backend.engine)
+    named, engine = backend.environment or (backend.spec, backend.engine)
+    return environments.find(named, engine)
 
 
 def explained(failure: Failure, spec: Spec, place: Environment, started: bool) -> Failure:

@@ -17,9 +17,11 @@ from gradcheck import entry_points
 from gradcheck.backends._worker.imports import Imports
 from gradcheck.errors import ProblemError
 from gradcheck.problems._checks import (
+    EXAMPLES,
     Shape,
     checked_backends,
     checked_functions,
+    checked_names,
     checked_sample,
     checked_shapes,
     checked_wrt,
@@ -45,9 +47,11 @@ class Problem:
         name: the user's name for it.
         wrt: the inputs that the file names for the check of their gradients; None if it names none, see
             `sampling.wrt_of`.
-        gradients: the names of its hand-written gradients and products.
+        gradients: the names of its own functions: hand-written gradients and products, and implementations.
         functions: the gradients by name; they run only in workers.
         hessian_products: the hand-written products of the Hessian and a direction by name.
+        implementations: functions that compute the loss once more, by name.
+        engines: the name of a function -> the engine in whose arrays it computes, if these are not NumPy's.
         backends: the backends of a run that names none: those that the file names, else its gradients.
         has_size: whether its functions take a size `k`; if not, there is one size, and `k` is None everywhere.
         sample: (stream, k) -> arrays of inputs with a structure, labels for example, by name; see `cases.sample`.
@@ -67,6 +71,8 @@ class Problem:
     gradients: tuple[str, ...]
     functions: Mapping[str, Callable[..., Any]]
     hessian_products: Mapping[str, Callable[..., Any]]
+    implementations: Mapping[str, Callable[..., Any]]
+    engines: Mapping[str, str]
     backends: tuple[str, ...]
     has_size: bool = True
     sample: Callable[..., Mapping[str, Any]] | None = None
@@ -233,10 +239,10 @@ def _problem(
     has_size = takes_size(path, inputs)
     shapes = checked_shapes(path, inputs, 1 if has_size else None, timeout)
     wrt = checked_wrt(path, getattr(module, "wrt", None), shapes)
-    functions, products = (
-        checked_functions(path, key, getattr(module, key, {})) for key in ("gradients", "hessian_products")
-    )
-    gradients = tuple(dict.fromkeys([*functions, *products]))
+    own = {key: checked_functions(path, key, getattr(module, key, {})) for key in EXAMPLES}
+    engines = checked_names(path, own)
+    functions = {key: {name: each.function for name, each in named.items()} for key, named in own.items()}
+    gradients = tuple(dict.fromkeys(name for named in own.values() for name in named))
     backends = checked_backends(path, getattr(module, "backends", gradients))
     sample = checked_sample(path, getattr(module, "sample", None), has_size)
     return Problem(
@@ -249,8 +255,10 @@ def _problem(
         inputs,
         wrt,
         gradients,
-        functions,
-        products,
+        functions["gradients"],
+        functions["hessian_products"],
+        functions["implementations"],
+        engines,
         backends,
         has_size,
         imports.bound(sample) if sample else None,
@@ -282,6 +290,8 @@ def of_function(
         gradients=(),
         functions={},
         hessian_products={},
+        implementations={},
+        engines={},
         backends=(),
         has_size=False,
     )

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gradcheck.backends._worker import source
 from gradcheck.errors import ProblemError
@@ -153,19 +153,35 @@ def checked_wrt(path: Path, wrt: Any, shapes: Mapping[str, Shape]) -> tuple[str,
     return tuple(wrt)
 
 
-def checked_functions(path: Path, key: str, functions: Any) -> dict[str, Callable[..., Any]]:
-    """The hand-written functions of a file by their names as backends.
+EXAMPLES = {
+    "gradients": "{'mine': backward}, or pairs, {'kernel': ('torch', backward)}",
+    "hessian_products": "{'mine': product}, or pairs, {'kernel': ('torch', product)}",
+    "implementations": "{'fused': ('torch', fused)}",
+}
+"""Variables that name functions of a problem's file, and what they are."""
+
+
+class Own(NamedTuple):
+    """A function of a problem's file, and the engine in whose arrays it computes; None for NumPy's."""
+
+    function: Callable[..., Any]
+    engine: str | None
+
+
+def checked_functions(path: Path, key: str, functions: Any) -> dict[str, Own]:
+    """The functions of a file by their names as backends.
 
     Args:
         path: of the file.
-        key: the variable that names them, "gradients" or "hessian_products".
+        key: the variable that names them, one of `EXAMPLES`.
         functions: its value.
 
     Raises:
         ProblemError: it is not a mapping of names to functions, or a name means another backend, or is invalid.
     """
-    if not isinstance(functions, Mapping) or not all(callable(function) for function in functions.values()):
-        expected = "expected a mapping of names to functions, such as {'mine': backward}"
+    of = isinstance(functions, Mapping) and {name: _own(each, key) for name, each in functions.items()}
+    if not isinstance(of, dict) or None in of.values():
+        expected = f"expected a mapping of names to functions, such as {EXAMPLES[key]}"
         raise ProblemError(f"{path}: {key} is {_shown(functions)}: {expected}")
     for name in functions:
         check_name(name, f"{path}: {key}")
@@ -175,7 +191,29 @@ def checked_functions(path: Path, key: str, functions: Any) -> dict[str, Callabl
             )
         if (ENGINES / f"{name.replace('-', '_')}.py").is_file() and "_" not in name:
             raise ProblemError(f"{path}: {key} names {name!r}, which is an engine: expected another name")
-    return dict(functions)
+    return {name: own for name, own in of.items() if own is not None}
+
+
+def _own(value: Any, key: str) -> Own | None:
+    """A function, or a pair of the name of an engine and a function; None if it is neither."""
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and callable(value[1]):
+        return Own(value[1], value[0])
+    return Own(value, None) if callable(value) and key != "implementations" else None
+
+
+def checked_names(path: Path, several: Mapping[str, Mapping[str, Own]]) -> dict[str, str]:
+    """The engines of functions by their names.
+
+    Raises:
+        ProblemError: a name stands for an implementation and a gradient, or for functions in different arrays.
+    """
+    engines: dict[str, str | None] = {}
+    for key, functions in several.items():
+        for name, own in functions.items():
+            if name in engines and (key == "implementations" or engines[name] != own.engine):
+                raise ProblemError(f"{path}: {key} names {name!r}, as another variable does: expected another name")
+            engines[name] = own.engine
+    return {name: engine for name, engine in engines.items() if engine is not None}
 
 
 def checked_backends(path: Path, backends: Any) -> tuple[str, ...]:

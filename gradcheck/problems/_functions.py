@@ -37,9 +37,10 @@ def write(
     loss: Callable[..., Any],
     inputs: Shapes | None,
     wrt: Sequence[str] | None,
-    gradients: Mapping[str, Callable[..., Any]] | None,
+    gradients: Mapping[str, Any] | None,
     sample: Callable[..., Mapping[str, Any]] | None = None,
-    hessian_products: Mapping[str, Callable[..., Any]] | None = None,
+    hessian_products: Mapping[str, Any] | None = None,
+    implementations: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a problem's file, named by its content, to the user's cache, where a replay finds it.
 
@@ -50,6 +51,7 @@ def write(
         gradients: hand-written gradients by name.
         sample: draws inputs with a structure, as in a problem's file.
         hessian_products: hand-written products of the Hessian and a direction by name.
+        implementations: the loss once more in an engine's arrays, pairs of the engine's name and a function by name.
 
     Raises:
         ProblemError: a function has no source, or uses an object that cannot be written.
@@ -67,8 +69,9 @@ def write(
         lines.append(f"sample = {sources.add(sample)}")
     if wrt is not None:
         lines.append(f"wrt = {tuple(wrt)!r}")
-    for key, functions in (("gradients", gradients or {}), ("hessian_products", hessian_products or {})):
-        named = ", ".join(f"{name!r}: {sources.add(function)}" for name, function in functions.items())
+    own = {"gradients": gradients, "hessian_products": hessian_products, "implementations": implementations}
+    for key, functions in own.items():
+        named = ", ".join(f"{name!r}: {_declared(each, sources)}" for name, each in (functions or {}).items())
         lines.append(f"{key} = {{{named}}}")
     title = (inspect.getdoc(loss) or f"The function {loss.__name__}.").splitlines()[0]
     text = "\n".join([repr(title), PLACED, *sources.parts, *lines, ""])
@@ -76,6 +79,13 @@ def write(
     path = caches.folder("problems") / f"{loss.__name__}_{digest}.py"
     _keep(path, text.encode())
     return path
+
+
+def _declared(own: Any, sources: WrittenFunctions) -> str:
+    """A function, or a pair of an engine's name and a function, as a file has it."""
+    if isinstance(own, tuple) and len(own) == 2:
+        return f"({own[0]!r}, {sources.add(own[1])})"
+    return sources.add(own)
 
 
 def _keep(path: Path, content: bytes) -> None:

@@ -6,6 +6,8 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from gradcheck.backends._worker.loss import DifferentiableLoss
+
 Step = Callable[[Any, "list[Any]", Mapping[str, Any]], Any]
 """(ops, the values of earlier nodes, inputs) -> the value of a node."""
 BETWEEN_VALUES = {
@@ -27,40 +29,19 @@ IN_PLACE = (
 """Attributes that are passed by position: engines have different names for them."""
 
 
-class InterpretedGraph:
-    """A loss, as engines have it.
+class InterpretedGraph(DifferentiableLoss):
+    """A loss that a request carries.
 
     Args:
         message: `graph` of a request, as docs/protocol.md describes it.
     """
 
     def __init__(self, message: Mapping[str, Any]) -> None:
+        super().__init__(message)
         self._steps = [step(node) for node in message["nodes"]]
         self._loss = message["outputs"]["loss"]
-        self._directions = message.get("directions", {})
 
-    def loss(self, ops: Any, **inputs: Any) -> Any:
-        """The loss, or its derivative along directions if the message names any.
-
-        Args:
-            ops: the vocabulary in an engine's own functions.
-            inputs: the engine's own arrays by name, including the constants.
-
-        Raises:
-            Unsupported: the engine has no derivatives of derivatives.
-        """
-        if not self._directions:
-            return self._value(ops, inputs)
-
-        def function(sources: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
-            return self._value(ops, {**inputs, **sources}), ops.values
-
-        sources = {name: inputs[name] for name in self._directions}
-        along = {name: inputs[direction] for name, direction in self._directions.items()}
-        slope, ops.values = ops.directional_derivative(function, sources, along)
-        return slope
-
-    def _value(self, ops: Any, inputs: Mapping[str, Any]) -> Any:
+    def value(self, ops: Any, inputs: Mapping[str, Any]) -> Any:
         values: list[Any] = []
         for each in self._steps:
             values.append(each(ops, values, inputs))

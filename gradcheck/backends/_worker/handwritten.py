@@ -51,7 +51,7 @@ class Subject:
         """The functions of a problem's module for `graph` of a request."""
         directions = graph.get("directions", {})
         functions = getattr(problem, "hessian_products" if directions else "gradients", {})
-        return cls(functions, Outputs(graph), directions)
+        return cls({name: function_of(each) for name, each in functions.items()}, Outputs(graph), directions)
 
     @property
     def returns_outputs(self) -> bool:
@@ -82,6 +82,11 @@ class Subject:
         return f"{expected} and the {DIRECTION}, arrays by name" if self.directions else expected
 
 
+def function_of(declared: Any) -> Any:
+    """A function of a problem's file, also of a pair of an engine's name and the function."""
+    return declared[1] if isinstance(declared, tuple) else declared
+
+
 class HandWritten(Engine):
     """The functions that a problem's `gradients` names.
 
@@ -104,10 +109,10 @@ class HandWritten(Engine):
         where = line_of(function)
         given = self.converted(inputs, dtype)
         try:
-            answer = self.answer(self.returned(function, subject, given, inputs, dtype), given, subject)
+            answer = self.answer(self.returned(function, subject, given, inputs, dtype), inputs, subject)
             for name, array in inputs.items():
                 if given[name] is not array:
-                    array[...] = given[name]  # the caller finds what the function has changed
+                    array[...] = self.changed(given[name])  # the caller finds what the function has changed
             if dtype == LONGDOUBLE:
                 self.refuse_narrower(answer)
             return answer
@@ -127,6 +132,10 @@ class HandWritten(Engine):
         else:
             return inputs
         return {name: array.astype(own) if array.dtype.kind == "f" else array for name, array in inputs.items()}
+
+    def changed(self, given: Any) -> np.ndarray:
+        """An input after the call, as the caller has it."""
+        return given  # type: ignore[no-any-return]
 
     def returned(self, function: Any, subject: Subject, given: Arrays, inputs: Arrays, dtype: str) -> Any:
         """The return value of a function for the inputs as it gets them; of bfloat16, `inputs` has them in float32.

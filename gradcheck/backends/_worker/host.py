@@ -19,8 +19,9 @@ from gradcheck.backends._engine import Answer, Engine, Malformed, Unavailable, U
 from gradcheck.backends._worker import protocol
 from gradcheck.backends._worker.comparison import differences, same_bits
 from gradcheck.backends._worker.graph import InterpretedGraph
-from gradcheck.backends._worker.handwritten import HandWritten, Subject
+from gradcheck.backends._worker.handwritten import HandWritten, Subject, function_of
 from gradcheck.backends._worker.imports import Imports
+from gradcheck.backends._worker.own_arrays import Implementation, InEngine
 from gradcheck.backends._worker.source import execute
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from gradcheck.backends._engine import Arrays, Key
 
 
+FUNCTIONS = ("gradients", "hessian_products", "implementations")
+"""What names functions in a problem's file."""
 KEPT_GRAPHS = 16
 """How many losses a worker keeps, the latest ones first."""
 
@@ -112,6 +115,8 @@ class Host:
 
     def __init__(self) -> None:
         self.engine: Engine | None = None
+        self.implementation: str | None = None
+        self.implemented: tuple[Any, Any, Implementation] | None = None
         self.problems: dict[tuple[str, ...], tuple[Imports, ModuleType]] = {}
         self.graphs: list[tuple[Any, InterpretedGraph]] = []
         self.files: set[str] = set()  # in which functions of problems were written
@@ -133,6 +138,7 @@ class Host:
         began = time.perf_counter()
         with no_collections():
             self.engine = loaded(request)
+        self.implementation = request.get("implementation")
         if "device" in request:
             self.engine.use(request["device"], request["tf32"])
         return {
@@ -147,9 +153,9 @@ class Host:
         """Evaluate a case twice: a backend that keeps state, or has a race, does not repeat itself."""
         subject: Any
         context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
-        if isinstance(self.engine, HandWritten):
+        if isinstance(self.engine, HandWritten) or self.implementation:
             context, problem = self.problem(request["problem"], request["folders"])
-            subject = Subject.of(problem, request["graph"])
+            subject = self.subject(problem, request["graph"])
             given = read(request["inputs"])
         else:
             subject = self.graph(request["graph"])
@@ -181,6 +187,15 @@ class Host:
         kept = dataclasses.replace(answer, **answer.converted(lambda key, array: protocol.real(array, in_words(key))))
         return Evaluation(kept, seconds, {name for name, array in inputs.items() if not same_bits(array, given[name])})
 
+    def subject(self, problem: ModuleType, message: Any) -> Subject | Implementation:
+        """A problem's hand-written functions, or its implementation, the same object for the same loss."""
+        if self.implementation is None:
+            return Subject.of(problem, message)
+        if self.implemented is None or self.implemented[0] is not problem or self.implemented[1] != message:
+            function = function_of(problem.implementations[self.implementation])
+            self.implemented = problem, message, Implementation(function, message)
+        return self.implemented[2]
+
     def graph(self, message: Any) -> InterpretedGraph:
         """The loss of a message, the same object for the same loss: engines keep what they have compiled of it."""
         for known, graph in self.graphs:
@@ -201,8 +216,8 @@ class Host:
             imports = Imports(folders)
             self.problems[key] = imports, imports.execute(path)
             module = self.problems[key][1]
-            functions = [*getattr(module, "gradients", {}).values(), *getattr(module, "hessian_products", {}).values()]
-            codes = [getattr(each, "__code__", None) for each in functions]
+            functions = [each for key in FUNCTIONS for each in getattr(module, key, {}).values()]
+            codes = [getattr(function_of(each), "__code__", None) for each in functions]
             self.files = {code.co_filename for code in codes if code}
         return self.problems[key]
 
@@ -214,10 +229,10 @@ def read(wired: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 def loaded(request: Mapping[str, Any]) -> Engine:
     """The backend of a request to start, with its framework imported."""
-    if "gradient" in request:
+    if "backend" not in request:
         return HandWritten(request["gradient"])
     engine: Engine = execute(request["backend"]).load()
-    return engine
+    return InEngine(request["gradient"], engine) if "gradient" in request else engine
 
 
 @contextlib.contextmanager

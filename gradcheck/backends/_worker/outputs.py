@@ -28,7 +28,7 @@ class Outputs:
     def __init__(self, graph: Mapping[str, Any]) -> None:
         places = {label: place for label, place in graph["outputs"].items() if label != "loss"}
         self.names: dict[Any, str] = {key_of(label): graph["nodes"][place]["name"] for label, place in places.items()}
-        self._cotangents = {key_of(label): label.replace(OUTPUT, COTANGENT, 1) for label in places}
+        self.cotangents = {key_of(label): label.replace(OUTPUT, COTANGENT, 1) for label in places}
 
     def __bool__(self) -> bool:
         return bool(self.names)
@@ -37,8 +37,8 @@ class Outputs:
         """The arguments of a function: the inputs, and the cotangents in the form that the loss returns outputs in."""
         if not self:
             return dict(inputs)
-        own = {name: array for name, array in inputs.items() if name not in self._cotangents.values()}
-        return {**own, COTANGENT: arranged({key: inputs[name] for key, name in self._cotangents.items()})}
+        own = {name: array for name, array in inputs.items() if name not in self.cotangents.values()}
+        return {**own, COTANGENT: arranged({key: inputs[name] for key, name in self.cotangents.items()})}
 
     def separated(self, returned: Any) -> dict[str, Any]:
         """The outputs in what a function returned first, by their names.
@@ -66,12 +66,12 @@ class Outputs:
         import numpy as np
 
         for key, name in self.names.items():
-            expected = inputs[self._cotangents[key]].shape
+            expected = inputs[self.cotangents[key]].shape
             if values[name].shape != expected:
                 raise Malformed(
                     f"returned {name} of shape {values[name].shape}: expected {expected}, as the loss has it"
                 )
-        pairs = [(values[name], inputs[self._cotangents[key]]) for key, name in self.names.items()]
+        pairs = [(values[name], inputs[self.cotangents[key]]) for key, name in self.names.items()]
         with np.errstate(all="ignore"):
             total = sum(np.sum(value.astype(np.longdouble) * each.astype(np.longdouble)) for value, each in pairs)
             return np.asarray(total, np.result_type(*(value for value, _ in pairs)))
