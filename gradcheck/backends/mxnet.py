@@ -121,11 +121,15 @@ def indexing(np: Any, npx: Any, dtype: str) -> dict[str, Callable[..., Any]]:
 def entries(np: Any, npx: Any) -> dict[str, Callable[..., Any]]:
     """Further words that work entry by entry."""
 
+    def rectified(a: Any, **form: Any) -> Any:
+        """MXNet fails with an array without axes."""
+        return npx.leaky_relu(a, **form) if a.ndim else npx.leaky_relu(a.reshape(1), **form).reshape(())
+
     def gelu(a: Any, approximate: bool = False) -> Any:
         """MXNet has the exact form alone; its users write the other one."""
         if approximate:
             return 0.5 * a * (1.0 + np.tanh(math.sqrt(2 / math.pi) * (a + 0.044715 * a**3)))
-        return npx.leaky_relu(a, act_type="gelu")
+        return rectified(a, act_type="gelu")
 
     return {
         **{name: getattr(np, name) for name in ("square", "minimum", "log2", "log10", "tan", "sinh", "cosh")},
@@ -134,8 +138,8 @@ def entries(np: Any, npx: Any) -> dict[str, Callable[..., Any]]:
         "round": np.rint,
         "exp2": lambda a: np.power(2.0, a),  # mx.np has none
         "log_sigmoid": lambda a: -npx.activation(-a, act_type="softrelu"),
-        "leaky_relu": lambda a, negative_slope=0.01: npx.leaky_relu(a, act_type="leaky", slope=negative_slope),
-        "elu": lambda a, alpha=1.0: npx.leaky_relu(a, act_type="elu", slope=alpha),
+        "leaky_relu": lambda a, negative_slope=0.01: rectified(a, act_type="leaky", slope=negative_slope),
+        "elu": lambda a, alpha=1.0: rectified(a, act_type="elu", slope=alpha),
         "rsqrt": lambda a: 1.0 / np.sqrt(a),  # mx.np has none
         "erf": npx.erf,
         "lgamma": npx.gammaln,
@@ -184,6 +188,8 @@ def moves(np: Any) -> dict[str, Callable[..., Any]]:
         return moved
 
     def pad(a: Any, pad_width: Any, constant_values: float = 0.0) -> Any:
+        if a.ndim == 1:  # its gradient fails: a vector is a row
+            return pad(a[None], ((0, 0), *pad_width), constant_values)[0]
         return np.pad(a, pad_width, "constant", constant_values=constant_values)
 
     return {
