@@ -69,10 +69,10 @@ def check(
         raise RequestError(f"gate={gate!r}: expected one of {', '.join(GATES)}")
     arguments, options = _as_arguments(inputs)
     call = calls.Call(torch, function, arguments, options)
+    _check_tensors(call)
     dtype = _dtype_of(call)
     name, caller = calls.name_of(function), sys._getframe(1)
     graph, arrays = _truth(call, function if reference is None else reference, name, dtype, reference is not None)
-    wanted = calls.Call(torch, function, arguments, options)
     asked = in_process.Function(
         name=name,
         file=calls.file_of(function) or caller.f_code.co_filename,
@@ -80,7 +80,7 @@ def check(
         graph=graph,
         wrt=call.wrt,
         inputs=arrays,
-        evaluate=lambda other, given: _answer(wanted, graph, None if other == dtype else other, given),
+        evaluate=lambda other, given: _answer(call, graph, None if other == dtype else other, given),
         started=_started(),
         fused=FUSED,
         device=str(next(iter(call.tensors.values())).device),
@@ -98,15 +98,29 @@ def _as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)), {}
 
 
+def _check_tensors(call: calls.Call) -> None:
+    """Refuse tensors that cannot be checked.
+
+    Raises:
+        RequestError: one is sparse, or of another layout; all that require a gradient are empty; or one that does is
+            no argument.
+    """
+    for name, each in call.tensors.items():
+        if each.layout != torch.strided or each.is_quantized or each.is_nested:
+            raise RequestError(f"{name} has the layout {each.layout}: expected a dense tensor, torch.strided")
+    for name, each in calls.used_by(call.function):
+        if isinstance(each, torch.Tensor) and each.requires_grad:
+            raise RequestError(f"{name} requires a gradient, and is no argument: expected it among the inputs")
+    if call.wrt and not any(call.tensors[name].numel() for name in call.wrt):
+        raise RequestError("the inputs that require a gradient have no entries: expected one at least")
+
+
 def _dtype_of(call: calls.Call) -> str:
     """The dtype of the tensors that require a gradient.
 
     Raises:
         RequestError: there is none, there are several dtypes, or it is none of the four.
     """
-    for name, each in calls.used_by(call.function):
-        if isinstance(each, torch.Tensor) and each.requires_grad:
-            raise RequestError(f"{name} requires a gradient, and is no argument: expected it among the inputs")
     if not call.wrt:
         raise RequestError("no input requires a gradient: write x.requires_grad_() for those to check")
     found = calls.names_of_dtypes({name: call.tensors[name] for name in call.wrt})
@@ -147,10 +161,11 @@ def _answer(call: calls.Call, graph: Graph, dtype: str | None, given: Mapping[st
     """The answer of the function, which is evaluated twice."""
     outputs = {label.removeprefix(OUTPUT): name for label, name in graph.output_names.items()}
     cotangents = {label: given[COTANGENT + label] for label in outputs}
-    first, changed = call.answer(dtype, outputs, cotangents, call.wrt)
-    again, _ = call.answer(dtype, outputs, cotangents, call.wrt)
+    modules = {name: graph.nodes[place].shape for name, place in graph.watched.items() if name in call.submodules}
+    first, changed = call.answer(dtype, outputs, cotangents, modules)
+    again, _ = call.answer(dtype, outputs, cotangents, modules)
     varies = dict(differences(first, again))
-    return BackendAnswer(first.loss, first.gradients, first.values, varies=varies, mutated=changed)
+    return BackendAnswer(first.loss, first.gradients, first.values, first.adjoints, varies=varies, mutated=changed)
 
 
 def _started() -> StartMessage:

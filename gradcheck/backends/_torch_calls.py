@@ -57,6 +57,12 @@ class Call:
         return {name: each for name, each in {**self.parameters, **leaves}.items() if each.is_floating_point()}
 
     @property
+    def submodules(self) -> set[str]:
+        """The paths of the modules within those of the function; none where it is compiled, which has no steps."""
+        is_compiled = plain(self.function) is not self.function
+        return set() if is_compiled else {path for path, _ in self.module.named_modules() if path}
+
+    @property
     def wrt(self) -> tuple[str, ...]:
         """The names of those that require a gradient."""
         return tuple(name for name, each in self.tensors.items() if each.requires_grad)
@@ -82,7 +88,7 @@ class Call:
         return tensor.requires_grad_(leaf.requires_grad) if leaf.is_floating_point() else tensor
 
     def answer(
-        self, dtype: str | None, outputs: Mapping[str, str], cotangents: Mapping[str, Any], wrt: Sequence[str]
+        self, dtype: str | None, outputs: Mapping[str, str], cotangents: Mapping[str, Any], shapes: Mapping[str, Any]
     ) -> tuple[Answer, list[str]]:
         """The answer, and the inputs that the function changed.
 
@@ -90,27 +96,32 @@ class Call:
             dtype: in the place of that of the arguments.
             outputs: label -> the name under which an output is compared; none where the function returns the loss.
             cotangents: label -> array.
-            wrt: the names of the wanted gradients.
+            shapes: of the results of modules that are compared too, by path.
 
         Raises:
             Malformed: the function returns other outputs.
         """
-        with self._state(dtype), self.torch.enable_grad():
+        with self._state(dtype), self.torch.enable_grad(), Returned(self.torch, self.module, shapes) as inner:
             arguments, options, fresh = self.prepared(dtype)
             sources = {**self.parameters, **fresh}
             watched = {name: sources[name] for name in self.tensors}
             before = {name: each.detach().clone() for name, each in watched.items()}
             results = self._labelled(self.function(*arguments, **options), outputs, cotangents)
-            gradients = self._gradients(results, cotangents, [sources[name] for name in wrt])
+            asked = [sources[name] for name in self.wrt]
+            found = self._gradients(results, cotangents, [*asked, *inner.tensors.values()])
             changed = [name for name, each in watched.items() if not self._same(each, before[name])]
             for name in changed:
                 with self.torch.no_grad():
                     watched[name].copy_(before[name])
+        gradients, adjoints = dict(zip(self.wrt, found)), dict(zip(inner.tensors, found[len(self.wrt) :]))
         values = {label: as_array(self.torch, each) for label, each in results.items()}
         loss = _loss(values, cotangents) if outputs else values[""]
-        named = {outputs[label]: values[label] for label in outputs}
-        found = {name: as_array(self.torch, each) for name, each in zip(wrt, gradients)}
-        return Answer(loss, found, named), changed
+        named = {**self._arrays(inner.tensors), **{outputs[label]: values[label] for label in outputs}}
+        seeds = {outputs[label]: cotangents[label] for label in outputs if outputs[label] not in shapes}
+        return Answer(loss, self._arrays(gradients), named, {**self._arrays(adjoints), **seeds}), changed
+
+    def _arrays(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: as_array(self.torch, each) for name, each in tensors.items()}
 
     def _same(self, left: Any, right: Any) -> bool:
         return bool(((left == right) | ((left != left) & (right != right))).all())
@@ -130,7 +141,7 @@ class Call:
         """The gradients; zeros where no result depends on any input."""
         torch = self.torch
         ends = {label: each for label, each in results.items() if each.requires_grad}
-        if not ends:
+        if not ends or not sources:
             return [torch.zeros_like(each) for each in sources]
         seeds = [
             torch.as_tensor(cotangents[label], dtype=each.dtype, device=each.device) if label in cotangents else None
@@ -155,6 +166,45 @@ class Call:
         finally:
             for each, data in zip(tensors, kept):
                 each.data = data
+
+
+class Returned:
+    """What modules return during a call, for those that are called once and return a tensor of a known shape.
+
+    Args:
+        torch: the imported framework.
+        module: around them.
+        shapes: of their results by path.
+
+    """
+
+    def __init__(self, torch: Any, module: Any, shapes: Mapping[str, Any]) -> None:
+        self._torch = torch
+        self._shapes = shapes
+        self._found: dict[str, list[tuple[Any, int]]] = {path: [] for path in shapes}
+        self._modules = {path: module.get_submodule(path) for path in shapes}
+        self._hooks: list[Any] = []
+
+    def __enter__(self) -> Returned:
+        for path, module in self._modules.items():
+            self._hooks.append(module.register_forward_hook(functools.partial(self._note, path)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def _note(self, path: str, _module: Any, _inputs: Any, result: Any) -> None:
+        flat = self._torch.utils._pytree.tree_leaves(result)
+        tensors = [each for each in flat if isinstance(each, self._torch.Tensor)]
+        fitting = [each for each in tensors if tuple(each.shape) == tuple(self._shapes[path])]
+        self._found[path] += [(each, each._version) for each in fitting] if len(fitting) == 1 else [(None, 0)] * 2
+
+    @property
+    def tensors(self) -> dict[str, Any]:
+        """The results by path that have an adjoint, and that nothing has changed in place."""
+        once = {path: found[0] for path, found in self._found.items() if len(found) == 1}
+        return {path: each for path, (each, version) in once.items() if each._version == version and each.requires_grad}
 
 
 def _loss(values: Mapping[str, Any], cotangents: Mapping[str, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,11 +65,30 @@ class _Lowering:
             with written_at(node["file"], node["line"]):
                 self._values.append(self._lowered(node))
         outputs = {label: self._values[place] for label, place in self._dump["outputs"].items()}
-        if list(outputs) == [""] and outputs[""].shape == ():
-            return finished(_loss, self._recording, outputs[""])
         if not outputs:
             raise RecordingError("the function returns no floating tensor: expected one that depends on its inputs")
-        return finished(_loss, self._recording, outputs)
+        is_loss = list(outputs) == [""] and outputs[""].shape == ()
+        return finished(_loss, self._recording, outputs[""] if is_loss else outputs, self._modules())
+
+    def _modules(self) -> dict[int, str]:
+        """The places of values that modules return, in the graph, and the modules' paths, the innermost first.
+
+        A module returns one tensor where a single one of its steps is used outside of it.
+        """
+        nodes = self._dump["nodes"]
+        users: dict[int, set[int]] = {place: set() for place in range(len(nodes))}
+        for place, node in enumerate(nodes):
+            for operand in _operands(node.get("arguments")):
+                users[operand].add(place)
+        paths = {path for node in nodes for path in _with_parents(node["module"])}
+        found: dict[int, str] = {}
+        for path in sorted(paths, key=lambda path: (-path.count("."), path)):
+            inside = {place for place, node in enumerate(nodes) if path in _with_parents(node["module"])}
+            returned = [place for place in inside if users[place] - inside or place in self._dump["outputs"].values()]
+            value = self._values[returned[0]] if len(returned) == 1 else None
+            if isinstance(value, Value) and value.kind == "floating":
+                found.setdefault(value.index, path)
+        return found
 
     def _lowered(self, node: Mapping[str, Any]) -> Any:
         operator = node["operator"]
@@ -138,6 +157,24 @@ class _Lowering:
         if value.kind != "floating":
             return word("astype")(value)
         return value * 1.0 if target == self._dtype and source != target else value
+
+
+def _operands(argument: Any) -> Iterator[int]:
+    """The places of the nodes in arguments."""
+    if isinstance(argument, Mapping):
+        if "node" in argument:
+            yield argument["node"]
+            return
+        argument = list(argument.values())
+    if isinstance(argument, list):
+        for each in argument:
+            yield from _operands(each)
+
+
+def _with_parents(path: str) -> list[str]:
+    """The path of a module and those of the modules around it, without the outermost."""
+    names = path.split(".") if path else []
+    return [".".join(names[:count]) for count in range(1, len(names) + 1)]
 
 
 def _loss() -> None:
