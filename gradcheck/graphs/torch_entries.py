@@ -27,6 +27,8 @@ for _name in SAME_NAME.split():
     row(_name)(_of_one(_name))
 for _name in OF_TWO.split():
     row(_name)(_of_two(_name))
+row("fmax")(_of_two("maximum"))  # they differ where an entry is NaN
+row("fmin")(_of_two("minimum"))
 
 
 @row("add.Tensor", "add.Scalar")

@@ -12,7 +12,7 @@ import numpy as np
 from gradcheck.graphs.subscripts import parsed
 from gradcheck.graphs.torch_arrays import constant_pad_nd
 from gradcheck.graphs.torch_entries import dropout
-from gradcheck.graphs.torch_rows import axes_of, refuse_unless, row, word
+from gradcheck.graphs.torch_rows import axes_of, broadcast, refuse_unless, row, word
 
 Dim = int | Sequence[int] | None
 
@@ -71,6 +71,12 @@ def var(
 def std(self: Any, dim: Dim = None, correction: float | None = None, keepdim: bool = False) -> Any:
     """The standard deviation along axes."""
     return word("std")(self, axes_of(dim), 1 if correction is None else correction, keepdim)
+
+
+@row("var_mean.correction")
+def var_mean(self: Any, dim: Dim = None, correction: float | None = None, keepdim: bool = False) -> Any:
+    """The variance and the mean along axes."""
+    return var(self, dim, correction, keepdim=keepdim), mean(self, dim, keepdim)
 
 
 @row("linalg_vector_norm")
@@ -150,6 +156,18 @@ def addmm(self: Any, mat1: Any, mat2: Any, beta: float = 1, alpha: float = 1) ->
     return (self if beta == 1 else self * beta) + (product if alpha == 1 else product * alpha)
 
 
+@row("baddbmm")
+def baddbmm(self: Any, batch1: Any, batch2: Any, beta: float = 1, alpha: float = 1) -> Any:
+    """The same of each matrix in a batch."""
+    return addmm(self, batch1, batch2, beta, alpha)
+
+
+@row("addmv")
+def addmv(self: Any, mat: Any, vec: Any, beta: float = 1, alpha: float = 1) -> Any:
+    """The same of a matrix and a vector."""
+    return addmm(self, mat, vec, beta, alpha)
+
+
 @row("einsum")
 def einsum(equation: str, tensors: Sequence[Any], path: Any = None) -> Any:
     """Sums of products over labels of axes."""
@@ -169,22 +187,25 @@ def attention(
     attn_mask: Any = None,
     dropout_p: float = 0,
     is_causal: bool = False,
-    **options: Any,
+    scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> Any:
-    """softmax(s Q Kᵀ + mask) V; PyTorch multiplies Q and K by √s each, or Q Kᵀ by s: the former rounds more."""
+    """softmax(s Q Kᵀ + mask) V; a mask of numbers is added, for which the word has none.
+
+    PyTorch then multiplies Q and K by √s each, or Q Kᵀ by s: the former rounds more.
+    """
     dropout(query, dropout_p, train=True)
-    scale = options.get("scale")
-    root = math.sqrt(1 / math.sqrt(query.shape[-1]) if scale is None else scale)
-    if options.get("enable_gqa"):
+    if enable_gqa:
         times = query.shape[-3] // key.shape[-3]
         key, value = (word("repeat")(each, times, each.ndim - 3) for each in (key, value))
-    scores = (query * root) @ (key * root).mT
-    if is_causal:
-        attn_mask = np.tri(*scores.shape[-2:], dtype=np.bool_)
-    if attn_mask is not None:
-        is_condition = attn_mask.is_condition if hasattr(attn_mask, "is_condition") else attn_mask.dtype == np.bool_
-        scores = word("where")(attn_mask, scores, -math.inf) if is_condition else scores + attn_mask
-    return word("softmax")(scores, -1) @ value
+    if attn_mask is None or getattr(attn_mask, "kind", "boolean") == "boolean":
+        batch = np.broadcast_shapes(*(each.shape[:-2] for each in (query, key, value)))
+        q, k, v = (broadcast(each, (*batch, *each.shape[-2:])) for each in (query, key, value))
+        return word("scaled_dot_product_attention")(q, k, v, attn_mask, is_causal, scale)
+    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    root = math.sqrt(abs(factor))
+    scores = (query * root) @ (key * math.copysign(root, factor)).mT
+    return word("softmax")(scores + attn_mask, -1) @ value
 
 
 @row("native_layer_norm")
@@ -206,7 +227,8 @@ def _normalised(a: Any, axes: tuple[int, ...], weight: Any, bias: Any, eps: floa
     """(a − mean)/√(var + ε) · weight + bias, the mean, and 1/√(var + ε)."""
     centre = word("mean")(a, axes, True)
     inverse = word("rsqrt")(word("var")(a, axes, 0, True) + eps)
-    return _affine((a - centre) * inverse, weight, bias), centre, inverse
+    statistics = (word("stop_gradient")(each) for each in (centre, inverse))  # as in PyTorch: they have no gradient
+    return _affine((a - centre) * inverse, weight, bias), *statistics
 
 
 def _affine(a: Any, weight: Any, bias: Any) -> Any:
