@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -212,23 +212,27 @@ def attention(
 def native_layer_norm(input: Any, normalized_shape: Sequence[int], weight: Any, bias: Any, eps: float) -> Any:
     """The entries less their mean, divided by their standard deviation, along the last axes."""
     axes = tuple(range(-len(normalized_shape), 0))
-    return _normalised(input, axes, weight, bias, eps)
+    return layer_norm(input, normalized_shape, weight, bias, eps), *_statistics(input, axes, eps)
 
 
 @row("layer_norm")
 def layer_norm(
     input: Any, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5, **_: Any
 ) -> Any:
-    """The same."""
-    return native_layer_norm(input, normalized_shape, weight, bias, eps)[0]
+    """The same, without the mean and the standard deviation."""
+    flat = word("reshape")(input, (*input.shape[: -len(normalized_shape)], -1))
+    vectors = [each if each is None else word("reshape")(each, (-1,)) for each in (weight, bias)]
+    if weight is None:
+        result = _affine(word("layer_norm")(flat, epsilon=eps), *vectors)
+    else:
+        result = word("layer_norm")(flat, *vectors, eps)
+    return word("reshape")(result, input.shape)
 
 
-def _normalised(a: Any, axes: tuple[int, ...], weight: Any, bias: Any, eps: float) -> Any:
-    """(a − mean)/√(var + ε) · weight + bias, the mean, and 1/√(var + ε)."""
-    centre = word("mean")(a, axes, True)
-    inverse = word("rsqrt")(word("var")(a, axes, 0, True) + eps)
-    statistics = (word("stop_gradient")(each) for each in (centre, inverse))  # as in PyTorch: they have no gradient
-    return _affine((a - centre) * inverse, weight, bias), *statistics
+def _statistics(a: Any, axes: tuple[int, ...], eps: float) -> Iterator[Any]:
+    """The mean and 1/√(var + ε); as in PyTorch, they have no gradient."""
+    for each in (word("mean")(a, axes, True), word("rsqrt")(word("var")(a, axes, 0, True) + eps)):
+        yield word("stop_gradient")(each)
 
 
 def _affine(a: Any, weight: Any, bias: Any) -> Any:
@@ -239,9 +243,10 @@ def _affine(a: Any, weight: Any, bias: Any) -> Any:
 @row("native_group_norm")
 def native_group_norm(input: Any, weight: Any, bias: Any, N: int, C: int, HxW: int, group: int, eps: float) -> Any:
     """The same within groups of channels."""
-    grouped, centre, inverse = _normalised(word("reshape")(input, (N, group, -1)), (-1,), None, None, eps)
-    result = _affine(word("reshape")(grouped, input.shape), *_by_channel(input, weight, bias))
-    return result, word("squeeze")(centre, -1), word("squeeze")(inverse, -1)
+    grouped = word("reshape")(input, (N, group, -1))
+    normal = word("reshape")(word("layer_norm")(grouped, epsilon=eps), input.shape)
+    statistics = (word("squeeze")(each, -1) for each in _statistics(grouped, (-1,), eps))
+    return _affine(normal, *_by_channel(input, weight, bias)), *statistics
 
 
 @row("_native_batch_norm_legit_no_training")
@@ -261,9 +266,11 @@ def batch_norm_in_training(
     """The same with the mean and the standard deviation of the batch, or the running ones."""
     if not training:
         return batch_norm(input, weight, bias, running["running_mean"], running["running_var"], momentum, eps)
-    axes = (0, *range(2, input.ndim))
-    normal, _, _ = _normalised(input, axes, None, None, eps)
-    return _affine(normal, *_by_channel(input, weight, bias)), None, None, None, None
+    if weight is None:
+        result = _affine(word("batch_norm")(input, epsilon=eps), *_by_channel(input, weight, bias))
+    else:
+        result = word("batch_norm")(input, weight, bias, eps)
+    return result, None, None, None, None
 
 
 def _by_channel(input: Any, *vectors: Any) -> list[Any]:
