@@ -3,12 +3,16 @@
     def test_sigmoid_skip(gradcheck):
         gradcheck("sigmoid_skip", k=8, seeds=range(5), backends=["numpy"])
 
-Its options are those of `gradcheck.check`, and `seeds`.
+    def test_my_kernel(gradcheck):
+        gradcheck(fused, (x, w), reference=plain)
+
+Its options are those of `gradcheck.check`, and `seeds`; of tensors, those of `gradcheck.torch.check`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +21,10 @@ import pytest
 if TYPE_CHECKING:
     from gradcheck.api import Session
     from gradcheck.results import Report
+
+
+DOORS = {"torch": "gradcheck.torch"}
+"""The package of an array -> the module whose `check` takes such arrays."""
 
 
 @pytest.fixture(scope="session")
@@ -30,21 +38,26 @@ def gradcheck_session() -> Iterator[Session]:
 
 @pytest.fixture
 def gradcheck(gradcheck_session: Session, request: pytest.FixtureRequest) -> Callable[..., list[Report]]:
-    """`gradcheck(problem, seeds=..., **options)`: check cases of a problem, and fail with the first finding.
+    """`gradcheck(problem, inputs, seeds=..., **options)`: check cases of a problem, and fail with the first finding.
 
     The options are those of `gradcheck.Session.check`; `seeds` are several values of `seed`. The path of a problem's
-    file starts from the test's folder or pytest's root folder if the file exists there. It returns the reports.
+    file starts from the test's folder or pytest's root folder if the file exists there. If the inputs are tensors, the
+    problem is a function of them, and the options are those of `gradcheck.torch.check`. It returns the reports.
     """
     from gradcheck.errors import RequestError
 
-    def checked(problem: Any, **options: Any) -> Report | RequestError:
+    def checked(problem: Any, door: str | None, **options: Any) -> Report | RequestError:
+        check = importlib.import_module(door).check if door else gradcheck_session.check
         try:
-            return gradcheck_session.check(problem, **options)
+            return check(problem, **options)
         except RequestError as error:  # returned, so that pytest shows no exception of which it is the cause
             return error
 
-    def check(problem: Any = None, seeds: Iterable[int] | None = None, **options: Any) -> list[Report]:
+    def check(
+        problem: Any = None, inputs: Any = None, seeds: Iterable[int] | None = None, **options: Any
+    ) -> list[Report]:
         __tracebackhide__ = True
+        options = options if inputs is None else {**options, "inputs": inputs}
         if problem is None:
             given = ", ".join(f"{name}=..." for name in options)
             pytest.fail(f"check({given}): no problem: expected a loss, a name or a path first", pytrace=False)
@@ -55,7 +68,7 @@ def gradcheck(gradcheck_session: Session, request: pytest.FixtureRequest) -> Cal
         reports = []
         cases: list[dict[str, Any]] = [{}] if seeds is None else [{"seed": seed} for seed in seeds]
         for case in cases:
-            report = checked(found, **options, **case)
+            report = checked(found, door_of(inputs), **options, **case)
             if isinstance(report, RequestError):
                 pytest.fail(str(report), pytrace=False)
             if report.exit_code:
@@ -66,3 +79,12 @@ def gradcheck(gradcheck_session: Session, request: pytest.FixtureRequest) -> Cal
         return reports
 
     return check
+
+
+def door_of(inputs: Any) -> str | None:
+    """The module that checks functions of such arrays in this process; None if they are shapes."""
+    if isinstance(inputs, (tuple, list, Mapping)):
+        several = inputs.values() if isinstance(inputs, Mapping) else inputs
+        return next((door for door in map(door_of, several) if door), None)
+    packages = (kind.__module__.partition(".")[0] for kind in type(inputs).__mro__)
+    return next((DOORS[package] for package in packages if package in DOORS), None)

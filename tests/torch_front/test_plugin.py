@@ -1,0 +1,41 @@
+"""pytest's fixture takes tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.torch_front.support import run
+
+TESTS = """
+import torch
+
+x = torch.linspace(-1, 1, 6, dtype=torch.float64, requires_grad=True)
+
+class Cube(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x):
+        context.save_for_backward(x)
+        return x ** 3
+
+    @staticmethod
+    def backward(context, g):
+        return 2 * context.saved_tensors[0] ** 2 * g
+
+def test_right(gradcheck):
+    (report,) = gradcheck(lambda x: x ** 3, (x,))
+    assert report.exit_code == 0
+
+def test_wrong(gradcheck):
+    gradcheck(Cube.apply, (x,), reference=lambda x: x ** 3, seeds=[1, 2])
+
+def test_a_mapping_of_tensors(gradcheck):
+    gradcheck(lambda x: torch.tanh(x), {"x": x})
+"""
+
+
+def test_the_fixture_takes_tensors(tmp_path: Path) -> None:
+    path = tmp_path / "test_kernels.py"
+    path.write_text(TESTS)
+    printed = run("plugin", str(path))
+    assert "1 failed, 2 passed" in printed
+    assert "Cube: differs (proved): dL/dx is proved wrong in 6 of 6 entries" in printed
