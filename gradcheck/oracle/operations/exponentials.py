@@ -237,11 +237,8 @@ class Softmax:
 
     def gradients(self, g: Variable, v: Variable, _a: Variable) -> tuple[Variable]:
         """(g − Σgv)·v as PyTorch has it, or gv − v·Σgv as autodiff of the formula does."""
-
-        def weighted(g: Variable, v: Variable) -> Variable:
-            return sum_(g * v, self.axis, keepdims=True)
-
-        return (any_of((lambda g, v: (g - weighted(g, v)) * v, lambda g, v: g * v - v * weighted(g, v)), g, v),)
+        weighted = sum_(g * v, self.axis, keepdims=True)
+        return (any_of((lambda g, v, w: (g - w) * v, lambda g, v, w: g * v - v * w), g, v, weighted),)
 
     def operation(self) -> Operation:
         """The row of the table."""
