@@ -90,7 +90,7 @@ class Call:
     def answer(
         self, dtype: str | None, outputs: Mapping[str, str], cotangents: Mapping[str, Any], shapes: Mapping[str, Any]
     ) -> tuple[Answer, list[str]]:
-        """The answer, and the inputs that the function changed.
+        """The answer, and the inputs with a gradient that the function changed.
 
         Args:
             dtype: in the place of that of the arguments.
@@ -118,7 +118,8 @@ class Call:
         loss = _loss(values, cotangents) if outputs else values[""]
         named = {**self._arrays(inner.tensors), **{outputs[label]: values[label] for label in outputs}}
         seeds = {outputs[label]: cotangents[label] for label in outputs if outputs[label] not in shapes}
-        return Answer(loss, self._arrays(gradients), named, {**self._arrays(adjoints), **seeds}), changed
+        answer = Answer(loss, self._arrays(gradients), named, {**self._arrays(adjoints), **seeds})
+        return answer, [name for name in changed if name in self.wrt]  # others may be meant: a running mean
 
     def _arrays(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         return {name: as_array(self.torch, each) for name, each in tensors.items()}

@@ -314,5 +314,5 @@ def _source(trace: str) -> tuple[str | None, int | None]:
 
 def as_array(torch: Any, tensor: Any) -> Any:
     """A tensor as a NumPy array; bfloat16 as float32."""
-    tensor = tensor.detach().cpu()
-    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy().copy()
+    tensor = tensor.detach()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy(force=True).copy()

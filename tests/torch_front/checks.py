@@ -91,6 +91,11 @@ class Tagged(nn.Module):
         return {"y": y * scale, "pair": (y.sum(), batch["places"] + 1)}
 
 
+def running(x, mean, variance):
+    """Batch norm, which changes the running statistics."""
+    return functional.batch_norm(x, mean, variance, training=True)
+
+
 def branching(x):
     return x * 2 if x.sum() > 0 else x
 
@@ -141,6 +146,8 @@ def cases():
     yield "outputs", lambda: check(tagged, {"batch": batch, "scale": 0.5})
     yield "partial", lambda: check(functools.partial(torch.addcmul, value=0.3), (*x, x[1]))
     yield "compiled", lambda: check(torch.compile(rms_norm, backend="eager"), x)
+    yield "running", lambda: check(running, (x[0], torch.zeros_like(x[1]).detach(), torch.ones_like(x[1]).detach()))
+    yield "zeros", lambda: check(lambda a: a.sgn().sum() + a.sum(), x[:1])
     yield "custom operator", lambda: check(lambda a: twice(a).sum(), x[:1])
     yield "custom operator beside a reference", lambda: check(twice, x[:1], reference=lambda a: a * 2)
     yield "branch", lambda: check(branching, x[:1])

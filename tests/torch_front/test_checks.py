@@ -25,6 +25,8 @@ AGREES = {
     "outputs": ["batch[x]", "layer.bias", "layer.weight", "norm.bias", "norm.weight"],
     "partial": ["input 0", "input 1", "input 2"],
     "compiled": ["w", "x"],
+    "running": ["x"],
+    "zeros": ["a"],
     "custom operator beside a reference": ["input 0"],
 }
 """Right functions, and the names of the checked gradients."""
