@@ -62,6 +62,15 @@ class OneEntry(RmsNorm):
         return dx, dw
 
 
+class Norm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.linspace(0.5, 1.5, 5, dtype=torch.float64))
+
+    def forward(self, x):
+        return MissingMeanPath.apply(x, self.weight)
+
+
 def rms_norm(x, w):
     return functional.rms_norm(x, (x.shape[-1],), w, EPS)
 
@@ -139,6 +148,8 @@ def cases():
     yield "wrong in float32", functools.partial(check, MissingMeanPath.apply, norms[torch.float32])
     for dtype, layer in encoder.items():
         yield f"encoder {dtype}", functools.partial(check, layer, torch.randn(2, 3, 8, dtype=dtype))
+    model = nn.Sequential(nn.Linear(5, 5), nn.Tanh(), Norm(), nn.Linear(5, 2)).double()
+    yield "wrong inside a model", lambda: check(model, x[:1])
     yield "lambda", lambda: check(lambda a, b: torch.tanh(a) @ b, x)
     yield "closure", lambda: check(lambda a: tagged.layer(a[:, :3]).sum(), x[:1])
     yield "method", lambda: check(tagged.loss, (batch,))

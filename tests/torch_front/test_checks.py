@@ -36,6 +36,7 @@ DIFFERS = {
     "NarrowCotangent": "its errors are as large as those of float32",
     "OneEntry": "first wrong: dL/dx[1][2]",
     "wrong in float32": "cause: wrong formula: 1.9 off in float32, 1.9 in float64",
+    "wrong inside a model": "first wrong: dL/d1[",
     "changed input": "it changes its inputs: x",
     "varying": "dL/dx varies from call to call by 1.0",
 }
@@ -90,6 +91,10 @@ def test_the_finding_names_the_line_of_the_check(found: dict[str, Any]) -> None:
     assert last.startswith("again: ")
     assert "checks.py:" in last
     assert "checks.py" in found["OneEntry"]["finding"].split("at: ")[1]
+
+
+def test_modules_after_a_wrong_one_are_not_wrong(found: dict[str, Any]) -> None:
+    assert "also wrong" not in found["wrong inside a model"]["finding"]
 
 
 def test_every_check_is_looked_at(found: dict[str, Any]) -> None:
