@@ -92,6 +92,8 @@ def test_the_cube_of_a_reciprocal_deviation_may_underflow() -> None:
     normal = (x - m) * r
     right = r * (h - np.mean(h) - normal * np.mean(h * normal))
     answer = r * (h - np.mean(h))
+    typical = step(fused("form", ROW.gradient_worst, ROW.gradient_variance, lambda *_: ()), [right, h, x, m, r])
+    assert np.all(np.abs(answer - right) < 8 * np.sqrt(typical.variance))
     flushing = Format.of("float32", flushes=True)
     found = step(operation(ROW.gradient_worst), [right, h, x, m, r], format=flushing)
     assert 0.003 < share(answer, found) <= 1

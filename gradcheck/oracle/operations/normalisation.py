@@ -13,12 +13,12 @@ import numpy as np
 
 from gradcheck.graphs.shapes import one_axis
 from gradcheck.oracle.formats import Format
-from gradcheck.oracle.operations.base import Variable, apply, constant, operated, same_variance, total
+from gradcheck.oracle.operations.base import Variable, apply, constant, operated, same_variance, square, total
 from gradcheck.oracle.operations.forms import fused
 from gradcheck.oracle.operations.reductions import mean, reshape
 from gradcheck.oracle.operations.rules import rule
 from gradcheck.oracle.operations.statistics import var
-from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Values
+from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Values, Variances
 
 FORWARD = 4
 """Roundings of a term of x·s + (b − m·s), s = r·w."""
@@ -78,6 +78,14 @@ class Normalisation:
         beside = np.where(nearest**3 > 4 * format.normal, 0.0, self.mean(h.reach * far))
         return total(added + lost * (np.maximum(r.reach, 1.0) ** 3 + beside), dx.error)
 
+    def gradient_variance(
+        self, format: Format, _result: Values, dx: Spread, h: Spread, x: Spread, m: Spread, r: Spread
+    ) -> Variances:
+        """s², and (λX·mean(|h|X))² where r³ may be below the smallest normal number: PyTorch multiplies with it."""
+        far = x.size + m.size
+        lost = format.variance_floor * square(far * self.mean(h.size * far))
+        return total(np.where(r.size**3 > 4 * format.normal, 0.0, lost), dx.variance)
+
     def gradient_sums(self, _format: Format, dx: Bounded, h: Bounded, x: Bounded, m: Bounded, r: Bounded) -> Array:
         """The terms, r³, and Σhx before and after it is multiplied with that."""
         cube = np.maximum(r.reach, 1.0) ** 3
@@ -109,7 +117,8 @@ class Normalisation:
         def back(g: Variable, _v: Variable, *_: Variable) -> tuple[Variable | None, ...]:
             return (g, None, None, None, None)
 
-        operation = fused("normalisation gradient", self.gradient_worst, same_variance, back, self.gradient_sums)
+        rules = self.gradient_worst, self.gradient_variance
+        operation = fused("normalisation gradient", *rules, back, self.gradient_sums)
         return apply(operation, r * change, h, x, m, r)
 
 
