@@ -270,6 +270,8 @@ def name_of(function: Any) -> str:
     owner = getattr(function, "__self__", None)
     if getattr(function, "__name__", "") == "apply" and isinstance(owner, type):
         return owner.__name__
+    if inspect.isbuiltin(function):  # the name that holds its class too is PyTorch's own
+        return function.__name__
     name = str(getattr(function, "__qualname__", type(function).__name__)).rpartition("<locals>.")[2]
     return name.strip("<>")
 

@@ -195,7 +195,12 @@ def main() -> None:
             found[name] = {"holds": result}
             continue
         backend = result.backends[0]
-        found[name] = {"verdict": result.verdict, "finding": result.finding(), "checked": sorted(backend.errors)}
+        found[name] = {
+            "name": backend.name,
+            "verdict": result.verdict,
+            "finding": result.finding(),
+            "checked": sorted(backend.errors),
+        }
     print(json.dumps(found))
 
 

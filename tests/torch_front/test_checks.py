@@ -93,6 +93,14 @@ def test_the_finding_names_the_line_of_the_check(found: dict[str, Any]) -> None:
     assert "checks.py" in found["OneEntry"]["finding"].split("at: ")[1]
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("partial", "addcmul"), ("lambda", "lambda"), ("method", "Tagged.loss"), ("OneEntry", "OneEntry")],
+)
+def test_a_function_is_shown_under_its_own_name(found: dict[str, Any], name: str, shown: str) -> None:
+    assert found[name]["name"] == shown
+
+
 def test_modules_after_a_wrong_one_are_not_wrong(found: dict[str, Any]) -> None:
     assert "also wrong" not in found["wrong inside a model"]["finding"]
 
