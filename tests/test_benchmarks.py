@@ -128,7 +128,8 @@ def test_random_losses_are_judged_correctly(tmp_path: Path, request: pytest.Fixt
     assert {row["dtype"] for row in enclosures} == {"float64", "float32", "float16", "bfloat16"}
     assert all(row["entries"] > 300 and row["missed"] == 0 for row in enclosures)
     assert {row["backend"] for row in answers} == {"by hand", "torch", "autograd"}
-    assert all(row["false alarms"] == 0 and row["undecided"] < row["answers"] / 3 for row in answers)
+    assert all(row["false alarms"] == 0 and row["undecided"] < row["answers"] / 2 for row in answers)
+    assert all(row["undecided"] < row["answers"] / 8 for row in answers if row["dtype"] in ("float64", "float32"))
     assert all(row["missed"] == 0 and row["step right"] == row["named"] > 0 for row in planted)
     assert all(row["beyond power"] > 10 for row in planted if row["dtype"] in ("float64", "float32"))
 

@@ -240,7 +240,9 @@ SMOOTH: Words = {
     "asinh": _entrywise("asinh", lambda a, v: 1 / np.sqrt(1 + a * a)),
     "acosh": _entrywise("acosh", lambda a, v: 1 / np.sqrt((a - 1) * (a + 1)), ABOVE_ONE),
     "atanh": _entrywise("atanh", lambda a, v: 1 / ((1 - a) * (1 + a)), BELOW_ONE),
-    "erf": _entrywise("erf", lambda a, v: 2 * np.exp(-a * a) / np.sqrt(_constant(a, "π"))),
+    # Near zero PyTorch's kernels of narrow dtypes lose its digits: a finding too, so no operand is there.
+    "erf": Word("ops.erf(ops.sqrt({0} * {0} + 0.25))", lambda _n, a: FUNCTIONS["erf"](_root(a)),
+                lambda _n, g, v, a: (g * (2 * np.exp(-a * a - 0.25) / np.sqrt(_constant(a, "π"))) * (a / _root(a)),)),
     "erfc": _entrywise("erfc", lambda a, v: -2 * np.exp(-a * a) / np.sqrt(_constant(a, "π"))),
     "lgamma": _entrywise("lgamma", lambda a, v: FUNCTIONS["digamma"](a), POSITIVE),
     "sigmoid": _entrywise("sigmoid", lambda a, v: v * (1 - v)),
