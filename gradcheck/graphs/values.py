@@ -251,6 +251,12 @@ class Recording:
         """The array of a constant, or None."""
         return self._constants.get(str(self._nodes[value.index].name))
 
+    def number_of(self, value: Value) -> float | None:
+        """The number of a constant without axes, or None."""
+        node = self._nodes[value.index]
+        is_number = node.word == "constant" and "value" in node.attributes
+        return float(node.attributes["value"]) if is_number else None  # type: ignore[arg-type]
+
     def watch(self, name: str, value: Value) -> Value:
         """Name a value; raises RecordingError if the name is in use."""
         if not isinstance(name, str) or not isinstance(value, Value) or value.kind != "floating":

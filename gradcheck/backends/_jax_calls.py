@@ -1,0 +1,192 @@
+"""A function in JAX in the caller's own process: its inputs by name, its results, and its gradients."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gradcheck.backends._engine import Answer, Malformed
+from gradcheck.backends._jax_export import as_array
+
+
+class Call:
+    """A call of a function.
+
+    Args:
+        jax: the imported framework.
+        function: anything that can be called.
+        arguments: by position.
+        options: by keyword.
+        names: of the arguments by position; by default those of the function's parameters.
+
+    Attributes:
+        arrays: the arrays among the leaves of the arguments, by name: "x", "params[dense][kernel]".
+        floating: those of them that are floating.
+        names: of the arguments by position.
+    """
+
+    def __init__(
+        self,
+        jax: Any,
+        function: Callable[..., Any],
+        arguments: Sequence[Any],
+        options: Mapping[str, Any],
+        names: Sequence[str] | None = None,
+    ) -> None:
+        self.jax = jax
+        self.function = function
+        self.names = tuple(parameter_names(function, len(arguments)) if names is None else names)
+        flat, self._structure = jax.tree_util.tree_flatten((tuple(arguments), dict(options)))
+        paths = [
+            f"{name}{label_of(path)}"
+            for name, each in [*zip(self.names, arguments), *sorted(options.items())]
+            for path, _ in jax.tree_util.tree_flatten_with_path(each)[0]
+        ]
+        self._leaves = dict(zip(paths, flat))
+        self.arrays = {name: jax.numpy.asarray(each) for name, each in self._leaves.items() if _is_array(jax, each)}
+        self.floating = {name: each for name, each in self.arrays.items() if self._is_floating(each)}
+
+    def labelled(self, *arrays: Any) -> dict[str, Any]:
+        """The arrays among the results by label, for these arrays in place of `arrays`."""
+        leaves = {**self._leaves, **dict(zip(self.arrays, arrays))}
+        arguments, options = self.jax.tree_util.tree_unflatten(self._structure, list(leaves.values()))
+        returned = self.jax.tree_util.tree_flatten_with_path(self.function(*arguments, **options))[0]
+        return {label_of(path): self.jax.numpy.asarray(each) for path, each in returned}
+
+    def answer(
+        self, dtype: str, outputs: Mapping[str, str], cotangents: Mapping[str, Any], wrt: Sequence[str]
+    ) -> Answer:
+        """The answer, with gradients by reverse mode.
+
+        Args:
+            dtype: in the place of that of the arrays `wrt`, and of those with the same one.
+            outputs: label -> the name under which an output is compared; none where the function returns the loss.
+            cotangents: label -> array.
+            wrt: the names of the wanted gradients.
+
+        Raises:
+            Malformed: the function returns other outputs.
+        """
+        function, sources = self._of_sources(dtype, outputs, cotangents, wrt)
+        results, backwards = self.jax.vjp(function, *sources)
+        return self._answered(results, outputs, cotangents, wrt, backwards(self._seeds(results, cotangents)))
+
+    def forward_answer(
+        self, dtype: str, outputs: Mapping[str, str], cotangents: Mapping[str, Any], wrt: Sequence[str]
+    ) -> Answer:
+        """The same with gradients by forward mode, along each unit vector."""
+        import numpy
+
+        function, sources = self._of_sources(dtype, outputs, cotangents, wrt)
+        results, along = self.jax.linearize(function, *sources)
+        seeds = {
+            label: as_array(each).astype(numpy.float64) for label, each in self._seeds(results, cotangents).items()
+        }
+        found = []
+        for place, source in enumerate(sources):
+            slopes = numpy.zeros(source.size, as_array(source).dtype)
+            for entry in range(source.size):
+                unit = self.jax.numpy.zeros(source.size, source.dtype).at[entry].set(1).reshape(source.shape)
+                zeros = [self.jax.numpy.zeros_like(each) for each in sources]
+                tangents = along(*zeros[:place], unit, *zeros[place + 1 :])
+                slopes[entry] = sum(numpy.sum(seeds[label] * as_array(each)) for label, each in tangents.items())
+            found.append(slopes.reshape(source.shape))
+        return self._answered(results, outputs, cotangents, wrt, found)
+
+    def _of_sources(
+        self, dtype: str, outputs: Mapping[str, str], cotangents: Mapping[str, Any], wrt: Sequence[str]
+    ) -> tuple[Callable[..., Any], list[Any]]:
+        """The floating results as a function of the arrays `wrt`, and these arrays."""
+        own = self.arrays[wrt[0]].dtype
+        given = {name: each.astype(dtype) if each.dtype == own else each for name, each in self.arrays.items()}
+        shapes = {label: cotangents[label].shape for label in outputs} or {"": ()}
+
+        def function(*sources: Any) -> dict[str, Any]:
+            results = self.labelled(*{**given, **dict(zip(wrt, sources))}.values())
+            found = {label: each for label, each in results.items() if self._is_floating(each)}
+            got = {label: tuple(each.shape) for label, each in found.items()}
+            if got != shapes:
+                raise Malformed(f"it returns {described(got)}: expected {described(shapes)}, as the reference returns")
+            return found
+
+        return function, [given[name] for name in wrt]
+
+    def _seeds(self, results: Mapping[str, Any], cotangents: Mapping[str, Any]) -> dict[str, Any]:
+        numpy = self.jax.numpy
+        return {
+            label: numpy.asarray(cotangents[label], each.dtype) if label in cotangents else numpy.ones_like(each)
+            for label, each in results.items()
+        }
+
+    def _answered(
+        self,
+        results: Mapping[str, Any],
+        outputs: Mapping[str, str],
+        cotangents: Mapping[str, Any],
+        wrt: Sequence[str],
+        gradients: Sequence[Any],
+    ) -> Answer:
+        values = {label: as_array(each) for label, each in results.items()}
+        loss = total(values, cotangents) if outputs else values[""]
+        named = {outputs[label]: values[label] for label in outputs}
+        return Answer(loss, {name: as_array(each) for name, each in zip(wrt, gradients)}, named)
+
+    def _is_floating(self, array: Any) -> bool:
+        return bool(self.jax.numpy.issubdtype(array.dtype, self.jax.numpy.floating))
+
+
+def _is_array(jax: Any, leaf: Any) -> bool:
+    """Whether a leaf is an array of JAX or NumPy, and no number of Python's."""
+    return isinstance(leaf, jax.Array) or (type(leaf).__module__ == "numpy" and hasattr(leaf, "dtype"))
+
+
+def total(values: Mapping[str, Any], cotangents: Mapping[str, Any]) -> Any:
+    """Σ cotangent · output, rounded once to the dtype of the outputs."""
+    import numpy
+
+    number = sum(float(numpy.sum(numpy.asarray(cotangents[label], numpy.float64) * values[label])) for label in values)
+    return numpy.asarray(number, next(iter(values.values())).dtype)
+
+
+def described(shapes: Mapping[str, Any]) -> str:
+    """Results by label and shape, in words."""
+    each = [f"{f'result {label} of ' if label else ''}shape {shape}" for label, shape in shapes.items()]
+    return ", ".join(each) or "no floating array"
+
+
+def label_of(path: Sequence[Any]) -> str:
+    """The path of a leaf, "[0][mean]"."""
+    keys = [next(getattr(key, kind) for kind in ("key", "idx", "name") if hasattr(key, kind)) for key in path]
+    return "".join(f"[{key}]" for key in keys)
+
+
+def plain(function: Any) -> Any:
+    """The user's own function in one that JAX compiles or has a rule for."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    return plain(function.func) if isinstance(function, functools.partial) else function
+
+
+def parameter_names(function: Callable[..., Any], count: int) -> list[str]:
+    """The names of the arguments by position, "input 0" where the function has none for them."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    named = [each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    return [named[place] if place < len(named) else f"input {place}" for place in range(count)]
+
+
+def name_of(function: Any) -> str:
+    """The name of a function in a report."""
+    function = plain(function)
+    name = str(getattr(function, "__qualname__", type(function).__name__)).rpartition("<locals>.")[2]
+    return name.strip("<>")
+
+
+def file_of(function: Any) -> str | None:
+    """The file that a function is written in."""
+    code = getattr(plain(function), "__code__", None)
+    return code.co_filename if code else None

@@ -1,0 +1,125 @@
+"""The common part of front ends that lower a dump of another framework's program to words."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gradcheck.dtypes import LAYOUTS
+from gradcheck.graphs.graph import Graph
+from gradcheck.graphs.results import finished
+from gradcheck.graphs.sources import RecordingError, written_at
+from gradcheck.graphs.torch_entries import not_equal
+from gradcheck.graphs.torch_rows import word
+from gradcheck.graphs.values import Recording, Value
+
+WRONG = (TypeError, ValueError, IndexError, AttributeError, KeyError)
+"""What a row raises for arguments that do not fit."""
+
+
+def wide_enough(dtype: str) -> list[str]:
+    """The dtypes in which a step rounds no more than in that of a check: itself, and those with all of its numbers."""
+    own = LAYOUTS[dtype]
+    return [
+        name
+        for name, layout in LAYOUTS.items()
+        if layout.bits >= own.bits and layout.lowest_exponent <= own.lowest_exponent and layout.largest >= own.largest
+    ]
+
+
+class Lowering(abc.ABC):
+    """The making of one graph.
+
+    Args:
+        dump: of a program; its nodes have "operator", "shape", "dtype", "file" and "line", and inputs and constants a
+            "name", which is that of an array.
+        dtype: of the check. Floating inputs of other dtypes are constants.
+    """
+
+    def __init__(self, dump: Mapping[str, Any], dtype: str) -> None:
+        self.dump = dump
+        self.dtype = dtype
+        self.recording = Recording()
+        inputs = [node for node in dump["nodes"] if node["operator"] == "input" and node["dtype"] == dtype]
+        self._inputs = self.recording.inputs({node["name"]: tuple(node["shape"]) for node in inputs}, {})
+        self.values: list[Any] = []
+
+    @abc.abstractmethod
+    def lowered(self, node: Mapping[str, Any]) -> Any:
+        """The value, or the values, of a step."""
+
+    @abc.abstractmethod
+    def output(self, reference: Any) -> Value:
+        """The value of an output."""
+
+    def graph(self) -> Graph:
+        """Lower every node.
+
+        Raises:
+            RecordingError: an operator has no row, or its arguments do not fit.
+        """
+        for node in self.dump["nodes"]:
+            with written_at(node["file"], node["line"]):
+                self.values.append(self._value_of(node))
+        outputs = {label: self.output(each) for label, each in self.dump["outputs"].items()}
+        if not outputs:
+            raise RecordingError("the function returns no floating array: expected one that depends on its inputs")
+        is_loss = list(outputs) == [""] and outputs[""].shape == ()
+        return finished(_loss, self.recording, outputs[""] if is_loss else outputs)
+
+    def _value_of(self, node: Mapping[str, Any]) -> Any:
+        operator = node["operator"]
+        if operator == "input" and node["name"] in self._inputs:
+            return self._inputs[node["name"]]
+        if operator in ("input", "constant"):
+            return self.constant(self.dump["arrays"][node["name"]])
+        where = f"{node['file']}:{node['line']}" if node["file"] else "?"
+        try:
+            return self.lowered(node)
+        except RecordingError as error:
+            raise RecordingError(f"{error} ({operator})") from error
+        except WRONG as error:
+            raise RecordingError(f"{where}: {operator}: {error}") from error
+
+    def check_dtype(self, dtype: str | None) -> None:
+        """Refuse a step in a narrower dtype than that of the check: its rounding errors are larger.
+
+        Raises:
+            ValueError: it is narrower, or none of those of a check.
+        """
+        if dtype and dtype.startswith(("complex", "float8")):
+            raise ValueError(f"it computes in {dtype}: expected real numbers of {' or '.join(LAYOUTS)}")
+        if dtype in LAYOUTS and dtype not in wide_enough(self.dtype):
+            expected = f"expected {' or '.join(wide_enough(self.dtype))}, or inputs in {dtype}"
+            raise ValueError(f"it computes in {dtype}, in a check of {self.dtype}: {expected}")
+
+    def constant(self, array: Any) -> Any:
+        """Known entries: integers, booleans and NaN stay an array, which words take as it is."""
+        if array.dtype.kind != "f" or np.isnan(array).any():
+            return array
+        return self.recording.constant(np.asarray(array, np.float64))
+
+    def converted(self, value: Any, source: str, target: str) -> Any:
+        """A value in another dtype; narrowing to the dtype of the check rounds, as a product with one does.
+
+        Raises:
+            ValueError: it makes integers of floating numbers.
+        """
+        if not isinstance(value, Value):
+            if target in LAYOUTS:
+                return self.recording.constant(np.asarray(value, np.float64))
+            return value.astype(np.dtype(target))
+        if target == "bool":
+            return not_equal(value, 0) if value.kind == "floating" else value
+        if target not in LAYOUTS:
+            raise ValueError(f"it makes {target} of floating numbers: expected steps that stay floating")
+        if value.kind != "floating":
+            return word("astype")(value)
+        return value * 1.0 if target == self.dtype and source != target else value
+
+
+def _loss() -> None:
+    """The function, in messages about what it returns."""
