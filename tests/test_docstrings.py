@@ -15,9 +15,9 @@ import gradcheck
 import gradcheck.pytest_plugin
 
 PACKAGE = Path(gradcheck.__file__).parent
-ELSEWHERE = PACKAGE / "torch.py"
-"""It needs PyTorch: tests/torch_front/checks.py runs its example."""
-WITH_EXAMPLES = [path for path in sorted(PACKAGE.rglob("*.py")) if ">>> " in path.read_text() and path != ELSEWHERE]
+ELSEWHERE = (PACKAGE / "torch.py", PACKAGE / "jax.py")
+"""They need their frameworks: tests/torch_front/checks.py and tests/jax_front/checks.py run their examples."""
+WITH_EXAMPLES = [path for path in sorted(PACKAGE.rglob("*.py")) if ">>> " in path.read_text() and path not in ELSEWHERE]
 
 
 def module_of(path: Path) -> str:

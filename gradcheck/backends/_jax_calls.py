@@ -11,7 +11,7 @@ from gradcheck.backends._engine import Answer, Malformed
 from gradcheck.backends._jax_export import as_array
 
 
-class Call:
+class JaxCall:
     """A call of a function.
 
     Args:
@@ -80,17 +80,23 @@ class Call:
         import numpy
 
         function, sources = self._of_sources(dtype, outputs, cotangents, wrt)
-        results, along = self.jax.linearize(function, *sources)
-        seeds = {
-            label: as_array(each).astype(numpy.float64) for label, each in self._seeds(results, cotangents).items()
-        }
+        zeros = [self.jax.numpy.zeros_like(each) for each in sources]
+        along = self.jax.jit(lambda *tangents: self.jax.jvp(function, tuple(sources), tangents))
+        try:
+            results, _ = along(*zeros)
+        except TypeError as error:
+            if "custom_vjp" not in str(error):
+                raise
+            expected = "expected jax.custom_jvp, or forward=False"
+            raise Malformed(f"a function with jax.custom_vjp has no forward mode: {expected}") from error
+        given = self._seeds(results, cotangents)
+        seeds = {label: as_array(each).astype(numpy.float64) for label, each in given.items()}
         found = []
         for place, source in enumerate(sources):
             slopes = numpy.zeros(source.size, as_array(source).dtype)
             for entry in range(source.size):
-                unit = self.jax.numpy.zeros(source.size, source.dtype).at[entry].set(1).reshape(source.shape)
-                zeros = [self.jax.numpy.zeros_like(each) for each in sources]
-                tangents = along(*zeros[:place], unit, *zeros[place + 1 :])
+                unit = zeros[place].reshape(-1).at[entry].set(1).reshape(source.shape)
+                _, tangents = along(*zeros[:place], unit, *zeros[place + 1 :])
                 slopes[entry] = sum(numpy.sum(seeds[label] * as_array(each)) for label, each in tangents.items())
             found.append(slopes.reshape(source.shape))
         return self._answered(results, outputs, cotangents, wrt, found)
@@ -135,6 +141,12 @@ class Call:
 
     def _is_floating(self, array: Any) -> bool:
         return bool(self.jax.numpy.issubdtype(array.dtype, self.jax.numpy.floating))
+
+
+def with_float64(jax: Any) -> Any:
+    """A context in which JAX has float64, whatever the process has."""
+    place = jax if hasattr(jax, "enable_x64") else jax.experimental
+    return place.enable_x64(True)
 
 
 def _is_array(jax: Any, leaf: Any) -> bool:

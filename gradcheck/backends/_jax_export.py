@@ -61,7 +61,7 @@ def dumped(jax: Any, function: Callable[..., Any], leaves: Mapping[str, Any]) ->
     except jax.errors.ConcretizationTypeError as error:
         where = bodies.raised_at(jax, error)
         raise Untraceable(f"{where}it makes a Python number or a branch of the values of an array") from error
-    made = _Dump(jax)
+    made = _JaxDump(jax)
     operands = [made.given(name, leaf) for name, leaf in leaves.items()]
     results = made.steps(closed.jaxpr, closed.consts, operands, bodies.Where(), of_jax=False)
     floating = {label: each for label, each in zip(labels, results) if folding.is_floating(jax, each, made.dtype_of)}
@@ -92,7 +92,7 @@ def _needed(nodes: Sequence[Any], outputs: Mapping[str, Any], arrays: Mapping[st
     return {"nodes": kept, "outputs": {label: moved(each) for label, each in outputs.items()}, "arrays": named}
 
 
-class _Dump:
+class _JaxDump:
     """The making of one dump. A value is a known array, or the operand of a node, a dictionary."""
 
     def __init__(self, jax: Any) -> None:
@@ -218,7 +218,7 @@ def _read(known: Mapping[Any, Any], variable: Any) -> Any:
     return numpy.asarray(variable.val, variable.aval.dtype)
 
 
-def _scan(made: _Dump, equation: Any, operands: list[Any], where: bodies.Where, of_jax: bool) -> list[Any]:
+def _scan(made: _JaxDump, equation: Any, operands: list[Any], where: bodies.Where, of_jax: bool) -> list[Any]:
     """The turns of a scan, one by one."""
     settings = equation.params
     constants, carries = settings["num_consts"], settings["num_carry"]
@@ -237,7 +237,7 @@ def _scan(made: _Dump, equation: Any, operands: list[Any], where: bodies.Where, 
     return [*state, *stacked]
 
 
-def _at(made: _Dump, series: Any, turn: int, where: bodies.Where) -> Any:
+def _at(made: _JaxDump, series: Any, turn: int, where: bodies.Where) -> Any:
     """The entry of an array along its first axis."""
     if not isinstance(series, dict):
         return series[turn]
@@ -248,7 +248,7 @@ def _at(made: _Dump, series: Any, turn: int, where: bodies.Where) -> Any:
     return made.step("squeeze", [piece], {"dimensions": (0,)}, [bodies.Aval(shape[1:], row.dtype)], where)[0]
 
 
-def _stacked(made: _Dump, rows: list[Any], aval: Any, where: bodies.Where) -> Any:
+def _stacked(made: _JaxDump, rows: list[Any], aval: Any, where: bodies.Where) -> Any:
     if not any(isinstance(each, dict) for each in rows):
         import numpy
 
@@ -256,7 +256,7 @@ def _stacked(made: _Dump, rows: list[Any], aval: Any, where: bodies.Where) -> An
     return made.step("stack", rows, {}, [aval], where)[0]
 
 
-def _while(made: _Dump, equation: Any, operands: list[Any], where: bodies.Where, of_jax: bool) -> list[Any]:
+def _while(made: _JaxDump, equation: Any, operands: list[Any], where: bodies.Where, of_jax: bool) -> list[Any]:
     """The turns of a loop whose condition depends on no floating input."""
     settings = equation.params
     first, second = settings["cond_nconsts"], settings["cond_nconsts"] + settings["body_nconsts"]
@@ -273,7 +273,7 @@ def _while(made: _Dump, equation: Any, operands: list[Any], where: bodies.Where,
         state = made.call(settings["body_jaxpr"], [*of_body, *state], where, of_jax)
 
 
-def _cond(made: _Dump, equation: Any, operands: list[Any], where: bodies.Where, of_jax: bool) -> list[Any]:
+def _cond(made: _JaxDump, equation: Any, operands: list[Any], where: bodies.Where, of_jax: bool) -> list[Any]:
     """The steps of the taken branch."""
     index, *others = operands
     if isinstance(index, dict):

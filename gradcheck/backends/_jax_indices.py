@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
-class Places(NamedTuple):
+class Moved(NamedTuple):
     """A step "take" or "put" of the flat array.
 
     Attributes:
@@ -24,36 +24,36 @@ class Places(NamedTuple):
 ShapeOf = Callable[[Any], "tuple[int, ...]"]
 
 
-def gather(jax: Any, equation: Any, operands: list[Any], shape_of: ShapeOf) -> Places | None:
+def gather(jax: Any, equation: Any, operands: list[Any], shape_of: ShapeOf) -> Moved | None:
     """Entries at integers; −1 is the place of one that is out of bounds, in place of which `fill_value` stands."""
     array, at = operands
     if isinstance(at, dict):
         return None
     options = {**equation.params, "fill_value": -1}
     places = equation.primitive.bind(_numbered(jax, shape_of(array)), at, **options)
-    return Places("take", [array, places], {"fill_value": equation.params.get("fill_value")})
+    return Moved("take", [array, places], {"fill_value": equation.params.get("fill_value")})
 
 
-def dynamic_slice(jax: Any, equation: Any, operands: list[Any], shape_of: ShapeOf) -> Places | None:
+def dynamic_slice(jax: Any, equation: Any, operands: list[Any], shape_of: ShapeOf) -> Moved | None:
     """A piece that begins at integers."""
     array, *starts = operands
     if any(isinstance(each, dict) for each in starts):
         return None
     places = equation.primitive.bind(_numbered(jax, shape_of(array)), *starts, **equation.params)
-    return Places("take", [array, places], {})
+    return Moved("take", [array, places], {})
 
 
-def dynamic_update_slice(jax: Any, equation: Any, operands: list[Any], shape_of: ShapeOf) -> Places | None:
+def dynamic_update_slice(jax: Any, equation: Any, operands: list[Any], shape_of: ShapeOf) -> Moved | None:
     """An array with another in a piece that begins at integers."""
     array, update, *starts = operands
     if any(isinstance(each, dict) for each in starts):
         return None
     numbered = _numbered(jax, shape_of(array))
     places = jax.lax.dynamic_slice(numbered, starts, shape_of(update))
-    return Places("put", [array, update, places], {"adds": False})
+    return Moved("put", [array, update, places], {"adds": False})
 
 
-def scatter(jax: Any, equation: Any, operands: list[Any], shape_of: ShapeOf) -> Places | None:
+def scatter(jax: Any, equation: Any, operands: list[Any], shape_of: ShapeOf) -> Moved | None:
     """Entries that are put at integers, or added there.
 
     The place of an entry is where its cotangent comes from; −1 is that of one that is out of bounds.
@@ -72,7 +72,7 @@ def scatter(jax: Any, equation: Any, operands: list[Any], shape_of: ShapeOf) -> 
         return None
     back = jax.linear_transpose(added, zeros)
     (places,) = back(_numbered(jax, shape).astype(zeros.dtype) + 1)
-    return Places("put", [array, updates, places.astype(int) - 1], {"adds": equation.primitive.name != "scatter"})
+    return Moved("put", [array, updates, places.astype(int) - 1], {"adds": equation.primitive.name != "scatter"})
 
 
 def _numbered(jax: Any, shape: tuple[int, ...]) -> Any:
@@ -85,5 +85,4 @@ PLACES = {
     "dynamic_update_slice": dynamic_update_slice,
     "scatter": scatter,
     "scatter-add": scatter,
-    "scatter_add": scatter,
 }

@@ -17,6 +17,7 @@ REDUCTIONS = {
     "reduce_sum": "sum",
     "reduce_max": "max",
     "reduce_min": "min",
+    "reduce_prod": "prod",
     "reduce_or": "any",
     "reduce_and": "all",
 }
@@ -33,9 +34,19 @@ for _primitive, _name in REDUCTIONS.items():
 @row("cumsum")
 def cumsum(a: Any, axis: int, reverse: bool = False) -> Any:
     """The sums up to each entry along an axis, or from it on."""
+    return _cumulative("cumulative_sum", a, axis, reverse)
+
+
+@row("cumprod")
+def cumprod(a: Any, axis: int, reverse: bool = False) -> Any:
+    """The products up to each entry along an axis, or from it on."""
+    return _cumulative("cumulative_prod", a, axis, reverse)
+
+
+def _cumulative(name: str, a: Any, axis: int, reverse: bool) -> Any:
     if not reverse:
-        return word("cumulative_sum")(a, axis)
-    return word("flip")(word("cumulative_sum")(word("flip")(a, axis), axis), axis)
+        return word(name)(a, axis)
+    return word("flip")(word(name)(word("flip")(a, axis), axis), axis)
 
 
 @row("sort")

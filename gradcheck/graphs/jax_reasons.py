@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 RANDOM = "it draws normal random numbers: give them as an argument"
 KNOWN = "it depends on no floating input: gradcheck computes it beforehand"
 INLINED = "its steps take its place"
@@ -9,6 +11,7 @@ OPAQUE = "JAX does not see what it computes"
 SEVERAL = "it computes on several devices: expected one"
 NO_WORD = "the vocabulary has no word for it"
 COMPLEX = "it computes complex numbers"
+PLACES = "its indices depend on floating numbers; if they do not, `take` or `put` is in its place"
 INTEGERS = "it makes integers of floating numbers, which have no gradient"
 FACTORS = "the vocabulary has solve, inv, slogdet and cholesky alone"
 EFFECTS = "it has effects, or is a step of JAX's own transformations"
@@ -22,11 +25,12 @@ _NAMES = {
     INLINED: "call closed_call cond core_call custom_jvp_call custom_vjp_call jit remat2 scan while",
     OPAQUE: "ffi_call io_callback pallas_call pure_callback",
     SEVERAL: "all_gather all_to_all pmax pmin ppermute psum ragged_all_to_all shard_map",
-    NO_WORD: """approx_top_k bessel_i0e bessel_i1e cbrt cumlogsumexp cummax cummin cumprod custom_linear_solve eq_to
-        igamma igamma_grad_a igammac le_to lt_to polygamma reduce reduce_prod reduce_window reduce_xor
+    NO_WORD: """approx_top_k bessel_i0e bessel_i1e cbrt cumlogsumexp cummax cummin custom_linear_solve eq_to
+        igamma igamma_grad_a igammac le_to lt_to polygamma reduce reduce_window reduce_xor
         regularized_incomplete_beta scatter-max scatter-min scatter-mul scatter-sub select_and_gather_add
         select_and_scatter select_and_scatter_add symmetric_product zeta""",
     COMPLEX: "complex conj fft imag real",
+    PLACES: "dynamic_slice dynamic_update_slice gather scatter scatter-add",
     INTEGERS: "argmax argmin",
     FACTORS: """cholesky_update eig eigh hessenberg householder_product lu lu_pivots_to_permutation ormqr qr schur svd
         tridiagonal tridiagonal_solve""",
@@ -44,4 +48,4 @@ def reason(primitive: str) -> str:
         primitive: such as "cumprod".
     """
     expected = "expected primitives of docs/jax.md, or reference= with the same function written in them"
-    return f"{REASONS.get(primitive, NO_WORD).partition(':')[0]}: {expected}"
+    return f"{re.split('[:;]', REASONS.get(primitive, NO_WORD))[0]}: {expected}"

@@ -47,6 +47,7 @@ class Function:
         started: the release of the framework, and of its packages.
         fused: the name of the engine whose formats its rounding has.
         device: where it computes.
+        forward: the function with gradients of forward mode, which are judged too.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Function:
     started: StartMessage
     fused: str
     device: str
+    forward: Evaluate | None = None
 
 
 def check(function: Function, dtype: str, seed: int, gate: str) -> Report:
@@ -76,11 +78,13 @@ def check(function: Function, dtype: str, seed: int, gate: str) -> Report:
     case = case_of(function, dtype, seed)
     graph = function.graph
     known = judge.truth(tape_of(graph, tuple(function.wrt)), case.inputs, format_of(function, dtype))
-    answer = with_known_steps(function.evaluate(dtype, case.inputs), known)
-    judgement = diagnosed(function, case, known, answer, judge.judge(answer, known, gate))
-    judgement = diagnosis.passed(judgement) if gate == "formula" else judgement
-    sources, spec = Sources(case.problem, graph), Spec(function.name)
-    backend = assemble.answered(spec, case, answer, judgement, function.started, sources, answer.notes)
+    modes = {function.name: function, **in_forward_mode(function)}
+    sources, backends, answers = Sources(case.problem, graph), [], {}
+    for name, each in modes.items():
+        answers[name] = answer = with_known_steps(each.evaluate(dtype, case.inputs), known)
+        judgement = diagnosed(each, case, known, answer, judge.judge(answer, known, gate))
+        judgement = diagnosis.passed(judgement) if gate == "formula" else judgement
+        backends.append(assemble.answered(Spec(name), case, answer, judgement, function.started, sources, answer.notes))
     environment = BackendEnvironment(
         python=sys.executable,
         python_version=function.started.python_version,
@@ -88,8 +92,16 @@ def check(function: Function, dtype: str, seed: int, gate: str) -> Report:
         threads=function.started.threads,
         device=function.device,
     )
-    named = {str(spec): environment}
-    return assemble.report(case, function.call, known, [backend], {str(spec): answer}, named, sources)
+    named = dict.fromkeys(modes, environment)
+    return assemble.report(case, function.call, known, backends, answers, named, sources)
+
+
+def in_forward_mode(function: Function) -> dict[str, Function]:
+    """The function as it computes gradients in forward mode, by its name in the report."""
+    if function.forward is None:
+        return {}
+    name = f"{function.name} forward"
+    return {name: replace(function, name=name, evaluate=function.forward)}
 
 
 def with_known_steps(answer: BackendAnswer, known: judge.Truth) -> BackendAnswer:

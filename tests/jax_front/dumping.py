@@ -32,7 +32,7 @@ def dumped(jax: Any, function: Any, arguments: tuple) -> dict[str, Any]:
     from gradcheck.backends import _jax_calls as calls
     from gradcheck.backends import _jax_export as export
 
-    call = calls.Call(jax, function, arguments, {})
+    call = calls.JaxCall(jax, function, arguments, {})
     try:
         dump = export.dumped(jax, call.labelled, call.arrays)
     except export.Untraceable as error:

@@ -10,7 +10,7 @@ def main() -> None:
     from jax.extend.core import Primitive
     from jax.extend.core import primitives as known
 
-    from gradcheck.backends import _jax_bodies, _jax_export, _jax_indices
+    from gradcheck.backends import _jax_bodies, _jax_export
     from gradcheck.graphs.jax import CONVERSION, FILES
     from gradcheck.graphs.jax_reasons import REASONS
     from gradcheck.graphs.jax_rows import ROWS
@@ -18,7 +18,7 @@ def main() -> None:
     assert FILES, "they have filled the table"
     places = [known, jax.lax, jax.lax.linalg]
     found = {each.name for place in places for each in vars(place).values() if isinstance(each, Primitive)}
-    made = {CONVERSION, *_jax_indices.PLACES, *_jax_export.LOOPS}
+    made = {CONVERSION, *_jax_export.LOOPS}
     kept = {f"jit[{name}]" for name in _jax_bodies.KEPT}
     without = sorted(found - {*ROWS, *REASONS, *made})
     unknown = sorted(set(ROWS) - {*found, *kept, "take", "put", "stack"})

@@ -19,7 +19,7 @@ from tests.jax_front.support import NAMES, dump
 INSTEAD = "expected primitives of docs/jax.md, or reference= with the same function written in them"
 REFUSED = {
     "noisy": ("jax.random.normal", f"erf_inv: it draws normal random numbers: {INSTEAD}"),
-    "products": ("jnp.cumprod", f"cumprod: the vocabulary has no word for it: {INSTEAD}"),
+    "products": ("lax.cumlogsumexp", f"cumlogsumexp: the vocabulary has no word for it: {INSTEAD}"),
     "argmax": (
         "places = x.argmax(1)",
         f"argmax: it makes integers of floating numbers, which have no gradient: {INSTEAD}",

@@ -1,0 +1,179 @@
+"""Check a function in JAX, in your own process.
+
+>>> import jax
+>>> from gradcheck.jax import check
+>>> x, w = jax.random.normal(jax.random.key(0), (2, 3, 3))
+>>> check(lambda x, w: jax.nn.gelu(x @ w), (x, w)).assert_agrees()
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from gradcheck.answers import BackendAnswer
+from gradcheck.backends import _jax_calls as calls
+from gradcheck.backends import _jax_export as export
+from gradcheck.backends._engine import Answer, Malformed
+from gradcheck.backends._worker.comparison import differences
+from gradcheck.backends.jax_forward import LACKS as FORWARD_LACKS
+from gradcheck.dtypes import DTYPES
+from gradcheck.errors import RequestError
+from gradcheck.execution.messages import StartMessage
+from gradcheck.graphs import Graph, RecordingError
+from gradcheck.graphs.graph import COTANGENT, OUTPUT
+from gradcheck.graphs.jax import record
+from gradcheck.results import Report
+from gradcheck.runs import in_process
+
+__all__ = ["check"]
+
+GATES = ("proved", "formula", "rounding")
+FUSED = "jax"
+"""The engine whose formats hold: a compiled function may keep more digits between its steps than an array shows."""
+
+
+def check(
+    function: Callable[..., Any],
+    inputs: Any,
+    *,
+    reference: Callable[..., Any] | None = None,
+    argnums: int | Sequence[int] | None = None,
+    forward: bool = False,
+    seed: int = 0,
+    gate: str = "rounding",
+) -> Report:
+    """Evaluate a function and its gradients in this process, and judge them.
+
+    The function is called as it is: a lambda, a closure, a method, `functools.partial`, a jitted function, one with a
+    `jax.custom_vjp` or `jax.custom_jvp`. Its gradients are those of `jax.vjp`. The truth is that of the reference's
+    forward pass, or of the function's own, which `jax.make_jaxpr` records: docs/jax.md lists its primitives.
+
+    Args:
+        function: what is checked. Its results are arrays, or trees of them.
+        inputs: its arguments: a tuple, a dictionary of those by keyword, or a single array. They may be trees, such as
+            dictionaries of parameters. Floating arrays are checked, in their own dtype: float64, float32, float16 or
+            bfloat16. Python's numbers stay numbers.
+        reference: the same function of the same inputs, in plain operators.
+        argnums: the arguments by position whose arrays are checked, as in `jax.grad`; left out: all.
+        forward: whether gradients of forward mode, `jax.jvp` along each unit vector, are judged too.
+        seed: of the cotangents, where the function does not return one number.
+        gate: "proved" refuses only proved errors, "formula" no lost digits, "rounding" also errors beyond rounding.
+
+    Returns:
+        The report; `.assert_agrees()` raises an AssertionError with the finding.
+
+    Raises:
+        RequestError: no input is a floating array, dtypes differ, or the function cannot be recorded.
+    """
+    if gate not in GATES:
+        raise RequestError(f"gate={gate!r}: expected one of {', '.join(GATES)}")
+    arguments, options = _as_arguments(inputs)
+    call = calls.JaxCall(jax, function, arguments, options)
+    wrt = _wanted(call, argnums)
+    dtype = _dtype_of({name: call.floating[name] for name in wrt})
+    if forward and dtype in FORWARD_LACKS:
+        raise RequestError(f"forward=True in {dtype}: {FORWARD_LACKS[dtype]}: expected forward=False")
+    name, caller = calls.name_of(function), sys._getframe(1)
+    plain = function if reference is None else reference
+    graph, arrays = _truth(
+        calls.JaxCall(jax, plain, arguments, options, call.names), wrt, name, dtype, reference is None
+    )
+    asked = in_process.Function(
+        name=name,
+        file=calls.file_of(function) or caller.f_code.co_filename,
+        call=f"{caller.f_code.co_filename}:{caller.f_lineno}",
+        graph=graph,
+        wrt=wrt,
+        inputs=arrays,
+        evaluate=lambda other, given: _answer(call.answer, graph, wrt, other, given),
+        started=_started(),
+        fused=FUSED,
+        device=str(next(iter(call.floating[wrt[0]].devices()))),
+        forward=(lambda other, given: _answer(call.forward_answer, graph, wrt, other, given)) if forward else None,
+    )
+    try:
+        return in_process.check(asked, dtype, seed, gate)
+    except Malformed as error:
+        raise RequestError(f"{name}: {error}") from None
+
+
+def _as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments by position, and those by keyword."""
+    if isinstance(inputs, Mapping):
+        return (), dict(inputs)
+    return (tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)), {}
+
+
+def _wanted(call: calls.JaxCall, argnums: int | Sequence[int] | None) -> tuple[str, ...]:
+    """The names of the floating arrays among the arguments of some positions.
+
+    Raises:
+        RequestError: there is none, or an argument has no such position.
+    """
+    places = None if argnums is None else (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    for place in places or ():
+        if not -len(call.names) <= place < len(call.names):
+            raise RequestError(f"argnums={place}: the function has {len(call.names)} arguments by position")
+    chosen = None if places is None else tuple(call.names[place] for place in places)
+    found = tuple(name for name in call.floating if chosen is None or name.partition("[")[0] in chosen)
+    if not any(call.floating[name].size for name in found):
+        raise RequestError("no input is a floating array with entries: expected jax.numpy arrays of floats to check")
+    return found
+
+
+def _dtype_of(arrays: Mapping[str, Any]) -> str:
+    """The dtype of the arrays to check.
+
+    Raises:
+        RequestError: there are several dtypes, or it is none of the four.
+    """
+    found = list(dict.fromkeys(str(each.dtype) for each in arrays.values()))
+    if len(found) > 1:
+        raise RequestError(
+            f"the inputs have dtypes {', '.join(found)}: expected one dtype, or argnums= for some of them"
+        )
+    if found[0] not in DTYPES:
+        raise RequestError(f"the inputs have dtype {found[0]}: expected one of {', '.join(DTYPES)}")
+    return found[0]
+
+
+def _truth(
+    call: calls.JaxCall, wrt: Sequence[str], name: str, dtype: str, is_own: bool
+) -> tuple[Graph, dict[str, Any]]:
+    """The graph of the reference, or of the function itself, and the arrays of its inputs.
+
+    Raises:
+        RequestError: it cannot be recorded.
+    """
+    try:
+        dump = export.dumped(jax, call.labelled, call.arrays)
+        graph = record(dump, dtype)
+    except export.Untraceable as error:
+        joined = ", or" if ": expected" in str(error) else ": expected"
+        instead = f"{joined} reference= with the same function in plain operators" if is_own else ""
+        raise RequestError(f"{calls.name_of(call.function)}: JAX cannot record it: {error}{instead}") from error
+    except RecordingError as error:
+        raise RequestError(str(error)) from error
+    return graph, {each: dump["arrays"][each] for each in graph.inputs if each in dump["arrays"]}
+
+
+def _answer(
+    evaluate: Callable[..., Answer], graph: Graph, wrt: Sequence[str], dtype: str, given: Mapping[str, Any]
+) -> BackendAnswer:
+    """The answer of the function, which is evaluated twice."""
+    outputs = {label.removeprefix(OUTPUT): name for label, name in graph.output_names.items()}
+    cotangents = {label: given[COTANGENT + label] for label in outputs}
+    with calls.with_float64(jax) if dtype == "float64" else contextlib.nullcontext():
+        first, again = (evaluate(dtype, outputs, cotangents, wrt) for _ in range(2))
+    return BackendAnswer(first.loss, first.gradients, first.values, varies=dict(differences(first, again)))
+
+
+def _started() -> StartMessage:
+    """The releases of this process."""
+    release, version = ".".join(map(str, sys.version_info[:3])), str(jax.__version__)
+    return StartMessage(version, release, {"jax": version})
