@@ -82,9 +82,9 @@ def concatenate(*arrays: Any, dimension: int) -> Any:
 
 
 @row("stack")
-def stacked(*arrays: Any) -> Any:
-    """The results of all turns of a loop, along a new first axis."""
-    return stack(arrays)
+def stacked(*arrays: Any, axis: int = 0) -> Any:
+    """Several arrays beside each other, such as the results of all turns of a loop."""
+    return stack(arrays, axis)
 
 
 @row("tile")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.dtypes import LAYOUTS
+from gradcheck.graphs.graph import Shape
 from gradcheck.graphs.torch_rows import word
 
 Operand = Mapping[str, int]
@@ -57,6 +58,8 @@ class _Steps:
         operand = self._shifted(shares, found)
         if operand is None or found is None or len(found) != 1 or node["shape"] != self._at(shares)["shape"]:
             return None
+        if not self._restores(total, found, tuple(node["shape"])):
+            return None
         return Form(functools.partial(_softmax, axes=found), operand)
 
     def logsumexp(self, last: Operand) -> Form | None:
@@ -72,8 +75,10 @@ class _Steps:
             shares = self._behind(self._at(summed)["operands"][0], MOVES)
             axes = self._is_sum_of(summed, shares)
             operand = self._shifted(shares, axes)
-            if operand is not None and axes is not None and self._is_maximum(shift, operand, axes, seen=False):
-                shape = tuple(node["shape"])
+            if operand is None or axes is None or not self._is_maximum(shift, operand, axes, seen=False):
+                continue
+            shape = tuple(node["shape"])
+            if self._restores(logarithm, (), shape) and self._restores(shift, (), shape):
                 return Form(functools.partial(_logsumexp, axes=axes, shape=shape), operand)
         return None
 
@@ -110,8 +115,11 @@ class _Steps:
         if difference["operator"] != "sub":
             return None
         operand, shift = difference["operands"]
-        is_whole = difference["shape"] == self._at(operand)["shape"]
-        return operand if is_whole and self._is_maximum(shift, operand, axes, seen=False) else None
+        shape = tuple(difference["shape"])
+        is_whole = shape == tuple(self._at(operand)["shape"])
+        if not is_whole or not self._is_maximum(shift, operand, axes, seen=False):
+            return None
+        return operand if self._restores(shift, axes, shape) else None
 
     def _is_maximum(self, shift: Operand, operand: Operand, axes: tuple[int, ...], seen: bool) -> bool:
         """Whether it is the maximum along axes, as a constant of the gradient."""
@@ -127,6 +135,32 @@ class _Steps:
         if name == "select_n" and self._at(node["operands"][0])["operator"] == "is_finite":
             return self._is_maximum(node["operands"][2], operand, axes, seen)
         return False
+
+    def _restores(self, operand: Operand, axes: tuple[int, ...], shape: Shape) -> bool:
+        """Whether a reduction of an array with a shape stands along its axes again; without axes, in its order."""
+        found = self._places(operand)
+        if found is None:
+            return False
+        if not axes:
+            return found.shape == shape and bool((found.reshape(-1) == np.arange(found.size)).all())
+        reduced = tuple(size for axis, size in enumerate(shape) if axis not in axes)
+        expected = np.expand_dims(np.arange(math.prod(reduced)).reshape(reduced), axes)
+        spread = np.broadcast_to(found, shape) if found.ndim == len(shape) else found
+        return spread.shape == shape and bool((spread == expected).all())
+
+    def _places(self, operand: Operand) -> Any:
+        """The place in the last reduction that each entry of a value comes from; None if steps between do more."""
+        node = self._at(operand)
+        name, shape = node["operator"], tuple(node["shape"])
+        if name in ("reduce_sum", "reduce_max"):
+            return np.arange(math.prod(shape)).reshape(shape)
+        inner = self._places(node["operands"][{"max": 1, "select_n": 2}.get(name, 0)])
+        if inner is None or name != "broadcast_in_dim":
+            return None if inner is None or inner.size != math.prod(shape) else inner.reshape(shape)
+        between = [1] * len(shape)
+        for axis, size in zip(node["options"].get("broadcast_dimensions", ()), inner.shape, strict=True):
+            between[axis] = size
+        return np.broadcast_to(inner.reshape(between), shape)
 
     def _number(self, operand: Operand) -> float | None:
         """The number that each entry of a constant is."""

@@ -151,6 +151,7 @@ def cases():
 
 def main() -> None:
     jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_disable_most_optimizations", True)  # compiling takes most of the time
     found = {}
     for name, run in cases():
         try:

@@ -134,6 +134,26 @@ def dropout(x):
     return jnp.where(jax.random.bernoulli(jax.random.key(0), 0.5, x.shape), x / 0.5, 0.0).sum()
 
 
+def lookalikes(x):
+    """Functions that are nearly those with a word."""
+
+    def shares(top, bottom):
+        e = jnp.exp(x - lax.stop_gradient(jnp.expand_dims(x.max(1), top)))
+        return e / jnp.expand_dims(e.sum(1), bottom)
+
+    shifted = jnp.exp(x - lax.stop_gradient(x.max(1, keepdims=True)))
+    logarithms = jnp.log(shifted.sum(1)) + lax.stop_gradient(x.max(0))
+    gelu = x * (0.5 * (1.0 + jnp.tanh(np.sqrt(2 / np.pi) * (x + 0.04472 * x**3))))
+    variance = jax.vmap(jnp.var, in_axes=1, out_axes=0)(x) * x[0]
+    return sum(each.sum() for each in (shares(0, 0), shares(1, 0), shares(0, 1), logarithms, gelu, variance))
+
+
+def last_axis(x):
+    """Matrices along the first two axes."""
+    batches = jnp.stack([x, x.T, x @ x], 2) + 3 * jnp.eye(3)[:, :, None]
+    return jax.vmap(jnp.linalg.inv, in_axes=2)(batches).sum()
+
+
 def noisy(x):
     return (x + jax.random.normal(jax.random.key(0), x.shape)).sum()
 
@@ -182,6 +202,8 @@ def cases():
         "image": (image, (drawn(1, 5, 6, 2), drawn(3, 3, 2, 3), drawn(2, 2, 3, 2))),
         "algebra": (algebra, (square, drawn(3, 2))),
         "several": (several, (x, drawn(4, 2))),
+        "lookalikes": (lookalikes, (square,)),
+        "last_axis": (last_axis, (square,)),
         "dropout": (dropout, (x,)),
         **{each.__name__: (each, (x,)) for each in refused},
     }

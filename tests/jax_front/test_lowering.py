@@ -24,6 +24,10 @@ REFUSED = {
         "places = x.argmax(1)",
         f"argmax: it makes integers of floating numbers, which have no gradient: {INSTEAD}",
     ),
+    "last_axis": (
+        "jax.vmap(jnp.linalg.inv, in_axes=2)",
+        f"lu: the vocabulary has solve, inv, slogdet and cholesky alone: {INSTEAD}",
+    ),
     "narrowed": (
         'x.astype("float16")',
         "convert_element_type: it computes in float16, in a check of float64: expected float64, or inputs in float16",
@@ -100,6 +104,10 @@ def test_functions_with_a_word_of_their_own_keep_it() -> None:
 
 def test_a_function_of_the_user_with_the_name_of_one_of_jax_is_its_own_steps() -> None:
     assert "silu" not in words_of("several")
+
+
+def test_a_function_that_is_nearly_one_with_a_word_is_its_own_steps() -> None:
+    assert not {"softmax", "logsumexp", "gelu"} & set(words_of("lookalikes"))
 
 
 def test_loops_become_the_steps_of_each_turn() -> None:
