@@ -11,8 +11,8 @@ import numpy as np
 
 from gradcheck.graphs.graph import Shape
 from gradcheck.graphs.jax_rows import row
+from gradcheck.graphs.rows import broadcast, constant, refuse_unless, word
 from gradcheck.graphs.torch_arrays import cat, stack
-from gradcheck.graphs.torch_rows import broadcast, constant, refuse_unless, word
 from gradcheck.graphs.values import Value
 
 

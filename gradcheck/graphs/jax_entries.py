@@ -8,7 +8,7 @@ import numpy as np
 
 from gradcheck.graphs import torch_entries as common
 from gradcheck.graphs.jax_rows import row
-from gradcheck.graphs.torch_rows import refuse_unless, word
+from gradcheck.graphs.rows import refuse_unless, word
 from gradcheck.graphs.values import Value
 
 SAME_NAME = """abs acos acosh asin asinh atan atanh ceil cos cosh digamma erf erfc exp exp2 expm1 floor lgamma log

@@ -15,7 +15,7 @@ import numpy as np
 
 from gradcheck.dtypes import LAYOUTS
 from gradcheck.graphs.graph import Shape
-from gradcheck.graphs.torch_rows import word
+from gradcheck.graphs.rows import word
 
 Operand = Mapping[str, int]
 Nodes = Sequence[Mapping[str, Any]]

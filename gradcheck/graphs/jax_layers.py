@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcheck.graphs.jax_arrays import spaced
 from gradcheck.graphs.jax_rows import row
-from gradcheck.graphs.torch_rows import refuse_unless, word
+from gradcheck.graphs.rows import refuse_unless, word
 
 REDUCTIONS = {
     "reduce_sum": "sum",

@@ -11,9 +11,9 @@ import numpy as np
 from gradcheck.dtypes import LAYOUTS
 from gradcheck.graphs.graph import Graph
 from gradcheck.graphs.results import finished
+from gradcheck.graphs.rows import word
 from gradcheck.graphs.sources import RecordingError, written_at
 from gradcheck.graphs.torch_entries import not_equal
-from gradcheck.graphs.torch_rows import word
 from gradcheck.graphs.values import Recording, Value
 
 WRONG = (TypeError, ValueError, IndexError, AttributeError, KeyError)
@@ -55,6 +55,14 @@ class Lowering(abc.ABC):
     def output(self, reference: Any) -> Value:
         """The value of an output."""
 
+    def called(self, node: Mapping[str, Any]) -> str:
+        """The name of a step in messages."""
+        return str(node["operator"])
+
+    def names(self) -> dict[int, str]:
+        """The places of values in the graph that have names, and these."""
+        return {}
+
     def graph(self) -> Graph:
         """Lower every node.
 
@@ -68,7 +76,7 @@ class Lowering(abc.ABC):
         if not outputs:
             raise RecordingError("the function returns no floating array: expected one that depends on its inputs")
         is_loss = list(outputs) == [""] and outputs[""].shape == ()
-        return finished(_loss, self.recording, outputs[""] if is_loss else outputs)
+        return finished(_loss, self.recording, outputs[""] if is_loss else outputs, self.names())
 
     def _value_of(self, node: Mapping[str, Any]) -> Any:
         operator = node["operator"]
@@ -82,7 +90,7 @@ class Lowering(abc.ABC):
         except RecordingError as error:
             raise RecordingError(f"{error} ({operator})") from error
         except WRONG as error:
-            raise RecordingError(f"{where}: {operator}: {error}") from error
+            raise RecordingError(f"{where}: {self.called(node)}: {error}") from error
 
     def check_dtype(self, dtype: str | None) -> None:
         """Refuse a step in a narrower dtype than that of the check: its rounding errors are larger.

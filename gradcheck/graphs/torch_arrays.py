@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from gradcheck.graphs.graph import Shape
-from gradcheck.graphs.torch_rows import broadcast, constant, known, refuse_unless, row, word
+from gradcheck.graphs.rows import broadcast, constant, known, refuse_unless, word
+from gradcheck.graphs.torch_rows import row
 from gradcheck.graphs.values import Value
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.graphs.rows import broadcast, refuse_unless, word
 from gradcheck.graphs.subscripts import parsed
 from gradcheck.graphs.torch_arrays import constant_pad_nd
 from gradcheck.graphs.torch_entries import dropout
-from gradcheck.graphs.torch_rows import axes_of, broadcast, refuse_unless, row, word
+from gradcheck.graphs.torch_rows import axes_of, row
 
 Dim = int | Sequence[int] | None
 
