@@ -94,6 +94,11 @@ def test_gradients_and_products_are_backends_of_their_own_order(layer: str) -> N
     assert second.backends[0].reason == "the file has no hessian_products['by_hand']"
 
 
+def test_a_run_without_backends_has_those_of_its_order(layer: str) -> None:
+    assert [backend.spec for backend in api.check(layer).backends] == ["by_hand"]
+    assert "by_hand" not in [backend.spec for backend in api.check(layer, order=2).backends]
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

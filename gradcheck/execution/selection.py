@@ -100,7 +100,9 @@ class Selected:
         return hosted(place.python, gradient=self.spec.name)
 
 
-def choose(specs: Sequence[str], problem: Problem, device: str = CPU, tf32: bool = False) -> list[Selected]:
+def choose(
+    specs: Sequence[str], problem: Problem, device: str = CPU, tf32: bool = False, order: int = 1
+) -> list[Selected]:
     """The backends to run: the named ones, or those that the problem names itself.
 
     Engines compute on the device; hand-written gradients and programs choose their device themselves.
@@ -112,7 +114,7 @@ def choose(specs: Sequence[str], problem: Problem, device: str = CPU, tf32: bool
         raise RequestError("tf32: expected with a device such as cuda")
     if specs:
         return selected(specs, problem, device, tf32)
-    named = default_backends(problem, device)
+    named = default_backends(problem, device, order)
     try:
         return selected(named, problem, device, tf32)
     except RequestError as error:
@@ -196,8 +198,10 @@ def home_of(spec: Spec, device: str, is_engine: bool) -> EngineDeclaration | Non
     return engine.on(device)
 
 
-def default_backends(problem: Problem, device: str = CPU) -> Sequence[str]:
+def default_backends(problem: Problem, device: str = CPU, order: int = 1) -> Sequence[str]:
     """The backends that a problem names itself, without engines that lack the device, unless all engines lack it.
+
+    Gradients are asked in order 1, and products of the Hessian in order 2, if there are any.
 
     Raises:
         RequestError: it names none.
@@ -205,11 +209,12 @@ def default_backends(problem: Problem, device: str = CPU) -> Sequence[str]:
     if not problem.backends:
         expected = 'expected -b torch, for example, or backends = ("torch",) in the file'
         raise RequestError(f"{problem.path}: has no gradients of its own and names no backends: {expected}")
+    named = [text for text in problem.backends if problem.has_order(text, order)] or problem.backends
     if device == CPU:
-        return problem.backends
-    found = {text: engines.find(text.partition("==")[0]) for text in problem.backends}
+        return named
+    found = {text: engines.find(text.partition("==")[0]) for text in named}
     known = [text for text, engine in found.items() if engine is None or engines.kind_of(device) in engine.devices]
-    return known or problem.backends
+    return known or named
 
 
 def engines_on(device: str) -> list[str]:

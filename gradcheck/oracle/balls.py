@@ -117,9 +117,15 @@ def undefined(tape: Tape, inputs: Mapping[str, Array], bits: int) -> str | None:
     steps = Steps(inputs)
     with ctx.workprec(bits):
         for node in tape.nodes:
-            lost = _not_finite(steps.take(node))
-            operands = steps.operands(node)
-            if node.operands and lost.any() and not any(_not_finite(operand).any() for operand in operands):
+            result, operands = steps.take(node), steps.operands(node)
+            lost = _not_finite(result)
+            if any(_not_finite(operand).any() for operand in operands):  # an infinity of the loss itself has a value
+                lost = (
+                    np.zeros_like(lost)
+                    if any(_has_no_value(each).any() for each in operands)
+                    else _has_no_value(result)
+                )
+            if node.operands and lost.any():
                 return _described(tape, node, operands, lost) if all(map(_is_narrow, operands)) else None
     return None
 
@@ -132,6 +138,11 @@ def _is_narrow(balls: Array) -> bool:
 def _not_finite(balls: Array) -> Array:
     lost = [isinstance(ball, arb) and not ball.is_finite() for ball in balls.ravel()]
     return np.array(lost, dtype=bool).reshape(balls.shape)
+
+
+def _has_no_value(balls: Array) -> Array:
+    nothing = [isinstance(ball, arb) and math.isnan(float(ball.mid())) for ball in balls.ravel()]
+    return np.array(nothing, dtype=bool).reshape(balls.shape)
 
 
 def _described(tape: Tape, node: TapeNode, operands: list[Array], lost: Array) -> str:

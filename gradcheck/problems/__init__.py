@@ -88,6 +88,11 @@ class Problem:
             raise ProblemError(f"k = {k}: {self.path} has one size, since its inputs() takes no k: expected no k")
         return k if self.has_size else None
 
+    def has_order(self, backend: str, order: int) -> bool:
+        """Whether a backend can answer a case of an order, as far as the file shows: a function of its own may not."""
+        own = self.functions if order == 1 else self.hessian_products
+        return backend not in self.gradients or backend in own or backend in self.implementations
+
     def shapes(self, k: int | None) -> dict[str, Shape]:
         """The inputs' shapes at size `k`.
 

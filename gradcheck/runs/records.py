@@ -130,10 +130,11 @@ def record_of(problem: str, inputs: Any, answers: Any, where: str) -> RecordFile
     Raises:
         RequestError: something is missing, unknown, or no array.
     """
-    plain = {"problem": problem, "inputs": _plain(inputs), "answers": _plain(answers)}
-    if isinstance(answers, Mapping) and isinstance(inputs, Mapping):
-        plain["answers"] = {str(name): _answer_of(each, inputs, f"{where}: {name}") for name, each in answers.items()}
-    return _convert(plain, RecordFile, where)
+    for field, given in (("inputs", inputs), ("answers", answers)):
+        if not isinstance(given, Mapping):
+            raise RequestError(f"{where}: {field}: {_found(given)}: expected {EXPECTED[field]}")
+    plain = {str(name): _answer_of(each, inputs, f"{where}: {name}") for name, each in answers.items()}
+    return _convert({"problem": problem, "inputs": _plain(inputs), "answers": plain}, RecordFile, where)
 
 
 def _answer_of(answer: Any, inputs: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -154,6 +155,8 @@ def _answer_of(answer: Any, inputs: Mapping[str, Any], where: str) -> dict[str, 
     dtypes = [_dtype_of(each) for each in gradients.values()] if isinstance(gradients, Mapping) else []
     own = dtypes[0] if dtypes and len(set(dtypes)) == 1 and dtypes[0] in DTYPES else "float64"
     plain: dict[str, Any] = {"dtype": own, **_plain(answer)}
+    if isinstance(plain.get("loss"), (list, np.ndarray)):
+        raise RequestError(f"{where}: loss: an array: expected {EXPECTED['loss']}")
     _convert(plain, AnswerRecord, where)
     return plain
 

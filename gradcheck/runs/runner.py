@@ -110,7 +110,7 @@ class Runner:
     def _run(self, settings: Settings) -> Report:
         with self._pool.early(foreseen(settings), settings.timeout):
             problem = self._problem(settings.problem, settings.timeout)
-            backends = choose(settings.backend, problem, settings.device, settings.tf32)
+            backends = choose(settings.backend, problem, settings.device, settings.tf32, settings.order)
             size = problem.sized(settings.k, given="k" in settings.given)
             inputs = read_inputs(settings, problem, settings.inputs) if settings.inputs else None
         size = inputs.k if inputs else size

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gradcheck.graphs import record as graph_of
+from gradcheck.judging import judge
 from gradcheck.oracle import Format, analyse, record, tape_of
 from gradcheck.oracle.balls import walk
 from gradcheck.oracle.operations.attention import ScaledProduct, Weights
@@ -183,3 +184,24 @@ def test_the_output_that_is_stored_rounds_the_gradients() -> None:
     noise = rng.normal(size=(200, 16, 8)) * truth["value", "o"].spread
     errors = np.array([backward(q, k, v, g, o + each, lse, scale)["q"] for each in noise])
     assert 0.5 < np.sqrt(np.mean(np.square((errors - right) / truth["gradient", "q"].spread))) < 1.1
+
+
+@pytest.mark.parametrize("is_fused", [True, False])
+def test_a_row_that_is_masked_as_a_whole_has_no_value(is_fused: bool) -> None:
+    """PyTorch's attention gives zeros there, JAX's the mean of all values."""
+
+    def loss(ops: Any, q: Any, k: Any, v: Any, m: Any) -> Any:
+        if is_fused:
+            return ops.sum(ops.scaled_dot_product_attention(q, k, v, mask=m) ** 2)
+        return ops.sum((ops.softmax(ops.where(m, q @ k.T, -math.inf)) @ v) ** 2)
+
+    random = np.random.default_rng(0)
+    inputs = {name: random.uniform(-1, 1, (4, 3)) for name in "qkv"}
+    for masked, undefined in ((False, None), (True, "softmax is undefined at -inf")):
+        mask = np.tri(4, dtype=bool)
+        mask[0] &= not masked
+        given = {**inputs, "m": mask}
+        graph = graph_of(loss, {name: each.shape for name, each in given.items()}, {"m": "boolean"})
+        known = judge.truth(tape_of(graph, ("q", "k", "v")), given, Format.of("float64"))
+        assert (known.undefined if masked else None) == undefined
+        assert np.isfinite(known.analysis["gradient", "v"].worst).all() != masked

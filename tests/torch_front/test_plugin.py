@@ -28,6 +28,16 @@ def test_right(gradcheck):
 def test_wrong(gradcheck):
     gradcheck(Cube.apply, (x,), reference=lambda x: x ** 3, seeds=[1, 2])
 
+def test_tensors_are_verified():
+    from gradcheck import verify
+
+    for dtype in (torch.float32, torch.bfloat16):
+        given = x.detach().to(dtype).requires_grad_()
+        loss = (given ** 2).sum()
+        loss.backward()
+        answers = {"mine": (loss, {"x": given.grad})}
+        verify(lambda ops, x: ops.sum(x ** 2), inputs={"x": given}, answers=answers).assert_agrees()
+
 def test_a_mapping_of_tensors(gradcheck):
     gradcheck(lambda x: torch.tanh(x), {"x": x})
 """
@@ -37,5 +47,5 @@ def test_the_fixture_takes_tensors(tmp_path: Path) -> None:
     path = tmp_path / "test_kernels.py"
     path.write_text(TESTS)
     printed = run("plugin", str(path))
-    assert "1 failed, 2 passed" in printed
+    assert "1 failed, 3 passed" in printed
     assert "Cube: differs (proved): dL/dx is proved wrong in 6 of 6 entries" in printed

@@ -258,20 +258,27 @@ def scaled_dot_product_attention(
     scores = _scaled(q, OF_QUERIES, k, OF_KEYS, OF_SCORES, factor)
     conditions = [] if mask is None else [mask]
     if is_causal:
-        allowed = causal(q.shape[-2], k.shape[-2])
-        conditions.append(operated("gt", q.recorder.append(constant(allowed.astype(float)), ()), 0.5))
+        earlier = causal(q.shape[-2], k.shape[-2]).astype(float)
+        conditions.append(operated("gt", q.recorder.append(constant(earlier), ()), 0.5))
     for condition in conditions:
         scores = operated("where", condition, scores, -math.inf)
-    shares, stored = (_shares(scores, conditions, again) for again in (False, True))
+    allowed: Variable | None = None
+    for condition in conditions:
+        allowed = condition if allowed is None else operated("and", allowed, condition)
+    shares, stored = (_shares(scores, allowed, again) for again in (False, True))
     batch = tuple(range(q.ndim - 2))
     of_values = (*batch, "key", "value")
     output = contract(shares, (*batch, *OF_SCORES), v, of_values, (*batch, "query", "value"))
     return apply(ATTENDED, output, stored, q, k, v, factor)
 
 
-def _shares(scores: Variable, conditions: list[Variable], again: bool) -> Variable:
-    """The shares of scores; one that is masked is exactly zero."""
+def _shares(scores: Variable, allowed: Variable | None, again: bool) -> Variable:
+    """The shares of scores; one that is masked is exactly zero, unless its row is masked as a whole.
+
+    Such a row has no value: 0/0. PyTorch gives zeros there, JAX the mean of all values.
+    """
     shares = apply(Weights(-1, again).operation(), scores)
-    for condition in conditions:
-        shares = operated("where", condition, shares, 0.0)
-    return shares
+    if allowed is None:
+        return shares
+    without_any = operated("invert", operated("any", allowed, -1, True))
+    return operated("where", operated("or", allowed, without_any), shares, 0.0)
