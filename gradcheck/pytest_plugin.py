@@ -6,7 +6,8 @@
     def test_my_kernel(gradcheck):
         gradcheck(fused, (x, w), reference=plain)
 
-Its options are those of `gradcheck.check`, and `seeds`; of tensors, those of `gradcheck.torch.check`.
+Its options are those of `gradcheck.check`, and `seeds`; for tensors, and arrays of JAX, those of `gradcheck.torch.check`
+and `gradcheck.jax.check`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from gradcheck.results import Report
 
 
-DOORS = {"torch": "gradcheck.torch"}
+DOORS = {"torch": "gradcheck.torch", "jax": "gradcheck.jax", "jaxlib": "gradcheck.jax"}
 """The package of an array -> the module whose `check` takes such arrays."""
 
 
@@ -41,8 +42,9 @@ def gradcheck(gradcheck_session: Session, request: pytest.FixtureRequest) -> Cal
     """`gradcheck(problem, inputs, seeds=..., **options)`: check cases of a problem, and fail with the first finding.
 
     The options are those of `gradcheck.Session.check`; `seeds` are several values of `seed`. The path of a problem's
-    file starts from the test's folder or pytest's root folder if the file exists there. If the inputs are tensors, the
-    problem is a function of them, and the options are those of `gradcheck.torch.check`. It returns the reports.
+    file starts from the test's folder or pytest's root folder if the file exists there. If the inputs are tensors, or
+    arrays of JAX, the problem is a function of them, and the options are those of `gradcheck.torch.check` or
+    `gradcheck.jax.check`. It returns the reports.
     """
     from gradcheck.errors import RequestError
 
