@@ -6,8 +6,8 @@
     def test_my_kernel(gradcheck):
         gradcheck(fused, (x, w), reference=plain)
 
-Its options are those of `gradcheck.check`, and `seeds`; for tensors, and arrays of JAX, those of `gradcheck.torch.check`
-and `gradcheck.jax.check`.
+Its options are those of `gradcheck.check`, and `seeds`; for tensors, and arrays of JAX, they are those of
+`gradcheck.torch.check` and `gradcheck.jax.check`.
 """
 
 from __future__ import annotations
