@@ -177,6 +177,27 @@ def test_the_cost_of_whole_models_is_measured(tmp_path: Path) -> None:
     assert all(row["verdict"] == "agrees" and row["seconds"] > 0 < row["torch's passes, seconds"] for row in rows)
 
 
+def test_mistakes_in_kernels_are_found_that_the_peers_miss(tmp_path: Path) -> None:
+    tables = measured("kernels", tmp_path)
+    rows = {(row["dtype"], row["planted"]): row for row in rows_of(tables, "Kernels refused")}
+    assert len(rows) == 2 * 5
+    for (dtype, planted), row in rows.items():
+        is_right = planted == "correct"
+        assert row["undecided"] == 0
+        if dtype == "float64" or is_right:
+            assert row["cases"] == 1
+            assert row["this tool"] == (0 if is_right else 1), row
+    for planted in ("one entry off by 1e-6 of the largest", "cotangent in a narrower dtype"):
+        assert rows["float64", planted]["gradcheck, slow"] == rows["float64", planted]["gradcheck, fast"] == 0
+    assert rows["bfloat16", "correct"]["gradcheck, slow"] == 1
+    assert rows["bfloat16", "correct"]["twice the error"] == rows["bfloat16", "correct"]["dynamo same"] == 0
+    assert (
+        rows["bfloat16", "a wrong formula"]["twice the error"] == rows["bfloat16", "a wrong formula"]["this tool"] == 1
+    )
+    assert rows_of(tables, "No verdict") == []
+    assert all(cell > 0 for row in rows_of(tables, "Median") for cell in list(row.values())[1:] if cell is not None)
+
+
 def test_whole_commands_and_warm_checks_are_timed(tmp_path: Path) -> None:
     whole, (warm,) = measured("commands", tmp_path).values()
     assert [row["beside"] for row in whole] == ["import torch", "import numpy", "import click"]

@@ -1,0 +1,121 @@
+"""Mistakes in functions with a backward pass by hand: who finds them, who refuses correct ones, and how long it takes.
+
+Twelve functions, each correct and with four mistakes, checked by `gradcheck.torch.check`, by
+`torch.autograd.gradcheck`, and by two rules of tests of kernels.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from benchmarks.common import ROOT, Cell, Table, command, selection_of
+from gradcheck.execution.environments import scrubbed
+
+PACKAGES = Path(msgspec.__file__).parents[1]
+DTYPES = ("float64", "float32", "bfloat16")
+CORRECT = "correct"
+Outcomes = list[dict[str, Any]]
+
+
+def kernels(small: bool, seeds: int) -> list[Table]:
+    """Kernels with and without mistakes, beside PyTorch's gradcheck and the rules of kernels' tests."""
+    outcomes = measured(("float64", "bfloat16") if small else DTYPES, 1 if small else seeds, 1 if small else 12)
+    title = "Kernels refused: the false refusals of correct ones, and the mistakes found"
+    return [
+        Table(title, rows_of(outcomes)),
+        Table("Median milliseconds of a check", milliseconds(outcomes)),
+        Table(
+            "To look into: correct ones that this tool does not accept, and mistakes that it does not refuse",
+            missed(outcomes),
+        ),
+        Table("No verdict", failures(outcomes)),
+    ]
+
+
+def measured(dtypes: Sequence[str], seeds: int, functions: int) -> Outcomes:
+    """The outcomes of every checker, measured by the interpreter that has PyTorch.
+
+    Raises:
+        click.ClickException: that interpreter has another Python, which cannot import this one's packages.
+    """
+    python = selection_of(["torch"]).places["torch"].python
+    # The packages of this interpreter come last, so that PyTorch keeps its NumPy.
+    code = f"import sys; sys.path.append({str(PACKAGES)!r}); from benchmarks.kernel_checkers import main; main()"
+    arguments = [str(seeds), str(functions), *dtypes]
+    done = subprocess.run(
+        [python, "-c", code, *arguments], cwd=ROOT, env=scrubbed(os.environ), stdout=subprocess.PIPE, text=True
+    )
+    if done.returncode:
+        raise click.ClickException(f"{python} cannot measure: its error is above")
+    found: Outcomes = json.loads(done.stdout)
+    return found
+
+
+def rows_of(outcomes: Outcomes) -> list[dict[str, Cell]]:
+    """A row for each dtype and mistake. A mistake that changes no bit of an answer does not count."""
+    rows = []
+    for dtype, planted in dict.fromkeys((each["dtype"], each["planted"]) for each in outcomes):
+        found = [each for each in outcomes if (each["dtype"], each["planted"]) == (dtype, planted)]
+        counted = [each for each in found if planted == CORRECT or each["size"]]
+        ours = [each for each in counted if each["checker"] == "this tool"]
+        sizes = [each["size"] for each in ours]
+        row: dict[str, Cell] = {"dtype": dtype, "planted": planted, "cases": len(ours)}
+        row["spacings"] = None if planted == CORRECT or not sizes else statistics.median(sizes)
+        refusals = Counter(each["checker"] for each in counted if each["verdict"] == "differ")
+        row |= {"this tool": refusals["this tool"], "undecided": sum(each["verdict"] == "undecided" for each in ours)}
+        rows.append(row | {checker: refusals[checker] for checker in dict.fromkeys(each["checker"] for each in found)})
+    return rows
+
+
+def milliseconds(outcomes: Outcomes) -> list[dict[str, Cell]]:
+    """The median of each checker by dtype."""
+    rows = []
+    for dtype in dict.fromkeys(each["dtype"] for each in outcomes):
+        row: dict[str, Cell] = {"dtype": dtype}
+        found = [each for each in outcomes if each["dtype"] == dtype]
+        for checker in dict.fromkeys(each["checker"] for each in found):
+            row[checker] = statistics.median(each["milliseconds"] for each in found if each["checker"] == checker)
+        rows.append(row)
+    return rows
+
+
+def missed(outcomes: Outcomes) -> list[dict[str, Cell]]:
+    """The functions by dtype, mistake and verdict, with the largest size of a mistake."""
+    rows: dict[tuple[str, str, str, str], float] = {}
+    for each in outcomes:
+        expected = "agree" if each["planted"] == CORRECT or not each["size"] else "differ"
+        if each["checker"] == "this tool" and each["verdict"] != expected:
+            key = each["dtype"], each["planted"], each["function"], each["verdict"]
+            rows[key] = max(rows.get(key, 0.0), each["size"])
+    return [
+        {"dtype": dtype, "planted": planted, "function": function, "this tool": found, "spacings": size}
+        for (dtype, planted, function, found), size in rows.items()
+    ]
+
+
+def failures(outcomes: Outcomes) -> list[dict[str, Cell]]:
+    """Why a checker has no verdict."""
+    reasons = Counter(
+        (each["checker"], each["dtype"], each["reason"].partition("\n")[0])
+        for each in outcomes
+        if each["verdict"] not in ("agree", "differ", "undecided")
+    )
+    return [
+        {"checker": checker, "dtype": dtype, "reason": reason, "cases": cases}
+        for (checker, dtype, reason), cases in reasons.items()
+    ]
+
+
+if __name__ == "__main__":
+    seeds = click.Option(["--seeds"], default=2, show_default=True, help="Draws of each function's inputs.")
+    command(kernels, seeds)()
