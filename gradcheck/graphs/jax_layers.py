@@ -24,7 +24,12 @@ REDUCTIONS = {
 
 
 def _reduced(name: str) -> Any:
-    return lambda a, axes, **_: word(name)(a, tuple(axes)) if axes else a
+    def reduced(a: Any, axes: Sequence[int], **_: Any) -> Any:
+        if isinstance(a, np.ndarray):  # conditions that are known, as NumPy has them
+            return getattr(np, name)(a, axis=tuple(axes))
+        return word(name)(a, tuple(axes)) if axes else a
+
+    return reduced
 
 
 for _primitive, _name in REDUCTIONS.items():
@@ -134,10 +139,16 @@ def _padded(x: Any, padding: Sequence[Sequence[int]], number: float) -> tuple[An
 
 @row("reduce_window_max")
 def max_pool(x: Any, **settings: Any) -> Any:
-    """The largest entries of windows."""
+    """The largest entries of windows; around the array stands what is lower than all entries."""
 
     def pooled(x: Any, window: Any, stride: Any, padding: Any) -> Any:
-        x, around = _padded(x, padding, -math.inf)
+        around = tuple(before if before == after else 0 for before, after in padding)
+        lowest = word("stop_gradient")(word("min")(x)) - 1.0
+        for axis, pair in enumerate(padding, 2):
+            sizes = pair if pair[0] != pair[1] else (0, 0)
+            shapes = [(*x.shape[:axis], size, *x.shape[axis + 1 :]) for size in sizes]
+            ends = [[word("broadcast_to")(lowest, shape)] if shape[axis] else [] for shape in shapes]
+            x = word("concat")([*ends[0], x, *ends[1]], axis) if any(ends) else x
         return word("max_pool")(x, window, stride, around)
 
     return _windows(x, pooled, **settings)

@@ -101,7 +101,7 @@ def image(x, w, up):
     """Convolutions channels last, pooling, and a transposed convolution."""
     names = ("NHWC", "HWIO", "NHWC")
     y = lax.conv_general_dilated(x, w, (2, 1), "SAME", rhs_dilation=(1, 2), dimension_numbers=names)
-    y = lax.reduce_window(jax.nn.relu(y), -jnp.inf, lax.max, (1, 2, 2, 1), (1, 1, 2, 1), "VALID")
+    y = lax.reduce_window(jax.nn.relu(y), -jnp.inf, lax.max, (1, 2, 2, 1), (1, 1, 2, 1), "SAME")
     y = lax.conv_transpose(y, up, (2, 2), "SAME", dimension_numbers=names)
     return (lax.reduce_window(y, 0.0, lax.add, (1, 2, 2, 1), (1, 2, 2, 1), "SAME") / 4).sum()
 
