@@ -142,6 +142,8 @@ def max_pool(x: Any, **settings: Any) -> Any:
     """The largest entries of windows; around the array stands what is lower than all entries."""
 
     def pooled(x: Any, window: Any, stride: Any, padding: Any) -> Any:
+        is_inside = all(max(pair) < size for pair, size in zip(padding, window, strict=True))
+        refuse_unless(is_inside, f"padding={padding} has windows of window={window} without entries: expected less")
         around = tuple(before if before == after else 0 for before, after in padding)
         lowest = word("stop_gradient")(word("min")(x)) - 1.0
         for axis, pair in enumerate(padding, 2):
