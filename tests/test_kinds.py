@@ -19,7 +19,7 @@ from gradcheck.problems import cases
 from gradcheck.problems.recording import graph_of
 from gradcheck.problems.sampling import wrt_of
 from gradcheck.results import Report
-from gradcheck.runs.verify import verify
+from gradcheck.runs.verify import verify_file
 from tests.conftest import Command
 from tests.recorded import record_tape
 
@@ -353,7 +353,7 @@ def test_a_record_is_verified_with_them(written, tmp_path: Path) -> None:
         },
     }
     (tmp_path / "record.json").write_text(json.dumps(record))
-    report = verify(tmp_path / "record.json", "rounding")
+    report = verify_file(tmp_path / "record.json", "rounding")
     assert [backend.verdict for backend in report.backends] == ["agrees", "differs"]
 
 

@@ -90,7 +90,11 @@ def test_an_array_is_checked_in_engines_witnesses_and_by_hand(folder: Path) -> N
 
 def test_the_example_in_the_documentation_agrees(tmp_path: Path) -> None:
     text = (Path(__file__).parents[1] / "docs" / "problems.md").read_text()
-    [example] = [each for each in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "cotangent" in each]
+    [example] = [
+        each
+        for each in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+        if "def backward(W, b, x, cotangent)" in each
+    ]
     (tmp_path / "layer.py").write_text(example)
     report = api.check(tmp_path / "layer.py", backends=["mine", "torch"])
     report.assert_agrees()

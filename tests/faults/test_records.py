@@ -137,7 +137,7 @@ def test_limits_are_checked_before_memory_is_allocated(tmp_path: Path, name: str
     tracemalloc.start()
     try:
         with pytest.raises(RequestError) as caught:
-            verify.verify(path, "rounding")
+            verify.verify_file(path, "rounding")
         assert tracemalloc.get_traced_memory()[1] < MOST_MEMORY
     finally:
         tracemalloc.stop()
@@ -148,7 +148,7 @@ def test_limits_are_checked_before_memory_is_allocated(tmp_path: Path, name: str
 @pytest.mark.parametrize("name", [path.name for path in DATA if path.name[0] in "jz"])
 def test_records_that_once_caused_failures(name: str) -> None:
     with pytest.raises(RequestError) as caught:
-        verify.verify(RECORDS / name, "rounding")
+        verify.verify_file(RECORDS / name, "rounding")
     assert len(str(caught.value)) < 1000
     with pytest.raises(RequestError):
         print(records.read_arrays(RECORDS / name))

@@ -19,10 +19,11 @@ from gradcheck.oracle.enclosure import bound_of, spread_of
 from gradcheck.oracle.operations import Operation
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
 from gradcheck.oracle.operations.base import constant
-from gradcheck.oracle.operations.branches import AND, EQUAL, NOT, NOT_EQUAL, OR, SIGNED, connected
+from gradcheck.oracle.operations.branches import AND, EQUAL, NOT, NOT_EQUAL, OR, connected
 from gradcheck.oracle.operations.exponentials import Along
 from gradcheck.oracle.operations.products import SCALE
 from gradcheck.oracle.operations.shares import MAXIMUM_SHARE, Mask
+from gradcheck.oracle.operations.signs import SIGNED
 from gradcheck.oracle.operations.smooth import SIGMOID_DERIVATIVE, SOFTPLUS_DERIVATIVE, TANH_DERIVATIVE
 from gradcheck.oracle.operations.structure import of_conditions
 from gradcheck.oracle.operations.terms import Bounded, Decision
