@@ -114,6 +114,22 @@ def test_a_wrong_argument_is_refused_with_its_value(options: dict[str, object], 
         gradcheck.check("sigmoid_skip", **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"inputs": {"a": np.ones((3, 4))}}, r"loss: inputs\['a'\] is of type ndarray: expected its shape, such as"),
+        ({"inputs": {"a": "3"}}, r"loss: inputs\['a'\] is of type str: expected its shape"),
+        ({"inputs": {"a": (3,)}, "gradients": print}, "loss: gradients is a builtin_function_or_method: expected a"),
+    ],
+)
+def test_a_wrong_part_of_a_function_is_refused(options: dict[str, object], message: str) -> None:
+    def loss(a):
+        return np.sum(a)
+
+    with pytest.raises(gradcheck.RequestError, match=message):
+        gradcheck.check(loss, **options)
+
+
 def test_help_of_a_check_shows_every_option_and_its_default() -> None:
     shown = inspect.signature(gradcheck.Session.check).parameters
     options = {option.keyword: option for option in OPTIONS.values() if option.keyword not in (None, "problem")}

@@ -16,10 +16,13 @@ FUSED = ("scaled_dot_product_attention", *NORMS)
 def refused(words: Iterable[str], reason: str) -> dict[str, Callable[..., Any]]:
     """Words that an engine lacks, with the reason."""
 
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise Unsupported(reason)
+    def refusing(word: str) -> Callable[..., Any]:
+        def refuse(*_: Any, **__: Any) -> Any:
+            raise Unsupported(f"ops.{word}: {reason}")
 
-    return dict.fromkeys(words, refuse)
+        return refuse
+
+    return {word: refusing(word) for word in words}
 
 
 def of_systems(function: Callable[..., Any], broadcast_to: Callable[..., Any] | None = None) -> Callable[..., Any]:

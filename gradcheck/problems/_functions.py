@@ -15,6 +15,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from gradcheck.errors import ProblemError
+from gradcheck.problems._checks import EXAMPLES
 from gradcheck.system import caches
 
 Shapes = Callable[[int], Mapping[str, tuple[int, ...]]] | Mapping[str, tuple[int, ...]]
@@ -63,14 +64,16 @@ def write(
     if callable(inputs):
         lines.append(f"inputs = {sources.add(inputs)}")
     else:
-        shapes = {name: tuple(shape) for name, shape in inputs.items()}
-        lines.append(f"\n\ndef inputs():\n    return {shapes!r}\n\n")
+        lines.append(f"\n\ndef inputs():\n    return {_shapes(inputs, loss.__name__)!r}\n\n")
     if sample is not None:
         lines.append(f"sample = {sources.add(sample)}")
     if wrt is not None:
         lines.append(f"wrt = {tuple(wrt)!r}")
     own = {"gradients": gradients, "hessian_products": hessian_products, "implementations": implementations}
     for key, functions in own.items():
+        if not isinstance(functions or {}, Mapping):
+            expected = f"expected a mapping of names to functions, such as {EXAMPLES[key]}"
+            raise ProblemError(f"{loss.__name__}: {key} is a {type(functions).__name__}: {expected}")
         named = ", ".join(f"{name!r}: {_declared(each, sources)}" for name, each in (functions or {}).items())
         lines.append(f"{key} = {{{named}}}")
     title = (inspect.getdoc(loss) or f"The function {loss.__name__}.").splitlines()[0]
@@ -79,6 +82,19 @@ def write(
     path = caches.folder("problems") / f"{loss.__name__}_{digest}.py"
     _keep(path, text.encode())
     return path
+
+
+def _shapes(inputs: Mapping[str, Any], name: str) -> dict[str, tuple[int, ...]]:
+    """The shapes of inputs by name.
+
+    Raises:
+        ProblemError: one is no shape; the message shows the name of the loss.
+    """
+    for each, shape in inputs.items():
+        if not isinstance(shape, (tuple, list)) or not all(isinstance(size, int) for size in shape):
+            what = f"{name}: inputs[{each!r}] is of type {type(shape).__name__}"
+            raise ProblemError(f"{what}: expected its shape, such as (3, 4): gradcheck draws the entries from a seed")
+    return {each: tuple(shape) for each, shape in inputs.items()}
 
 
 def _declared(own: Any, sources: WrittenFunctions) -> str:

@@ -8,6 +8,7 @@ lacks a part of it, or gives no adjoints, each sample is its own problem.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -145,7 +146,7 @@ def written(tmp_path_factory):
 
     @cache
     def write(numbers: tuple[int, ...], k: int) -> Given:
-        path = Path(folder) / f"problem_{numbers[0]}_{len(numbers)}_{k}.py"
+        path = Path(folder) / f"problem_{numbers[0]}_{hash(numbers)}_{k}.py"
         path.write_text(source({number: SAMPLES[number] for number in numbers}, k))
         problem = problems.load(str(path))
         return Given(problem, record_tape(problem, k))
@@ -292,8 +293,11 @@ def run_samples(pool, engine, written, numbers, dtype, distribution, k) -> Itera
     request = Request(given.problem.path, given.tape.graph, dtype, given.tape.wrt, inputs)
     ((_, outcome),) = pool.evaluate(request, [engine.name])
     if not alone and isinstance(outcome, Failure):
-        for number in numbers:
+        apart = set(with_words_of(outcome.reason, numbers)) or set(numbers)
+        for number in apart:
             yield from run_samples(pool, engine, written, (number,), dtype, distribution, k)
+        if rest := tuple(number for number in numbers if number not in apart):
+            yield from run_samples(pool, engine, written, rest, dtype, distribution, k)
     elif isinstance(outcome, Failure):
         if outcome.verdict is not Verdict.UNSUPPORTED or not outcome.reason:
             yield numbers[0], f"{outcome.verdict}: {outcome.reason} {outcome.details[-300:]}"
@@ -305,6 +309,12 @@ def run_samples(pool, engine, written, numbers, dtype, distribution, k) -> Itera
         for key, complaint in complaints(outcome, truth, ordinary):
             if alone or key[0] in ("value", "adjoint"):  # an array that sums all samples shows nothing about one
                 yield numbers[0] if alone else number_of(key[1]), complaint
+
+
+def with_words_of(reason: str, numbers: tuple[int, ...]) -> Iterator[int]:
+    """The samples with the words that a reason names: the others run together, since engines compile for seconds."""
+    words = re.findall(r"ops\.(\w+)", reason)
+    yield from (number for number in numbers if any(f"ops.{word}(" in SAMPLES[number].expression for word in words))
 
 
 def number_of(name: str) -> int:
