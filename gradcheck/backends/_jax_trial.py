@@ -8,11 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
-"""Of the trial, relative to the largest entry: the functions that it tells apart differ by as much as that entry."""
-WIDE = 0.1
-"""The same in narrower dtypes."""
-
 
 def is_that_of_numpy(body: Any, equation: Any, options: Mapping[str, Any]) -> bool:
     """Whether a function has the results of that of its name, along the same axes.
@@ -22,6 +17,7 @@ def is_that_of_numpy(body: Any, equation: Any, options: Mapping[str, Any]) -> bo
         equation: that calls it.
         options: its "name", and "axes", "correction" and "keepdims" where it has these.
     """
+    import jax
     import jax.extend.core  # JAX itself does not import it
     import numpy
 
@@ -33,7 +29,8 @@ def is_that_of_numpy(body: Any, equation: Any, options: Mapping[str, Any]) -> bo
         return False
     found = numpy.asarray(jax.extend.core.jaxpr_as_fun(body)(*given)[-1]).astype(numpy.float64)
     largest = abs(expected).max(initial=0)
-    tolerance = TOLERANCE.get(str(equation.outvars[0].aval.dtype), WIDE) * largest
+    # Half of the digits: the functions that a trial tells apart differ by as much as the largest entry.
+    tolerance = float(jax.numpy.finfo(equation.outvars[0].aval.dtype).eps) ** 0.5 * largest
     return found.shape == expected.shape and bool((abs(found - expected) <= tolerance).all())
 
 
