@@ -20,7 +20,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Most of the conformance suite takes minutes, since each dtype is compiled again: CI runs that too."""
     parser.addoption("--every-case", action="store_true", help="try words in every dtype and on hostile inputs: for CI")
     parser.addoption("--words", help="try only these words in engines, as matmul,take: while you add one")
-    parser.addoption("--thorough", action="store_true", help="more faults, random losses and models: minutes, for CI")
+    parser.addoption(
+        "--thorough", action="store_true", help="benchmarks, more faults, random losses and models: for CI"
+    )
     parser.addoption("--processor", choices=sorted(PROCESSORS), help="emulate an older processor: tests/processors.py")
 
 
@@ -41,6 +43,14 @@ def pytest_report_header(config: pytest.Config) -> str:
     processor = config.getoption("--processor")
     variables = PROCESSORS[processor].items() if processor else ()
     return f"processor: {processor or 'this one'}" + "".join(f"\n  {name}={value}" for name, value in variables)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Benchmarks take minutes together: only with --thorough, or by their name."""
+    named = any("test_benchmarks" in argument for argument in config.args)
+    return (
+        True if collection_path.name == "test_benchmarks.py" and not (config.getoption("--thorough") or named) else None
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
