@@ -109,3 +109,14 @@ def test_entries_near_an_open_order_follow_either() -> None:
     for order in ([2, 4, 8], [4, 2, 8]):
         assert np.all(np.abs(output.enclosure.distance((order * v).astype(single))) <= bound)
     assert bound[2] < 1e-5
+
+
+def test_an_order_that_rounding_leaves_open_is_either() -> None:
+    """Two entries apart by one spacing, after two roundings each: float64 knows their order, float32 may not."""
+    a = np.array([1.0, 1.0 + 2.0**-23, 3.0], single)
+    weights = np.array([1.0, 2.0, 4.0])
+    v = np.array([0.5, 1.0, 0.75], single)
+    output = products(lambda ops, a: ops.sum(ops.sort((a * 1.1) * 1.1) ** 2 * weights), a, v)
+    for order in ([2, 4, 8], [4, 2, 8]):
+        answer = (order * v.astype(float) * 1.21**2).astype(single)
+        assert np.all(np.abs(output.enclosure.distance(answer)) <= output.worst + output.enclosure.radius)
