@@ -120,7 +120,7 @@ def test_ratios_come_from_real_errors(false_alarms: dict[str, Rows]) -> None:
 
 def test_random_losses_are_judged_correctly(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """No enclosure misses the truth, no correct answer is refused, no promise of power is broken."""
-    options = ["--losses", "1000", "--answers", "400", "--narrow", "100"]
+    options = ["--losses", "1000", "--answers", "400", "--narrow", "100", "--first", "20000"]
     thorough = request.config.getoption("--thorough")
     tables = measured("random_losses", tmp_path, *(options if thorough else []))
     enclosures, answers, planted = (rows_of(tables, start) for start in ("Enclosures", "Correct", "Errors planted"))

@@ -73,11 +73,11 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         **entries(np, special),
         **algebra(np, dtype),
         **indexing(np, dtype),
-        "logsumexp": special.logsumexp,
+        "logsumexp": of_scalars_too(np, special.logsumexp),
         "log_softmax": lambda a, axis=-1: a - special.logsumexp(a, axis=axis, keepdims=True),
         "var": with_ddof(np.var),
         "std": with_ddof(np.std),
-        "vector_norm": vector_norm(np),
+        "vector_norm": of_scalars_too(np, vector_norm(np)),
         "cumulative_sum": lambda a, axis=0: np.cumsum(a, axis),
         "cumulative_prod": refusing("autograd has no gradient of cumulative products"),
         "relu": relu,
@@ -93,6 +93,17 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         "stop_gradient": getval,
         "directional_derivative": functools.partial(directional_derivative, np),
     }
+
+
+def of_scalars_too(np: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A reduction that gets a scalar as an array of one entry: of scalars its value has an axis, or no gradient."""
+
+    def reduced(a: Any, axis: Any = None, keepdims: bool = False, **options: Any) -> Any:
+        if np.ndim(a):
+            return function(a, axis=axis, keepdims=keepdims, **options)
+        return function(np.reshape(a, (1,)), **options)
+
+    return reduced
 
 
 def directional_derivative(np: Any, function: Any, sources: Leaves, directions: Leaves) -> tuple[Any, Leaves]:

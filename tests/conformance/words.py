@@ -145,6 +145,7 @@ WORDS: dict[str, tuple[Sample, ...]] = {
         Sample("ops.vector_norm(M, axis=-1, keepdims=True) * N", NONZERO),
         Sample("ops.vector_norm(M, axis=(0, 1), keepdims=True)", NONZERO),
         Sample("ops.vector_norm(M, 0, ord=1)"),
+        Sample("ops.vector_norm(a[0]) * b", NONZERO),
     ),
     "softmax": (Sample("ops.softmax(a)"), Sample("ops.softmax(M, axis=0)"), Sample("ops.softmax(M * N) * M")),
     "scaled_dot_product_attention": (
@@ -172,6 +173,7 @@ WORDS: dict[str, tuple[Sample, ...]] = {
     "log_softmax": (Sample("ops.log_softmax(a) * b"), Sample("ops.log_softmax(M * N, axis=0)")),
     "logsumexp": (
         Sample("ops.logsumexp(a)"),
+        Sample("ops.logsumexp(a[0], keepdims=True) * b"),
         Sample("ops.logsumexp(M, axis=1)"),
         Sample("ops.logsumexp(M, axis=(0, 1), keepdims=True) * M"),
         Sample("M - ops.logsumexp(M, axis=-1, keepdims=True)"),
