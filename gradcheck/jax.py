@@ -23,7 +23,6 @@ from gradcheck.backends._worker.comparison import differences
 from gradcheck.backends.jax_forward import LACKS as FORWARD_LACKS
 from gradcheck.dtypes import DTYPES
 from gradcheck.errors import RequestError
-from gradcheck.execution.messages import StartMessage
 from gradcheck.graphs import Graph, RecordingError
 from gradcheck.graphs.graph import COTANGENT, OUTPUT
 from gradcheck.graphs.jax import record
@@ -32,7 +31,6 @@ from gradcheck.runs import in_process
 
 __all__ = ["check"]
 
-GATES = ("proved", "formula", "rounding")
 FUSED = "jax"
 """The engine whose formats hold: a compiled function may keep more digits between its steps than an array shows."""
 
@@ -61,7 +59,7 @@ def check(
         reference: the same function of the same inputs, in plain operators.
         argnums: the arguments by position whose arrays are checked, as in `jax.grad`; left out: all.
         forward: whether gradients of forward mode, `jax.jvp` along each unit vector, are judged too.
-        seed: of the cotangents, where the function does not return one number.
+        seed: of the cotangents of all results.
         gate: "proved" refuses only proved errors, "formula" no lost digits, "rounding" also errors beyond rounding.
 
     Returns:
@@ -70,9 +68,8 @@ def check(
     Raises:
         RequestError: no input is a floating array, dtypes differ, or the function cannot be recorded.
     """
-    if gate not in GATES:
-        raise RequestError(f"gate={gate!r}: expected one of {', '.join(GATES)}")
-    arguments, options = _as_arguments(inputs)
+    seed, gate = in_process.checked_options(seed, gate)
+    arguments, options = in_process.as_arguments(inputs)
     call = calls.JaxCall(jax, function, arguments, options)
     wrt = _wanted(call, argnums)
     dtype = _dtype_of({name: call.floating[name] for name in wrt})
@@ -91,7 +88,7 @@ def check(
         wrt=wrt,
         inputs=arrays,
         evaluate=lambda other, given: _answer(call.answer, graph, wrt, other, given),
-        started=_started(),
+        started=in_process.started("jax", jax.__version__),
         fused=FUSED,
         device=str(next(iter(call.floating[wrt[0]].devices()))),
         forward=(lambda other, given: _answer(call.forward_answer, graph, wrt, other, given)) if forward else None,
@@ -100,13 +97,6 @@ def check(
         return in_process.check(asked, dtype, seed, gate)
     except Malformed as error:
         raise RequestError(f"{name}: {error}") from None
-
-
-def _as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments by position, and those by keyword."""
-    if isinstance(inputs, Mapping):
-        return (), dict(inputs)
-    return (tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)), {}
 
 
 def _wanted(call: calls.JaxCall, argnums: int | Sequence[int] | None) -> tuple[str, ...]:
@@ -171,9 +161,3 @@ def _answer(
     with calls.with_float64(jax) if dtype == "float64" else contextlib.nullcontext():
         first, again = (evaluate(dtype, outputs, cotangents, wrt) for _ in range(2))
     return BackendAnswer(first.loss, first.gradients, first.values, varies=dict(differences(first, again)))
-
-
-def _started() -> StartMessage:
-    """The releases of this process."""
-    release, version = ".".join(map(str, sys.version_info[:3])), str(jax.__version__)
-    return StartMessage(version, release, {"jax": version})

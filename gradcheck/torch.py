@@ -21,7 +21,6 @@ from gradcheck.backends._engine import Malformed
 from gradcheck.backends._worker.comparison import differences
 from gradcheck.dtypes import DTYPES
 from gradcheck.errors import RequestError
-from gradcheck.execution.messages import StartMessage
 from gradcheck.graphs import Graph, RecordingError
 from gradcheck.graphs.graph import COTANGENT, OUTPUT
 from gradcheck.graphs.torch import record
@@ -31,7 +30,6 @@ from gradcheck.runs import in_process
 
 __all__ = ["check"]
 
-GATES = ("proved", "formula", "rounding")
 FUSED = "torch-compile"
 """The engine whose formats hold: a kernel may keep more digits between its steps than a tensor shows."""
 
@@ -56,7 +54,7 @@ def check(
             lists and dictionaries. Floating tensors that require a gradient are checked, in their own dtype: float64,
             float32, float16 or bfloat16; so are parameters of the modules that the function uses, by their names.
         reference: the same function of the same inputs, in plain operators.
-        seed: of the cotangents, where the function does not return one number.
+        seed: of the cotangents of all results.
         gate: "proved" refuses only proved errors, "formula" no lost digits, "rounding" also errors beyond rounding.
 
     Returns:
@@ -65,9 +63,8 @@ def check(
     Raises:
         RequestError: nothing requires a gradient, dtypes differ, or the function cannot be recorded.
     """
-    if gate not in GATES:
-        raise RequestError(f"gate={gate!r}: expected one of {', '.join(GATES)}")
-    arguments, options = _as_arguments(inputs)
+    seed, gate = in_process.checked_options(seed, gate)
+    arguments, options = in_process.as_arguments(inputs)
     call = calls.Call(torch, function, arguments, options)
     _check_tensors(call)
     dtype = _dtype_of(call)
@@ -81,7 +78,7 @@ def check(
         wrt=call.wrt,
         inputs=arrays,
         evaluate=lambda other, given: _answer(call, graph, None if other == dtype else other, given),
-        started=_started(),
+        started=in_process.started("torch", torch.__version__, torch.get_num_threads()),
         fused=FUSED,
         device=str(next(iter(call.tensors.values())).device),
     )
@@ -89,13 +86,6 @@ def check(
         return in_process.check(asked, dtype, seed, gate)
     except Malformed as error:
         raise RequestError(f"{name}: {error}") from None
-
-
-def _as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments by position, and those by keyword."""
-    if isinstance(inputs, Mapping):
-        return (), dict(inputs)
-    return (tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)), {}
 
 
 def _check_tensors(call: calls.Call) -> None:
@@ -166,10 +156,3 @@ def _answer(call: calls.Call, graph: Graph, dtype: str | None, given: Mapping[st
     again, _ = call.answer(dtype, outputs, cotangents, modules)
     varies = dict(differences(first, again))
     return BackendAnswer(first.loss, first.gradients, first.values, first.adjoints, varies=varies, mutated=changed)
-
-
-def _started() -> StartMessage:
-    """The releases of this process."""
-    release = ".".join(map(str, sys.version_info[:3]))
-    threads, version = torch.get_num_threads(), str(torch.__version__)
-    return StartMessage(version, release, {"torch": version}, threads)

@@ -41,8 +41,8 @@ FLOORS = {
     },
     "reports": {"errors", "results", "system", "text"},
     "api": {"errors", "problems", "results", "runs", "settings"},
-    "jax": {"answers", "backends", "dtypes", "errors", "execution", "graphs", "results", "runs"},
-    "torch": {"answers", "backends", "dtypes", "errors", "execution", "graphs", "results", "runs"},
+    "jax": {"answers", "backends", "dtypes", "errors", "graphs", "results", "runs"},
+    "torch": {"answers", "backends", "dtypes", "errors", "graphs", "results", "runs"},
     "": {"_version", "api", "errors", "problems", "results"},
     "pytest_plugin": {"api", "errors", "results"},
     "cli": {

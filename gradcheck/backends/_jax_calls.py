@@ -62,7 +62,7 @@ class JaxCall:
 
         Args:
             dtype: in the place of that of the arrays `wrt`, and of those with the same one.
-            outputs: label -> the name under which an output is compared; none where the function returns the loss.
+            outputs: label -> the name under which an output is compared.
             cotangents: label -> array.
             wrt: the names of the wanted gradients.
 
@@ -107,7 +107,7 @@ class JaxCall:
         """The floating results as a function of the arrays `wrt`, and these arrays."""
         own = self.arrays[wrt[0]].dtype
         given = {name: each.astype(dtype) if each.dtype == own else each for name, each in self.arrays.items()}
-        shapes = {label: cotangents[label].shape for label in outputs} or {"": ()}
+        shapes = {label: cotangents[label].shape for label in outputs}
 
         def function(*sources: Any) -> dict[str, Any]:
             results = self.labelled(*{**given, **dict(zip(wrt, sources))}.values())
@@ -121,10 +121,7 @@ class JaxCall:
 
     def _seeds(self, results: Mapping[str, Any], cotangents: Mapping[str, Any]) -> dict[str, Any]:
         numpy = self.jax.numpy
-        return {
-            label: numpy.asarray(cotangents[label], each.dtype) if label in cotangents else numpy.ones_like(each)
-            for label, each in results.items()
-        }
+        return {label: numpy.asarray(cotangents[label], each.dtype) for label, each in results.items()}
 
     def _answered(
         self,
@@ -135,7 +132,7 @@ class JaxCall:
         gradients: Sequence[Any],
     ) -> Answer:
         values = {label: as_array(each) for label, each in results.items()}
-        loss = total(values, cotangents) if outputs else values[""]
+        loss = total(values, cotangents)
         named = {outputs[label]: values[label] for label in outputs}
         return Answer(loss, {name: as_array(each) for name, each in zip(wrt, gradients)}, named)
 

@@ -94,7 +94,7 @@ class Call:
 
         Args:
             dtype: in the place of that of the arguments.
-            outputs: label -> the name under which an output is compared; none where the function returns the loss.
+            outputs: label -> the name under which an output is compared.
             cotangents: label -> array.
             shapes: of the results of modules that are compared too, by path.
 
@@ -115,7 +115,7 @@ class Call:
                     watched[name].copy_(before[name])
         gradients, adjoints = dict(zip(self.wrt, found)), dict(zip(inner.tensors, found[len(self.wrt) :]))
         values = {label: as_array(self.torch, each) for label, each in results.items()}
-        loss = _loss(values, cotangents) if outputs else values[""]
+        loss = _loss(values, cotangents)
         named = {**self._arrays(inner.tensors), **{outputs[label]: values[label] for label in outputs}}
         seeds = {outputs[label]: cotangents[label] for label in outputs if outputs[label] not in shapes}
         answer = Answer(loss, self._arrays(gradients), named, {**self._arrays(adjoints), **seeds})
@@ -132,7 +132,7 @@ class Call:
         flat = self.torch.utils._pytree.tree_flatten_with_path(returned)[0]
         tensors = {label_of(path): each for path, each in flat if isinstance(each, self.torch.Tensor)}
         found = {label: each for label, each in tensors.items() if each.is_floating_point()}
-        shapes = {label: cotangents[label].shape for label in outputs} or {"": ()}
+        shapes = {label: cotangents[label].shape for label in outputs}
         got = {label: tuple(each.shape) for label, each in found.items()}
         if got != shapes:
             raise Malformed(f"it returns {_described(got)}: expected {_described(shapes)}, as the reference returns")
@@ -145,8 +145,7 @@ class Call:
         if not ends or not sources:
             return [torch.zeros_like(each) for each in sources]
         seeds = [
-            torch.as_tensor(cotangents[label], dtype=each.dtype, device=each.device) if label in cotangents else None
-            for label, each in ends.items()
+            torch.as_tensor(cotangents[label], dtype=each.dtype, device=each.device) for label, each in ends.items()
         ]
         return torch.autograd.grad(list(ends.values()), list(sources), seeds, allow_unused=True, materialize_grads=True)
 

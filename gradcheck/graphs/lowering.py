@@ -64,7 +64,7 @@ class Lowering(abc.ABC):
         return {}
 
     def graph(self) -> Graph:
-        """Lower every node.
+        """Lower every node. Every output has a cotangent, one number too: a backward pass may ignore it.
 
         Raises:
             RecordingError: an operator has no row, or its arguments do not fit.
@@ -75,8 +75,7 @@ class Lowering(abc.ABC):
         outputs = {label: self.output(each) for label, each in self.dump["outputs"].items()}
         if not outputs:
             raise RecordingError("the function returns no floating array: expected one that depends on its inputs")
-        is_loss = list(outputs) == [""] and outputs[""].shape == ()
-        return finished(_loss, self.recording, outputs[""] if is_loss else outputs, self.names())
+        return finished(_loss, self.recording, outputs, self.names())
 
     def _value_of(self, node: Mapping[str, Any]) -> Any:
         operator = node["operator"]

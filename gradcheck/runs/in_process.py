@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gradcheck import settings
 from gradcheck.answers import BackendAnswer
 from gradcheck.errors import RequestError
 from gradcheck.execution import engines
@@ -61,6 +62,29 @@ class Function:
     fused: str
     device: str
     forward: Evaluate | None = None
+
+
+def checked_options(seed: Any, gate: Any) -> tuple[int, str]:
+    """The seed and the gate of a check, as `gradcheck run` has them.
+
+    Raises:
+        RequestError: one is none.
+    """
+    chosen = settings.of({"seed": seed, "gate": gate})
+    return chosen.seed, chosen.gate
+
+
+def as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a function by position, and those by keyword: a tuple, a dictionary, or a single array."""
+    if isinstance(inputs, Mapping):
+        return (), dict(inputs)
+    return (tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)), {}
+
+
+def started(distribution: str, version: Any, threads: int | None = None) -> StartMessage:
+    """The releases of this process and of its framework."""
+    release = ".".join(map(str, sys.version_info[:3]))
+    return StartMessage(str(version), release, {distribution: str(version)}, threads)
 
 
 def check(function: Function, dtype: str, seed: int, gate: str) -> Report:
@@ -141,7 +165,7 @@ def case_of(function: Function, dtype: str, seed: int) -> Case:
     shapes = {name: array.shape for name, array in function.inputs.items()}
     problem = of_function(function.name, Path(function.file), function.evaluate, shapes, tuple(function.wrt))
     names = graph.output_names.values()
-    notes = (f"the loss is Σ cotangent · output of {', '.join(names)}, cotangents from the seed",) if names else ()
+    notes = (f"the loss is Σ cotangent · output of {', '.join(names)}, cotangents from the seed",)
     return Case(problem, None, seed, dtype, "given", 1.0, given, notes)
 
 

@@ -43,6 +43,15 @@ def one_entry(saved, g):
     return dx.at[1, 2].add(1e-9), dw
 
 
+@jax.custom_vjp
+def squares(x):
+    """A sum whose rule takes its cotangent for 1."""
+    return jnp.square(x).sum()
+
+
+squares.defvjp(lambda x: (squares(x), x), lambda x, _g: (2 * x,))
+
+
 def epsilon_outside(x, w):
     return x / (jnp.sqrt(jnp.square(x).mean(-1, keepdims=True)) + EPSILON) * w
 
@@ -118,6 +127,7 @@ def cases():
     yield from ((f"right {dtype}", functools.partial(check, rms_norm, args)) for dtype, args in norms.items())
     for wrong in (rounded, narrow_cotangent, one_entry):
         yield wrong.__name__, functools.partial(check, with_rule(wrong), x, reference=plain)
+    yield "ignored cotangent", lambda: check(squares, x[:1])
     yield "missing mean path", lambda: check(rms_norm_without_mean, x, reference=plain)
     yield "missing mean path float32", lambda: check(rms_norm_without_mean, norms["float32"])
     yield "missing mean path bfloat16", lambda: check(rms_norm_without_mean, norms["bfloat16"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from gradcheck.graphs import Graph
@@ -12,9 +11,7 @@ from gradcheck.graphs.jax import record
 from gradcheck.graphs.jax_reasons import REASONS
 from gradcheck.graphs.jax_rows import ROWS
 from gradcheck.graphs.sources import RecordingError
-from gradcheck.judging import judge
-from gradcheck.oracle import Format, tape_of
-from tests.jax_front.support import NAMES, dump
+from tests.frameworks import JAX, check_truth
 
 INSTEAD = "expected primitives of docs/jax.md, or reference= with the same function written in them"
 REFUSED = {
@@ -55,32 +52,23 @@ def line_of(text: str) -> int:
 
 
 def graph_of(name: str) -> Graph:
-    return record(dump(name), "float64")
+    return record(JAX.dump(name), "float64")
 
 
 def words_of(name: str) -> list[str]:
     return [node.word for node in graph_of(name).nodes]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in REFUSED])
+@pytest.mark.parametrize("name", [name for name in JAX.names if name not in REFUSED])
 def test_the_truth_is_what_jax_computes(name: str) -> None:
-    given = dump(name)
-    graph = record(given, "float64")
-    names = [each for each in graph.inputs if each in given["answers"]]
-    ones = {name: np.ones(shape) for name, shape in graph.cotangents.items()}
-    inputs = {name: ones.get(name, given["arrays"].get(name)) for name in graph.inputs}
-    truth = judge.truth(tape_of(graph, tuple(names)), inputs, Format.of("float64"))
-    for key in [("loss", None), *(("gradient", each) for each in names)]:
-        found = truth.analysis[key]
-        error = abs(found.enclosure.distance(given["answers"][key[1] or "loss"]))
-        assert (error <= found.worst + found.enclosure.radius).all(), key
-        assert found.worst.max() < 1e-3 * max(abs(given["answers"][key[1] or "loss"]).max(), 1), "the bound has power"
+    given = JAX.dump(name)
+    check_truth(record(given, "float64"), given)
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_has_no_word_is_refused_with_the_line_of_the_function(name: str) -> None:
     wrong, sentence = REFUSED[name]
-    given = dump(name)
+    given = JAX.dump(name)
     if "refused" not in given:
         with pytest.raises(RecordingError) as refused:
             record(given, "float64")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.jax_front.support import run
+from tests.frameworks import JAX
 
 TESTS = """
 import jax
@@ -30,6 +30,6 @@ def test_wrong(gradcheck):
 def test_the_fixture_takes_arrays(tmp_path: Path) -> None:
     path = tmp_path / "test_kernels.py"
     path.write_text(TESTS)
-    printed = run("plugin", str(path))
+    printed = JAX.run("plugin", str(path))
     assert "1 failed, 1 passed" in printed
     assert "dL/dx is proved wrong in 6 of 6 entries" in printed

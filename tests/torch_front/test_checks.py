@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.torch_front.support import run
+from tests.frameworks import TORCH
 
 ENCODER = [
     *("linear1.bias", "linear1.weight", "linear2.bias", "linear2.weight"),
@@ -35,7 +35,7 @@ DIFFERS = {
     "Rounded": "dL/dw is proved wrong in 5 of 5 entries",
     "NarrowCotangent": "its errors are as large as those of float32",
     "OneEntry": "first wrong: dL/dx[1][2]",
-    "ignored cotangent": "dL/da is proved wrong in 20 of 20 entries",
+    "ignored cotangent": "dL/dx is proved wrong in 20 of 20 entries",
     "wrong in float32": "cause: wrong formula: 1.9 off in float32, 1.9 in float64",
     "wrong inside a model": "first wrong: dL/d1[",
     "changed input": "it changes its inputs: x",
@@ -61,7 +61,7 @@ HOLDS = {"buffers": "a check leaves the buffers as they are", "docstring": "the 
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
-    return json.loads(run("checks"))
+    return json.loads(TORCH.run("checks"))
 
 
 @pytest.mark.parametrize("name", AGREES)

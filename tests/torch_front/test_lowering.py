@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from gradcheck.graphs import Graph
@@ -12,9 +11,7 @@ from gradcheck.graphs.sources import RecordingError
 from gradcheck.graphs.torch import record
 from gradcheck.graphs.torch_reasons import REASONS
 from gradcheck.graphs.torch_rows import ROWS
-from gradcheck.judging import judge
-from gradcheck.oracle import Format, tape_of
-from tests.torch_front.support import NAMES, dump
+from tests.frameworks import TORCH, check_truth
 
 INSTEAD = "expected operators of docs/torch.md, or reference= with the same function written in them"
 REFUSED = {
@@ -41,22 +38,13 @@ def line_of(text: str) -> int:
 
 
 def graph_of(name: str) -> Graph:
-    return record(dump(name), "float64")
+    return record(TORCH.dump(name), "float64")
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in REFUSED])
+@pytest.mark.parametrize("name", [name for name in TORCH.names if name not in REFUSED])
 def test_the_truth_is_what_pytorch_computes(name: str) -> None:
-    given = dump(name)
-    graph = record(given, "float64")
-    names = [each for each in graph.inputs if each in given["answers"]]
-    ones = {name: np.ones(shape) for name, shape in graph.cotangents.items()}
-    inputs = {name: ones.get(name, given["arrays"].get(name)) for name in graph.inputs}
-    truth = judge.truth(tape_of(graph, tuple(names)), inputs, Format.of("float64"))
-    for key in [("loss", None), *(("gradient", each) for each in names)]:
-        found = truth.analysis[key]
-        error = abs(found.enclosure.distance(given["answers"][key[1] or "loss"]))
-        assert (error <= found.worst + found.enclosure.radius).all(), key
-        assert found.worst.max() < 1e-3 * max(abs(given["answers"][key[1] or "loss"]).max(), 1), "the bound has power"
+    given = TORCH.dump(name)
+    check_truth(record(given, "float64"), given)
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -70,9 +58,9 @@ def test_what_has_no_word_is_refused_with_the_line_of_the_function(name: str) ->
 def test_inputs_are_parameters_buffers_and_floating_arguments_by_name() -> None:
     assert list(graph_of("text").inputs) == [
         *("embedding.weight", "lstm.weight_ih_l0", "lstm.weight_hh_l0", "lstm.bias_ih_l0", "lstm.bias_hh_l0"),
-        *("norm.weight", "norm.bias", "head.weight", "head.bias"),
+        *("norm.weight", "norm.bias", "head.weight", "head.bias", "cotangent"),
     ]
-    assert [*graph_of("in_place").inputs] == ["x", "y"]
+    assert [*graph_of("in_place").inputs] == ["x", "y", "cotangent"]
 
 
 def test_operators_with_a_word_of_their_own_keep_it() -> None:

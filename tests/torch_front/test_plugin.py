@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.torch_front.support import run
+from tests.frameworks import TORCH
 
 TESTS = """
 import torch
@@ -46,6 +46,6 @@ def test_a_mapping_of_tensors(gradcheck):
 def test_the_fixture_takes_tensors(tmp_path: Path) -> None:
     path = tmp_path / "test_kernels.py"
     path.write_text(TESTS)
-    printed = run("plugin", str(path))
+    printed = TORCH.run("plugin", str(path))
     assert "1 failed, 3 passed" in printed
     assert "Cube: differs (proved): dL/dx is proved wrong in 6 of 6 entries" in printed
