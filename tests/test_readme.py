@@ -1,4 +1,4 @@
-"""The README shows the output of the commands; its commands are those of CI."""
+"""The README and its pages show the output of the commands; its commands are those of CI."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ from tests.conftest import Command
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TRANSCRIPTS = ("README.md", "backends.md", "records.md")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+SHOWN = [block for page in PAGES if page.name in TRANSCRIPTS for block in blocks("console", page.read_text())]
 
 
 def pattern(expected: str) -> str:
@@ -27,7 +32,7 @@ def pattern(expected: str) -> str:
     return r"\s+".join(words).replace(r"\s+.*?\s+", r"\s.*?\s") + r"\s*"
 
 
-@pytest.mark.parametrize("block", blocks("console"), ids=lambda block: block.splitlines()[0])
+@pytest.mark.parametrize("block", SHOWN, ids=lambda block: block.splitlines()[0])
 def test_transcripts_match_the_output(gradcheck: Command, tmp_path: Path, block: str) -> None:
     (layer,) = (source for source in blocks("python") if "def backward" in source)
     (tmp_path / "layer.py").write_text(layer)
@@ -49,7 +54,8 @@ def test_the_example_is_short() -> None:
 
 
 def test_the_example_with_functions_agrees(tmp_path: Path) -> None:
-    (example,) = (source for source in blocks("python") if "gradients=" in source)
+    page = (ROOT / "docs" / "problems.md").read_text()
+    (example,) = (source for source in blocks("python", page) if "gradients={" in source)
     (tmp_path / "softplus.py").write_text(example)
     done = subprocess.run([sys.executable, tmp_path / "softplus.py"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -60,6 +66,11 @@ def test_ci_runs_the_readmes_test_command() -> None:
     assert command in (ROOT / ".ci" / "run").read_text().splitlines()
 
 
-def test_files_that_the_readme_links_to_exist() -> None:
-    for link in re.findall(r"\]\(([\w/.]+)\)", README):
-        assert (ROOT / link).is_file(), link
+def test_a_newcomer_has_read_it_soon() -> None:
+    assert len(README.splitlines()) <= 180
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_links_to_exist(page: Path) -> None:
+    for link in re.findall(r"\]\(([\w/.-]+)(?:#[\w-]+)?\)", page.read_text()):
+        assert (page.parent / link).exists(), link
