@@ -260,11 +260,11 @@ def scaled_dot_product_attention(
     if is_causal:
         earlier = causal(q.shape[-2], k.shape[-2]).astype(float)
         conditions.append(operated("gt", q.recorder.append(constant(earlier), ()), 0.5))
-    for condition in conditions:
-        scores = operated("where", condition, scores, -math.inf)
     allowed: Variable | None = None
     for condition in conditions:
         allowed = condition if allowed is None else operated("and", allowed, condition)
+    if allowed is not None:
+        scores = operated("where", allowed, scores, -math.inf)
     shares, stored = (_shares(scores, allowed, again) for again in (False, True))
     batch = tuple(range(q.ndim - 2))
     of_values = (*batch, "key", "value")

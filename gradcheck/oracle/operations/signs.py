@@ -55,7 +55,9 @@ def _vanishing_variance(format: Format, result: Values, moved: Spread, g: Spread
     return np.square(np.asarray(error) / 8)
 
 
-VANISHING = Operation("vanishing", lambda m, g, a: 0 * (m * g * a), no_gradients, _vanishing_worst, _vanishing_variance)
+VANISHING = Operation(
+    "vanishing", lambda m, g, a: 0 * m + 0 * g + 0 * a, no_gradients, _vanishing_worst, _vanishing_variance
+)
 """The derivative of g·a/|a| along a, zero, in the form of engines that differentiate the quotient (R39)."""
 SIGNED = Operation(
     "signed",
