@@ -6,6 +6,7 @@ As a program: `python -m tests.environments.small FOLDER` builds it, reports on 
 from __future__ import annotations
 
 import io
+import os
 import sys
 import tarfile
 import zipfile
@@ -32,7 +33,9 @@ def load():
 
 def engine(folder: Path, name: str = "small", distribution: str = "small", release: str = "2.0") -> EngineDeclaration:
     path = folder / f"{name}.py"
-    path.write_text(BACKEND.format(module="no_such_module_here", distribution=distribution, release=release))
+    written = path.with_suffix(f".{os.getpid()}")  # two builders may read and write it at once
+    written.write_text(BACKEND.format(module="no_such_module_here", distribution=distribution, release=release))
+    written.replace(path)
     return engines.read_engine(name, path)
 
 
