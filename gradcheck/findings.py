@@ -123,6 +123,30 @@ class Source(Record, frozen=True, kw_only=True):
         return f"{cut}  (the loss; the line of your gradient is not known)" if self.instead else cut
 
 
+class Condition(Record, frozen=True, kw_only=True):
+    """What selects a branch of the loss, and in how many entries it was `true` and `false`.
+
+    `text` is the condition in the user's words, as far as its line shows them: "a > 1.5". A line that runs several
+    times counts as one. `shown` is the path of its file in messages.
+    """
+
+    text: str
+    file: str
+    shown: str
+    line: int
+    true: int
+    false: int
+
+    @property
+    def untried(self) -> list[str]:
+        """The branches that no entry took, in words: "`a > 1.5` (huber.py:16) was true in 0 of 300 entries"."""
+        text = self.text if len(self.text) <= LONGEST else f"{self.text[: LONGEST - 1]}…"
+        entries = self.true + self.false
+        of = f"0 of {entries} entries" if entries != 1 else "0 of 1 entry"
+        sides = [side for side, count in (("true", self.true), ("false", self.false)) if entries and not count]
+        return [f"`{text}` ({self.shown}:{self.line}) was {side} in {of}" for side in sides]
+
+
 class WrongStep(Record, frozen=True, kw_only=True):
     """An array of an answer that is wrong, and its entry with the largest error.
 

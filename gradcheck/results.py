@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from gradcheck.findings import ArrayError, ArrayKind, Cause, Index, Kind, Number, Record, Source, WrongStep
+from gradcheck.findings import ArrayError, ArrayKind, Cause, Condition, Index, Kind, Number, Record, Source, WrongStep
 from gradcheck.text.escaping import all_escaped
 from gradcheck.text.wording import change, in_words, index_in_code, two_digits
 
@@ -248,8 +248,12 @@ class RunEnvironment(Record, frozen=True, kw_only=True):
     backends: dict[str, BackendEnvironment]
 
 
+MOST_UNTRIED = 3
+"""The largest number of branches that no entry took, of which a report in words has a line each."""
+
+
 class Report(Record, frozen=True, kw_only=True):
-    """A whole run."""
+    """A whole run. `conditions` select the branches of the loss; see `untried`."""
 
     schema: str = SCHEMA
     verdict: RunVerdict
@@ -259,6 +263,7 @@ class Report(Record, frozen=True, kw_only=True):
     backends: tuple[Backend, ...]
     pairs: tuple[Pair, ...]
     first_divergences: tuple[FirstDivergence, ...] = ()
+    conditions: tuple[Condition, ...] = ()
     environment: RunEnvironment
 
     def printable(self) -> Report:
@@ -273,7 +278,17 @@ class Report(Record, frozen=True, kw_only=True):
         for backend in shown.backends:
             for name, error in backend.measured().items():
                 lines += [f"  {backend.spec}: {name}{entry}" for entry in error.worst]
-        return "\n".join([*lines, f"{self.verdict}: {SENTENCES[self.verdict]}", f"again: {self.case.replay}"])
+        lines += [f"{self.verdict}: {SENTENCES[self.verdict]}", *self.untried()]
+        return "\n".join([*lines, f"again: {self.case.replay}"])
+
+    def untried(self) -> list[str]:
+        """The branches of the loss that no entry of an agreeing case took, line by line: of them it says nothing."""
+        if self.verdict is not RunVerdict.AGREE:
+            return []
+        branches = [branch for condition in self.conditions for branch in condition.untried]
+        more = len(branches) - MOST_UNTRIED
+        lines = [f"  not tried: {branch}" for branch in branches[:MOST_UNTRIED]]
+        return lines + ([f"  not tried: {more} more {'branch' if more == 1 else 'branches'}"] if more > 0 else [])
 
     def assert_agrees(self) -> None:
         """Do nothing if every backend agrees.

@@ -34,7 +34,7 @@ FLOORS = {
         "answers", "backends", "dtypes", "entry_points", "errors", "findings", "graphs", "oracle", "problems",
         "results", "settings", "system", "text",
     },
-    "judging": {"answers", "dtypes", "findings", "oracle", "problems", "results", "text"},
+    "judging": {"answers", "dtypes", "findings", "graphs", "oracle", "problems", "results", "text"},
     "runs": {
         "_version", "answers", "dtypes", "errors", "execution", "findings", "graphs", "judging", "oracle", "problems",
         "results", "settings", "text",

@@ -14,8 +14,9 @@ from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations.base import TYPICAL
 from gradcheck.oracle.operations.shares import CONVENTIONS
 from gradcheck.oracle.operations.terms import DOUBT
+from gradcheck.oracle.plain import plain_values
 from gradcheck.oracle.stages import Stage, stages
-from gradcheck.oracle.tape import Key, Tape, record, tape_of
+from gradcheck.oracle.tape import Key, Tape, forward_of, record, tape_of
 from gradcheck.oracle.wholes import TiedSum, wholes
 
 __all__ = [
@@ -35,6 +36,8 @@ __all__ = [
     "Tape",
     "TiedSum",
     "analyse",
+    "forward_of",
+    "plain_values",
     "record",
     "stages",
     "tape_of",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -165,14 +165,19 @@ def tape_of(graph: Graph, wrt: Sequence[str]) -> Tape:
             f"gradients are requested of {unknown[0]!r}, which is not one of the inputs {', '.join(graph.inputs)}"
         )
     recording = TapeRecording()
-    variables: list[Variable] = []
-    for node in graph.nodes:
-        variables.append(recording.step(node, [variables[operand] for operand in node.operands], graph.constants))
+    variables = recording.steps(graph)
     inputs = {str(node.name): variables[place] for place, node in enumerate(graph.nodes) if node.word == "input"}
     loss = variables[graph.outputs["loss"]]
     if graph.directions:
         loss = recording.slope(loss, [(inputs[name], inputs[along]) for name, along in graph.directions.items()])
     return recording.finish(graph, loss, {name: inputs[name] for name in wrt})
+
+
+def forward_of(graph: Graph, places: Iterable[int]) -> Tape:
+    """The tape of some steps of a loss without a reverse pass: the outputs are ("value", the step's place as text)."""
+    recording = TapeRecording()
+    variables = recording.steps(graph)
+    return recording.of({("value", str(place)): variables[place] for place in places}, graph)
 
 
 def record(loss: Callable[..., Any], shapes: Mapping[str, Shape], wrt: Sequence[str]) -> Tape:
@@ -216,6 +221,13 @@ class TapeRecording(Recorder):
         self._variables: list[Variable] = []
         self._watched: dict[str, Variable] = {}
         self._place: str | None = None
+
+    def steps(self, graph: Graph) -> list[Variable]:
+        """Add the steps of a graph, and return the variable of each node."""
+        variables: list[Variable] = []
+        for node in graph.nodes:
+            variables.append(self.step(node, [variables[operand] for operand in node.operands], graph.constants))
+        return variables
 
     def step(self, node: graphs.Node, operands: list[Variable], constants: Mapping[str, Any]) -> Variable:
         """Add the steps of a node of the graph."""
@@ -270,6 +282,10 @@ class TapeRecording(Recorder):
         outputs |= {("adjoint", name): adjoints[self._watched[name].index].index for name in names}
         outputs |= {("gradient", name): adjoints[variable.index].index for name, variable in wrt.items()}
         return _pruned(self._nodes, outputs, graph)
+
+    def of(self, outputs: Mapping[Key, Variable], graph: Graph) -> Tape:
+        """The recorded steps that some outputs need."""
+        return _pruned(self._nodes, {key: variable.index for key, variable in outputs.items()}, graph)
 
     def _add(self, node: TapeNode) -> Variable:
         variable = Variable(self, len(self._nodes), node.shape, node.kind)

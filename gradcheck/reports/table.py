@@ -56,6 +56,8 @@ def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
         console.print(hanging(Text(str(divergence), style), console))
     verdict = Text(f"{report.verdict}: {SENTENCES[report.verdict]}", STYLES.get(report.verdict, OTHER_STYLE))
     console.print(verdict)
+    for branch in report.untried():
+        console.print(hanging(Text(branch, OTHER_STYLE), console))
     console.print(f"again: {case.replay}", soft_wrap=True)  # one line, to be copied
 
 

@@ -20,6 +20,7 @@ from gradcheck.execution.environments import Environment
 from gradcheck.execution.messages import StartMessage
 from gradcheck.execution.worker import Failure
 from gradcheck.findings import ArrayKind, Kind, WrongStep
+from gradcheck.judging.coverage import conditions
 from gradcheck.judging.judge import Judgement, Truth
 from gradcheck.problems.cases import Case
 from gradcheck.results import (
@@ -85,6 +86,7 @@ def report(
         first_divergences=tuple(
             with_source(each, sources) for each in first_divergences(backends, answers, environments)
         ),
+        conditions=conditions(sources.graph, case.inputs, sources.shown),
         environment=environment(environments),
     )
 

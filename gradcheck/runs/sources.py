@@ -20,6 +20,9 @@ FEWEST_STEPS = 3
 class Sources:
     """The lines on which a problem computes the compared arrays: in its loss, and in one of its hand-written gradients.
 
+    Attributes:
+        graph: the loss.
+
     Args:
         problem: the problem.
         graph: its loss.
@@ -28,13 +31,13 @@ class Sources:
 
     def __init__(self, problem: Problem, graph: Graph, gradient: str = "") -> None:
         self._problem = problem
-        self._graph = graph
+        self.graph = graph
         functions = problem.hessian_products if graph.directions else problem.functions
         self._function = functions.get(gradient)
 
     @cached_property
     def _by_hand(self) -> Mapping[Key, Line]:
-        graph = self._graph
+        graph = self.graph
         return (
             {} if self._function is None else lines_of(self._function, graph.inputs, graph.watched, graph.output_names)
         )
@@ -43,11 +46,11 @@ class Sources:
         """The line that computes an array, or None if it is unknown."""
         if (kind, name) in self._by_hand:
             file, line, text = self._by_hand[kind, name]
-            return Source(file=file, shown=self._shown(file), line=line, text=text, of="gradient")
+            return Source(file=file, shown=self.shown(file), line=line, text=text, of="gradient")
         place = self._of_loss(kind, name)
         if place is None:
             return None
-        shown, instead = self._shown(place.file), self._function is not None
+        shown, instead = self.shown(place.file), self._function is not None
         return Source(file=place.file, shown=shown, line=place.line, text=place.text, of="loss", instead=instead)
 
     def order(self, key: Key) -> tuple[str, int]:
@@ -65,12 +68,12 @@ class Sources:
         """
         if self._function is None or kind not in ("adjoint", "gradient") or name is None:
             return None
-        between = self._graph.after(name, given)
-        watched = [each for each, place in self._graph.watched.items() if place in between and each not in given]
+        between = self.graph.after(name, given)
+        watched = [each for each, place in self.graph.watched.items() if place in between and each not in given]
         if watched:
             return _joined("return adjoints too: ", [f'"{each}"{place}' for each, place in self._places(watched)])
-        steps = [place for place in between if self._graph.nodes[place].is_step]
-        if self._graph.watched or len(steps) < FEWEST_STEPS:
+        steps = [place for place in between if self.graph.nodes[place].is_step]
+        if self.graph.watched or len(steps) < FEWEST_STEPS:
             return None
         return "assign steps to variables in the loss, and return their adjoints"
 
@@ -79,20 +82,20 @@ class Sources:
         before = ""
         for each in watched:
             line = self._of_loss("value", each)
-            shown = self._shown(line.file) if line else ""
+            shown = self.shown(line.file) if line else ""
             yield each, f" ({'' if shown == before else shown}:{line.line})" if line else ""
             before = shown
 
     def _of_loss(self, kind: str, name: str | None) -> Line | None:
         """The line of the loss that computes an array: that of a variable is the one that assigns it."""
-        place = self._graph.place_of(kind, name)
+        place = self.graph.place_of(kind, name)
         if place is None:
             return None
         is_variable = name is not None and kind in ("value", "adjoint") and not is_line_of(self._problem.loss, *place)
         assigned = line_of_variable(self._problem.loss, name) if is_variable and name else None
         return assigned or Line(*place, linecache.getline(*place).strip())
 
-    def _shown(self, file: str) -> str:
+    def shown(self, file: str) -> str:
         """The shortest path of a file that tells it from the problem's own: from the problem's folder, or the current.
 
         The problem's own file has the shortest name.
