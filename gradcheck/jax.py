@@ -42,6 +42,7 @@ def check(
     reference: Callable[..., Any] | None = None,
     argnums: int | Sequence[int] | None = None,
     forward: bool = False,
+    order: int = 1,
     seed: int = 0,
     gate: str = "rounding",
 ) -> Report:
@@ -59,7 +60,9 @@ def check(
         reference: the same function of the same inputs, in plain operators.
         argnums: the arguments by position whose arrays are checked, as in `jax.grad`; left out: all.
         forward: whether gradients of forward mode, `jax.jvp` along each unit vector, are judged too.
-        seed: of the cotangents of all results.
+        order: 1 judges gradients, 2 in their place the product of the Hessian and a direction v: the derivatives of
+            v·∇L by the inputs, and by the cotangents, on which a backward pass depends too.
+        seed: of the cotangents of all results, and of v.
         gate: "proved" refuses only proved errors, "formula" no lost digits, "rounding" also errors beyond rounding.
 
     Returns:
@@ -68,11 +71,13 @@ def check(
     Raises:
         RequestError: no input is a floating array, dtypes differ, or the function cannot be recorded.
     """
-    seed, gate = in_process.checked_options(seed, gate)
+    asked_options = in_process.checked_options(seed=seed, gate=gate, order=order)
     arguments, options = in_process.as_arguments(inputs)
     call = calls.JaxCall(jax, function, arguments, options)
     wrt = _wanted(call, argnums)
     dtype = _dtype_of({name: call.floating[name] for name in wrt})
+    if forward and order == 2:
+        raise RequestError("forward=True with order=2: expected one of the two: order=2 differentiates gradients")
     if forward and dtype in FORWARD_LACKS:
         raise RequestError(f"forward=True in {dtype}: {FORWARD_LACKS[dtype]}: expected forward=False")
     name, caller = calls.name_of(function), sys._getframe(1)
@@ -87,14 +92,14 @@ def check(
         graph=graph,
         wrt=wrt,
         inputs=arrays,
-        evaluate=lambda other, given: _answer(call.answer, graph, wrt, other, given),
+        evaluate=lambda other, given: _answer(call, False, graph, wrt, other, given),
         started=in_process.started("jax", jax.__version__),
         fused=FUSED,
         device=str(next(iter(call.floating[wrt[0]].devices()))),
-        forward=(lambda other, given: _answer(call.forward_answer, graph, wrt, other, given)) if forward else None,
+        forward=(lambda other, given: _answer(call, True, graph, wrt, other, given)) if forward else None,
     )
     try:
-        return in_process.check(asked, dtype, seed, gate)
+        return in_process.check(asked, dtype, asked_options)
     except Malformed as error:
         raise RequestError(f"{name}: {error}") from None
 
@@ -153,11 +158,18 @@ def _truth(
 
 
 def _answer(
-    evaluate: Callable[..., Answer], graph: Graph, wrt: Sequence[str], dtype: str, given: Mapping[str, Any]
+    call: calls.JaxCall, forward: bool, graph: Graph, wrt: Sequence[str], dtype: str, given: Mapping[str, Any]
 ) -> BackendAnswer:
     """The answer of the function, which is evaluated twice."""
     outputs = {label.removeprefix(OUTPUT): name for label, name in graph.output_names.items()}
     cotangents = {label: given[COTANGENT + label] for label in outputs}
+    directions = {name: given[along] for name, along in in_process.directions(wrt).items() if along in given}
+
+    def evaluated() -> Answer:
+        if directions:
+            return call.product(dtype, outputs, cotangents, wrt, directions)
+        return (call.forward_answer if forward else call.answer)(dtype, outputs, cotangents, wrt)
+
     with calls.with_float64(jax) if dtype == "float64" else contextlib.nullcontext():
-        first, again = (evaluate(dtype, outputs, cotangents, wrt) for _ in range(2))
+        first, again = evaluated(), evaluated()
     return BackendAnswer(first.loss, first.gradients, first.values, varies=dict(differences(first, again)))

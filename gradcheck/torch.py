@@ -16,8 +16,9 @@ import torch
 
 from gradcheck.answers import BackendAnswer
 from gradcheck.backends import _torch_calls as calls
+from gradcheck.backends import _torch_derivatives as derivatives
 from gradcheck.backends import _torch_export as export
-from gradcheck.backends._engine import Malformed
+from gradcheck.backends._engine import Answer, Malformed
 from gradcheck.backends._worker.comparison import differences
 from gradcheck.dtypes import DTYPES
 from gradcheck.errors import RequestError
@@ -39,6 +40,7 @@ def check(
     inputs: Any,
     *,
     reference: Callable[..., Any] | None = None,
+    order: int = 1,
     seed: int = 0,
     gate: str = "rounding",
 ) -> Report:
@@ -54,7 +56,9 @@ def check(
             lists and dictionaries. Floating tensors that require a gradient are checked, in their own dtype: float64,
             float32, float16 or bfloat16; so are parameters of the modules that the function uses, by their names.
         reference: the same function of the same inputs, in plain operators.
-        seed: of the cotangents of all results.
+        order: 1 judges gradients, 2 in their place the product of the Hessian and a direction v: the derivatives of
+            v·∇L by the inputs, and by the cotangents, on which a backward pass depends too.
+        seed: of the cotangents of all results, and of v.
         gate: "proved" refuses only proved errors, "formula" no lost digits, "rounding" also errors beyond rounding.
 
     Returns:
@@ -63,7 +67,7 @@ def check(
     Raises:
         RequestError: nothing requires a gradient, dtypes differ, or the function cannot be recorded.
     """
-    seed, gate = in_process.checked_options(seed, gate)
+    asked_options = in_process.checked_options(seed=seed, gate=gate, order=order)
     arguments, options = in_process.as_arguments(inputs)
     call = calls.Call(torch, function, arguments, options)
     _check_tensors(call)
@@ -83,7 +87,7 @@ def check(
         device=str(next(iter(call.tensors.values())).device),
     )
     try:
-        return in_process.check(asked, dtype, seed, gate)
+        return in_process.check(asked, dtype, asked_options)
     except Malformed as error:
         raise RequestError(f"{name}: {error}") from None
 
@@ -152,7 +156,13 @@ def _answer(call: calls.Call, graph: Graph, dtype: str | None, given: Mapping[st
     outputs = {label.removeprefix(OUTPUT): name for label, name in graph.output_names.items()}
     cotangents = {label: given[COTANGENT + label] for label in outputs}
     modules = {name: graph.nodes[place].shape for name, place in graph.watched.items() if name in call.submodules}
-    first, changed = call.answer(dtype, outputs, cotangents, modules)
-    again, _ = call.answer(dtype, outputs, cotangents, modules)
+    directions = {name: given[along] for name, along in in_process.directions(call.wrt).items() if along in given}
+
+    def evaluated() -> tuple[Answer, list[str]]:
+        if directions:
+            return derivatives.product(call, dtype, outputs, cotangents, directions)
+        return call.answer(dtype, outputs, cotangents, modules)
+
+    (first, changed), (again, _) = evaluated(), evaluated()
     varies = dict(differences(first, again))
     return BackendAnswer(first.loss, first.gradients, first.values, first.adjoints, varies=varies, mutated=changed)

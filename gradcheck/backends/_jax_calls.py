@@ -9,6 +9,7 @@ from typing import Any
 
 from gradcheck.backends._engine import Answer, Malformed
 from gradcheck.backends._jax_export import as_array
+from gradcheck.backends._worker.outputs import COTANGENT
 
 
 class JaxCall:
@@ -72,6 +73,43 @@ class JaxCall:
         function, sources = self._of_sources(dtype, outputs, cotangents, wrt)
         results, backwards = self.jax.vjp(function, *sources)
         return self._answered(results, outputs, cotangents, wrt, backwards(self._seeds(results, cotangents)))
+
+    def product(
+        self,
+        dtype: str,
+        outputs: Mapping[str, str],
+        cotangents: Mapping[str, Any],
+        wrt: Sequence[str],
+        directions: Mapping[str, Any],
+    ) -> Answer:
+        """The answer of order 2: v·∇L, and its gradients by the inputs and by the cotangents, in reverse mode.
+
+        Args:
+            dtype: as for `answer`.
+            outputs: as for `answer`.
+            cotangents: as for `answer`.
+            wrt: as for `answer`.
+            directions: name of an input with a gradient -> array.
+
+        Raises:
+            Malformed: the function returns other outputs.
+        """
+        jax, numpy = self.jax, self.jax.numpy
+        function, sources = self._of_sources(dtype, outputs, cotangents, wrt)
+        along = [numpy.asarray(directions[name], each.dtype) for name, each in zip(wrt, sources)]
+
+        def slope(sources: Sequence[Any], seeds: Mapping[str, Any]) -> tuple[Any, Any]:
+            results, backwards = jax.vjp(function, *sources)
+            slopes = backwards(seeds)
+            return sum(numpy.sum(v * each) for v, each in zip(along, slopes)), (results, slopes)
+
+        seeds = self._seeds(jax.eval_shape(function, *sources), cotangents)
+        number, backwards, (results, slopes) = jax.vjp(slope, sources, seeds, has_aux=True)
+        found, by_seeds = backwards(numpy.ones_like(number))
+        named = {**dict(zip(wrt, found)), **{COTANGENT + label: each for label, each in by_seeds.items()}}
+        loss = total({name: as_array(each) for name, each in zip(wrt, slopes)}, directions)
+        values = {outputs[label]: as_array(each) for label, each in results.items()}
+        return Answer(loss, {name: as_array(each) for name, each in named.items()}, values)
 
     def forward_answer(
         self, dtype: str, outputs: Mapping[str, str], cotangents: Mapping[str, Any], wrt: Sequence[str]

@@ -6,12 +6,26 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from gradcheck.backends._engine import Answer, Malformed
 from gradcheck.backends._torch_export import as_array, label_of, leaves_of, tensors_of, wrapped
 
-Arguments = "tuple[tuple[Any, ...], dict[str, Any]]"
+
+class Evaluated(NamedTuple):
+    """A call of a function.
+
+    Attributes:
+        results: the floating ones by label.
+        sources: the tensors that require a gradient by name.
+        seeds: the cotangents of the results by label.
+        changed: after the call's context, the sources that it changed.
+    """
+
+    results: dict[str, Any]
+    sources: dict[str, Any]
+    seeds: dict[str, Any]
+    changed: list[str]
 
 
 class Call:
@@ -87,6 +101,34 @@ class Call:
         tensor = tensor.to(kind) if kind is not None and tensor.is_floating_point() else tensor
         return tensor.requires_grad_(leaf.requires_grad) if leaf.is_floating_point() else tensor
 
+    @contextlib.contextmanager
+    def evaluated(
+        self, dtype: str | None, outputs: Mapping[str, str], cotangents: Mapping[str, Any]
+    ) -> Iterator[Evaluated]:
+        """A call of the function; inputs that it changes get their values back afterwards.
+
+        Args:
+            dtype: in the place of that of the arguments.
+            outputs: label -> the name under which an output is compared.
+            cotangents: label -> array.
+
+        Raises:
+            Malformed: the function returns other outputs.
+        """
+        with self._state(dtype), self.torch.enable_grad():
+            arguments, options, fresh = self.prepared(dtype)
+            sources = {**self.parameters, **fresh}
+            watched = {name: sources[name] for name in self.tensors}
+            before = {name: each.detach().clone() for name, each in watched.items()}
+            results = self._labelled(self.function(*arguments, **options), outputs, cotangents)
+            seeds = {label: self.like(each, cotangents[label]) for label, each in results.items()}
+            changed: list[str] = []
+            yield Evaluated(results, {name: sources[name] for name in self.wrt}, seeds, changed)
+            for name in [name for name, each in watched.items() if not self._same(each, before[name])]:
+                with self.torch.no_grad():
+                    watched[name].copy_(before[name])
+                changed += [name] if name in self.wrt else []  # others may be meant: a running mean
+
     def answer(
         self, dtype: str | None, outputs: Mapping[str, str], cotangents: Mapping[str, Any], shapes: Mapping[str, Any]
     ) -> tuple[Answer, list[str]]:
@@ -101,27 +143,21 @@ class Call:
         Raises:
             Malformed: the function returns other outputs.
         """
-        with self._state(dtype), self.torch.enable_grad(), Returned(self.torch, self.module, shapes) as inner:
-            arguments, options, fresh = self.prepared(dtype)
-            sources = {**self.parameters, **fresh}
-            watched = {name: sources[name] for name in self.tensors}
-            before = {name: each.detach().clone() for name, each in watched.items()}
-            results = self._labelled(self.function(*arguments, **options), outputs, cotangents)
-            asked = [sources[name] for name in self.wrt]
-            found = self._gradients(results, cotangents, [*asked, *inner.tensors.values()])
-            changed = [name for name, each in watched.items() if not self._same(each, before[name])]
-            for name in changed:
-                with self.torch.no_grad():
-                    watched[name].copy_(before[name])
-        gradients, adjoints = dict(zip(self.wrt, found)), dict(zip(inner.tensors, found[len(self.wrt) :]))
-        values = {label: as_array(self.torch, each) for label, each in results.items()}
-        loss = _loss(values, cotangents)
-        named = {**self._arrays(inner.tensors), **{outputs[label]: values[label] for label in outputs}}
+        with Returned(self.torch, self.module, shapes) as inner, self.evaluated(dtype, outputs, cotangents) as run:
+            found = self.gradients(run, run.seeds, [*run.sources.values(), *inner.tensors.values()])
+        adjoints = dict(zip(inner.tensors, found[len(self.wrt) :]))
+        values = self.arrays(run.results)
+        named = {**self.arrays(inner.tensors), **{outputs[label]: values[label] for label in outputs}}
         seeds = {outputs[label]: cotangents[label] for label in outputs if outputs[label] not in shapes}
-        answer = Answer(loss, self._arrays(gradients), named, {**self._arrays(adjoints), **seeds})
-        return answer, [name for name in changed if name in self.wrt]  # others may be meant: a running mean
+        gradients = self.arrays(dict(zip(self.wrt, found)))
+        return Answer(total(values, cotangents), gradients, named, {**self.arrays(adjoints), **seeds}), run.changed
 
-    def _arrays(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    def like(self, tensor: Any, array: Any) -> Any:
+        """An array as a tensor of the dtype, and on the device, of another."""
+        return self.torch.as_tensor(array, dtype=tensor.dtype, device=tensor.device)
+
+    def arrays(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        """Tensors as NumPy arrays; bfloat16 as float32."""
         return {name: as_array(self.torch, each) for name, each in tensors.items()}
 
     def _same(self, left: Any, right: Any) -> bool:
@@ -138,16 +174,22 @@ class Call:
             raise Malformed(f"it returns {_described(got)}: expected {_described(shapes)}, as the reference returns")
         return found
 
-    def _gradients(self, results: Mapping[str, Any], cotangents: Mapping[str, Any], sources: Sequence[Any]) -> Any:
-        """The gradients; zeros where no result depends on any input."""
+    def gradients(self, run: Evaluated, seeds: Mapping[str, Any], sources: Sequence[Any], **how: Any) -> Sequence[Any]:
+        """The gradients of Σ seed · result; zeros where no result depends on any source.
+
+        Args:
+            run: the call.
+            seeds: label -> cotangent.
+            sources: tensors with a gradient.
+            how: options of `torch.autograd.grad`.
+        """
         torch = self.torch
-        ends = {label: each for label, each in results.items() if each.requires_grad}
+        ends = {label: each for label, each in run.results.items() if each.requires_grad}
         if not ends or not sources:
             return [torch.zeros_like(each) for each in sources]
-        seeds = [
-            torch.as_tensor(cotangents[label], dtype=each.dtype, device=each.device) for label, each in ends.items()
-        ]
-        return torch.autograd.grad(list(ends.values()), list(sources), seeds, allow_unused=True, materialize_grads=True)
+        asked = [*ends.values()], [*sources], [seeds[label] for label in ends]
+        found: Sequence[Any] = torch.autograd.grad(*asked, allow_unused=True, materialize_grads=True, **how)
+        return found
 
     @contextlib.contextmanager
     def _state(self, dtype: str | None) -> Iterator[None]:
@@ -207,12 +249,12 @@ class Returned:
         return {path: each for path, (each, version) in once.items() if each._version == version and each.requires_grad}
 
 
-def _loss(values: Mapping[str, Any], cotangents: Mapping[str, Any]) -> Any:
-    """Σ cotangent · output, rounded once to the dtype of the outputs."""
+def total(values: Mapping[str, Any], weights: Mapping[str, Any]) -> Any:
+    """Σ weight · value, rounded once to the dtype of the values."""
     import numpy as np
 
-    total = sum(float(np.sum(np.asarray(cotangents[label], np.float64) * values[label])) for label in values)
-    return np.asarray(total, next(iter(values.values())).dtype)
+    number = sum(float(np.sum(np.asarray(weights[name], np.float64) * values[name])) for name in values)
+    return np.asarray(number, next(iter(values.values())).dtype)
 
 
 def _described(shapes: Mapping[str, Any]) -> str:

@@ -189,9 +189,8 @@ def sample(
         notes += underflowed(name, drawn, inputs[name], dtype)
     for name, shape in graph_of(problem, k).cotangents.items():
         inputs[name] = round_to(cotangent(stream, shape), dtype)
-    for name, direction in directions(problem, k, order).items():
-        drawn = cotangent(stream, shapes[name])
-        inputs[direction] = round_to((drawn + drawn.T) / 2 if is_symmetric(inputs[name]) else drawn, dtype)
+    for name, along in directions(problem, k, order).items():
+        inputs[along] = round_to(direction(stream, inputs[name]), dtype)
     notes += [*about_outputs(problem, k, "the seed"), *about_order(order, "the seed")]
     return Case(problem, k, seed, dtype, distribution, scale, inputs, tuple(notes), order)
 
@@ -199,6 +198,12 @@ def sample(
 def directions(problem: Problem, k: int | None, order: int) -> dict[str, str]:
     """The inputs whose gradients are wanted, and the names of their directions; none in a case of order 1."""
     return {name: f"{DIRECTION}[{name}]" for name in wrt_of(problem, k)} if order == 2 else {}
+
+
+def direction(stream: Stream, array: npt.NDArray[Any]) -> Array:
+    """A direction of an input; that of a symmetric matrix is symmetric too."""
+    drawn = cotangent(stream, array.shape)
+    return (drawn + drawn.T) / 2 if is_symmetric(array) else drawn
 
 
 def is_symmetric(array: npt.NDArray[Any]) -> bool:

@@ -19,6 +19,7 @@ from gradcheck.execution import engines
 from gradcheck.execution.engines import Spec
 from gradcheck.execution.messages import StartMessage
 from gradcheck.graphs import Graph
+from gradcheck.graphs.graph import DIRECTION
 from gradcheck.judging import diagnosis, judge
 from gradcheck.oracle import Format, Output, tape_of
 from gradcheck.problems import cases, of_function
@@ -27,6 +28,7 @@ from gradcheck.problems.stream import Stream
 from gradcheck.results import BackendEnvironment, Report
 from gradcheck.runs import assemble
 from gradcheck.runs.sources import Sources
+from gradcheck.settings import Settings
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Evaluate = Callable[[str, Arrays], BackendAnswer]
@@ -64,14 +66,13 @@ class Function:
     forward: Evaluate | None = None
 
 
-def checked_options(seed: Any, gate: Any) -> tuple[int, str]:
-    """The seed and the gate of a check, as `gradcheck run` has them.
+def checked_options(**options: Any) -> Settings:
+    """The seed, the gate and the order of a check, as `gradcheck run` has them.
 
     Raises:
         RequestError: one is none.
     """
-    chosen = settings.of({"seed": seed, "gate": gate})
-    return chosen.seed, chosen.gate
+    return settings.of(options)
 
 
 def as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -87,21 +88,22 @@ def started(distribution: str, version: Any, threads: int | None = None) -> Star
     return StartMessage(str(version), release, {distribution: str(version)}, threads)
 
 
-def check(function: Function, dtype: str, seed: int, gate: str) -> Report:
+def check(function: Function, dtype: str, options: Settings) -> Report:
     """Evaluate a function in this process, and judge its answer.
 
     Args:
         function: see `Function`.
         dtype: of its inputs.
-        seed: of the cotangents.
-        gate: "proved", "formula" or "rounding", see `gradcheck.judging.judge.judge`.
+        options: the seed of the cotangents and directions, the gate, and the order, see `checked_options`.
 
     Raises:
         RequestError: an input is not finite.
     """
-    case = case_of(function, dtype, seed)
-    graph = function.graph
-    known = judge.truth(tape_of(graph, tuple(function.wrt)), case.inputs, format_of(function, dtype))
+    case, gate = case_of(function, dtype, options), options.gate
+    graph, wrt = function.graph, tuple(function.wrt)
+    if case.order == 2:
+        graph, wrt = graph.along(wrt), (*wrt, *graph.cotangents)
+    known = judge.truth(tape_of(graph, wrt), case.inputs, format_of(function, dtype))
     modes = {function.name: function, **in_forward_mode(function)}
     sources, backends, answers = Sources(case.problem, graph), [], {}
     for name, each in modes.items():
@@ -154,19 +156,30 @@ def _without(arrays: Arrays, names: set[str]) -> Arrays:
     return {name: array for name, array in arrays.items() if name not in names}
 
 
-def case_of(function: Function, dtype: str, seed: int) -> Case:
-    """The inputs of a function as a case, with cotangents from a seed."""
+def directions(wrt: Sequence[str]) -> dict[str, str]:
+    """The names of the directions of order 2 by input."""
+    return {name: f"{DIRECTION}[{name}]" for name in wrt}
+
+
+def case_of(function: Function, dtype: str, options: Settings) -> Case:
+    """The inputs of a function as a case, with cotangents and directions from a seed."""
     for name, array in function.inputs.items():
         if not np.isfinite(array).all():
             raise RequestError(f"{name} holds a value that is not finite: expected finite numbers")
-    stream, graph = Stream(seed), function.graph
+    stream, graph, order = Stream(options.seed), function.graph, options.order
     drawn = {name: cases.round_to(cases.cotangent(stream, shape), dtype) for name, shape in graph.cotangents.items()}
     given = {name: array for name, array in {**function.inputs, **drawn}.items() if name in graph.inputs}
+    if order == 2:
+        given |= {
+            along: cases.round_to(cases.direction(stream, given[name]), dtype)
+            for name, along in directions(function.wrt).items()
+        }
     shapes = {name: array.shape for name, array in function.inputs.items()}
     problem = of_function(function.name, Path(function.file), function.evaluate, shapes, tuple(function.wrt))
     names = graph.output_names.values()
-    notes = (f"the loss is Σ cotangent · output of {', '.join(names)}, cotangents from the seed",)
-    return Case(problem, None, seed, dtype, "given", 1.0, given, notes)
+    loss = f"the loss is Σ cotangent · output of {', '.join(names)}, cotangents from the seed"
+    notes = (loss, *cases.about_order(order, "the seed"))
+    return Case(problem, None, options.seed, dtype, "given", 1.0, given, notes, order)
 
 
 def format_of(function: Function, dtype: str) -> Format:

@@ -52,6 +52,17 @@ def squares(x):
 squares.defvjp(lambda x: (squares(x), x), lambda x, _g: (2 * x,))
 
 
+def cubes(rule):
+    """x³ with a rule that JAX differentiates."""
+
+    @jax.custom_vjp
+    def cubed(x):
+        return x**3
+
+    cubed.defvjp(lambda x: (cubed(x), x), rule)
+    return cubed
+
+
 def epsilon_outside(x, w):
     return x / (jnp.sqrt(jnp.square(x).mean(-1, keepdims=True)) + EPSILON) * w
 
@@ -137,6 +148,16 @@ def cases():
     yield "block", lambda: check(models.gpt_block, (models.parameters(drawn, 8), drawn(3, 8)))
     yield "loops", lambda: check(loops, (drawn(3, 2), drawn(2, 2), drawn(2)), forward=True)
     yield "compiled", lambda: check(jax.jit(mlp), (params["float64"], x[0]), argnums=0, forward=True)
+    yield "second derivatives", lambda: check(rms_norm, x, order=2)
+    yield "second derivatives in bfloat16", lambda: check(rms_norm, norms["bfloat16"], order=2)
+    yield "second derivatives of layers", lambda: check(mlp, (params["float32"], norms["float32"][0]), order=2)
+    detached = {
+        "detached input": lambda x, g: (3 * lax.stop_gradient(x) ** 2 * g,),
+        "detached cotangent": lambda x, g: (3 * x**2 * lax.stop_gradient(g),),
+    }
+    for name, rule in detached.items():
+        yield name, functools.partial(check, cubes(rule), x[0], order=2)
+    yield "second derivatives in forward mode", lambda: check(jnp.tanh, x[:1], order=2, forward=True)
     yield "closure", lambda: check(lambda a: mlp(params["float64"], a), x[:1])
     yield "method", lambda: check(scaled.loss, ({"x": x[0], "places": np.arange(3)},))
     yield "callable", lambda: check(scaled, x[0])

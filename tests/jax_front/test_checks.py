@@ -23,6 +23,9 @@ AGREES = {
     "block": NAMES_OF_BLOCK,
     "loops": ["h", "w", "x"],
     "compiled": LAYERS,
+    "second derivatives": ["cotangent", "w", "x"],
+    "second derivatives in bfloat16": ["cotangent", "w", "x"],
+    "second derivatives of layers": ["cotangent", *LAYERS, "x"],
     "closure": ["a"],
     "method": ["batch[x]"],
     "callable": ["x"],
@@ -42,12 +45,15 @@ DIFFERS = {
     "one_entry": "first wrong: dL/dx[1][2]",
     "another function": "first wrong: output[0][4]",
     "wrong rule in both modes": "cube forward: differs (proved): dL/dx is proved wrong in 20 of 20 entries",
+    "detached input": "dL/dx is proved wrong in 20 of 20 entries",
+    "detached cotangent": "dL/dcotangent is proved wrong in 20 of 20 entries",
     "varying": "dL/dx varies from call to call by 1.0",
 }
 """Wrong functions, and a part of the finding."""
 REFUSED = {
     "forward mode of custom_vjp": "a function with jax.custom_vjp has no forward mode: expected jax.custom_jvp, or",
     "forward mode in float16": "forward=True in float16: tangents underflow where adjoints do not",
+    "second derivatives in forward mode": "forward=True with order=2: expected one of the two",
     "callback": "pure_callback: JAX does not see what it computes: expected primitives of docs/jax.md, or reference=",
     "until": "the number of turns of a while_loop depends on floating numbers: expected a number that does not, or "
     "reference= with the same function in plain operators",

@@ -54,6 +54,39 @@ class NarrowCotangent(RmsNorm):
         return RmsNorm.backward(ctx, g.float().double())
 
 
+class Cube(torch.autograd.Function):
+    """x³, whose backward pass torch differentiates."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx, g):
+        return 3 * ctx.saved_tensors[0] ** 2 * g
+
+
+class DetachedInput(Cube):
+    """Its gradient is right, and not a function of x."""
+
+    @staticmethod
+    def backward(ctx, g):
+        return 3 * ctx.saved_tensors[0].detach() ** 2 * g
+
+
+class DetachedCotangent(Cube):
+    """Its gradient is right, and not a function of the cotangent."""
+
+    @staticmethod
+    def backward(ctx, g):
+        return 3 * ctx.saved_tensors[0] ** 2 * g.detach()
+
+
+class OnceDifferentiable(Cube):
+    backward = staticmethod(torch.autograd.function.once_differentiable(Cube.backward))
+
+
 class IgnoredCotangent(torch.autograd.Function):
     """A sum of squares that takes its cotangent for 1."""
 
@@ -165,6 +198,14 @@ def cases():
         yield f"encoder {dtype}", functools.partial(check, layer, torch.randn(2, 3, 8, dtype=dtype))
     model = nn.Sequential(nn.Linear(5, 5), nn.Tanh(), Norm(), nn.Linear(5, 2)).double()
     yield "wrong inside a model", lambda: check(model, x[:1])
+    yield "second derivatives", lambda: check(RmsNorm.apply, x, order=2)
+    yield "second derivatives in bfloat16", lambda: check(RmsNorm.apply, half[torch.bfloat16], order=2)
+    yield "second derivatives of a model", lambda: check(tagged, (batch,), order=2)
+    yield "second derivatives of a sum", lambda: check(torch.sum, x[:1], order=2)
+    for wrong in (DetachedInput, DetachedCotangent, OnceDifferentiable):
+        yield wrong.__name__, functools.partial(check, wrong.apply, x[0], order=2)
+    heads = [drawn(1, 1, 2, 4) for _ in range(3)]
+    yield "fused attention", lambda: check(functional.scaled_dot_product_attention, heads, order=2)
     yield "lambda", lambda: check(lambda a, b: torch.tanh(a) @ b, x)
     yield "closure", lambda: check(lambda a: tagged.layer(a[:, :3]).sum(), x[:1])
     yield "method", lambda: check(tagged.loss, (batch,))

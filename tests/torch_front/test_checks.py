@@ -19,6 +19,13 @@ AGREES = {
     **{f"right torch.{dtype}": ["w", "x"] for dtype in ("float64", "float32", "float16", "bfloat16")},
     "encoder torch.float64": ENCODER,
     "encoder torch.float32": ENCODER,
+    "second derivatives": ["cotangent", "w", "x"],
+    "second derivatives in bfloat16": ["cotangent", "w", "x"],
+    "second derivatives of a model": [
+        *("batch[x]", "cotangent[pair][0]", "cotangent[y]"),
+        *("layer.bias", "layer.weight", "norm.bias", "norm.weight"),
+    ],
+    "second derivatives of a sum": ["cotangent", "input 0"],
     "lambda": ["a", "b"],
     "closure": ["a", "tagged.layer.bias", "tagged.layer.weight", "tagged.norm.bias", "tagged.norm.weight"],
     "method": ["batch[x]", "self.layer.bias", "self.layer.weight", "self.norm.bias", "self.norm.weight"],
@@ -38,6 +45,8 @@ DIFFERS = {
     "ignored cotangent": "dL/dx is proved wrong in 20 of 20 entries",
     "wrong in float32": "cause: wrong formula: 1.9 off in float32, 1.9 in float64",
     "wrong inside a model": "first wrong: dL/d1[",
+    "DetachedInput": "dL/dx is proved wrong in 20 of 20 entries",
+    "DetachedCotangent": "dL/dcotangent is proved wrong in 20 of 20 entries",
     "changed input": "it changes its inputs: x",
     "varying": "dL/dx varies from call to call by 1.0",
 }
@@ -45,6 +54,8 @@ DIFFERS = {
 REFUSED = {
     "custom operator": "gradcheck_tests.twice.default: the vocabulary has no word for it: expected operators of "
     "docs/torch.md, or reference= with the same function written in them",
+    "OnceDifferentiable": "it cannot be differentiated twice: a step is marked with @once_differentiable: expected",
+    "fused attention": "it cannot be differentiated twice: derivative for aten::_scaled_dot_product_flash_attention",
     "branch": "it makes a Python number or a branch of the values of a tensor: expected reference= with",
     "mask": "the shape of aten.index.Tensor depends on values: expected reference= with",
     "dropout": "dropout with p = 0.5 in training draws random numbers: write model.eval(), or p = 0",
