@@ -1,7 +1,8 @@
 """Mistakes in functions with a backward pass by hand: who finds them, who refuses correct ones, and how long it takes.
 
-Twelve functions, each correct and with four mistakes, checked by `gradcheck.torch.check`, by
-`torch.autograd.gradcheck`, and by two rules of tests of kernels.
+Twelve functions, each correct and with four mistakes. In PyTorch `gradcheck.torch.check` checks them,
+`torch.autograd.gradcheck`, and two rules of tests of kernels; in JAX `gradcheck.jax.check` and
+`jax.test_util.check_grads`.
 """
 
 from __future__ import annotations
@@ -23,34 +24,39 @@ from gradcheck.execution.environments import scrubbed
 
 PACKAGES = Path(msgspec.__file__).parents[1]
 DTYPES = ("float64", "float32", "bfloat16")
+FRAMEWORKS = {"PyTorch": ("torch", "kernel_checkers", DTYPES), "JAX": ("jax", "jax_kernels", DTYPES[:2])}
+"""Each with its engine, the module that measures in its interpreter, and its dtypes."""
 CORRECT = "correct"
 Outcomes = list[dict[str, Any]]
 
 
-def kernels(small: bool, seeds: int) -> list[Table]:
-    """Kernels with and without mistakes, beside PyTorch's gradcheck and the rules of kernels' tests."""
-    outcomes = measured(("float64", "bfloat16") if small else DTYPES, 1 if small else seeds, 1 if small else 12)
-    title = "Kernels refused: the false refusals of correct ones, and the mistakes found"
-    return [
-        Table(title, rows_of(outcomes)),
-        Table("Median milliseconds of a check", milliseconds(outcomes)),
-        Table(
-            "To look into: correct ones that this tool does not accept, and mistakes that it does not refuse",
-            missed(outcomes),
-        ),
-        Table("No verdict", failures(outcomes)),
-    ]
+def kernels(small: bool, seeds: int, frameworks: Sequence[str]) -> list[Table]:
+    """Kernels with and without mistakes, beside the framework's own checks and the rules of kernels' tests."""
+    tables = []
+    for framework in frameworks:
+        engine, module, dtypes = FRAMEWORKS[framework]
+        chosen = (dtypes[0], dtypes[-1]) if small else dtypes
+        outcomes = measured(engine, module, chosen, 1 if small else seeds, 1 if small else 12)
+        title = "Kernels refused: the false refusals of correct ones, and the mistakes found"
+        unexpected = "To look into: correct ones that this tool does not accept, and mistakes that it does not refuse"
+        tables += [
+            Table(f"{framework}. {title}", rows_of(outcomes)),
+            Table(f"{framework}. Median milliseconds of a check", milliseconds(outcomes)),
+            Table(f"{framework}. {unexpected}", missed(outcomes)),
+            Table(f"{framework}. No verdict", failures(outcomes)),
+        ]
+    return tables
 
 
-def measured(dtypes: Sequence[str], seeds: int, functions: int) -> Outcomes:
-    """The outcomes of every checker, measured by the interpreter that has PyTorch.
+def measured(engine: str, module: str, dtypes: Sequence[str], seeds: int, functions: int) -> Outcomes:
+    """The outcomes of every checker, measured by the interpreter that has the framework.
 
     Raises:
         click.ClickException: that interpreter has another Python, which cannot import this one's packages.
     """
-    python = selection_of(["torch"]).places["torch"].python
-    # The packages of this interpreter come last, so that PyTorch keeps its NumPy.
-    code = f"import sys; sys.path.append({str(PACKAGES)!r}); from benchmarks.kernel_checkers import main; main()"
+    python = selection_of([engine]).places[engine].python
+    # The packages of this interpreter come last, so that the framework keeps its NumPy.
+    code = f"import sys; sys.path.append({str(PACKAGES)!r}); from benchmarks.{module} import main; main()"
     arguments = [str(seeds), str(functions), *dtypes]
     done = subprocess.run(
         [python, "-c", code, *arguments], cwd=ROOT, env=scrubbed(os.environ), stdout=subprocess.PIPE, text=True
@@ -118,4 +124,8 @@ def failures(outcomes: Outcomes) -> list[dict[str, Cell]]:
 
 if __name__ == "__main__":
     seeds = click.Option(["--seeds"], default=2, show_default=True, help="Draws of each function's inputs.")
-    command(kernels, seeds)()
+    frameworks = click.Option(
+        ["--framework", "frameworks"], type=click.Choice(list(FRAMEWORKS)), multiple=True, default=list(FRAMEWORKS),
+        show_default=True, help="May be given twice.",
+    )  # fmt: skip
+    command(kernels, seeds, frameworks)()
