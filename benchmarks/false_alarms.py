@@ -135,7 +135,7 @@ def add(tally: Tally, way: str, error: Array, spread: Array, bound: Array, where
 def replay(case: Case, engine: str) -> str:
     """The command that runs one engine on a case again."""
     drawn = {name: getattr(case, name) for name in ("k", "seed", "dtype", "distribution")}
-    return runner.replay(Settings(problem=PROBLEM, backend=(engine,), **drawn), case)
+    return runner.replay(Settings(problem=PROBLEM, backend=(engine,), **drawn), case.problem, case.k)
 
 
 def summary(tallies: Mapping[tuple[str, str], Tally]) -> Table:

@@ -19,9 +19,11 @@ __all__ = [
     "Report",
     "RequestError",
     "Session",
+    "Summary",
     "__version__",
     "check",
     "load_problem",
+    "sweep",
     "verify",
 ]
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from gradcheck.api import Session
     from gradcheck.errors import GradcheckError, RequestError
+    from gradcheck.outcomes import Summary
     from gradcheck.problems import Problem
     from gradcheck.results import Report
 
@@ -39,6 +42,7 @@ _HOMES = {
     "Report": "results",
     "RequestError": "errors",
     "Session": "api",
+    "Summary": "outcomes",
 }
 
 
@@ -67,6 +71,32 @@ def check(problem: Any, **options: Any) -> Report:
 
     with Session() as session:
         return session.check(problem, **options)
+
+
+def sweep(problem: Any, **options: Any) -> Summary:
+    """Evaluate many cases of one problem or several in several backends, and judge the answers.
+
+    >>> import gradcheck
+    >>> summary = gradcheck.sweep("sigmoid_skip", k=[1, 4], seed=range(5), backends=["numpy"])
+    >>> summary.assert_agrees()
+    >>> summary.cases
+    10
+
+    Args:
+        problem: as for `check`, or a list of problems.
+        **options: as for `check`. `k`, `seed`, `dtype`, `distribution` and `scale` may be lists, or ranges of whole
+            numbers; "all" stands for every dtype or distribution.
+
+    Returns:
+        The summary; `.assert_agrees()` raises an AssertionError with the finding.
+
+    Raises:
+        RequestError: the request is wrong.
+    """
+    from gradcheck.api import Session
+
+    with Session() as session:
+        return session.sweep(problem, **options)
 
 
 def verify(

@@ -13,15 +13,21 @@ from typing import Any, TypeVar
 
 from gradcheck import problems, settings
 from gradcheck.errors import RequestError
+from gradcheck.outcomes import Summary
 from gradcheck.problems import _functions
 from gradcheck.results import Report
-from gradcheck.runs import runner
+from gradcheck.runs import runner, sweep
+from gradcheck.runs.many import OneProcess
+from gradcheck.runs.plan import plan
 from gradcheck.settings.places import KEYWORDS
 
 LOG = logging.getLogger("gradcheck")
 FUNCTIONS = ("inputs", "wrt", "gradients", "sample", "hessian_products", "implementations")
 """Arguments of `check` for a problem that is a function."""
 Function = TypeVar("Function", bound=Callable[..., Any])
+Named = str | os.PathLike[str] | Callable[..., Any]
+Problems = Named | Sequence[Named]
+"""A problem by its name, the path of its file, or its loss as a function; or several."""
 
 
 def lists_options(function: Function) -> Function:
@@ -48,6 +54,9 @@ class Logged:
 
     def evaluating(self, specs: list[str]) -> None:
         """Workers have started."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Some of all cases have an outcome."""
 
     def details(self, spec: str, text: str) -> None:
         """A backend failed."""
@@ -121,6 +130,18 @@ class Session:
         }
         problem = named(problem, inputs=inputs, wrt=wrt, **functions)
         return self._runner.run(settings.of({"problem": problem, **options}, others=FUNCTIONS))
+
+    def sweep(self, problem: Problems, **options: Any) -> Summary:
+        """Evaluate many cases in several backends, and judge the answers; `gradcheck.sweep` describes the arguments.
+
+        Raises:
+            RequestError: the request is wrong.
+        """
+        parts = {part: options.pop(part, None) for part in FUNCTIONS}
+        several = problem if isinstance(problem, Sequence) and not isinstance(problem, str) else [problem]
+        names = [named(each, **parts) for each in several]
+        chosen = settings.of({"problem": names, **options}, others=FUNCTIONS, many=True)
+        return sweep.sweep(plan(chosen), OneProcess(self._runner), Logged())
 
 
 def verify(

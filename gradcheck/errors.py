@@ -1,8 +1,9 @@
 """The exceptions that gradcheck raises.
 
     GradcheckError
-    └── RequestError          the request is wrong; nothing was run (exit code 2) └── ProblemError      the problem's
-        file is wrong
+    └── RequestError          the request is wrong; nothing was run (exit code 2)
+        ├── ProblemError      the problem's file is wrong
+        └── InputsError       the inputs of a case do not fit its dtype
     BaseException
     └── Interrupted           SIGTERM or Ctrl-C; the workers are gone (exit code 130)
 
@@ -20,6 +21,10 @@ class RequestError(GradcheckError):
 
 class ProblemError(RequestError):
     """A problem's file is missing, cannot be loaded, or is not a complete problem."""
+
+
+class InputsError(RequestError):
+    """The inputs of a case overflow or underflow in its dtype; among many cases, that one has no outcome."""
 
 
 class Interrupted(BaseException):

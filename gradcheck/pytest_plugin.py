@@ -13,7 +13,7 @@ Its options are those of `gradcheck.check`, and `seeds`; for tensors, and arrays
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from gradcheck.results import Report
 
 
+MOST_SHOWN = 20
+"""The largest number of bad seeds, beside the first one, of which a failure says more than their number."""
 DOORS = {"torch": "gradcheck.torch", "jax": "gradcheck.jax", "jaxlib": "gradcheck.jax"}
 """The package of an array -> the module whose `check` takes such arrays."""
 
@@ -39,9 +41,10 @@ def gradcheck_session() -> Iterator[Session]:
 
 @pytest.fixture
 def gradcheck(gradcheck_session: Session, request: pytest.FixtureRequest) -> Callable[..., list[Report]]:
-    """`gradcheck(problem, inputs, seeds=..., **options)`: check cases of a problem, and fail with the first finding.
+    """`gradcheck(problem, inputs, seeds=..., **options)`: check cases of a problem, and fail with the findings.
 
-    The options are those of `gradcheck.Session.check`; `seeds` are several values of `seed`. The path of a problem's
+    The options are those of `gradcheck.Session.check`; `seeds` are several values of `seed`, of which all are checked
+    before the test fails. The path of a problem's
     file starts from the test's folder or pytest's root folder if the file exists there. If the inputs are tensors, or
     arrays of JAX, the problem is a function of them, and the options are those of `gradcheck.torch.check` or
     `gradcheck.jax.check`. It returns the reports.
@@ -73,14 +76,27 @@ def gradcheck(gradcheck_session: Session, request: pytest.FixtureRequest) -> Cal
             report = checked(found, door_of(inputs), **options, **case)
             if isinstance(report, RequestError):
                 pytest.fail(str(report), pytrace=False)
-            if report.exit_code:
-                pytest.fail(report.finding(), pytrace=False)
             reports.append(report)
         if not reports:
             pytest.fail("seeds is empty: nothing was checked: expected at least one", pytrace=False)
+        if any(report.exit_code for report in reports):
+            pytest.fail(finding(reports), pytrace=False)
         return reports
 
     return check
+
+
+def finding(reports: Sequence[Report]) -> str:
+    """The findings of several reports: the first bad one in full, and a line and the command for each other one."""
+    first, *others = [report for report in reports if report.exit_code]
+    if len(reports) == 1:
+        return first.finding()
+    seeds = ", ".join(str(report.case.seed) for report in (first, *others))
+    lines = [f"{len(others) + 1} of {len(reports)} seeds do not agree: {seeds}", first.finding()]
+    for report in others[:MOST_SHOWN]:
+        why = next(backend.finding()[0] for backend in report.printable().backends if backend.verdict != "agrees")
+        lines += [f"seed {report.case.seed}: {why}", f"again: {report.case.replay}"]
+    return "\n".join(lines)
 
 
 def door_of(inputs: Any) -> str | None:

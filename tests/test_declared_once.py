@@ -21,7 +21,6 @@ DTYPES_OWN = "dtypes.py"
 OF_ENGINES = ("FORMATS", "LACKS")
 """An engine states how it computes in each dtype, or why it lacks it."""
 CHOICES = {
-    "cli/matrix.py": "the option's default is a choice of two",
     "backends/_worker/protocol.py": "workers import nothing of gradcheck; a test below holds it to the layouts",
 }
 CONTAINERS = (ast.Tuple, ast.List, ast.Set, ast.Dict)

@@ -67,14 +67,14 @@ def test_named_backends_replace_those_of_the_file(gradcheck: Command, tmp_path: 
     assert [backend["name"] for backend in json.loads(done.stdout)["backends"]] == ["mine"]
 
 
-def test_matrix_runs_the_backends_that_each_file_names(gradcheck: Command, tmp_path: Path) -> None:
+def test_a_run_of_many_cases_has_the_backends_that_each_file_names(gradcheck: Command, tmp_path: Path) -> None:
     (tmp_path / "layer.py").write_text(MINE)
     (tmp_path / "bare.py").write_text(LOSS)
-    done = gradcheck("matrix", "--problem", "layer.py", "--dtype", "float64", "--write", "m.txt")
+    done = gradcheck("run", "layer.py", "--dtype", "float64,float32", "--write", "m.txt")
     assert done.returncode == 0, done.stderr
-    [_, outcome] = (tmp_path / "m.txt").read_text().splitlines()
+    [_, _, outcome] = (tmp_path / "m.txt").read_text().splitlines()
     assert outcome.startswith("layer.py float64 mine agrees ")
-    refused = gradcheck("matrix", "--problem", "bare.py")
+    refused = gradcheck("run", "layer.py", "bare.py")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "bare.py: has no gradients of its own and names no backends" in refused.stderr
 

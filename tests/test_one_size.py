@@ -98,12 +98,10 @@ def test_inputs_from_a_file_and_records_need_no_size(gradcheck: Command, layer: 
     assert "x (1, 1), t (1, 1): expected those of layer.py, x (3, 2), t (3, 2)\n" in refused.stderr
 
 
-def test_a_matrix_gives_its_size_to_those_that_have_one(gradcheck: Command, layer: Path) -> None:
-    done = gradcheck(
-        "matrix", "--problem", "layer.py", "--problem", "mlp", "-b", "mine", "-b", "numpy", "--k", 2, "--write", "m.txt"
-    )
+def test_several_problems_give_the_size_to_those_that_have_one(gradcheck: Command, layer: Path) -> None:
+    done = gradcheck("run", "layer.py", "mlp", "-b", "mine", "-b", "numpy", "--dtype", "all", "--k", 2, "--write", "m")
     assert done.returncode == 0, done.stderr
-    assert len((layer.parent / "m.txt").read_text().splitlines()) == 5
+    assert len((layer.parent / "m").read_text().splitlines()) == 9
 
 
 def test_shapes_without_a_function_are_of_one_size() -> None:

@@ -48,6 +48,27 @@ def test_the_failure_message_is_the_finding(pytester: pytest.Pytester) -> None:
     assert "pytest_plugin.py" not in result.stdout.str(), "no traceback of gradcheck"
 
 
+def test_every_bad_seed_is_reported(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_layer(gradcheck):
+            gradcheck("layer.py", k=2, seeds=range(3, 6), backends=["wrong_sign"])
+        """
+    )
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "3 of 3 seeds do not agree: 3, 4, 5",
+            "wrong_sign: differs (proved): *",
+            "again: gradcheck run *layer.py --k 2 --seed 3 *",
+            "seed 4: wrong_sign: differs (proved): *",
+            "again: gradcheck run *layer.py --k 2 --seed 4 *",
+            "seed 5: wrong_sign: *",
+        ]
+    )
+
+
 def test_workers_are_reused_over_the_session(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

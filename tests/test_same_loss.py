@@ -71,7 +71,7 @@ def refused(path: Path, **options: object) -> str:
 @pytest.mark.parametrize("body", [OF_TYPE, CAUGHT])
 def test_a_loss_of_another_path_is_refused_in_one_line(gradcheck: Command, tmp_path: Path, body: str) -> None:
     path = written(tmp_path, body)
-    for command in (("run", path, "--k", 3), ("matrix", "--problem", path, "--k", 3, "-b", "mine")):
+    for command in (("run", path, "--k", 3), ("run", path, "--k", "3,4", "-b", "mine")):
         done = gradcheck(*command)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
         assert re.search(rf"{path}:15: loss computes \S+ on arrays, and \S+ while it is recorded: ", done.stderr)

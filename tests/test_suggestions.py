@@ -21,7 +21,7 @@ def test_the_nearest_name_whatever_its_case(name: str, nearest: str | None) -> N
 @pytest.mark.parametrize(
     ("words", "meant"),
     [
-        (("rn",), "did you mean 'run'? expected backends, matrix"),
+        (("rn",), "did you mean 'run'? expected backends, problems"),
         (("layer.py",), "did you mean 'gradcheck run layer.py'?"),
         (("backends", "biuld"), "did you mean 'build'?"),
         (("help",), "did you mean '--help'?"),
@@ -39,7 +39,7 @@ def test_the_nearest_name_whatever_its_case(name: str, nearest: str | None) -> N
         (("run", "--gate", "prooved"), "did you mean 'proved'?"),
         (("run", "--format", "jsn"), "format 'jsn': unknown: did you mean 'json'?"),
         (("verify", "--gate", "prove", "record.json"), "--gate prove: did you mean 'proved'?"),
-        (("matrix", "--dtype", "bfloat"), "did you mean 'bfloat16'?"),
+        (("run", "--dtype", "float32,bfloat"), "did you mean 'bfloat16'?"),
         (("problems", "show", "mpl"), "did you mean 'mlp'?"),
         (
             ("run", "--config", "settings.toml"),

@@ -20,6 +20,7 @@ class TerminalListener:
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
+        self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._waiting: TaskID | None = None
         self._guard = threading.Lock()  # several building threads report, and one display serves them all
@@ -51,7 +52,7 @@ class TerminalListener:
 
     def evaluating(self, specs: list[str]) -> None:
         """Workers have started."""
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and self._bar is None:
             progress = self._display()
             if self._waiting is None:
                 self._waiting = progress.add_task("", total=None)
@@ -65,11 +66,23 @@ class TerminalListener:
         lines = text.splitlines()[-12:]
         print("\n".join(escaped(f"{spec}: {line}") for line in lines), file=sys.stderr, flush=True)
 
+    def progress(self, done: int, total: int) -> None:
+        """Some of all cases have an outcome: on a terminal a bar shows the rate and the time that is left."""
+        if not sys.stderr.isatty():
+            return
+        if self._bar is None:
+            self.quiet()
+            self._bar = bar_of_cases()
+            self._bar.start()
+            self._bar.add_task("", total=total)
+        self._bar.update(self._bar.task_ids[0], completed=done)
+
     def quiet(self) -> None:
         """Remove the progress display."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = self._waiting = None
+        for display in (self._progress, self._bar):
+            if display is not None:
+                display.stop()
+        self._progress = self._bar = self._waiting = None
 
     def _display(self) -> Progress:
         if self._progress is None:
@@ -85,6 +98,23 @@ class TerminalListener:
             )
             self._progress.start()
         return self._progress
+
+
+def bar_of_cases() -> Progress:
+    """A progress bar of many cases."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
+    from rich.text import Text
+
+    class RateColumn(ProgressColumn):
+        """Cases a second."""
+
+        def render(self, task: Task) -> Text:
+            """The rate of the last cases."""
+            return Text(f"{task.speed:,.0f} cases/s" if task.speed else "")
+
+    columns = (BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
 def fitting(progress: Progress, line: str) -> str:

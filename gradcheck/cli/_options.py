@@ -21,14 +21,14 @@ def reader(option: Option) -> Callable[[Any], Any]:
 
     def read(value: Any) -> Any:
         is_default = not isinstance(value, str)
-        return value if is_default else one.read(value, f"{one.flag} {value}", is_text=True)
+        return value if is_default else one.read_several(value, f"{one.flag} {value}", is_text=True)
 
     return read
 
 
 def option(name: str, **others: Any) -> Callable[[Function], Function]:
-    """The flag of a setting; a command may override attributes of `Option`."""
-    declared = replace(OPTIONS[name], **others)
+    """The flag of a setting, with one value; a command may override attributes of `Option`."""
+    declared = replace(OPTIONS[name], **{"several": False, **others})
     flags = [declared.letter, declared.flag] if declared.letter else [declared.flag]
     if declared.is_switch:
         return click.option(*flags, is_flag=True, help=declared.command_help)
@@ -54,5 +54,5 @@ def given(context: click.Context) -> dict[str, Any]:
 def every_option(function: Function) -> Function:
     """The flags of all settings except the problem, which is an argument."""
     for name in reversed(OPTIONS):
-        function = function if name == "problem" else option(name)(function)
+        function = function if name == "problem" else option(name, several=OPTIONS[name].several)(function)
     return function

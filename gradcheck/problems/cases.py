@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck.dtypes import LAYOUTS, Kind
-from gradcheck.errors import ProblemError, RequestError
+from gradcheck.errors import InputsError, ProblemError, RequestError
 from gradcheck.graphs.graph import COTANGENT, DIRECTION
 from gradcheck.problems import Problem
 from gradcheck.problems.recording import graph_of
@@ -162,8 +162,8 @@ def sample(
     2; they are not changed, but the direction of a symmetric matrix is symmetric too.
 
     Raises:
-        RequestError: an input overflows the dtype, or underflows: every entry that was not zero became zero;
-            or float64 does not represent an integer.
+        InputsError: an input overflows the dtype, or underflows: every entry that was not zero became zero.
+        RequestError: float64 does not represent an integer.
         ProblemError: the problem's `sample` fails, or its arrays do not fit `inputs`.
     """
     stream, draw = Stream(seed), DISTRIBUTIONS[distribution]
@@ -223,12 +223,12 @@ def check_range(
     """Check that an array fits a dtype; the messages for overflow and underflow start and end with the given words.
 
     Raises:
-        RequestError: an entry overflows, or every entry that was not zero became zero.
+        InputsError: an entry overflows, or every entry that was not zero became zero.
     """
     if not np.isfinite(rounded).all():
-        raise RequestError(f"{what[0]} {dtype}: expected {remedies[0]}")
+        raise InputsError(f"{what[0]} {dtype}: expected {remedies[0]}")
     if is_nothing_left(before, rounded):
-        raise RequestError(f"{what[1]} to 0 in {dtype}: expected {remedies[1]}")
+        raise InputsError(f"{what[1]} to 0 in {dtype}: expected {remedies[1]}")
 
 
 def size_of(

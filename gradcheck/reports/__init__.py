@@ -1,6 +1,7 @@
 """Report formats: one file in this folder is one format.
 
-A format's file states `SUFFIX`, the ending of its files, and has `write(report, stream, show_gradients)`.
+A format's file states `SUFFIX`, the ending of its files, and has `write(report, stream, show_gradients)`. If it has
+`write_summary(summary, stream)` too, it is a format of the summary of many cases.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from gradcheck.errors import RequestError
+from gradcheck.outcomes import Summary
 from gradcheck.results import Report
 from gradcheck.system import files
 from gradcheck.text.suggestions import did_you_mean
@@ -25,19 +28,25 @@ class Destination:
     format: str
     path: Path | None
 
-    def write(self, report: Report, show_gradients: bool) -> None:
-        """Write a report.
+    def write(self, found: Report | Summary, show_gradients: bool) -> None:
+        """Write a report, or the summary of many cases.
 
         Raises:
             RequestError: the file cannot be written.
         """
-        write = importlib.import_module(f"gradcheck.reports.{self.format}").write
         if self.path is None:
-            write(report, sys.stdout, show_gradients)
+            self._write(found, sys.stdout, show_gradients)
             return
         stream = io.StringIO()
-        write(report, stream, show_gradients)
+        self._write(found, stream, show_gradients)
         files.write(self.path, stream.getvalue(), "report")
+
+    def _write(self, found: Report | Summary, stream: TextIO, show_gradients: bool) -> None:
+        module = importlib.import_module(f"gradcheck.reports.{self.format}")
+        if isinstance(found, Summary):
+            module.write_summary(found, stream)
+        else:
+            module.write(found, stream, show_gradients)
 
 
 def formats() -> list[str]:

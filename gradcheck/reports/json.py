@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 import msgspec
 
+from gradcheck.outcomes import Summary
 from gradcheck.results import Report
 
 SUFFIX = ".json"
@@ -15,7 +16,16 @@ SUFFIX = ".json"
 
 def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
     """Write a report."""
-    encoded = msgspec.json.encode(_finite(msgspec.to_builtins(report)), order="sorted")
+    _write(report, stream)
+
+
+def write_summary(summary: Summary, stream: TextIO) -> None:
+    """Write the summary of many cases."""
+    _write(summary, stream)
+
+
+def _write(record: Report | Summary, stream: TextIO) -> None:
+    encoded = msgspec.json.encode(_finite(msgspec.to_builtins(record)), order="sorted")
     stream.write(_printable(msgspec.json.format(encoded, indent=1).decode()) + "\n")
 
 
@@ -26,9 +36,9 @@ def _printable(text: str) -> str:
     return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
 
 
-def schema() -> str:
-    """The JSON Schema of a report."""
-    encoded = msgspec.json.encode(_untyped(msgspec.json.schema(Report)), order="sorted")
+def schema(of: type[Report | Summary] = Report) -> str:
+    """The JSON Schema of a report, or of a summary."""
+    encoded = msgspec.json.encode(_untyped(msgspec.json.schema(of)), order="sorted")
     return msgspec.json.format(encoded, indent=1).decode() + "\n"
 
 

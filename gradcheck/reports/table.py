@@ -10,11 +10,14 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from gradcheck.outcomes import Summary, Worst, in_cases
 from gradcheck.reports._grid import Grid
 from gradcheck.results import SENTENCES, Backend, CaseRecord, Report, RunVerdict, Verdict
 from gradcheck.text.wording import index_in_code, two_digits
 
 SUFFIX = ".txt"
+MOST_REASONS = 12
+"""The largest number of reasons that a summary prints."""
 LARGEST_SHOWN = 4  # k up to which gradients are printed by default
 FEWEST_DIGITS = 8
 PADDING = 9  # beside the digits: sign, point, exponent and the space between columns
@@ -59,6 +62,66 @@ def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
     for branch in report.untried():
         console.print(hanging(Text(branch, OTHER_STYLE), console))
     console.print(f"again: {case.replay}", soft_wrap=True)  # one line, to be copied
+
+
+def write_summary(summary: Summary, stream: TextIO) -> None:
+    """Write the summary of many cases: a line for each problem, dtype and backend, then reasons and the worst case."""
+    summary = summary.printable()
+    console = Console(file=stream, highlight=False, markup=False, emoji=False)
+    values = dict(summary.values)
+    problem, size, seed = values.pop("problem"), values.pop("k"), values.pop("seed")
+    scale = "" if values["scale"] == "1" else f" × {values['scale']}"
+    drawn = f"  k = {size}  seed {seed}  {values['dtype']}  {values['distribution']}{scale}"
+    console.print(hanging(Text.assemble((problem, "bold"), drawn), console))
+    console.print(Text(_cases(summary)))
+    for note in summary.notes:
+        console.print(hanging(Text(note), console))
+    if summary.rows:
+        console.print()
+        summary_rows(summary).print(console)
+        console.print()
+    for each in summary.reasons[:MOST_REASONS]:
+        line = f"{each.backend}: {each.verdict}: {each.reason} ({in_cases(each.cases)})"
+        console.print(hanging(Text(line, STYLES.get(each.verdict, OTHER_STYLE)), console))
+    if len(summary.reasons) > MOST_REASONS:
+        console.print(f"and {len(summary.reasons) - MOST_REASONS} other reasons: --format json has them")
+    for finding in worst_case(summary.worst) if summary.worst else ():
+        console.print(finding, soft_wrap=True)
+    console.print(Text(f"{summary.verdict}: {SENTENCES[summary.verdict]}", STYLES.get(summary.verdict, OTHER_STYLE)))
+
+
+def _cases(summary: Summary) -> str:
+    """How many cases there are, and how long they took."""
+    new = summary.cases - summary.stored
+    rate = f", {new / summary.seconds:,.0f} a second" if new and summary.seconds else ""
+    stored = f"; {summary.stored:,} of them were stored before" if summary.stored else ""
+    return f"{in_cases(summary.cases)} in {summary.seconds:.1f} s{rate}{stored}"
+
+
+def summary_rows(summary: Summary) -> Grid:
+    """A line for each problem, dtype and backend."""
+    verdicts = [each for each in Verdict if any(each in row.verdicts for row in summary.rows)]
+    places = [each for each in ("problem", "dtype") if len({getattr(row, each) for row in summary.rows}) > 1]
+    names = [*places, "backend", "cases", *verdicts, "of bound", "seconds"]
+    table = Grid(names, labels=len(places) + 1)
+    for row in summary.rows:
+        counts = [f"{row.verdicts.get(each, 0):,}" for each in verdicts]
+        cells = (*(getattr(row, each) for each in places), row.backend, f"{row.cases:,}", *counts)
+        style = "" if row.verdict is Verdict.AGREES else STYLES.get(row.verdict, OTHER_STYLE)
+        table.add(*cells, two_digits(row.bound_ratio), f"{row.seconds:.2f}", style=style)
+    return table
+
+
+def worst_case(worst: Worst) -> Iterator[Text]:
+    """The worst case: its findings if it needs attention, and the command that runs it alone."""
+    if worst.report is None:
+        ratio = "" if worst.bound_ratio is None else f", error {two_digits(worst.bound_ratio)} of its bound"
+        yield Text(f"worst case: {worst.backend} {worst.verdict}{ratio}")
+        yield Text(f"again: {worst.replay}")
+        return
+    yield Text("worst case:", "bold")
+    *lines, _, again = worst.report.finding().splitlines()  # without the verdict, which the summary has
+    yield from map(Text, [*lines, again])
 
 
 def parts(report: Report, width: int, show_gradients: bool) -> Iterator[tuple[str, Grid]]:

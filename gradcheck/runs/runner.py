@@ -169,7 +169,7 @@ class Runner:
             records[key] = self._with_answer(backend, case, answers[key], judgement, sources[key])
         return assemble.report(
             case=case,
-            replay=replay(settings, case),
+            replay=replay(settings, case.problem, case.k),
             truth=next(iter(truths.values())),
             backends=[records[backend.key] for backend in selection.backends],
             answers={backend.key: answers[backend.key] for backend in selection.backends if backend.key in answers},
@@ -323,11 +323,11 @@ def read_inputs(settings: Settings, problem: Problem, path: str) -> Case:
     return cases.given(problem, k, settings.dtype, arrays, path, settings.order)
 
 
-def replay(settings: Settings, case: Case) -> str:
-    """The shell command that runs the case again."""
-    words = [*_with_folders(case.problem), "gradcheck", "run", as_argument(settings.problem)]
+def replay(settings: Settings, problem: Problem, k: int | None) -> str:
+    """The shell command that runs a case again."""
+    words = [*_with_folders(problem), "gradcheck", "run", as_argument(settings.problem)]
     for name, option in OPTIONS.items():
-        value = case.k if name == "k" else getattr(settings, name)
+        value = k if name == "k" else getattr(settings, name)
         needed = name in ALWAYS_REPLAYED or name in settings.stated or value != option.default
         if name != "problem" and option.replayed and needed:
             words += option.words(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -54,18 +55,24 @@ def option(default: Any, validator: Validator, help: str, metavar: str = "", **o
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A run's checked settings; `given` come from flags and keywords, `stated` from files and variables."""
+    """A run's checked settings; `given` come from flags and keywords, `stated` from files and variables.
+
+    `values` has the values of each option that has several; the field of such an option has the first of them.
+    """
 
     problem: str = option(
         "sigmoid_skip",
         text_in_reports("a problem's name or the path of a .py file"),
         "A name from `gradcheck problems`, or the path of a problem's file.",
         "PROBLEM",
+        several=True,
         rebased=_path_from,
     )
-    k: int = option(3, whole_number(1, bits=31), "Size of the problem.", "K")
-    seed: int = option(0, whole_number(0, bits=63), "Seed of the random inputs.", "N")
-    dtype: str = option("float64", DTYPE, f"Dtype of the inputs and of the computation: {DTYPE.expected}.", "DTYPE")
+    k: int = option(3, whole_number(1, bits=31), "Size of the problem.", "K", several=True)
+    seed: int = option(0, whole_number(0, bits=63), "Seed of the random inputs.", "N", several=True)
+    dtype: str = option(
+        "float64", DTYPE, f"Dtype of the inputs and of the computation: {DTYPE.expected}.", "DTYPE", several=True
+    )
     order: int = option(
         1,
         whole_number_of(1, 2),
@@ -75,7 +82,7 @@ class Settings:
     backend: tuple[str, ...] = option(
         (),
         text_in_reports(BACKEND_FORMS),
-        f"What to judge: {BACKEND_FORMS}.",
+        f"What to judge: {BACKEND_FORMS}; all for every engine and the file's own gradients.",
         "SPEC",
         keyword="backends",
         letter="-b",
@@ -84,9 +91,9 @@ class Settings:
         rebased=_program_from,
     )
     distribution: str = option(
-        "uniform", DISTRIBUTION, f"Distribution of the random inputs: {DISTRIBUTION.expected}.", "NAME"
+        "uniform", DISTRIBUTION, f"Distribution of the random inputs: {DISTRIBUTION.expected}.", "NAME", several=True
     )
-    scale: float = option(1.0, FACTOR, "Factor on all inputs.", "FACTOR")
+    scale: float = option(1.0, FACTOR, "Factor on all inputs.", "FACTOR", several=True)
     inputs: str | None = option(
         None,
         text("the path of a .json or .npz file"),
@@ -133,8 +140,27 @@ class Settings:
         replayed=False,
         rebased=_path_from,
     )
+    write: str | None = option(
+        None,
+        text("the path of a file"),
+        "Write the outcome of each problem, dtype and backend to a text file.",
+        "FILE",
+        keyword=None,
+        replayed=False,
+        rebased=_path_from,
+    )
+    expect: str | None = option(
+        None,
+        text("the path of a file"),
+        "Report verdicts that differ from those in a file that --write made.",
+        "FILE",
+        keyword=None,
+        replayed=False,
+        rebased=_path_from,
+    )
     given: frozenset[str] = frozenset()
     stated: frozenset[str] = frozenset()
+    values: Mapping[str, Sequence[Any]] = field(default_factory=dict, hash=False)
 
 
 OPTIONS = {

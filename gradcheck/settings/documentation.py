@@ -16,6 +16,9 @@ and `--config` overrides pyproject.toml. `--no-build` is the key `no-build` and 
 switch is `true` or `false` there. An option that may be repeated is a list in a file; in a variable, blanks or commas
 separate its values. A relative path in a file starts from the file's folder.
 
+An option with `Several` takes several values, each of them for other cases, and the run prints a summary:
+[docs/many-cases.md](many-cases.md). In a file they are a list too, and in `gradcheck.sweep` a list or a range.
+
 `gradcheck.check`, `Session.check` and the pytest fixture take the keywords of the last column; they read no file and no
 variable. `python -m gradcheck.settings.documentation` makes this page from the declarations.
 
@@ -33,7 +36,7 @@ def row(option: Option) -> str:
     """One option."""
     flags = f"{option.flag} {option.metavar}".strip()
     flag = option.metavar if option.name == "problem" else flags
-    cells = (code(flag), option.help, option.default_in_words, code(option.keyword or ""))
+    cells = (code(flag), f"{option.help}{option.several_note}", option.default_in_words, code(option.keyword or ""))
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from gradcheck.errors import RequestError
+from gradcheck.settings import several
 from gradcheck.settings.validators import Validator
 from gradcheck.text.suggestions import did_you_mean
 
@@ -31,6 +32,8 @@ class Option:
         repeated: whether it takes several values: its flag several times, a list in a file or in Python, or words with
             blanks or commas between them in a variable.
         unset: its default in words, if that is not a value.
+        several: whether `gradcheck run` takes several values of it, each of them for other cases.
+        of_many: whether only a run of many cases has a use for it.
         replayed: whether the command that runs a case again has it.
         rebased: the meaning of a value in a file, by the file's folder and the value.
     """
@@ -44,6 +47,8 @@ class Option:
     letter: str = ""
     repeated: bool = False
     unset: str = ""
+    several: bool = False
+    of_many: bool = False
     replayed: bool = True
     rebased: Callable[[Path, str], str] = lambda folder, value: value
 
@@ -86,7 +91,12 @@ class Option:
     @property
     def command_help(self) -> str:
         """Its help on the command line."""
-        return f"{self.help}{' May be repeated.' if self.repeated else ''}{self.default_note}"
+        return f"{self.help}{' May be repeated.' if self.repeated else self.several_note}{self.default_note}"
+
+    @property
+    def several_note(self) -> str:
+        """The note about several values."""
+        return f" Several: {several.form(self.validator)}." if self.several else ""
 
     def read(self, value: Any, written: str, is_text: bool = False) -> Any:
         """Its value in its own type.
@@ -107,6 +117,26 @@ class Option:
             raise RequestError(f"{written}: bytes that are not UTF-8: expected {self.expected}, in UTF-8") from None
         except ValueError:
             raise RequestError(f"{written}: {self._meant(value)}expected {self.expected}") from None
+
+    def read_several(self, value: Any, written: str, is_text: bool = False) -> Any:
+        """Its value in its own type, or several values as a tuple or a range; the same as `read` if it takes one.
+
+        Raises:
+            RequestError: as `read`, with the wrong one of several values.
+        """
+        if not self.several:
+            return self.read(value, written, is_text)
+        pieces = several.pieces(self.validator, value, written)
+        if isinstance(pieces, range):
+            for end in (pieces[0], pieces[-1]):
+                self.read(end, f"{written}: {end}")
+            return pieces
+        is_one = len(pieces) == 1
+        found = dict.fromkeys(
+            self.read(each, written if is_one else f"{written}: {each!r}", is_text or isinstance(each, str))
+            for each in pieces
+        )
+        return tuple(found) if len(found) > 1 else next(iter(found))
 
     def words(self, value: Any) -> list[str]:
         """The words of a command line that give a value; none for the value of an absent flag."""

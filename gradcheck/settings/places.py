@@ -18,7 +18,8 @@ LONGEST_SHOWN = 200
 """Characters of a wrong value or key that a message shows."""
 KEYS = {option.key: option for option in OPTIONS.values()}
 VARIABLES = {option.variable: option for option in OPTIONS.values()}
-KEYWORDS = {option.keyword: option for option in OPTIONS.values() if option.keyword is not None}
+KEYWORDS_OF_MANY = {option.keyword: option for option in OPTIONS.values() if option.keyword is not None}
+KEYWORDS = {keyword: option for keyword, option in KEYWORDS_OF_MANY.items() if not option.of_many}
 
 Stated = tuple[str, Any]
 """The name of an option and its value, checked."""
@@ -28,7 +29,8 @@ def load(flags: Mapping[str, Any], config: str | None, environment: Mapping[str,
     """Settle every setting.
 
     Args:
-        flags: the checked values of the command line, by the option's name, without options that it does not give.
+        flags: the checked values of the command line, by the option's name, without options that it does not give;
+            several values as a tuple or a range.
         config: the path of a TOML file, if one is named.
         environment: environment variables.
         folder: where the search for pyproject.toml starts, upwards.
@@ -37,15 +39,26 @@ def load(flags: Mapping[str, Any], config: str | None, environment: Mapping[str,
         RequestError: a key is unknown, or a value is not what is expected.
     """
     stated = {**dict(_in_files(config, folder)), **dict(_in_variables(environment))}
-    return Settings(**{**stated, **flags}, given=frozenset(flags), stated=frozenset(stated))
+    return _settings({**stated, **flags}, frozenset(flags), frozenset(stated))
 
 
-def of(keywords: Mapping[str, Any], others: Iterable[str] = ()) -> Settings:
+def _settings(chosen: Mapping[str, Any], given: frozenset[str], stated: frozenset[str] = frozenset()) -> Settings:
+    """Settings of checked values, of which some are several."""
+    values = {
+        name: value for name, value in chosen.items() if OPTIONS[name].several and isinstance(value, tuple | range)
+    }
+    first = {name: each[0] for name, each in values.items()}
+    several = {name: each for name, each in values.items() if len(each) > 1}
+    return Settings(**{**chosen, **first}, given=given, stated=stated, values=several)
+
+
+def of(keywords: Mapping[str, Any], others: Iterable[str] = (), many: bool = False) -> Settings:
     """Settings from Python.
 
     Args:
         keywords: values by keyword.
         others: other keywords of the caller, for suggestions about an unknown one.
+        many: whether there may be several values, and options of a run of many cases.
 
     Raises:
         RequestError: a keyword is unknown, or a value is not what is expected.
@@ -53,9 +66,10 @@ def of(keywords: Mapping[str, Any], others: Iterable[str] = ()) -> Settings:
     given = {}
     for keyword, value in keywords.items():
         written = f"{keyword}={_shown(value)}"
-        option = _known(keyword, KEYWORDS, f"{written}: unknown option", others)
-        given[option.name] = option.read(value, written)
-    return Settings(**given, given=frozenset(given))
+        known = KEYWORDS_OF_MANY if many else KEYWORDS
+        option = _known(keyword, known, f"{written}: unknown option", others)
+        given[option.name] = option.read_several(value, written) if many else option.read(value, written)
+    return _settings(given, frozenset(given))
 
 
 def _shown(value: object) -> str:
@@ -89,7 +103,7 @@ def _in_table(table: Any, path: Path) -> Iterator[Stated]:
         shown = str(value).lower() if isinstance(value, bool) else _shown(value)
         written = f"{path}: {shortened(key, LONGEST_SHOWN)} = {shown}"
         option = _known(key, KEYS, f"{written}: unknown setting")
-        yield option.name, option.read(option.from_folder(path.parent, value), written)
+        yield option.name, option.read_several(option.from_folder(path.parent, value), written)
 
 
 def _in_variables(environment: Mapping[str, str]) -> Iterator[Stated]:
@@ -98,7 +112,7 @@ def _in_variables(environment: Mapping[str, str]) -> Iterator[Stated]:
             written = f"{variable}={shortened(value, LONGEST_SHOWN)}"
             option = _known(variable, VARIABLES, f"{written}: unknown setting")
             given: str | Sequence[str] = value.replace(",", " ").split() if option.repeated else value
-            yield option.name, option.read(given, written, is_text=True)
+            yield option.name, option.read_several(given, written, is_text=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

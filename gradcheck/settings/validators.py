@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 from msgspec import Meta
@@ -26,6 +26,11 @@ class Validator:
     expected: str
     choices: tuple[str, ...] = ()
     allows: Callable[[Any], bool] = lambda value: True
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the values are whole numbers."""
+        return int in (self.type, *get_args(self.type))
 
     def read(self, value: Any, is_text: bool) -> Any:
         """A value in its own type, read from text where `is_text`.

@@ -1,0 +1,179 @@
+"""Many cases: a plan's cases in batches, which an executor evaluates, and their outcomes as they come.
+
+An executor is a class with `outcomes(batches)`. `OneProcess` evaluates the batches here, one after the other.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from gradcheck.errors import InputsError
+from gradcheck.execution.selection import choose
+from gradcheck.outcomes import BackendOutcome, CaseOutcome, Row, most_severe, pack
+from gradcheck.problems import load
+from gradcheck.results import Backend, Report, RunVerdict, Verdict
+from gradcheck.runs.plan import Plan, PlannedCase
+from gradcheck.runs.runner import Runner, replay
+
+Batch = Sequence[PlannedCase]
+"""Cases of one problem, dtype and size."""
+SECONDS = 0.5
+"""The time that a batch should take: a store writes each batch at once, and no more than one is lost."""
+LARGEST_BATCH = 256
+QUIET = (Verdict.AGREES, Verdict.UNSUPPORTED)
+"""Verdicts that need no whole report."""
+
+
+class Batches:
+    """The cases of a plan, in batches of a size that the executor asks for."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._runs = itertools.groupby(plan, key=lambda case: (case.group, case.values["dtype"], case.values["k"]))
+        self._run: Iterator[PlannedCase] = iter(())
+
+    def take(self, size: int) -> Batch:
+        """The next cases, at most `size`; none at the end."""
+        while True:
+            if batch := list(itertools.islice(self._run, size)):
+                return batch
+            following = next(self._runs, None)
+            if following is None:
+                return ()
+            self._run = following[1]
+
+
+class Pace:
+    """The size of the next batch, from the time that those before took."""
+
+    def __init__(self) -> None:
+        self.size = 1
+
+    def took(self, cases: int, seconds: float) -> None:
+        """A batch took some time: the next one should take `SECONDS`, and has at most twice as many cases."""
+        wanted = int(cases * SECONDS / max(seconds, 1e-6))
+        self.size = min(max(wanted, 1), 2 * cases, LARGEST_BATCH)
+
+
+class Executor(Protocol):
+    """Evaluates batches somewhere."""
+
+    def outcomes(self, batches: Batches) -> Iterator[Sequence[CaseOutcome]]:
+        """The outcomes of each batch, in any order of batches.
+
+        Raises:
+            RequestError: the request is wrong.
+        """
+
+
+class OneProcess:
+    """Evaluates batches in this process.
+
+    Args:
+        runner: whose workers stay warm from case to case.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def outcomes(self, batches: Batches) -> Iterator[Sequence[CaseOutcome]]:
+        """The outcomes of each batch."""
+        pace = Pace()
+        while batch := batches.take(pace.size):
+            began = time.perf_counter()
+            yield evaluated(batch, self._runner)
+            pace.took(len(batch), time.perf_counter() - began)
+
+
+def evaluated(batch: Batch, runner: Runner) -> list[CaseOutcome]:
+    """The outcomes of a batch.
+
+    Raises:
+        RequestError: the request is wrong.
+    """
+    return [outcome(case, runner) for case in batch]
+
+
+def outcome(case: PlannedCase, runner: Runner) -> CaseOutcome:
+    """The outcome of one case; where its inputs do not fit its dtype, every backend is unsupported."""
+    began = time.perf_counter()
+    try:
+        report = runner.run(case.settings)
+    except InputsError as error:
+        return not_drawn(case, str(error))
+    return outcome_of(case, report, time.perf_counter() - began)
+
+
+def outcome_of(case: PlannedCase, report: Report, seconds: float) -> CaseOutcome:
+    """The outcome of a case that has a report."""
+    found = report.case
+    backends = tuple(map(of_backend, report.backends))
+    needs_attention = most_severe([each.verdict for each in backends]) not in QUIET
+    return CaseOutcome(
+        key=case.key,
+        problem=found.problem,
+        k=case.values["k"],
+        seed=found.seed,
+        dtype=found.dtype,
+        distribution=found.distribution,
+        scale=found.scale,
+        verdict=report.verdict,
+        backends=backends,
+        replay=found.replay,
+        seconds=seconds,
+        report=pack(report) if needs_attention else None,
+    )
+
+
+def of_backend(backend: Backend) -> BackendOutcome:
+    """The outcome of one backend."""
+    ratios = [error.max_bound_ratio for error in backend.measured().values()]
+    times = [backend.seconds.first, backend.seconds.again] if backend.seconds else []
+    known = [each for each in times if each is not None]
+    return BackendOutcome(
+        spec=backend.spec,
+        verdict=backend.verdict,
+        bound_ratio=max((float("inf") if ratio != ratio else ratio for ratio in ratios), default=None),
+        reason=backend.reason,
+        seconds=sum(known) if known else None,
+    )
+
+
+def row_of(report: Report, backend: Backend) -> Row:
+    """The row of one backend in a report of one case."""
+    found = of_backend(backend)
+    return Row(
+        problem=report.case.problem,
+        dtype=report.case.dtype,
+        backend=found.spec,
+        cases=1,
+        verdicts={found.verdict: 1},
+        bound_ratio=found.bound_ratio,
+        reason=found.reason,
+        seconds=found.seconds or 0.0,
+    )
+
+
+def not_drawn(case: PlannedCase, reason: str) -> CaseOutcome:
+    """The outcome of a case whose inputs do not fit its dtype."""
+    settings, values = case.settings, case.values
+    problem = load(settings.problem, settings.timeout)
+    chosen = choose(settings.backend, problem, settings.device, settings.tf32, settings.order)
+    return CaseOutcome(
+        key=case.key,
+        problem=settings.problem,
+        k=values["k"],
+        seed=settings.seed,
+        dtype=settings.dtype,
+        distribution=settings.distribution,
+        scale=settings.scale,
+        verdict=RunVerdict.UNANSWERED,
+        backends=tuple(
+            BackendOutcome(spec=each.key, verdict=Verdict.UNSUPPORTED, bound_ratio=None, reason=reason)
+            for each in chosen
+        ),
+        replay=replay(settings, problem, values["k"]),
+        seconds=0.0,
+    )
