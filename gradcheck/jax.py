@@ -96,7 +96,7 @@ def check(
         started=in_process.started("jax", jax.__version__),
         fused=FUSED,
         device=str(next(iter(call.floating[wrt[0]].devices()))),
-        forward=(lambda other, given: _answer(call, True, graph, wrt, other, given)) if forward else None,
+        modes={"forward": lambda other, given: _answer(call, True, graph, wrt, other, given)} if forward else {},
     )
     try:
         return in_process.check(asked, dtype, asked_options)

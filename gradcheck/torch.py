@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,6 +21,7 @@ from gradcheck.backends import _torch_derivatives as derivatives
 from gradcheck.backends import _torch_export as export
 from gradcheck.backends._engine import Answer, Malformed
 from gradcheck.backends._worker.comparison import differences
+from gradcheck.backends.torch_forward import LACKS as FORWARD_LACKS
 from gradcheck.dtypes import DTYPES
 from gradcheck.errors import RequestError
 from gradcheck.graphs import Graph, RecordingError
@@ -31,6 +33,8 @@ from gradcheck.runs import in_process
 
 __all__ = ["check"]
 
+Mode = Callable[[calls.Call, calls.Asked], tuple[Answer, list[str]]]
+"""Computes an answer, and lists the inputs with a gradient that the function changed."""
 FUSED = "torch-compile"
 """The engine whose formats hold: a kernel may keep more digits between its steps than a tensor shows."""
 
@@ -41,6 +45,8 @@ def check(
     *,
     reference: Callable[..., Any] | None = None,
     order: int = 1,
+    forward: bool = False,
+    check_batched: bool = False,
     seed: int = 0,
     gate: str = "rounding",
 ) -> Report:
@@ -58,6 +64,9 @@ def check(
         reference: the same function of the same inputs, in plain operators.
         order: 1 judges gradients, 2 in their place the product of the Hessian and a direction v: the derivatives of
             v·∇L by the inputs, and by the cotangents, on which a backward pass depends too.
+        forward: whether gradients of forward mode, along each unit vector, are judged too.
+        check_batched: whether gradients are judged too that `torch.vmap` computes for a batch of cotangents; with
+            `forward`, those along a batch of unit vectors too.
         seed: of the cotangents of all results, and of v.
         gate: "proved" refuses only proved errors, "formula" no lost digits, "rounding" also errors beyond rounding.
 
@@ -72,6 +81,7 @@ def check(
     call = calls.Call(torch, function, arguments, options)
     _check_tensors(call)
     dtype = _dtype_of(call)
+    modes = _modes(order, forward, check_batched, dtype)
     name, caller = calls.name_of(function), sys._getframe(1)
     graph, arrays = _truth(call, function if reference is None else reference, name, dtype, reference is not None)
     asked = in_process.Function(
@@ -81,10 +91,11 @@ def check(
         graph=graph,
         wrt=call.wrt,
         inputs=arrays,
-        evaluate=lambda other, given: _answer(call, graph, None if other == dtype else other, given),
+        evaluate=_evaluator(call, graph, dtype, derivatives.product if order == 2 else calls.Call.answer),
         started=in_process.started("torch", torch.__version__, torch.get_num_threads()),
         fused=FUSED,
         device=str(next(iter(call.tensors.values())).device),
+        modes={mode: _evaluator(call, graph, dtype, evaluate) for mode, evaluate in modes.items()},
     )
     try:
         return in_process.check(asked, dtype, asked_options)
@@ -151,18 +162,36 @@ def _truth(
     return graph, {each: dump["arrays"][each] for each in graph.inputs if each in dump["arrays"]}
 
 
-def _answer(call: calls.Call, graph: Graph, dtype: str | None, given: Mapping[str, Any]) -> BackendAnswer:
-    """The answer of the function, which is evaluated twice."""
+def _modes(order: int, forward: bool, check_batched: bool, dtype: str) -> dict[str, Mode]:
+    """The requested modes beside that of `torch.autograd.grad`, by their names in the report.
+
+    Raises:
+        RequestError: order 2 or the dtype lacks one.
+    """
+    for option, wanted in {"forward": forward, "check_batched": check_batched}.items():
+        if wanted and order == 2:
+            raise RequestError(f"{option}=True with order=2: expected one of the two")
+    if forward and dtype in FORWARD_LACKS:
+        raise RequestError(f"forward=True in {dtype}: {FORWARD_LACKS[dtype]}: expected forward=False")
+    modes: dict[str, tuple[Mode, bool]] = {
+        "batched": (derivatives.batched, check_batched),
+        "forward": (derivatives.forward, forward),
+        "forward batched": (functools.partial(derivatives.forward, batch=True), forward and check_batched),
+    }
+    return {name: mode for name, (mode, wanted) in modes.items() if wanted}
+
+
+def _evaluator(call: calls.Call, graph: Graph, dtype: str, mode: Mode) -> in_process.Evaluate:
+    """What computes an answer of a mode twice, and compares the two."""
     outputs = {label.removeprefix(OUTPUT): name for label, name in graph.output_names.items()}
-    cotangents = {label: given[COTANGENT + label] for label in outputs}
     modules = {name: graph.nodes[place].shape for name, place in graph.watched.items() if name in call.submodules}
-    directions = {name: given[along] for name, along in in_process.directions(call.wrt).items() if along in given}
 
-    def evaluated() -> tuple[Answer, list[str]]:
-        if directions:
-            return derivatives.product(call, dtype, outputs, cotangents, directions)
-        return call.answer(dtype, outputs, cotangents, modules)
+    def evaluate(other: str, given: Mapping[str, Any]) -> BackendAnswer:
+        cotangents = {label: given[COTANGENT + label] for label in outputs}
+        directions = {name: given[along] for name, along in in_process.directions(call.wrt).items() if along in given}
+        asked = calls.Asked(None if other == dtype else other, outputs, cotangents, modules, directions)
+        (first, changed), (again, _) = mode(call, asked), mode(call, asked)
+        varies = dict(differences(first, again))
+        return BackendAnswer(first.loss, first.gradients, first.values, first.adjoints, varies=varies, mutated=changed)
 
-    (first, changed), (again, _) = evaluated(), evaluated()
-    varies = dict(differences(first, again))
-    return BackendAnswer(first.loss, first.gradients, first.values, first.adjoints, varies=varies, mutated=changed)
+    return evaluate

@@ -6,10 +6,29 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gradcheck.backends._engine import Answer, Malformed
 from gradcheck.backends._torch_export import as_array, label_of, leaves_of, tensors_of, wrapped
+
+
+class Asked(NamedTuple):
+    """What an answer is asked for.
+
+    Attributes:
+        dtype: in the place of that of the arguments, if any.
+        outputs: label -> the name under which an output is compared.
+        cotangents: label -> array.
+        modules: the shapes of the results of modules that are compared too, by path.
+        directions: of order 2: name of an input with a gradient -> array.
+    """
+
+    dtype: str | None
+    outputs: Mapping[str, str]
+    cotangents: Mapping[str, Any]
+    modules: Mapping[str, Any] = MappingProxyType({})
+    directions: Mapping[str, Any] = MappingProxyType({})
 
 
 class Evaluated(NamedTuple):
@@ -87,41 +106,68 @@ class Call:
         Args:
             dtype: of the floating ones, in the place of that which the check has.
         """
-        kind = getattr(self.torch, dtype) if dtype else None
+        kind = self._kind(dtype)
         fresh = {name: self._fresh(each, kind) for name, each in self.leaves.items()}
+        return *self._arranged(fresh), fresh
+
+    def _arranged(self, leaves: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments by position, and those by keyword, of their leaves by name."""
         pytree = self.torch.utils._pytree
-        values, spec = list(fresh.values()), pytree.tree_structure(self._arguments)
-        arguments, options = pytree.tree_unflatten(values, spec)
-        return arguments, options, fresh
+        arguments, options = pytree.tree_unflatten([*leaves.values()], pytree.tree_structure(self._arguments))
+        return arguments, options
 
-    def _fresh(self, leaf: Any, kind: Any) -> Any:
-        if not isinstance(leaf, self.torch.Tensor):
-            return leaf
-        tensor = leaf.detach()
-        tensor = tensor.to(kind) if kind is not None and tensor.is_floating_point() else tensor
-        return tensor.requires_grad_(leaf.requires_grad) if leaf.is_floating_point() else tensor
+    def sources(self, dtype: str | None) -> dict[str, Any]:
+        """The parameters, and the arguments' leaves with no history, by name."""
+        return {**self.parameters, **self.prepared(dtype)[2]}
 
-    @contextlib.contextmanager
-    def evaluated(
-        self, dtype: str | None, outputs: Mapping[str, str], cotangents: Mapping[str, Any]
-    ) -> Iterator[Evaluated]:
-        """A call of the function; inputs that it changes get their values back afterwards.
+    def at(self, values: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
+        """The floating results by label with other tensors in the place of some, and copies of the others.
 
         Args:
-            dtype: in the place of that of the arguments.
-            outputs: label -> the name under which an output is compared.
-            cotangents: label -> array.
+            values: by name of a parameter or of a leaf.
+            asked: the dtype and the outputs.
 
         Raises:
             Malformed: the function returns other outputs.
         """
-        with self._state(dtype), self.torch.enable_grad():
-            arguments, options, fresh = self.prepared(dtype)
+        kind, leaves = self._kind(asked.dtype), {}
+        for name, leaf in self.leaves.items():
+            kept = self._detached(leaf, kind)
+            leaves[name] = values.get(name, kept.clone() if isinstance(kept, self.torch.Tensor) else kept)
+        arguments, options = self._arranged(leaves)
+        parameters = {name: each for name, each in values.items() if name in self.parameters}
+        call = functools.partial(self.torch.func.functional_call, self.module, parameters)
+        returned = call(arguments, options) if parameters else plain(self.function)(*arguments, **options)
+        return self._labelled(returned, asked)
+
+    def _kind(self, dtype: str | None) -> Any:
+        return getattr(self.torch, dtype) if dtype else None
+
+    def _fresh(self, leaf: Any, kind: Any) -> Any:
+        tensor = self._detached(leaf, kind)
+        requires = isinstance(leaf, self.torch.Tensor) and leaf.is_floating_point()
+        return tensor.requires_grad_(leaf.requires_grad) if requires else tensor
+
+    def _detached(self, leaf: Any, kind: Any) -> Any:
+        if not isinstance(leaf, self.torch.Tensor):
+            return leaf
+        tensor = leaf.detach()
+        return tensor.to(kind) if kind is not None and tensor.is_floating_point() else tensor
+
+    @contextlib.contextmanager
+    def evaluated(self, asked: Asked) -> Iterator[Evaluated]:
+        """A call of the function; inputs that it changes get their values back afterwards.
+
+        Raises:
+            Malformed: the function returns other outputs.
+        """
+        with self.state(asked.dtype), self.torch.enable_grad():
+            arguments, options, fresh = self.prepared(asked.dtype)
             sources = {**self.parameters, **fresh}
             watched = {name: sources[name] for name in self.tensors}
             before = {name: each.detach().clone() for name, each in watched.items()}
-            results = self._labelled(self.function(*arguments, **options), outputs, cotangents)
-            seeds = {label: self.like(each, cotangents[label]) for label, each in results.items()}
+            results = self._labelled(self.function(*arguments, **options), asked)
+            seeds = {label: self.like(each, asked.cotangents[label]) for label, each in results.items()}
             changed: list[str] = []
             yield Evaluated(results, {name: sources[name] for name in self.wrt}, seeds, changed)
             for name in [name for name, each in watched.items() if not self._same(each, before[name])]:
@@ -129,28 +175,23 @@ class Call:
                     watched[name].copy_(before[name])
                 changed += [name] if name in self.wrt else []  # others may be meant: a running mean
 
-    def answer(
-        self, dtype: str | None, outputs: Mapping[str, str], cotangents: Mapping[str, Any], shapes: Mapping[str, Any]
-    ) -> tuple[Answer, list[str]]:
+    def answer(self, asked: Asked) -> tuple[Answer, list[str]]:
         """The answer, and the inputs with a gradient that the function changed.
-
-        Args:
-            dtype: in the place of that of the arguments.
-            outputs: label -> the name under which an output is compared.
-            cotangents: label -> array.
-            shapes: of the results of modules that are compared too, by path.
 
         Raises:
             Malformed: the function returns other outputs.
         """
-        with Returned(self.torch, self.module, shapes) as inner, self.evaluated(dtype, outputs, cotangents) as run:
+        outputs, modules = asked.outputs, asked.modules
+        with Returned(self.torch, self.module, modules) as inner, self.evaluated(asked) as run:
             found = self.gradients(run, run.seeds, [*run.sources.values(), *inner.tensors.values()])
         adjoints = dict(zip(inner.tensors, found[len(self.wrt) :]))
         values = self.arrays(run.results)
         named = {**self.arrays(inner.tensors), **{outputs[label]: values[label] for label in outputs}}
-        seeds = {outputs[label]: cotangents[label] for label in outputs if outputs[label] not in shapes}
+        seeds = {outputs[label]: asked.cotangents[label] for label in outputs if outputs[label] not in modules}
         gradients = self.arrays(dict(zip(self.wrt, found)))
-        return Answer(total(values, cotangents), gradients, named, {**self.arrays(adjoints), **seeds}), run.changed
+        return Answer(
+            total(values, asked.cotangents), gradients, named, {**self.arrays(adjoints), **seeds}
+        ), run.changed
 
     def like(self, tensor: Any, array: Any) -> Any:
         """An array as a tensor of the dtype, and on the device, of another."""
@@ -163,12 +204,12 @@ class Call:
     def _same(self, left: Any, right: Any) -> bool:
         return bool(((left == right) | ((left != left) & (right != right))).all())
 
-    def _labelled(self, returned: Any, outputs: Mapping[str, str], cotangents: Mapping[str, Any]) -> dict[str, Any]:
+    def _labelled(self, returned: Any, asked: Asked) -> dict[str, Any]:
         """The floating results by label."""
         flat = self.torch.utils._pytree.tree_flatten_with_path(returned)[0]
         tensors = {label_of(path): each for path, each in flat if isinstance(each, self.torch.Tensor)}
         found = {label: each for label, each in tensors.items() if each.is_floating_point()}
-        shapes = {label: cotangents[label].shape for label in outputs}
+        shapes = {label: asked.cotangents[label].shape for label in asked.outputs}
         got = {label: tuple(each.shape) for label, each in found.items()}
         if got != shapes:
             raise Malformed(f"it returns {_described(got)}: expected {_described(shapes)}, as the reference returns")
@@ -192,9 +233,9 @@ class Call:
         return found
 
     @contextlib.contextmanager
-    def _state(self, dtype: str | None) -> Iterator[None]:
+    def state(self, dtype: str | None) -> Iterator[None]:
         """Keep the buffers as they are, and let parameters and buffers have another dtype in between."""
-        kind = getattr(self.torch, dtype) if dtype else None
+        kind = self._kind(dtype)
         tensors = [*self.parameters.values(), *self._buffers.values()]
         kept = [each.data for each in tensors]
         try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Function:
         started: the release of the framework, and of its packages.
         fused: the name of the engine whose formats its rounding has.
         device: where it computes.
-        forward: the function with gradients of forward mode, which are judged too.
+        modes: the function with gradients of other modes, which are judged too, by the mode: "forward".
     """
 
     name: str
@@ -63,7 +63,7 @@ class Function:
     started: StartMessage
     fused: str
     device: str
-    forward: Evaluate | None = None
+    modes: Mapping[str, Evaluate] = field(default_factory=dict)
 
 
 def checked_options(**options: Any) -> Settings:
@@ -104,7 +104,7 @@ def check(function: Function, dtype: str, options: Settings) -> Report:
     if case.order == 2:
         graph, wrt = graph.along(wrt), (*wrt, *graph.cotangents)
     known = judge.truth(tape_of(graph, wrt), case.inputs, format_of(function, dtype))
-    modes = {function.name: function, **in_forward_mode(function)}
+    modes = {each.name: each for each in (function, *in_other_modes(function))}
     sources, backends, answers = Sources(case.problem, graph), [], {}
     for name, each in modes.items():
         answers[name] = answer = with_known_steps(each.evaluate(dtype, case.inputs), known)
@@ -122,12 +122,10 @@ def check(function: Function, dtype: str, options: Settings) -> Report:
     return assemble.report(case, function.call, known, backends, answers, named, sources)
 
 
-def in_forward_mode(function: Function) -> dict[str, Function]:
-    """The function as it computes gradients in forward mode, by its name in the report."""
-    if function.forward is None:
-        return {}
-    name = f"{function.name} forward"
-    return {name: replace(function, name=name, evaluate=function.forward)}
+def in_other_modes(function: Function) -> Iterator[Function]:
+    """The function in its other modes, under the names that the report has for them."""
+    for mode, evaluate in function.modes.items():
+        yield replace(function, name=f"{function.name} {mode}", evaluate=evaluate)
 
 
 def with_known_steps(answer: BackendAnswer, known: judge.Truth) -> BackendAnswer:

@@ -87,6 +87,51 @@ class OnceDifferentiable(Cube):
     backward = staticmethod(torch.autograd.function.once_differentiable(Cube.backward))
 
 
+class WrongTangent(Cube):
+    """Its gradient is right in reverse mode."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_forward(x)
+        return Cube.forward(ctx, x)
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        return 2 * ctx.saved_tensors[0] ** 2 * tangent
+
+
+class MixedBatch(torch.autograd.Function):
+    """x, whose rule for a batch takes the first entry for all."""
+
+    @staticmethod
+    def forward(x):
+        return x.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, g):
+        return g
+
+    @staticmethod
+    def vmap(info, dims, x):
+        return x[:1].expand_as(x).clone(), 0
+
+
+class WrongInBatches(Cube):
+    @staticmethod
+    def backward(ctx, g):
+        return 3 * ctx.saved_tensors[0] ** 2 * MixedBatch.apply(g)
+
+
+class NoBatches(Cube):
+    @staticmethod
+    def backward(ctx, g):
+        return 3 * ctx.saved_tensors[0] ** 2 * g if g.sum().item() else torch.zeros_like(g)
+
+
 class IgnoredCotangent(torch.autograd.Function):
     """A sum of squares that takes its cotangent for 1."""
 
@@ -205,6 +250,18 @@ def cases():
     for wrong in (DetachedInput, DetachedCotangent, OnceDifferentiable):
         yield wrong.__name__, functools.partial(check, wrong.apply, x[0], order=2)
     heads = [drawn(1, 1, 2, 4) for _ in range(3)]
+    modes = {"forward": True, "check_batched": True}
+    yield "modes", lambda: check(lambda a, b: {"y": torch.tanh(a * b), "z": b.sum()}, x, **modes)
+    lstm = nn.LSTM(2, 2).double()
+    yield "modes of a module", lambda: check(lambda a: lstm(a)[0], x[0].detach()[:1, None, :2], **modes)
+    yield "modes in bfloat16", lambda: check(rms_norm, half[torch.bfloat16], **modes)
+    yield "WrongTangent", lambda: check(WrongTangent.apply, x[:1], forward=True)
+    yield "WrongInBatches", lambda: check(WrongInBatches.apply, x[:1], check_batched=True)
+    yield "NoBatches", lambda: check(NoBatches.apply, x[:1], check_batched=True)
+    yield "no forward mode", lambda: check(Cube.apply, x[:1], forward=True)
+    yield "forward mode in float16", lambda: check(torch.tanh, half[torch.float16][:1], forward=True)
+    yield "forward mode of a batch", lambda: check(WrongTangent.apply, x[:1], **modes)
+    yield "second derivatives in forward mode", lambda: check(torch.tanh, x[:1], order=2, forward=True)
     yield "fused attention", lambda: check(functional.scaled_dot_product_attention, heads, order=2)
     yield "lambda", lambda: check(lambda a, b: torch.tanh(a) @ b, x)
     yield "closure", lambda: check(lambda a: tagged.layer(a[:, :3]).sum(), x[:1])
@@ -256,6 +313,7 @@ def main() -> None:
             "verdict": result.verdict,
             "finding": result.finding(),
             "checked": sorted(backend.errors),
+            "rows": [each.name for each in result.backends],
         }
     print(json.dumps(found))
 

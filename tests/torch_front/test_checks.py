@@ -26,6 +26,9 @@ AGREES = {
         *("layer.bias", "layer.weight", "norm.bias", "norm.weight"),
     ],
     "second derivatives of a sum": ["cotangent", "input 0"],
+    "modes": ["a", "b"],
+    "modes of a module": ["lstm.bias_hh_l0", "lstm.bias_ih_l0", "lstm.weight_hh_l0", "lstm.weight_ih_l0"],
+    "modes in bfloat16": ["w", "x"],
     "lambda": ["a", "b"],
     "closure": ["a", "tagged.layer.bias", "tagged.layer.weight", "tagged.norm.bias", "tagged.norm.weight"],
     "method": ["batch[x]", "self.layer.bias", "self.layer.weight", "self.norm.bias", "self.norm.weight"],
@@ -47,6 +50,8 @@ DIFFERS = {
     "wrong inside a model": "first wrong: dL/d1[",
     "DetachedInput": "dL/dx is proved wrong in 20 of 20 entries",
     "DetachedCotangent": "dL/dcotangent is proved wrong in 20 of 20 entries",
+    "WrongTangent": "WrongTangent forward: differs (proved): dL/dx is proved wrong in 20 of 20 entries",
+    "WrongInBatches": "WrongInBatches batched: differs (proved): dL/dx is proved wrong in 20 of 20 entries",
     "changed input": "it changes its inputs: x",
     "varying": "dL/dx varies from call to call by 1.0",
 }
@@ -56,6 +61,12 @@ REFUSED = {
     "docs/torch.md, or reference= with the same function written in them",
     "OnceDifferentiable": "it cannot be differentiated twice: a step is marked with @once_differentiable: expected",
     "fused attention": "it cannot be differentiated twice: derivative for aten::_scaled_dot_product_flash_attention",
+    "NoBatches": "NoBatches: its gradients cannot be batched: vmap: It looks like you're calling .item() on a Tensor",
+    "no forward mode": "Cube: it has no forward mode: You must implement the jvp function for custom autograd.Function "
+    "to use it with forward mode AD: expected a jvp() of the autograd.Function, or forward=False",
+    "forward mode in float16": "forward=True in float16: an underflow in forward mode may cause",
+    "forward mode of a batch": "its forward mode cannot be batched: In order to use an autograd.Function with",
+    "second derivatives in forward mode": "forward=True with order=2: expected one of the two",
     "branch": "it makes a Python number or a branch of the values of a tensor: expected reference= with",
     "mask": "the shape of aten.index.Tensor depends on values: expected reference= with",
     "dropout": "dropout with p = 0.5 in training draws random numbers: write model.eval(), or p = 0",
@@ -111,6 +122,10 @@ def test_the_finding_names_the_line_of_the_check(found: dict[str, Any]) -> None:
 )
 def test_a_function_is_shown_under_its_own_name(found: dict[str, Any], name: str, shown: str) -> None:
     assert found[name]["name"] == shown
+
+
+def test_each_mode_is_a_row_of_its_own(found: dict[str, Any]) -> None:
+    assert found["modes"]["rows"] == ["lambda", "lambda batched", "lambda forward", "lambda forward batched"]
 
 
 def test_modules_after_a_wrong_one_are_not_wrong(found: dict[str, Any]) -> None:
