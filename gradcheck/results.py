@@ -8,7 +8,19 @@ from typing import Any
 
 import msgspec
 
-from gradcheck.findings import ArrayError, ArrayKind, Cause, Condition, Index, Kind, Number, Record, Source, WrongStep
+from gradcheck.findings import (
+    ArrayError,
+    ArrayKind,
+    Cause,
+    Condition,
+    Entry,
+    Index,
+    Kind,
+    Number,
+    Record,
+    Source,
+    WrongStep,
+)
 from gradcheck.text.escaping import all_escaped
 from gradcheck.text.wording import change, in_words, index_in_code, two_digits
 
@@ -158,21 +170,35 @@ class Backend(Record, frozen=True, kw_only=True):
         if self.verdict is Verdict.AGREES:
             return [f"{self.spec}: {self.cause}", *self._first_wrong(), *aside] if self.cause else aside
         evidence = f" ({self.evidence})" if self.evidence else ""
-        lines = [f"{self.spec}: {self.verdict}{evidence}: {self.reason}"]
-        lines += self._first_wrong()
-        if self.cause:
-            lines.append(f"        cause: {self.cause}")
         first = (self.first_wrong.kind, self.first_wrong.name) if self.first_wrong else None
         others = [step for step in self.wrong_steps if (step.kind, step.name) != first]
-        return lines + [line for step in others for line in step.lines("   also wrong")] + aside
+        return [
+            f"{self.spec}: {self.verdict}{evidence}: {self.reason}",
+            *([f"        cause: {self.cause}"] if self.cause else []),
+            *self._first_wrong(),
+            *(line for step in others for line in step.lines("   also wrong")),
+            *aside,
+        ]
+
+    def worst(self) -> tuple[str, Entry] | None:
+        """Its bad entry with the largest error in units of the bound, from end to end, and the array of it in words."""
+        bad = [(name, entry) for name, error in self.measured().items() for entry in error.worst]
+        return max(
+            bad, key=lambda each: math.inf if math.isnan(each[1].bound_ratio) else each[1].bound_ratio, default=None
+        )
 
     def _first_wrong(self) -> list[str]:
+        worst = self.worst()
+        lines = [f"        worst: {worst[0]}{worst[1]}"] if worst else []
         if self.first_wrong is None:
-            return []
+            return lines
         pattern, narrow = self.first_wrong.pattern, self.first_wrong.narrow
-        lines = self.first_wrong.lines("  first wrong")
-        lines += [f"    narrow it: {narrow}"] if narrow else []
-        return lines + ([f"      pattern: it is {pattern}"] if pattern else [])
+        return [
+            *([f"      pattern: it is {pattern}"] if pattern else []),
+            *self.first_wrong.lines("  first wrong"),
+            *lines,
+            *([f"    narrow it: {narrow}"] if narrow else []),
+        ]
 
 
 class Cell(Record, frozen=True, kw_only=True):
@@ -270,14 +296,40 @@ class Report(Record, frozen=True, kw_only=True):
         """The same with escaped texts and names: many come from elsewhere, and must not control a terminal."""
         return msgspec.convert(all_escaped(msgspec.to_builtins(self)), Report)
 
+    def __str__(self) -> str:
+        """The tables that the command prints."""
+        return self.table()
+
+    def __repr__(self) -> str:
+        """The verdict and the case in one line."""
+        agree = sum(backend.verdict is Verdict.AGREES for backend in self.backends)
+        case = self.printable().case
+        words = [case.problem, *([] if case.k is msgspec.UNSET else [f"k={case.k}"])]
+        words += [*([] if case.seed is None else [f"seed={case.seed}"]), case.dtype]
+        return f"<Report {' '.join(words)}: {self.verdict}, {agree} of {len(self.backends)} agree>"
+
+    def table(self, details: bool = False, gradients: bool = False, width: int | None = None) -> str:
+        """The tables that the command prints, without colours.
+
+        Args:
+            details: with every error, and the meaning of each column.
+            gradients: with the gradients, even if they have more than 32 entries.
+            width: in columns; by default that of the terminal.
+        """
+        import importlib
+        import io
+
+        reports = importlib.import_module("gradcheck.reports")  # formats are above this layer, and found by name
+        table = importlib.import_module("gradcheck.reports.table")
+        stream = io.StringIO()
+        table.write(self, stream, reports.View(details, gradients), width)
+        return stream.getvalue().rstrip("\n")
+
     def finding(self) -> str:
         """The findings of the run in words, and the command that runs it again."""
         shown = self.printable()
         lines = [line for backend in shown.backends for line in backend.finding()]
         lines += map(str, shown.first_divergences)
-        for backend in shown.backends:
-            for name, error in backend.measured().items():
-                lines += [f"  {backend.spec}: {name}{entry}" for entry in error.worst]
         lines += [f"{self.verdict}: {SENTENCES[self.verdict]}", *self.untried()]
         return "\n".join([*lines, f"again: {self.case.replay}"])
 

@@ -99,7 +99,7 @@ def test_watch_all_finds_the_first_wrong_step_of_an_engine_without_names(
 
 def test_the_command_that_runs_again_watches_as_much(gradcheck: Command, layer: Path) -> None:
     done = gradcheck("run", layer, "--k", 2, "--watch", "all")
-    assert done.stdout.splitlines()[-1].endswith("--watch all")
+    assert any(each.startswith("again: ") and each.endswith("--watch all") for each in done.stdout.splitlines())
 
 
 def by_dict(x):
@@ -473,9 +473,9 @@ def test_of_two_wrong_gradients_the_one_on_the_earlier_line_comes_first(gradchec
     )
     lines = gradcheck("run", layer, "--k", 2).stdout.splitlines()
     first = next(number for number, each in enumerate(lines) if "first wrong: dL/db[" in each)
-    assert lines[first - 1].startswith("mine: differs (proved): dL/db")
+    assert any(each.startswith("mine: differs (proved): dL/db") for each in lines[:first])
     assert lines[first + 1].endswith("d = 2 * z * 1.0001")
-    assert "      pattern: it is 1.0001 × the truth" in lines[first:]
+    assert "      pattern: it is 1.0001 × the truth" in lines[:first]
     others = next(number for number, each in enumerate(lines) if "also wrong: dL/dW[" in each)
     assert lines[others + 1].endswith("np.outer(d, x)")
 

@@ -91,7 +91,7 @@ def test_one_case_prints_a_report_and_several_a_summary(gradcheck: Command, tmp_
     (tmp_path / "huber.py").write_text(HUBER)
     words = ("run", "huber.py", "--k", 4)
     one = gradcheck(*words, "--seed", "0")
-    assert "Largest error of each gradient" in one.stdout
+    assert "Losses, and the largest error of each gradient" in one.stdout
     done = gradcheck(*words, "--seed", "0:40", "--distribution", "uniform,normal")
     lines = done.stdout.splitlines()
     assert lines[0] == "huber.py  k = 4  seed 0:40  float64  uniform,normal"

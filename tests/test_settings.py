@@ -132,7 +132,8 @@ EXAMPLES = {
     "backend": (("torch", "jax==0.4.30"), "['torch', 'jax==0.4.30']"), "distribution": ("tiny", "'tiny'"),
     "scale": (-0.5, "-0.5"), "inputs": ("/a/b.npz", "'/a/b.npz'"), "device": ("cuda:1", "'cuda:1'"),
     "tf32": (True, "true"), "timeout": (2.5, "2.5"), "gate": ("proved", "'proved'"), "watch": ("all", "'all'"),
-    "no_build": (True, "true"), "show_gradients": (True, "true"), "format": ("json", "'json'"),
+    "no_build": (True, "true"), "details": (True, "true"), "show_gradients": (True, "true"),
+    "format": ("json", "'json'"),
     "write": ("/a/m.txt", "'/a/m.txt'"), "expect": ("/a/m.txt", "'/a/m.txt'"),
     "report": (("/a/r.json", "/a/r.txt"), "['/a/r.json', '/a/r.txt']"),
 }  # fmt: skip

@@ -53,8 +53,9 @@ def command(context: click.Context, /, config: str | None, **_: Any) -> int:
     DESCENDANTS.adopt()
     with TerminalListener() as listener:
         found = sweep.run(chosen, listener)
+    view = reports.View(chosen.details, chosen.show_gradients)
     for destination in destinations:
-        destination.write(found, chosen.show_gradients)
+        destination.write(found, view)
     rows = sweep.rows_of(found)
     if chosen.write:
         files.write(Path(chosen.write), "".join(expectations.lines(rows, header)), "--write")

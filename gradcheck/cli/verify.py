@@ -13,6 +13,7 @@ from gradcheck.text.escaping import escaped
 @option("gate")
 @option("format")
 @option("report", help="Write a report to a file too (one RECORD only).")
+@option("details")
 @option("show_gradients")
 @option("problem", default=None, help="The problem, a name or a file, in place of the one that the record names.")
 @option("timeout", help="Time limit for code of the problem's file.")
@@ -22,6 +23,7 @@ def command(
     gate: str,
     format: str,
     report: tuple[str, ...],
+    details: bool,
     show_gradients: bool,
     problem: str | None,
     timeout: float,
@@ -55,7 +57,8 @@ def command(
         verify.verify_file(Path(path), gate, problem=problem, trust=trust, timeout=timeout, running=notice)
         for path in record
     ]
+    view = reports.View(details, show_gradients)
     for each in found:
         for destination in destinations:
-            destination.write(each, show_gradients)
+            destination.write(each, view)
     return RunVerdict.of([backend.verdict for each in found for backend in each.backends]).exit_code

@@ -1,6 +1,6 @@
 """Report formats: one file in this folder is one format.
 
-A format's file states `SUFFIX`, the ending of its files, and has `write(report, stream, show_gradients)`. If it has
+A format's file states `SUFFIX`, the ending of its files, and has `write(report, stream, view)`. If it has
 `write_summary(summary, stream)` too, it is a format of the summary of many cases.
 """
 
@@ -16,6 +16,7 @@ from typing import TextIO
 
 from gradcheck.errors import RequestError
 from gradcheck.outcomes import Summary
+from gradcheck.reports._view import View as View
 from gradcheck.results import Report
 from gradcheck.system import files
 from gradcheck.text.suggestions import did_you_mean
@@ -28,25 +29,25 @@ class Destination:
     format: str
     path: Path | None
 
-    def write(self, found: Report | Summary, show_gradients: bool) -> None:
+    def write(self, found: Report | Summary, view: View) -> None:
         """Write a report, or the summary of many cases.
 
         Raises:
             RequestError: the file cannot be written.
         """
         if self.path is None:
-            self._write(found, sys.stdout, show_gradients)
+            self._write(found, sys.stdout, view)
             return
         stream = io.StringIO()
-        self._write(found, stream, show_gradients)
+        self._write(found, stream, view)
         files.write(self.path, stream.getvalue(), "report")
 
-    def _write(self, found: Report | Summary, stream: TextIO, show_gradients: bool) -> None:
+    def _write(self, found: Report | Summary, stream: TextIO, view: View) -> None:
         module = importlib.import_module(f"gradcheck.reports.{self.format}")
         if isinstance(found, Summary):
             module.write_summary(found, stream)
         else:
-            module.write(found, stream, show_gradients)
+            module.write(found, stream, view)
 
 
 def formats() -> list[str]:

@@ -40,6 +40,10 @@ class Grid:
         for number, table in enumerate(self.tables(console.width)):
             console.print(*([""] if number else []), table, sep="\n")
 
+    def fits(self, width: int) -> bool:
+        """Whether it is one table of such a width, with no label folded."""
+        return total(map(self._least, range(len(self.names)))) <= width
+
     def tables(self, width: int) -> Iterator[Table]:
         """Tables without vertical lines, readable in a pipe too, each no wider than `width`."""
         least = self._least_widths(width)

@@ -9,12 +9,13 @@ from typing import Any, TextIO
 import msgspec
 
 from gradcheck.outcomes import Summary
+from gradcheck.reports._view import View
 from gradcheck.results import Report
 
 SUFFIX = ".json"
 
 
-def write(report: Report, stream: TextIO, show_gradients: bool) -> None:
+def write(report: Report, stream: TextIO, view: View) -> None:
     """Write a report."""
     _write(report, stream)
 

@@ -119,8 +119,13 @@ class Settings:
         "named|all",
     )
     no_build: bool = option(False, switch(), "Never build an environment.", replayed=False)
+    details: bool = option(False, switch(), "Print every error, and explain the columns.", keyword=None, replayed=False)
     show_gradients: bool = option(
-        False, switch(), "Print the gradients up to k = 16, not only up to k = 4.", keyword=None, replayed=False
+        False,
+        switch(),
+        "Print the gradients up to k = 16, not only up to 32 entries of all gradients together.",
+        keyword=None,
+        replayed=False,
     )
     format: str = option(
         "table",

@@ -27,12 +27,14 @@ def test_the_main_job(gradcheck: Command) -> None:
         row = next(line for line in lines if line.startswith(backend))
         assert "agrees" in row
         assert "1.19370" in row
-    for heading in ("Largest error of each gradient", "Largest absolute differences", "Gradients"):
+    for heading in ("Losses, and the largest error", "Largest absolute differences", "Gradients"):
         assert any(line.startswith(heading) for line in lines)
     assert "C[2][2]" in done.stdout
     assert max(map(len, lines)) <= 80
     assert "\x1b" not in done.stdout
     assert lines[-1] == "again: gradcheck run sigmoid_skip --k 3 --seed 0 --dtype float64"
+    beside = [line for line in lines if not line.startswith(("A[", "B[", "C[", "Gradients"))]
+    assert len(beside) - 3 <= 24, "without the head and the rule of the gradients, and one empty line"
 
 
 def test_the_json_report_is_the_schema_and_repeats_itself(gradcheck: Command) -> None:

@@ -338,7 +338,8 @@ GOOD = {
     "problem": ["squares.py"], "k": [1, 2, 3], "seed": [0, 7], "dtype": list(SMALLEST), "backend": [["numpy"]],
     "distribution": ["uniform", "tiny", "zeros", "mixed"], "scale": [1.0, -2.5, 1e-30, 1e30], "timeout": [0.001, 5.0],
     "gate": ["proved", "formula"], "format": ["json", "table"], "report": [["report.json"]], "device": ["cpu", "cuda"],
-    "no-build": [True], "show-gradients": [True, False], "tf32": [True, False], "watch": ["all"],
+    "no-build": [True], "show-gradients": [True, False], "details": [True],
+    "tf32": [True, False], "watch": ["all"],
     "inputs": ["none.json"],
 }  # fmt: skip
 

@@ -55,7 +55,7 @@ def test_no_line_is_wider_than_the_terminal_and_none_is_cut(
 
 
 def test_a_wide_terminal_shows_all_digits_and_the_interpreters(gradcheck: Command) -> None:
-    printed = gradcheck("run", "-b", "numpy", COLUMNS="160").stdout
+    printed = gradcheck("run", "-b", "numpy", "--details", COLUMNS="160").stdout
     assert re.search(r"1\.19370609\d{8}", printed)
     assert sys.executable in printed
 
@@ -75,7 +75,7 @@ def test_progress_is_shown_on_a_terminal_and_leaves_nothing_behind() -> None:
 
 
 def test_a_finding_has_the_place_and_the_size(gradcheck: Command) -> None:
-    printed = gradcheck("run", FAULTY, "-b", "one_entry_off").stdout
+    printed = gradcheck("run", FAULTY, "-b", "one_entry_off", "--details").stdout
     assert "one_entry_off: differs (proved): dL/db is proved wrong in 1 of 9 entries" in printed
     assert re.search(r"first wrong: dL/db\[0\]\[0\] = -1.933891 off by 1.9e-06, bound \d.\de-1[56], in 1 of 9", printed)
     assert re.search(r"dL/db\[0\]\[0\] +-1\.93389\d+ +-1\.93388\d+ +1\.9e-06", printed)
@@ -92,12 +92,14 @@ def test_a_finding_that_does_not_fit_continues_below_its_own_words(gradcheck: Co
 
 
 def test_gradients_are_shown_if_they_fit_or_on_request(gradcheck: Command) -> None:
-    assert "b[3][3]" in gradcheck("run", FAULTY, "-b", "right", "--k", "4").stdout
-    assert "b[4][4]" not in gradcheck("run", FAULTY, "-b", "right", "--k", "5").stdout
-    assert "b[4][4]" in gradcheck("run", FAULTY, "-b", "right", "--k", "5", "--show-gradients").stdout
+    assert "b[4][4]" in gradcheck("run", FAULTY, "-b", "right", "--k", "5").stdout, "30 entries"
+    assert "b[5][5]" not in gradcheck("run", FAULTY, "-b", "right", "--k", "6").stdout, "42 entries"
+    assert "b[5][5]" in gradcheck("run", FAULTY, "-b", "right", "--k", "6", "--show-gradients").stdout
 
 
 def test_the_power_of_the_check_is_in_every_report(gradcheck: Command) -> None:
     printed = gradcheck("run", "-b", "numpy").stdout
+    assert re.search(r"power: finds relative errors above \d\.\de-1[456] in 99 % of each gradient's entries", printed)
+    printed = gradcheck("run", "-b", "numpy", "--details").stdout
     assert "Smallest relative error that would have been caught in an entry" in printed
     assert re.search(r"dL/dA +\d\.\de-1[456] +\d\.\de-1[456]", printed)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from gradcheck import check
+from gradcheck.reports import View
 from gradcheck.reports._grid import Grid
 from gradcheck.reports.table import parts
 from gradcheck.results import Report
@@ -52,9 +53,10 @@ def report() -> Report:
     return check(FAKES / "faulty.py", k=2, backends=backends)
 
 
-def test_a_report_at_every_width(report: Report) -> None:
+@pytest.mark.parametrize("details", [False, True])
+def test_a_report_at_every_width(report: Report, details: bool) -> None:
     for width in range(NARROWEST, WIDEST + 1):
-        for _, grid in parts(report, width, show_gradients=True):
+        for _, grid in parts(report, width, View(details, gradients=True)):
             if "python" in grid.names:  # the interpreter's path may be longer than any terminal
                 rows = [(cells[:-1], style) for cells, style in grid.rows]
                 grid = Grid(grid.names[:-1], grid.labels, grid.texts, rows)

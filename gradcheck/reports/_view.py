@@ -1,0 +1,18 @@
+"""What a report for people shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class View:
+    """What a report for people shows beside the verdicts.
+
+    Attributes:
+        details: every error, difference and worst entry, and what the columns mean.
+        gradients: the gradients, even if they have many entries.
+    """
+
+    details: bool = False
+    gradients: bool = False
