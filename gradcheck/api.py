@@ -58,6 +58,10 @@ class Logged:
     def progress(self, done: int, total: int) -> None:
         """Some of all cases have an outcome."""
 
+    def notice(self, text: str) -> None:
+        """A sentence about the run."""
+        LOG.info("%s", text)
+
     def details(self, spec: str, text: str) -> None:
         """A backend failed."""
         if text:

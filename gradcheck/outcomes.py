@@ -6,7 +6,7 @@ import zlib
 
 import msgspec
 
-from gradcheck.findings import Number, Record
+from gradcheck.findings import Condition, Number, Record
 from gradcheck.results import SENTENCES, Report, RunVerdict, Verdict
 from gradcheck.text.escaping import all_escaped
 
@@ -35,6 +35,7 @@ class BackendOutcome(Record, frozen=True, kw_only=True):
     """
 
     spec: str
+    version: str | None
     verdict: Verdict
     bound_ratio: Number | None
     reason: str | None = None
@@ -46,7 +47,7 @@ class CaseOutcome(Record, frozen=True, kw_only=True):
 
     `key` identifies the case in any run, and `replay` is the shell command that runs it alone. `report` is the whole
     report, packed, if a backend needs attention: it neither agrees nor lacks what the case needs. `seconds` is the
-    wall-clock time of the case.
+    wall-clock time of the case, and `conditions` select the branches of its loss.
     """
 
     key: str
@@ -60,6 +61,7 @@ class CaseOutcome(Record, frozen=True, kw_only=True):
     backends: tuple[BackendOutcome, ...]
     replay: str
     seconds: float
+    conditions: tuple[Condition, ...] = ()
     report: bytes | None = None
 
     @property
@@ -128,7 +130,11 @@ class Worst(Record, frozen=True, kw_only=True):
 
 
 class Summary(Record, frozen=True, kw_only=True):
-    """The summary of many cases. `values` are those of each option that has several, in words."""
+    """The summary of many cases.
+
+    `values` are those of the problem and of each option that may have several, in words. `stored` counts the cases
+    whose outcome a store had before. `untried` are the branches of each problem's loss that no entry of any case took.
+    """
 
     schema: str = SCHEMA
     verdict: RunVerdict
@@ -139,6 +145,7 @@ class Summary(Record, frozen=True, kw_only=True):
     rows: tuple[Row, ...]
     reasons: tuple[Reason, ...]
     worst: Worst | None
+    untried: dict[str, tuple[str, ...]]
     seconds: float
     notes: tuple[str, ...] = ()
 
@@ -152,7 +159,11 @@ class Summary(Record, frozen=True, kw_only=True):
         lines = [f"{each.backend}: {each.verdict}: {each.reason} ({in_cases(each.cases)})" for each in shown.reasons]
         if shown.worst and shown.worst.report:
             lines += ["worst case:", shown.worst.report.finding()]
-        return "\n".join([*lines, f"{self.verdict}: {SENTENCES[self.verdict]}"])
+        return "\n".join([*lines, f"{self.verdict}: {SENTENCES[self.verdict]}", *shown.branches()])
+
+    def branches(self) -> list[str]:
+        """The branches that no case took, line by line."""
+        return [f"  not tried: {branch}" for branches in self.untried.values() for branch in branches]
 
     def assert_agrees(self) -> None:
         """Do nothing if every backend agrees in every case.

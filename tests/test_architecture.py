@@ -38,7 +38,7 @@ FLOORS = {
     "judging": {"answers", "dtypes", "findings", "graphs", "oracle", "problems", "results", "text"},
     "runs": {
         "_version", "answers", "dtypes", "errors", "execution", "findings", "graphs", "judging", "oracle", "outcomes",
-        "problems", "results", "settings", "text",
+        "problems", "results", "settings", "system", "text",
     },
     "reports": {"errors", "outcomes", "results", "system", "text"},
     "api": {"errors", "outcomes", "problems", "results", "runs", "settings"},

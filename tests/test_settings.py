@@ -124,7 +124,7 @@ def test_an_option_comes_from_each_place_in_its_own_type(option: Option, tmp_pat
     assert getattr(in_file, option.name) == getattr(in_variable, option.name) == value
     assert (in_file.stated, in_file.given) == ({option.name}, set())
     if option.keyword is not None:
-        assert getattr(settings.of({option.keyword: value}), option.name) == value
+        assert getattr(settings.of({option.keyword: value}, many=True), option.name) == value
 
 
 EXAMPLES = {
@@ -134,6 +134,7 @@ EXAMPLES = {
     "tf32": (True, "true"), "timeout": (2.5, "2.5"), "gate": ("proved", "'proved'"), "watch": ("all", "'all'"),
     "no_build": (True, "true"), "details": (True, "true"), "show_gradients": (True, "true"),
     "format": ("json", "'json'"),
+    "store": ("/a/s.sqlite", "'/a/s.sqlite'"), "partition": ("2/3", "'2/3'"),
     "write": ("/a/m.txt", "'/a/m.txt'"), "expect": ("/a/m.txt", "'/a/m.txt'"),
     "report": (("/a/r.json", "/a/r.txt"), "['/a/r.json', '/a/r.txt']"),
 }  # fmt: skip

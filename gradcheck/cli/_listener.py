@@ -58,6 +58,11 @@ class TerminalListener:
                 self._waiting = progress.add_task("", total=None)
             progress.update(self._waiting, description=fitting(progress, f"waiting for {', '.join(specs)}"))
 
+    def notice(self, text: str) -> None:
+        """A sentence about the run for its user."""
+        self.quiet()
+        print(f"gradcheck: {escaped(text)}", file=sys.stderr, flush=True)
+
     def details(self, spec: str, text: str) -> None:
         """A backend failed: the end of its traceback or of what it printed."""
         if not text:

@@ -42,6 +42,8 @@ def write_summary(summary: Summary, stream: TextIO) -> None:
     for finding in worst_case(summary.worst) if summary.worst else ():
         console.print(finding, soft_wrap=True)
     console.print(Text(f"{summary.verdict}: {SENTENCES[summary.verdict]}", style(summary.verdict)))
+    for branch in summary.branches():
+        console.print(hanging(Text(branch, style(Verdict.UNDECIDED)), console))
 
 
 def _cases(summary: Summary) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from gradcheck.errors import InputsError
@@ -17,32 +17,88 @@ from gradcheck.problems import load
 from gradcheck.results import Backend, Report, RunVerdict, Verdict
 from gradcheck.runs.plan import Plan, PlannedCase
 from gradcheck.runs.runner import Runner, replay
+from gradcheck.runs.store import Store
 
 Batch = Sequence[PlannedCase]
 """Cases of one problem, dtype and size."""
 SECONDS = 0.5
 """The time that a batch should take: a store writes each batch at once, and no more than one is lost."""
 LARGEST_BATCH = 256
+LOOKED_UP = 500
+"""Cases that are looked up in a store at once."""
 QUIET = (Verdict.AGREES, Verdict.UNSUPPORTED)
 """Verdicts that need no whole report."""
 
 
 class Batches:
-    """The cases of a plan, in batches of a size that the executor asks for."""
+    """The cases of a plan that have no outcome yet, in batches of a size that the executor asks for.
 
-    def __init__(self, plan: Plan) -> None:
-        self._runs = itertools.groupby(plan, key=lambda case: (case.group, case.values["dtype"], case.values["k"]))
+    Args:
+        plan: the plan.
+        partition: "M/N" for the M-th of N parts of the cases, by their keys.
+        store: a store, whose cases are left out.
+        on_stored: receives their outcomes.
+
+    Attributes:
+        postponed: cases that another process is evaluating.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        partition: str | None = None,
+        store: Store | None = None,
+        on_stored: Callable[[CaseOutcome], None] = lambda outcome: None,
+    ) -> None:
+        self._partition = partition
+        self._store = store
+        self._on_stored = on_stored
+        self._start(plan)
+
+    def _start(self, cases: Iterable[PlannedCase]) -> None:
+        self.postponed: list[PlannedCase] = []
+        own = (case for case in cases if self._partition is None or is_in(self._partition, case.key))
+        self._runs = itertools.groupby(own, key=lambda case: (case.group, case.values["dtype"], case.values["k"]))
         self._run: Iterator[PlannedCase] = iter(())
+
+    def again(self) -> None:
+        """Begin again, with the postponed cases alone."""
+        self._start(self.postponed)
 
     def take(self, size: int) -> Batch:
         """The next cases, at most `size`; none at the end."""
         while True:
-            if batch := list(itertools.islice(self._run, size)):
-                return batch
+            if some := list(itertools.islice(self._run, size)):
+                if batch := self._claimed(some):
+                    return batch
+                continue
             following = next(self._runs, None)
             if following is None:
                 return ()
-            self._run = following[1]
+            self._run = self._new(following[1])
+
+    def _new(self, cases: Iterator[PlannedCase]) -> Iterator[PlannedCase]:
+        """Cases without those that are stored."""
+        while self._store and (some := {case.key: case for case in itertools.islice(cases, LOOKED_UP)}):
+            for outcome in self._store.stored([*some]):
+                del some[outcome.key]
+                self._on_stored(outcome)
+            yield from some.values()
+        yield from cases
+
+    def _claimed(self, cases: list[PlannedCase]) -> Batch:
+        """Those of some cases that no other process evaluates."""
+        if self._store is None:
+            return cases
+        own = self._store.claim([case.key for case in cases])
+        self.postponed += [case for case in cases if case.key not in own]
+        return [case for case in cases if case.key in own]
+
+
+def is_in(partition: str, key: str) -> bool:
+    """Whether a case belongs to the M-th of N parts, of "M/N"."""
+    part, parts = map(int, partition.split("/"))
+    return int(key, 16) % parts == part - 1
 
 
 class Pace:
@@ -123,6 +179,7 @@ def outcome_of(case: PlannedCase, report: Report, seconds: float) -> CaseOutcome
         backends=backends,
         replay=found.replay,
         seconds=seconds,
+        conditions=report.conditions,
         report=pack(report) if needs_attention else None,
     )
 
@@ -134,6 +191,7 @@ def of_backend(backend: Backend) -> BackendOutcome:
     known = [each for each in times if each is not None]
     return BackendOutcome(
         spec=backend.spec,
+        version=backend.version,
         verdict=backend.verdict,
         bound_ratio=max((float("inf") if ratio != ratio else ratio for ratio in ratios), default=None),
         reason=backend.reason,
@@ -171,7 +229,7 @@ def not_drawn(case: PlannedCase, reason: str) -> CaseOutcome:
         scale=settings.scale,
         verdict=RunVerdict.UNANSWERED,
         backends=tuple(
-            BackendOutcome(spec=each.key, verdict=Verdict.UNSUPPORTED, bound_ratio=None, reason=reason)
+            BackendOutcome(spec=each.key, version=None, verdict=Verdict.UNSUPPORTED, bound_ratio=None, reason=reason)
             for each in chosen
         ),
         replay=replay(settings, problem, values["k"]),

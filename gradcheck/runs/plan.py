@@ -16,7 +16,7 @@ from typing import Any
 from gradcheck import problems
 from gradcheck.errors import RequestError
 from gradcheck.execution import engines
-from gradcheck.execution.selection import default_backends
+from gradcheck.execution.selection import choose, default_backends
 from gradcheck.problems import Problem
 from gradcheck.settings import OPTIONS, Settings
 from gradcheck.settings.several import ALL
@@ -96,6 +96,12 @@ class Plan:
         return itertools.chain.from_iterable(self.groups)
 
     @property
+    def size(self) -> int:
+        """The number of its cases; for one of N parts of them, about that of a part."""
+        count = sum(map(len, self.groups))
+        return count if self.settings.partition is None else count // int(self.settings.partition.partition("/")[2])
+
+    @property
     def values(self) -> dict[str, str]:
         """The values of the problem and of each option in `AXES`, in words."""
         given = {name: self.settings.values.get(name, (getattr(self.settings, name),)) for name in AXES}
@@ -115,7 +121,7 @@ def listed(values: Sequence[Any]) -> str:
 
 def is_of_many(settings: Settings) -> bool:
     """Whether settings may mean several cases."""
-    return bool(settings.values) or ALL in (settings.problem, *settings.backend)
+    return bool(settings.values or settings.store or settings.partition) or ALL in (settings.problem, *settings.backend)
 
 
 def plan(settings: Settings) -> Plan:
@@ -157,21 +163,33 @@ def backends_of(problem: Problem, settings: Settings, loaded: Mapping[str, Probl
     return tuple(spec for spec in named if spec in problem.gradients or spec not in others)
 
 
+def backends_named(group: Group) -> Sequence[str]:
+    """The names of the backends of a group's cases."""
+    named = group.settings
+    return named.backend or default_backends(problems.load(named.problem, named.timeout), named.device, named.order)
+
+
 def shipped_gradients() -> Iterator[Problem]:
     """The problems with names."""
     return (each for _, each in problems.described() if isinstance(each, Problem))
 
 
 def group(problem: Problem, settings: Settings, backends: tuple[str, ...], is_one_of_several: bool) -> Group:
-    """The cases of one problem."""
+    """The cases of one problem.
+
+    Raises:
+        RequestError: a backend is unknown, or there are too many cases.
+    """
     given = settings.given
     if is_one_of_several and not problem.has_size:
         given -= {"k"}  # it is meant for the problems that have a size
     problem.sized(settings.k, given="k" in given)
+    choose(backends, problem, settings.device, settings.tf32, settings.order)
     axes: dict[str, Sequence[Any]] = {name: settings.values.get(name, (getattr(settings, name),)) for name in AXES}
     if not problem.has_size:
         axes["k"] = (None,)
     if (count := math.prod(map(len, axes.values()))) > MOST_CASES:
         raise RequestError(f"{problem.name}: {count} cases: expected at most {MOST_CASES}")
     backend = backends if settings.backend else ()
-    return Group(replace(settings, problem=problem.name, backend=backend, given=given, values={}), axes)
+    alone = replace(settings, problem=problem.name, backend=backend, given=given)
+    return Group(replace(alone, values={}, store=None, partition=None), axes)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from gradcheck.judging.coverage import Coverage
 from gradcheck.outcomes import BackendOutcome, CaseOutcome, Reason, Row, Summary, Worst, most_severe
 from gradcheck.results import Report, RunVerdict, Verdict
 
@@ -47,11 +48,13 @@ class Tally:
         self.worst: CaseOutcome | None = None
         self._counts: dict[tuple[str, str, str], Count] = {}
         self._reasons: dict[tuple[str, Verdict, str], Reason] = {}
+        self._coverage: dict[str, Coverage] = {}
 
     def add(self, outcome: CaseOutcome, stored: bool = False) -> None:
         """Count one case."""
         self.cases += 1
         self.stored += stored
+        self._coverage.setdefault(outcome.problem, Coverage()).add(outcome.conditions)
         for each in outcome.backends:
             self._counts.setdefault((outcome.problem, outcome.dtype, each.spec), Count()).add(each)
             if each.reason:
@@ -114,6 +117,7 @@ class Tally:
             rows=rows,
             reasons=tuple(self._reasons.values()),
             worst=worst(self.worst, report_of(self.worst)) if self.worst else None,
+            untried={problem: tuple(found.untried) for problem, found in self._coverage.items() if found.untried},
             seconds=seconds,
             notes=notes,
         )

@@ -31,6 +31,11 @@ DISTRIBUTION = one_of(
 )
 FACTOR = number("a finite number other than 0", lambda value: value != 0)
 SECONDS = number("a number of seconds above 0, at most 1000000", lambda value: 0 < value <= 1e6)
+PARTITION = pattern(
+    r"[1-9]\d{0,5}/[1-9]\d{0,5}",
+    "M/N with M from 1 to N, such as 1/4",
+    allows=lambda value: int(value.partition("/")[0]) <= int(value.partition("/")[2]),
+)
 DEVICE = pattern(r"cpu|cuda(:\d{1,3})?", "cpu, cuda or cuda:N")
 
 
@@ -144,6 +149,23 @@ class Settings:
         repeated=True,
         replayed=False,
         rebased=_path_from,
+    )
+    store: str | None = option(
+        None,
+        text("the path of a file"),
+        "Keep every outcome in a SQLite file, and evaluate no case that it has.",
+        "FILE",
+        of_many=True,
+        replayed=False,
+        rebased=_path_from,
+    )
+    partition: str | None = option(
+        None,
+        PARTITION,
+        "Run only the M-th of N parts of the cases; each machine of a cluster may have one.",
+        "M/N",
+        of_many=True,
+        replayed=False,
     )
     write: str | None = option(
         None,

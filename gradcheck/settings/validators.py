@@ -65,9 +65,9 @@ def one_of(*names: str) -> Validator:
     return Validator(str, f"{', '.join(names[:-1])} or {names[-1]}", choices=names)
 
 
-def pattern(regex: str, expected: str) -> Validator:
-    """Texts of a form."""
-    return Validator(Annotated[str, Meta(pattern=rf"^({regex})$")], expected)
+def pattern(regex: str, expected: str, allows: Callable[[Any], bool] = lambda value: True) -> Validator:
+    """Texts of a form, some of them."""
+    return Validator(Annotated[str, Meta(pattern=rf"^({regex})$")], expected, allows=allows)
 
 
 def text(expected: str) -> Validator:
