@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.backends._arguments import each_axis
+from gradcheck.backends._indexing import ordered
 from gradcheck.backends._numpy_algebra import cholesky, inv, slogdet, solve, solve_triangular
 from gradcheck.backends._numpy_fused import batch_norm, layer_norm, rms_norm, scaled_dot_product_attention
 
@@ -322,6 +323,9 @@ PRIMITIVES: dict[str, Callable[..., Any]] = {
     **ENTRIES,
     **{each.__name__: each for each in (log_softmax, sigmoid, softmax, softplus, std, var, vector_norm)},
     "abs": magnitude,
+    "argsort": lambda a, axis=-1, descending=False: ordered(np, np.real(a), axis, descending),
+    "argmax": lambda a, axis=None, keepdims=False: np.argmax(np.real(a), axis, keepdims=keepdims),
+    "argmin": lambda a, axis=None, keepdims=False: np.argmin(np.real(a), axis, keepdims=keepdims),
     "any": np.any,
     "all": np.all,
     "take": lambda a, indices, axis=0: np.take(a, indices, axis),

@@ -11,7 +11,7 @@ from gradcheck.backends._accuracy import refusing
 from gradcheck.backends._arguments import FUSED, of_lapack, of_systems, refused, vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine, Unsupported
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
-from gradcheck.backends._indexing import along_axis, axes_of, gathered
+from gradcheck.backends._indexing import along_axis, axes_of, gathered, ordered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,11 +57,6 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         exponentials = np.exp(a - getval(np.max(a, axis=axis, keepdims=True)))
         return exponentials / np.sum(exponentials, axis=axis, keepdims=True)
 
-    def sort(a: Any, axis: int = -1, descending: bool = False) -> Any:
-        """By the places of the entries: of more than one axis, autograd's own has no gradient."""
-        order = np.argsort(getval(a), axis=axis)
-        return along_axis(np, a, np.flip(order, axis) if descending else order, axis)
-
     def where(condition: Any, a: Any, b: Any) -> Any:
         """Operands of the result's shape: of others autograd forgets to sum the gradient up."""
         zeros = np.zeros_like(getval(np.where(condition, a, b)))
@@ -88,7 +83,7 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         **refused(FUSED, "autograd has none; its users write it out"),
         "where": where,
         "any": np.any,
-        "sort": sort,
+        **ordering(np, getval),
         "all": np.all,
         "stop_gradient": getval,
         "directional_derivative": functools.partial(directional_derivative, np),
@@ -112,6 +107,22 @@ def directional_derivative(np: Any, function: Any, sources: Leaves, directions: 
 
     found, others = grad_and_aux(function)(sources)
     return sum(np.sum(directions[name] * each) for name, each in found.items()), others
+
+
+def ordering(np: Any, getval: Callable[[Any], Any]) -> dict[str, Callable[..., Any]]:
+    """Words of sorted entries, and of places in their order."""
+
+    def sort(a: Any, axis: int = -1, descending: bool = False) -> Any:
+        """By the places of the entries: of more than one axis, autograd's own has no gradient."""
+        order = np.argsort(getval(a), axis=axis)
+        return along_axis(np, a, np.flip(order, axis) if descending else order, axis)
+
+    return {
+        "sort": sort,
+        "argsort": lambda a, axis=-1, descending=False: ordered(np, getval(a), axis, descending),
+        "argmax": lambda a, axis=None, keepdims=False: np.argmax(getval(a), axis, keepdims=keepdims),
+        "argmin": lambda a, axis=None, keepdims=False: np.argmin(getval(a), axis, keepdims=keepdims),
+    }
 
 
 def indexing(np: Any, dtype: str) -> dict[str, Callable[..., Any]]:

@@ -40,7 +40,7 @@ LACKS: dict[str, str] = {}
 def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
     """The vocabulary in JAX's own functions, with the signatures that problems use."""
     same = [
-        *("matmul", "outer", "sum", "prod", "mean", "max", "min", "maximum", "any", "all"),
+        *("matmul", "outer", "sum", "prod", "mean", "max", "min", "maximum", "any", "all", "argmax", "argmin"),
         *("reshape", "matrix_transpose", "moveaxis", "squeeze", "broadcast_to"),
         *("concat", "stack"),
         *("exp", "log", "log1p", "expm1", "sqrt", "abs", "tanh", "sin", "cos"),
@@ -70,6 +70,7 @@ def primitives(jax: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         **indexing(jax, dtype),
         **windows(jax),
         "where": where,
+        "argsort": lambda a, axis=-1, descending=False: jax.numpy.argsort(a, axis, descending=descending),
         "sort": lambda a, axis=-1, descending=False: jax.numpy.sort(a, axis=axis, descending=descending),
         **{
             name: getattr(jax.nn, name)

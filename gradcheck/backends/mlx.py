@@ -41,11 +41,6 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         *("sigmoid", "logsumexp", "stop_gradient"),
     ]
 
-    def sort(a: Any, axis: int = -1, descending: bool = False) -> Any:
-        """MLX's own; it has the ascending order alone."""
-        ascending = mx.sort(a, axis=axis)
-        return mx.take(ascending, mx.arange(a.shape[axis] - 1, -1, -1), axis=axis) if descending else ascending
-
     def where(condition: Any, a: Any, b: Any) -> Any:
         """Numbers as arrays: of two numbers MLX makes float32."""
         a, b = (mx.array(each, getattr(mx, dtype)) if isinstance(each, (int, float)) else each for each in (a, b))
@@ -66,7 +61,7 @@ def primitives(mx: Any, nn: Any, dtype: str) -> dict[str, Function]:
         **fused(mx, dtype),
         "where": where,
         "any": mx.any,
-        "sort": sort,
+        **ordering(mx),
         "all": mx.all,
         "relu": nn.relu,
         "softplus": nn.softplus,
@@ -84,6 +79,23 @@ def directional_derivative(mx: Any, function: Any, sources: Leaves, directions: 
     """The derivative of a function along directions, by reverse mode, which may be differentiated again."""
     (_, others), found = mx.value_and_grad(function)(dict(sources))
     return sum(mx.sum(directions[name] * each) for name, each in found.items()), others
+
+
+def ordering(mx: Any) -> dict[str, Function]:
+    """Words of sorted entries, and of places in their order; MLX has the ascending order alone."""
+
+    def sort(a: Any, axis: int = -1, descending: bool = False) -> Any:
+        ascending = mx.sort(a, axis=axis)
+        return mx.take(ascending, mx.arange(a.shape[axis] - 1, -1, -1), axis=axis) if descending else ascending
+
+    def argsort(a: Any, axis: int = -1, descending: bool = False) -> Any:
+        constant = mx.stop_gradient(a)
+        return mx.argsort(-constant if descending else constant, axis=axis).astype(mx.int64)
+
+    def place(function: Function) -> Function:
+        return lambda a, axis=None, keepdims=False: function(mx.stop_gradient(a), axis, keepdims).astype(mx.int64)
+
+    return {"sort": sort, "argsort": argsort, "argmax": place(mx.argmax), "argmin": place(mx.argmin)}
 
 
 def indexing(mx: Any, dtype: str) -> dict[str, Function]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._accuracy import refusing
 from gradcheck.backends._arguments import FUSED, each_axis, of_systems, refused, vector_norm, with_ddof
-from gradcheck.backends._engine import Answer, Engine, Operations, dtype_of
+from gradcheck.backends._engine import Answer, Engine, Operations, Unsupported, dtype_of
 from gradcheck.backends._indexing import along_axis, axes_of, gathered
 
 if TYPE_CHECKING:
@@ -44,11 +44,6 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         result = largest + np.log(np.sum(np.exp(a - largest), axis=axis, keepdims=True))
         return result if keepdims else np.squeeze(result, axis=axis)
 
-    def sort(a: Any, axis: int = -1, descending: bool = False) -> Any:
-        """MXNet's own; it has the ascending order alone."""
-        ascending = np.sort(a, axis=axis)
-        return np.flip(ascending, axis) if descending else ascending
-
     def where(condition: Any, a: Any, b: Any) -> Any:
         """Numbers as arrays: of two numbers MXNet makes float32, and beside one the array's gradient is wrong.
 
@@ -72,7 +67,7 @@ def primitives(mxnet: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "sigmoid": npx.sigmoid,
         "relu": npx.relu,
         "any": np.any,
-        "sort": sort,
+        **ordering(np),
         "all": np.all,
         "softmax": lambda a, axis=-1: npx.softmax(a, axis=axis),
         "log_softmax": lambda a, axis=-1: npx.log_softmax(a, axis=axis),
@@ -105,6 +100,34 @@ def norms(np: Any, npx: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         return npx.layer_norm(x, *affine(x, weight, bias, axis), axis, epsilon)
 
     return {"layer_norm": layer_norm, "batch_norm": batch_norm}
+
+
+def ordering(np: Any) -> dict[str, Callable[..., Any]]:
+    """Words of sorted entries, and of places in their order; MXNet has the ascending order alone."""
+
+    def sort(a: Any, axis: int = -1, descending: bool = False) -> Any:
+        ascending = np.sort(a, axis=axis)
+        return np.flip(ascending, axis) if descending else ascending
+
+    def argsort(a: Any, axis: int = -1, descending: bool = False) -> Any:
+        constant = a.detach()
+        ascending = np.moveaxis(np.sort(constant, axis=axis), axis, -1)
+        if (ascending[..., 1:] == ascending[..., :-1]).any():
+            raise Unsupported("ops.argsort: MXNet's does not keep the order of equal entries")
+        return np.argsort(-constant if descending else constant, axis=axis)
+
+    def place(function: Callable[..., Any]) -> Callable[..., Any]:
+        """MXNet's keeps no axes."""
+
+        def placed(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
+            found = function(a.detach(), axis)
+            if not keepdims:
+                return found
+            return found.reshape((1,) * a.ndim) if axis is None else np.expand_dims(found, axis)
+
+        return placed
+
+    return {"sort": sort, "argsort": argsort, "argmax": place(np.argmax), "argmin": place(np.argmin)}
 
 
 def indexing(np: Any, npx: Any, dtype: str) -> dict[str, Callable[..., Any]]:

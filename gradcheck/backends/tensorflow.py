@@ -67,7 +67,7 @@ def primitives(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         **{name: getattr(tf, f"reduce_{name}") for name in ("any", "all")},
         **algebra(tf, dtype),
         "astype": lambda a: tf.cast(a, dtype),
-        "sort": lambda a, axis=-1, descending=False: tf.sort(a, axis, "DESCENDING" if descending else "ASCENDING"),
+        **ordering(tf),
         **indexing(tf, dtype),
         "matmul": functools.partial(product, tf),
         "outer": functools.partial(tf.tensordot, axes=0),
@@ -103,6 +103,33 @@ def directional_derivative(
     found = tape.gradient(value, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     slopes = [tf.reduce_sum(directions[name] * tf.convert_to_tensor(each)) for name, each in found.items()]
     return tf.add_n(slopes), others
+
+
+def ordering(tf: Any) -> dict[str, Callable[..., Any]]:
+    """Words of sorted entries, and of places in their order."""
+
+    def place(function: Callable[..., Any]) -> Callable[..., Any]:
+        """TensorFlow's takes one axis, and drops it."""
+
+        def placed(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
+            if axis is None:
+                return tf.reshape(function(tf.reshape(a, [-1]), 0), [1] * (a.ndim if keepdims else 0))
+            found = function(a, axis)
+            return tf.expand_dims(found, axis) if keepdims else found
+
+        return placed
+
+    def argsort(a: Any, axis: int = -1, descending: bool = False) -> Any:
+        return tf.cast(tf.argsort(a, axis, direction(descending), stable=True), tf.int64)
+
+    def direction(descending: bool) -> str:
+        return "DESCENDING" if descending else "ASCENDING"
+
+    return {
+        "sort": lambda a, axis=-1, descending=False: tf.sort(a, axis, direction(descending)),
+        "argsort": argsort,
+        **{name: place(getattr(tf, name)) for name in ("argmax", "argmin")},
+    }
 
 
 def entries(tf: Any, dtype: str) -> dict[str, Callable[..., Any]]:

@@ -61,7 +61,7 @@ def primitives(torch: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "mean": reduction(torch.mean),
         "max": reduction(torch.amax),
         "any": reduction(torch.any),
-        "sort": lambda a, axis=-1, descending=False: torch.sort(a, dim=axis, descending=descending).values,
+        **ordering(torch),
         "all": reduction(torch.all),
         **fused(torch),
         **windows(torch),
@@ -131,6 +131,22 @@ def entries(torch: Any) -> dict[str, Callable[..., Any]]:
         "gelu": lambda a, approximate=False: functional.gelu(a, approximate="tanh" if approximate else "none"),
         **{name: of_two(torch, name) for name in ("maximum", "minimum", "logaddexp", "hypot", "atan2")},
         "clip": torch.clamp,
+    }
+
+
+def ordering(torch: Any) -> dict[str, Callable[..., Any]]:
+    """Words of sorted entries, and of places in their order."""
+
+    def place(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda a, axis=None, keepdims=False: function(a, dim=axis, keepdim=keepdims)
+
+    def argsort(a: Any, axis: int = -1, descending: bool = False) -> Any:
+        return torch.argsort(a, dim=axis, descending=descending, stable=True)
+
+    return {
+        "sort": lambda a, axis=-1, descending=False: torch.sort(a, dim=axis, descending=descending).values,
+        "argsort": argsort,
+        **{name: place(getattr(torch, name)) for name in ("argmax", "argmin")},
     }
 
 

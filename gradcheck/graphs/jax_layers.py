@@ -56,17 +56,40 @@ def _cumulative(name: str, a: Any, axis: int, reverse: bool) -> Any:
 
 @row("sort")
 def sort(a: Any, *others: Any, dimension: int, num_keys: int = 1, **_: Any) -> Any:
-    """The entries in order, without what moves with them."""
+    """The entries in order, and what moves with them."""
     refuse_unless(num_keys == 1, f"it sorts by {num_keys} keys: expected one")
     ordered = word("sort")(a, dimension)
-    return (ordered, *(None for _ in others)) if others else ordered
+    if not others:
+        return ordered
+    places = word("argsort")(a, dimension)
+    return ordered, *(_moved(each, places, dimension) for each in others)
+
+
+def _moved(a: Any, places: Any, axis: int) -> Any:
+    """Entries at the places of others; the numbers of the entries themselves are these places."""
+    numbers = np.arange(a.shape[axis]).reshape(*[1] * axis, -1, *[1] * (a.ndim - axis - 1))
+    if isinstance(a, np.ndarray) and np.array_equal(a, np.broadcast_to(numbers, a.shape)):
+        return places
+    return word("take_along_axis")(a, places, axis)
+
+
+@row("argmax")
+def argmax(a: Any, axes: Sequence[int], **_: Any) -> Any:
+    """The place of the largest entry along an axis."""
+    return word("argmax")(a, axes[0])
+
+
+@row("argmin")
+def argmin(a: Any, axes: Sequence[int], **_: Any) -> Any:
+    """The place of the smallest entry along an axis."""
+    return word("argmin")(a, axes[0])
 
 
 @row("top_k")
 def top_k(a: Any, k: int, axis: int = -1, **_: Any) -> Any:
-    """The k largest entries along an axis in order, without their places."""
-    ordered = word("sort")(a, axis, True)
-    return ordered[(*(slice(None),) * (axis % a.ndim), slice(0, k))], None
+    """The k largest entries along an axis in order, and their places."""
+    first = (*(slice(None),) * (axis % a.ndim), slice(0, k))
+    return word("sort")(a, axis, True)[first], word("argsort")(a, axis, True)[first]
 
 
 @row("jit[log_softmax]")

@@ -12,7 +12,6 @@ SEVERAL = "it computes on several devices: expected one"
 NO_WORD = "the vocabulary has no word for it"
 COMPLEX = "it computes complex numbers"
 PLACES = "its indices depend on floating numbers; if they do not, `take` or `put` is in its place"
-INTEGERS = "it makes integers of floating numbers, which have no gradient"
 FACTORS = "the vocabulary has solve, inv, slogdet and cholesky alone"
 EFFECTS = "it has effects, or is a step of JAX's own transformations"
 NARROW = "it rounds to fewer digits than a dtype has"
@@ -31,7 +30,6 @@ _NAMES = {
         select_and_scatter select_and_scatter_add symmetric_product zeta""",
     COMPLEX: "complex conj fft imag real",
     PLACES: "dynamic_slice dynamic_update_slice gather scatter scatter-add",
-    INTEGERS: "argmax argmin",
     FACTORS: """cholesky_update eig eigh hessenberg householder_product lu lu_pivots_to_permutation ormqr qr schur svd
         tridiagonal tridiagonal_solve""",
     EFFECTS: "after_all create_token custom_lin dce_sink get stage swap",

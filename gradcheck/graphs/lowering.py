@@ -121,6 +121,8 @@ class Lowering(abc.ABC):
             return value.astype(np.dtype(target))
         if target == "bool":
             return not_equal(value, 0) if value.kind == "floating" else value
+        if value.kind == "integer" and target.startswith(("int", "uint")):
+            return value
         if target not in LAYOUTS:
             raise ValueError(f"it makes {target} of floating numbers: expected steps that stay floating")
         if value.kind != "floating":

@@ -253,6 +253,9 @@ FUNCTIONS: dict[Any, Function] = {
     np.cumprod: lambda a, axis=None: word("cumulative_prod")(np.ravel(a) if axis is None else a, axis),
     np.where: word("where"),
     np.sort: lambda a, axis=-1: word("sort")(np.ravel(a) if axis is None else a, -1 if axis is None else axis),
+    np.argsort: lambda a, axis=-1: word("argsort")(np.ravel(a) if axis is None else a, -1 if axis is None else axis),
+    np.argmax: lambda a, axis=None, keepdims=False: word("argmax")(a, axis, keepdims),
+    np.argmin: lambda a, axis=None, keepdims=False: word("argmin")(a, axis, keepdims),
     np.round: rounded,
     np.around: rounded,
     np.any: lambda a, axis=None, keepdims=False: word("any")(a, axis, keepdims),
@@ -304,7 +307,7 @@ for _old, _new in (("amax", np.max), ("amin", np.min)):  # functions of their ow
 
 METHODS = {
     **{name: getattr(np, name) for name in ("sum", "prod", "mean", "max", "min", "var", "std", "clip")},
-    **{name: getattr(np, name) for name in ("dot", "squeeze")},
+    **{name: getattr(np, name) for name in ("dot", "squeeze", "argsort", "argmax", "argmin")},
     "any": np.any,
     "all": np.all,
     "ravel": np.ravel,

@@ -21,7 +21,7 @@ OPTION_HINTS = {
     "out": "leave out= out, and write a = ... instead",
 }
 FINITE = "leave it out: the report names what is not finite"
-NO_ORDER = "not recorded yet: of what depends on order, only np.max, np.min and np.sort are"
+NO_ORDER = "not recorded: write what it makes of np.sort(a)"
 NO_ALGEBRA = "not recorded yet; where its matrix is constant, let sample give the result, as an input"
 CONSTANT = "its gradient is zero: leave it out, or let sample give what is rounded, as an input"
 FUNCTIONS = {
@@ -29,7 +29,7 @@ FUNCTIONS = {
     "allclose isclose array_equal": "leave it out: a value has no entries while it is recorded",
     "append": "write np.concatenate([np.ravel(a), np.ravel(b)])",
     "apply_along_axis": "write np.stack([f(row) for row in a])",
-    "argmax argmin argsort median partition percentile quantile": NO_ORDER,
+    "median partition percentile quantile": NO_ORDER,
     "atleast_1d atleast_2d": "write np.reshape(a, (1, -1)) for a matrix of one row",
     "average": "write np.sum(a * w) / np.sum(w), or np.mean(a)",
     "cbrt": "write np.where(a > 0, 1.0, -1.0) * np.abs(a) ** (1 / 3)",

@@ -142,27 +142,36 @@ def constant_pad_nd(self: Any, pad: Sequence[int], value: float = 0) -> Any:
 def embedding(weight: Any, indices: Any, padding_idx: int = -1, scale_grad_by_freq: bool = False, **_: Any) -> Any:
     """Rows of a table; no gradient flows back into the row of the padding."""
     refuse_unless(not scale_grad_by_freq, "scale_grad_by_freq=True changes the gradient: expected False")
-    places = np.asarray(known(indices))
-    rows = index(weight, [places])
-    padding = places == padding_idx
+    rows = index(weight, [indices])
+    if isinstance(indices, Value):
+        refuse_unless(padding_idx < 0, "padding_idx with computed indices: expected constant ones")
+        return rows
+    padding = np.asarray(indices) == padding_idx
     return word("where")(padding[..., None], word("stop_gradient")(rows), rows) if padding.any() else rows
 
 
 @row("index_select")
 def index_select(self: Any, dim: int, index: Any) -> Any:
     """The entries at integers along an axis."""
-    return word("take")(self, known(index), dim)
+    return word("take")(self, index, dim)
 
 
 @row("gather")
 def gather(self: Any, dim: int, index: Any, sparse_grad: bool = False) -> Any:
     """The entries at integers along an axis, of each row at its own."""
+    if isinstance(index, Value):
+        axis = dim % self.ndim
+        same = all(index.shape[each] == size for each, size in enumerate(self.shape) if each != axis)
+        refuse_unless(same, f"computed indices of shape {index.shape} for {self.shape}: expected the other axes whole")
+        return word("take_along_axis")(self, index, axis)
     return _taken(self, _places_along(self.shape, dim, np.asarray(known(index))))
 
 
 @row("index.Tensor", "_unsafe_index.Tensor")
 def index(self: Any, indices: Sequence[Any]) -> Any:
     """The entries at integers, or where booleans hold, along several axes."""
+    if any(isinstance(each, Value) and each.kind == "integer" for each in indices):
+        return self[tuple(slice(None) if each is None else each for each in indices)]
     pieces = tuple(slice(None) if each is None else np.asarray(known(each)) for each in indices)
     arrays = [each for each in pieces if isinstance(each, np.ndarray)]
     if len(arrays) == 1 and arrays[0].dtype != np.bool_ and arrays[0].ndim:

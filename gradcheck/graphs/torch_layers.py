@@ -42,18 +42,6 @@ def amin(self: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     return word("min")(self, axes_of(dim), keepdim)
 
 
-@row("max.dim")
-def max_dim(self: Any, dim: int, keepdim: bool = False) -> Any:
-    """The largest entry along an axis, without its place."""
-    return amax(self, dim, keepdim), None
-
-
-@row("min.dim")
-def min_dim(self: Any, dim: int, keepdim: bool = False) -> Any:
-    """The smallest entry along an axis, without its place."""
-    return amin(self, dim, keepdim), None
-
-
 @row("any", "any.dim", "any.dims")
 def any_(self: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     """Where the condition holds somewhere along axes."""
@@ -122,19 +110,6 @@ def cumprod(self: Any, dim: int, **_: Any) -> Any:
 def cumsum(self: Any, dim: int, **_: Any) -> Any:
     """The sums up to each entry along an axis."""
     return word("cumulative_sum")(self, dim)
-
-
-@row("sort", "sort.stable")
-def sort(self: Any, dim: int = -1, descending: bool = False, **_: Any) -> Any:
-    """The entries in order, without their places."""
-    return word("sort")(self, dim, descending), None
-
-
-@row("topk")
-def topk(self: Any, k: int, dim: int = -1, largest: bool = True, **_: Any) -> Any:
-    """The k largest entries along an axis in order, without their places."""
-    ordered = word("sort")(self, dim, largest)
-    return ordered[(*(slice(None),) * (dim % self.ndim), slice(0, k))], None
 
 
 @row("mm", "bmm", "matmul")

@@ -10,7 +10,6 @@ NO_WORD = "the vocabulary has no word for it"
 DATA = "its shape or its result depends on the values"
 MEMORY = "it reads memory by strides: expected views, slices and permutations"
 STATIC = "shapes are numbers: gradcheck records one case"
-INTEGERS = "it makes integers of floating numbers, which have no gradient"
 
 _NAMES = {
     RANDOM: "bernoulli multinomial normal rand rand_like randint randn randn_like randperm",
@@ -23,7 +22,6 @@ _NAMES = {
     DATA: "_local_scalar_dense masked_scatter nonzero",
     MEMORY: "as_strided",
     STATIC: "sym_numel sym_size sym_storage_offset sym_stride",
-    INTEGERS: "argmax argmin",
 }
 REASONS = {name: reason for reason, names in _NAMES.items() for name in names.split()}
 """The reason by the operator's name, without "aten." and its overload."""

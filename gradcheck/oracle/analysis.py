@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
@@ -47,6 +48,17 @@ class Block(NamedTuple):
     spread: Array
 
 
+class Open(NamedTuple):
+    """Whether integers behind an output are open: in truth, within worst errors, and within typical ones (R43).
+
+    Floats decide them. The walks know one choice of them; with another one the output has other values.
+    """
+
+    truth: bool = False
+    worst: bool = False
+    typical: bool = False
+
+
 class Output:
     """One output of an analysis, evaluated on request.
 
@@ -54,12 +66,13 @@ class Output:
     for the float64 rounding of these. An infinite ``worst`` means that overflow was possible, or that nothing is known.
     """
 
-    def __init__(self, key: Key, result: Result, balls: Balls, sharp: bool, terms: Terms) -> None:
+    def __init__(self, key: Key, result: Result, balls: Balls, sharp: bool, terms: Terms, choices: Open) -> None:
         self.shape: Shape = result.shape
         self._key = key
         self._result = result
         self._balls = balls
         self._terms = terms
+        self._choices = choices
         self._sharp = sharp  # our middles are sharper than the backend's values
 
     @property
@@ -110,7 +123,17 @@ class Output:
         spread = spread_of(quantity.variance, coherent, quantity.shape)
         if coherent is None and _is_blurred(enclosure, spread):
             enclosure, worst = self._finer(rows, enclosure, spread), total(quantity.worst, quantity.radius)
-        return Block(rows, enclosure, bound_of(worst, quantity.shape), spread)
+        return self._with_choices(Block(rows, enclosure, bound_of(worst, quantity.shape), spread))
+
+    def _with_choices(self, block: Block) -> Block:
+        """A block of which nothing is known as far as integers are open."""
+        unknown = np.full(block.spread.shape, np.inf)
+        return Block(
+            block.rows,
+            replace(block.enclosure, radius=unknown) if self._choices.truth else block.enclosure,
+            unknown if self._choices.worst else block.worst,
+            unknown if self._choices.typical else block.spread,
+        )
 
     def _ball(self, rows: Rows, bits: int = BALL_BITS) -> Enclosure:
         return self._balls(bits)[self._key].rows(rows)
@@ -190,8 +213,11 @@ def analyse(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Analysis
     def terms() -> Mapping[Key, float]:
         return sizes_of_terms(tape, inputs, format)
 
-    sharp = arithmetic.own.roundoff < format.roundoff
-    outputs = {key: Output(key, walk.results[index], balls, sharp, terms) for key, index in tape.outputs.items()}
+    sharp, choices = arithmetic.own.roundoff < format.roundoff, _open_choices(walk)
+    outputs = {
+        key: Output(key, walk.results[index], balls, sharp, terms, choices(index))
+        for key, index in tape.outputs.items()
+    }
     return Analysis(outputs, arithmetic.own.bits if sharp else BALL_BITS, frozenset(_ties(walk)))
 
 
@@ -204,6 +230,23 @@ def _ties(walk: Walk) -> Iterator[str]:
                 first = node.operation.conventions[FIRST].value(*operands)
             if not np.array_equal(first, whole(result).middle):
                 yield node.operation.name
+
+
+def _open_choices(walk: Walk) -> Callable[[int], Open]:
+    """Whether errors leave the integers behind a node open."""
+    results = enumerate(zip(walk.tape.nodes, walk.results, strict=True))
+    integers = {index: whole(result) for index, (node, result) in results if node.kind == "integer"}
+
+    def behind(errors_of: Callable[[Quantity], Errors]) -> frozenset[int]:
+        return walk.tape.following([index for index, each in integers.items() if _is_unknown(errors_of(each))])
+
+    truth, worst = behind(lambda each: each.radius), behind(lambda each: each.worst)
+    typical = behind(lambda each: each.variance)
+    return lambda index: Open(index in truth, index in worst, index in typical)
+
+
+def _is_unknown(errors: Errors) -> bool:
+    return errors is not None and bool(np.isinf(errors).any())
 
 
 def _arithmetic(format: Format) -> Arithmetic:

@@ -20,7 +20,7 @@ from gradcheck.oracle.enclosure import SPLITTING, Rows
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Errors, Operation, Shape
-from gradcheck.oracle.operations.base import as_read, as_typically_read, total
+from gradcheck.oracle.operations.base import as_read, as_typically_read, middle, total
 from gradcheck.oracle.operations.shares import EVEN
 from gradcheck.oracle.operations.terms import DOUBT, Bounded, Decision, Doubts, Spread, Values
 from gradcheck.oracle.quantities import Quantity
@@ -175,7 +175,7 @@ class Walk:
 def evaluate(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Quantity]) -> Quantity:
     """One step: the middle, and its errors by the table of operations."""
     with np.errstate(all="ignore"):
-        result = Quantity(_middle(arithmetic, operation, operands))
+        result = Quantity(middle(arithmetic.dtype, operation, [operand.middle for operand in operands]))
         if arithmetic.radii:
             terms = [_bounded(operand, operand.radius) for operand in operands]
             radius = _certified(operation, operands).worst(arithmetic.own, Values(result), *terms)
@@ -271,16 +271,6 @@ def _openness(
 def _spread_out(errors: Errors, shape: Shape) -> Errors:
     """Errors from a broadcast operand only, in the shape of the result."""
     return errors if errors is None or errors.shape == shape else np.broadcast_to(errors, shape)
-
-
-def _middle(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Quantity]) -> Array:
-    if operation.moves:
-        return np.asarray(operation.value(*(operand.middle for operand in operands)))
-    return np.asarray(operation.value(*(_working(arithmetic.dtype, operand.middle) for operand in operands)))
-
-
-def _working(dtype: np.dtype[Any], array: Array) -> Array:
-    return array if array.dtype in (bool, dtype) else array.astype(dtype)
 
 
 def _mark_overflow(

@@ -48,6 +48,8 @@ class Stage:
         name: of the watched value or the input; None for the loss.
         got: the backend's entries.
         summands: the results that the step adds, if it is a sum of contributions.
+        settled: whether integers that follow from the backend's floats are those of the truth, so that the step says
+            something.
     """
 
     kind: str
@@ -55,6 +57,7 @@ class Stage:
     got: Array
     result: Result
     summands: Sequence[Summand] = ()
+    settled: bool = True
 
     @property
     def terms(self) -> Terms:
@@ -84,12 +87,18 @@ class Stage:
     @lazy
     def bound(self) -> Array:
         """The largest error of a correct backend, our rounding included; inf where overflow is possible."""
-        return bound_of(self._quantity.worst, self.got.shape)
+        return bound_of(self._quantity.worst, self.got.shape) if self.settled else self._unknown
 
     @lazy
     def spread(self) -> Array:
         """The standard deviation of a correct backend's error; inf where unknown."""
+        if not self.settled:
+            return self._unknown
         return spread_of(self._quantity.variance, self._quantity.coherent, self.got.shape)
+
+    @property
+    def _unknown(self) -> Array:
+        return np.full(self.got.shape, np.inf)
 
     @lazy
     def error(self) -> Array:
@@ -106,7 +115,7 @@ class Stage:
     def blocks(self, rows: int | None = None) -> Iterator[tuple[Rows, Stage]]:
         """The stage by blocks of rows, so that a large step never exists as a whole."""
         for part in row_blocks(self.got.shape, rows):
-            yield part, Stage(self.kind, self.name, self.got[part], self.result.rows(part))
+            yield part, Stage(self.kind, self.name, self.got[part], self.result.rows(part), settled=self.settled)
 
     @lazy
     def _quantity(self) -> Quantity:
@@ -132,23 +141,32 @@ def stages(tape: Tape, inputs: Mapping[str, Array], format: Format, given: Mappi
     require_subnormal_numbers()
     tape = tape.at(inputs)
     walk = Walk(tape, inputs, Arithmetic.float64(format, radii=False))
+    open_: set[int] = set()
     for index in walk.steps():
+        if _is_open(walk, index) or not open_.isdisjoint(tape.nodes[index].sources):
+            open_.add(index)
         for key in tape.outputs_of.get(index, ()):
             if key in given and key[0] != "gradient":
-                yield _stage(key, given[key], walk, index)
+                yield _stage(key, given[key], walk, index, index not in open_)
+                open_.discard(index)
                 walk.results[index] = _continued(walk.results[index], key, given[key], format)
                 if key[0] == "value":
                     _hand_back(walk, index, given[key])
     for key, index in tape.outputs.items():
         if key in given and key[0] == "gradient":
-            yield _stage(key, given[key], walk, index)
+            yield _stage(key, given[key], walk, index, index not in open_)
 
 
-def _stage(key: Key, got: Array, walk: Walk, index: int) -> Stage:
+def _is_open(walk: Walk, index: int) -> bool:
+    """Whether a step makes integers that the backend's floats leave open, or decide otherwise than the truth (R43)."""
+    return walk.tape.nodes[index].kind == "integer" and whole(walk.results[index]).worst is not None
+
+
+def _stage(key: Key, got: Array, walk: Walk, index: int, settled: bool) -> Stage:
     result = walk.results[index]
     if got.shape != result.shape:
         raise ValueError(f"{key[0]} {key[1] or ''} has shape {got.shape}, expected {result.shape}")
-    return Stage(*key, got, result, _summands(walk, index))
+    return Stage(*key, got, result, _summands(walk, index), settled)
 
 
 def _summands(walk: Walk, index: int) -> Sequence[Summand]:

@@ -20,7 +20,7 @@ from gradcheck.graphs.graph import python_index
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import RULES, Errors, Operation, Recorder, Shape, Variable
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE
-from gradcheck.oracle.operations.base import Contribution, Placed, apply, constant, integers, operated, total
+from gradcheck.oracle.operations.base import Contribution, Placed, apply, constant, integers, middle, operated, total
 from gradcheck.oracle.operations.reductions import broadcast_to, sum_to
 from gradcheck.oracle.operations.scattering import scatter_add
 from gradcheck.oracle.operations.structure import of_conditions
@@ -36,7 +36,8 @@ OF_LISTS = ("concat", "stack", "einsum")
 class TapeNode:
     """One step: an operation, the indices of the nodes it takes, its shape and kind; an input has a name instead.
 
-    `place` is the `file:line` of the user's source that wrote it.
+    `place` is the `file:line` of the user's source that wrote it. `chosen` are the nodes of the integers to which it is
+    bound: floats may decide these (R43).
     """
 
     operation: Operation | None
@@ -45,6 +46,12 @@ class TapeNode:
     name: str | None = None
     kind: Kind = "floating"
     place: str | None = None
+    chosen: tuple[int, ...] = ()
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """All nodes on which it depends."""
+        return (*self.operands, *self.chosen)
 
     @property
     def decides(self) -> bool:
@@ -105,10 +112,26 @@ class Tape:
         for index, node in enumerate(self.nodes):
             if node.operation is not None and node.operation.bind is not None:
                 node = _bound(node, node.operation, known)
-            if node.kind == "integer":
-                known[index] = _integers_of(node, inputs, [known[operand] for operand in node.operands])
+            elif node.operation is not None and node.operation.settle is not None:
+                node = replace(node, operation=node.operation.settle(known[node.operands[0]]))
+            if node.kind == "integer" or index < self._unsettled:
+                known[index] = _value_of(node, inputs, [known.get(operand) for operand in node.operands])
             nodes.append(node)
         return replace(self, nodes=tuple(nodes))
+
+    @cached_property
+    def _unsettled(self) -> int:
+        """The number of nodes up to the last one whose integers follow from floats of the case."""
+        settling = [node.operation is not None and node.operation.settle is not None for node in self.nodes]
+        return max((index + 1 for index, is_one in enumerate(settling) if is_one), default=0)
+
+    def following(self, starts: Collection[int]) -> frozenset[int]:
+        """Some nodes, and all that depend on them."""
+        found = set(starts)
+        for index, node in enumerate(self.nodes if found else ()):
+            if not found.isdisjoint(node.sources):
+                found.add(index)
+        return frozenset(found)
 
     @cached_property
     def outputs_of(self) -> Mapping[int, list[Key]]:
@@ -127,12 +150,15 @@ def entries_of(node: TapeNode, inputs: Mapping[str, Any]) -> NDArray[Any]:
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
-def _integers_of(node: TapeNode, inputs: Mapping[str, Any], operands: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """The integers of a step of a case."""
+def _value_of(node: TapeNode, inputs: Mapping[str, Any], operands: Sequence[Any]) -> NDArray[Any]:
+    """The entries of a step of a case, floats in float64; integers that are settled need no operand."""
     if node.operation is None:
         return entries_of(node, inputs)
+    if any(operand is None for operand in operands):
+        return np.asarray(node.operation.value(*operands))
     try:
-        return node.operation.value(*operands)
+        with np.errstate(all="ignore"):
+            return middle(np.dtype(np.float64), node.operation, operands)
     except OverflowError as error:
         raise RequestError(f"{node.place or 'loss'}: {error}") from None
 
@@ -147,7 +173,7 @@ def _bound(node: TapeNode, operation: Operation, known: Mapping[int, Any]) -> Ta
         raise RequestError(f"{node.place or 'loss'}: {error}") from None
     if node.decides:
         bound = of_conditions(bound)
-    return replace(node, operation=bound, operands=node.operands[:-count])
+    return replace(node, operation=bound, operands=node.operands[:-count], chosen=node.operands[-count:])
 
 
 def tape_of(graph: Graph, wrt: Sequence[str]) -> Tape:
@@ -253,7 +279,7 @@ class TapeRecording(Recorder):
         shape = operation.shape(*(operand.shape for operand in operands))
         places = tuple(operand.index for operand in operands)
         moved = operands[0].kind if operation.moves and operands else "floating"
-        kind = "boolean" if operation.compares else moved
+        kind: Kind = "boolean" if operation.compares else "integer" if operation.settle is not None else moved
         return self._add(TapeNode(operation, places, shape, kind=kind, place=self._place))
 
     def watch(self, name: str, value: Variable) -> Variable:

@@ -11,10 +11,11 @@ from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import Array
 from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.running_error import Arithmetic, Walk, may_overflow, whole
-from gradcheck.oracle.tape import Key, Tape
+from gradcheck.oracle.tape import Key, Tape, TapeNode
 
 OVERFLOW = "an intermediate value may overflow"
 WIDE = "its bound grew too wide"
+OPEN = "rounding errors leave open in which order entries are"
 OF_MATRICES = {"cholesky": 0, "congruence": 1, "inv": 0, "slogdet": 0, "solve": 0, "solve_triangular": 0}
 """Steps of linear algebra -> which operand is their matrix."""
 
@@ -31,6 +32,9 @@ def why_unbounded(tape: Tape, inputs: Mapping[str, Array], format: Format, key: 
     behind = _behind(tape, tape.outputs[key])
     walk = Walk(tape, inputs, Arithmetic.float64(format))
     for index in walk.steps():
+        is_integer = index in behind and tape.nodes[index].kind == "integer"
+        if is_integer and whole(walk.results[index]).worst is not None:
+            return f"{OPEN}{_line(tape.nodes[index])}"
         operation = tape.nodes[index].operation
         if index in behind and operation is not None and not operation.compares:
             operands = [whole(walk.results[operand]) for operand in tape.nodes[index].operands]
@@ -42,6 +46,11 @@ def why_unbounded(tape: Tape, inputs: Mapping[str, Array], format: Format, key: 
             if _is_lost(result) and not any(map(_is_lost, operands)):
                 return f"{WIDE}, in {operation.name}{_conditioning(operation.name, operands)}"
     return WIDE
+
+
+def _line(node: TapeNode) -> str:
+    """The user's line that wrote a step, if it is known."""
+    return f" ({node.place})" if node.place else ""
 
 
 def _conditioning(name: str, operands: Sequence[Quantity]) -> str:
@@ -57,7 +66,7 @@ def _behind(tape: Tape, index: int) -> set[int]:
     needed = {index}
     for each in range(index, -1, -1):
         if each in needed:
-            needed.update(tape.nodes[each].operands)
+            needed.update(tape.nodes[each].sources)
     return needed
 
 

@@ -245,6 +245,17 @@ WORDS: dict[str, tuple[Sample, ...]] = {
         *(Sample("ops.sort(a) * b"), Sample("ops.sort(M, axis=0, descending=True) * N")),
         Sample("ops.sort(M * N) * M"),
     ),
+    "argsort": (
+        Sample("ops.take_along_axis(M, ops.argsort(M * N, axis=0, descending=True), axis=0) * N"),
+        Sample("ops.take(a, ops.argsort(b)) * b"),
+        Sample("ops.take(a, ops.argsort(i * 0, descending=True)) * b"),
+    ),
+    "argmax": (
+        Sample("ops.take(a, ops.argmax(M, axis=-1)) * b"),
+        Sample("ops.reshape(M, (-1,))[ops.argmax(M, keepdims=True)[0]] * a"),
+        Sample("ops.take_along_axis(M, ops.argmax(M * N, 0, True), 0) * a"),
+    ),
+    "argmin": (Sample("ops.take(a, ops.argmin(M, 0)) * b"), Sample("M[0, ops.argmin(a * b)] * a")),
     "stop_gradient": (Sample("ops.stop_gradient(a * b)"), Sample("ops.stop_gradient(a) * a")),
     "+": (Sample("a + b"), Sample("M + a"), Sample("0.1 + a"), Sample("a + 1")),
     "-": (Sample("a - b"), Sample("M - ops.reshape(a, (k, 1))"), Sample("0.1 - a"), Sample("a - 1")),

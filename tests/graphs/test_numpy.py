@@ -104,6 +104,7 @@ EXPRESSIONS = {
         "np.where(np.ravel(A > x)[::3], x, 1.0)",
         "np.where(m & (x > 0) & MASK, x, 0.0)", "np.where(MASK | m | (i == 2), x, 0.0)", "np.where(~m, x, A)",
         "np.sort(x) * A", "np.sort(A, axis=0) * x", "np.sort(T, None)[::2]",
+        "np.take_along_axis(A, np.argsort(A, axis=1), 1)", "x[np.argmax(x)] * x", "A[A.argmin(0), [0, 1, 2]] * x",
         "np.any(x > 0) * x", "np.where(np.all(A > -1, axis=0), x, A)", "np.where((A > 1).any(axis=1), x, 0.0)",
         "np.all(np.any(T > 0, axis=(0, 2)), keepdims=True) * x", "m.all() * x",
         "np.where(np.logical_and(m, x > 0), x, 0.0)", "np.where(np.logical_or(m, x > 0), x, 0.0)",

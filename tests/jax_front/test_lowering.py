@@ -17,10 +17,6 @@ INSTEAD = "expected primitives of docs/jax.md, or reference= with the same funct
 REFUSED = {
     "noisy": ("jax.random.normal", f"erf_inv: it draws normal random numbers: {INSTEAD}"),
     "products": ("lax.cumlogsumexp", f"cumlogsumexp: the vocabulary has no word for it: {INSTEAD}"),
-    "argmax": (
-        "places = x.argmax(1)",
-        f"argmax: it makes integers of floating numbers, which have no gradient: {INSTEAD}",
-    ),
     "last_axis": (
         "jax.vmap(jnp.linalg.inv, in_axes=2)",
         f"lu: the vocabulary has solve, inv, slogdet and cholesky alone: {INSTEAD}",

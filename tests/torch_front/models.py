@@ -60,6 +60,15 @@ def indices(x, places):
     return (written.index_select(0, torch.tensor([2, 0])) * largest).sum() + kept.square().sum()
 
 
+def ordering(x, w):
+    """Rows that take their largest products, and entries in the order of others."""
+    scores = x @ w
+    values, places = scores.topk(2, 1)
+    rising = x.gather(1, scores.argsort(1)) + x.gather(0, x.sort(0, descending=True)[1])
+    largest = x[torch.arange(3), scores.argmax(1)] * w[scores.min(0)[1], 0].sum() + values.sum(1) * places[:, 0]
+    return largest.sum() + (rising * w[0]).sum() + w.flatten().index_select(0, scores.argmin().reshape(1)).sum()
+
+
 def attention(q, k, v):
     """Causal attention whose queries share keys in groups, and attention with a mask."""
     causal = functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
@@ -93,11 +102,6 @@ def transformed(x):
     return torch.fft.rfft(x).abs().sum()
 
 
-def argmax(x):
-    values, places = x.max(1)
-    return (values * places).sum()
-
-
 def narrowed(x):
     return x.half().sum()
 
@@ -115,8 +119,9 @@ def cases() -> dict[str, tuple]:
         "encoder_layer": (layer, (torch.randn(2, 3, 8, **double),)),
         "in_place": (in_place, (torch.randn(3, 3, **double), torch.randn(3, **double))),
         "indices": (indices, (x, torch.tensor([[0, 0, 3], [1, 2, 1], [3, 3, 3]]))),
+        "ordering": (ordering, (x, torch.randn(4, 4, **double))),
         "attention": (attention, (q, k, v)),
         "entries": (entries, (torch.randn(4, 3, **double),)),
         "several": (several, (x, torch.randn(4, 2, **double))),
-        **{each.__name__: (each, (x,)) for each in (dropped, noisy, transformed, argmax, narrowed)},
+        **{each.__name__: (each, (x,)) for each in (dropped, noisy, transformed, narrowed)},
     }

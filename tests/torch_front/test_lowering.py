@@ -22,7 +22,6 @@ REFUSED = {
     ),
     "noisy": ("torch.randn_like", f"aten.randn_like.default: it draws random numbers: {INSTEAD}"),
     "transformed": ("rfft", f"aten._fft_r2c.default: the vocabulary has no word for it: {INSTEAD}"),
-    "argmax": ("x.max(1)", "aten.max.dim: its result 1 has no word: expected a function that does not use it"),
     "narrowed": (
         "x.half()",
         "aten._to_copy.default: it computes in float16, in a check of float64: expected float64, or inputs in float16",

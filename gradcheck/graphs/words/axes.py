@@ -71,10 +71,3 @@ def _along_one(a: Value, axis: int | None, does: str) -> Shape:
         raise ValueError(f"shape {a.shape} has {a.ndim} axes: expected axis=, which it {does} along")
     one_axis(0 if axis is None else axis, a.ndim)
     return a.shape
-
-
-@word
-def sort(a: Value, axis: int = -1, descending: bool = False) -> Shape:
-    """The entries in order along an axis."""
-    one_axis(axis, a.ndim)
-    return a.shape

@@ -25,7 +25,8 @@ Rule = Callable[..., Shape]
 The annotations of its parameters state what they take: `Value` a value or an array, `Operand` a number too, `Values` a
 list of values, `Condition` booleans, `Entries` a value of any kind, `Comparable` and `Arithmetic` integers if all of
 them are, or else floats, `Indices` integers, `IndexList` a tuple of them; all others are attributes. Operands that
-may be None come last. Integers and conditions become floats where floats are taken.
+may be None come last. Integers and conditions become floats where floats are taken. A rule that returns
+`ShapeOfIntegers` makes integers.
 """
 OPERANDS = ("Value", "Operand", "Values", "Condition", "Entries", "Comparable", "Arithmetic", "Indices", "IndexList")
 NUMBERS = ("Value", "Operand", "Values", "Comparable", "Arithmetic")
@@ -244,6 +245,8 @@ def word(rule: Rule) -> Word:
 
 def makes_of(rule: Rule) -> Kind | None:
     """The kind of what a word makes: where it takes entries of any kind, or makes integers of integers, theirs."""
+    if inspect.signature(rule).return_annotation == "ShapeOfIntegers":
+        return "integer"
     kinds = {parameter.annotation for parameter in inspect.signature(rule).parameters.values()}
     return None if kinds & {"Entries", "Arithmetic"} else "floating"
 

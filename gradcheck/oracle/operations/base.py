@@ -72,6 +72,8 @@ class Operation:
         places: where each operand is added into zeros; None where operands are whole.
         bind: integers of a case, the last operands, -> the operation for the other operands; None where it needs none.
         indices: how many operands these integers are.
+        settle: entries of a case, of its only operand, -> the operation whose result is the integers that follow from
+            them; its errors are infinite where errors of the entries leave these integers open. None for all others.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Operation:
     places: Places | None = None
     bind: Callable[..., Operation] | None = None
     indices: int = 0
+    settle: Callable[[Array], Operation] | None = None
 
     @property
     def decides(self) -> bool:
@@ -262,6 +265,17 @@ def integers(value: Array | int) -> Operation:
         shape=lambda: np.shape(value),
         moves=True,
     )
+
+
+def middle(dtype: np.dtype[Any], operation: Operation, operands: Sequence[Array]) -> Array:
+    """The result of an operation in a dtype; entries that are only moved keep theirs."""
+    if operation.moves:
+        return np.asarray(operation.value(*operands))
+    return np.asarray(operation.value(*(_working(dtype, operand) for operand in operands)))
+
+
+def _working(dtype: np.dtype[Any], array: Array) -> Array:
+    return array if array.dtype in (bool, dtype) else array.astype(dtype)
 
 
 def no_gradients(_g: Variable, _v: Variable, *operands: Variable) -> tuple[None, ...]:

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradcheck.graphs.shapes import one_axis
-from gradcheck.oracle.formats import WIDENING, Format
+from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations.base import Operation, Variable, apply
 from gradcheck.oracle.operations.indexing import pick
 from gradcheck.oracle.operations.movements import moveaxis
+from gradcheck.oracle.operations.ordering import reach_of
 from gradcheck.oracle.operations.rules import rule
 from gradcheck.oracle.operations.terms import DOUBT, Array, Bounded, Errors, Spread, Values, Variances
 
@@ -36,10 +37,9 @@ class Ranks(NamedTuple):
 
 
 def ranks_of(a: Bounded) -> Ranks:
-    """The possible ranks; the errors are widened by more than the rounding of sums with them."""
+    """The possible ranks."""
     rows = _rows(a.native)
-    errors = np.broadcast_to(a.errors, a.native.shape)
-    reach = _rows(np.where(errors > 0, errors * WIDENING + 4 * np.finfo(rows.dtype).eps * a.size, 0.0))
+    reach = _rows(reach_of(a))
     low, high = np.zeros(rows.shape, np.intp), np.full(rows.shape, rows.shape[1] - 1)
     for number, (row, by) in enumerate(zip(rows, reach, strict=True)):
         if np.isfinite(by).all() and not np.isnan(row).any():
