@@ -78,7 +78,7 @@ def test_what_is_taken_at_open_places_is_unknown_and_nothing_else() -> None:
     def loss(ops: Any, a: Any, b: Any) -> Any:
         return ops.take(b, ops.argmax(a * 3.0)) + ops.sum(a)
 
-    inputs = {"a": np.array([0.7, 0.7]) + [0, 1e-17], "b": np.array([1.0, 2.0])}
+    inputs = {"a": np.array([0.7, np.nextafter(0.7, 1.0)]), "b": np.array([1.0, 2.0])}
     found = analyse(record(loss, {"a": (2,), "b": (2,)}, ("a", "b")), inputs, DOUBLE)
     assert {key: bool(np.isfinite(each.worst).all()) for key, each in found.items()} == {
         ("loss", None): False,
