@@ -261,7 +261,8 @@ class _Dump:
         record["module"] = stack[-1][0] if stack else ""
         record["file"], record["line"] = _source(node.meta.get("stack_trace") or "")
         if single and not all(isinstance(size, int) for size in value.shape):
-            raise Unexportable(f"{record['file']}:{record['line']}: the shape of {node.target} depends on values")
+            where = f"{record['file']}:{record['line']}: " if record["file"] else ""
+            raise Unexportable(f"{where}the shape of {node.target} depends on values")
         self._places[node] = len(self._nodes)
         self._nodes.append(record)
 
@@ -269,7 +270,8 @@ class _Dump:
         """An argument as plain data."""
         torch = self._torch
         if isinstance(value, torch.fx.Node):
-            return {"node": self._place(value)}
+            known = self._known.get(value)
+            return known if isinstance(known, (bool, int)) else {"node": self._place(value)}
         if isinstance(value, (tuple, list)):
             return [self._argument(each) for each in value]
         if isinstance(value, torch.dtype):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,8 @@ def amin(self: Any, dim: Dim = None, keepdim: bool = False) -> Any:
 @row("any", "any.dim", "any.dims")
 def any_(self: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     """Where the condition holds somewhere along axes."""
+    if isinstance(self, np.ndarray):
+        return self.any(axes_of(dim), keepdims=keepdim)
     return word("any")(self, axes_of(dim), keepdim)
 
 
@@ -187,8 +189,9 @@ def attention(
 @row("native_layer_norm")
 def native_layer_norm(input: Any, normalized_shape: Sequence[int], weight: Any, bias: Any, eps: float) -> Any:
     """The entries less their mean, divided by their standard deviation, along the last axes."""
-    axes = tuple(range(-len(normalized_shape), 0))
-    return layer_norm(input, normalized_shape, weight, bias, eps), *_statistics(input, axes, eps)
+    statistics = _statistics(input, tuple(range(-len(normalized_shape), 0)), eps)
+    # PyTorch marks these as not differentiable.
+    return layer_norm(input, normalized_shape, weight, bias, eps), *map(word("stop_gradient"), statistics)
 
 
 @row("layer_norm")
@@ -205,10 +208,9 @@ def layer_norm(
     return word("reshape")(result, input.shape)
 
 
-def _statistics(a: Any, axes: tuple[int, ...], eps: float) -> Iterator[Any]:
-    """The mean and 1/√(var + ε); as in PyTorch, they have no gradient."""
-    for each in (word("mean")(a, axes, True), word("rsqrt")(word("var")(a, axes, 0, True) + eps)):
-        yield word("stop_gradient")(each)
+def _statistics(a: Any, axes: tuple[int, ...], eps: float) -> tuple[Any, Any]:
+    """The mean and 1/√(var + ε)."""
+    return word("mean")(a, axes, True), word("rsqrt")(word("var")(a, axes, 0, True) + eps)
 
 
 def _affine(a: Any, weight: Any, bias: Any) -> Any:

@@ -156,3 +156,17 @@ OF_SECOND_ORDER = {
     **{(name, "lgamma", "float64"): TRIGAMMA_TORCH for name in ("torch", "torch-forward")},
 }
 """Findings in Hessian-vector products alone."""
+
+HARDSIGMOID_TORCH = (
+    "the derivative of hardsigmoid is float32's ⅙ in float64 too, off by 3e-8: `one_sixth(1.0f / 6.0f)` of "
+    "`hardsigmoid_backward_kernel` in ATen/native/cpu/Activation.cpp"
+)
+GROUP_NORM_TORCH = (
+    "native_group_norm has no gradient, though it requires one, where the cotangent of its mean or of its 1/σ comes "
+    "alone: PyTorch's own `test_fn_grad` of it is an expected failure in common_methods_invocations.py"
+)
+OF_OPERATORS = {
+    ("torch", "hardsigmoid", "float64"): HARDSIGMOID_TORCH,
+    **{("torch", "native_group_norm", dtype): GROUP_NORM_TORCH for dtype in ("float64", "float32")},
+}
+"""Findings in an engine's operators that are several words; `tests/torch_front` finds those of PyTorch."""

@@ -191,6 +191,10 @@ class Tagged(nn.Module):
         return {"y": y * scale, "pair": (y.sum(), batch["places"] + 1)}
 
 
+def group_norm(x):
+    return torch.native_group_norm(x, None, None, 4, 5, 1, 1, EPS)
+
+
 def running(x, mean, variance):
     """Batch norm, which changes the running statistics."""
     return functional.batch_norm(x, mean, variance, training=True)
@@ -276,9 +280,17 @@ def cases():
     yield "custom operator beside a reference", lambda: check(twice, x[:1], reference=lambda a: a * 2)
     yield "branch", lambda: check(branching, x[:1])
     yield "mask", lambda: check(lambda a: a[a > 0].sum(), x[:1])
+    yield "any entry that is not a number", lambda: check(lambda a: a * ~torch.isnan(a).any(), x[:1])
+    yield "splits at a tensor", lambda: check(torch.tensor_split, (x[0], torch.tensor([1, 3])))
     yield "dropout", lambda: check(nn.Dropout(0.5), x[:1])
     yield "changed input", lambda: check(changing, x[:1], reference=lambda a: a * 6)
     yield "varying", lambda: check(Counting(), x[:1])
+    yield "hardsigmoid float64", lambda: check(functional.hardsigmoid, x[:1])
+    for dtype, (given, _) in norms.items():
+        mean = functools.partial(check, lambda a: group_norm(a)[1], given)
+        yield f"native_group_norm {str(dtype)[6:]}", mean
+    yield "group norm and its statistics", lambda: check(group_norm, x[:1])
+    yield "mean of a layer norm", lambda: check(lambda a: torch.native_layer_norm(a, (5,), None, None, EPS)[:2], x[:1])
     yield "docstring", lambda: doctest.testmod(gradcheck.torch) == (0, 4)
     yield "no gradient", lambda: check(rms_norm, (x[0].detach(), x[1].detach()))
     yield "two dtypes", lambda: check(torch.mul, (x[0], norms[torch.float32][0]))
