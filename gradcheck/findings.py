@@ -138,13 +138,22 @@ class Condition(Record, frozen=True, kw_only=True):
     false: int
 
     @property
+    def sides(self) -> list[str]:
+        """Of "true" and "false" those that no entry was."""
+        counts = (("true", self.true), ("false", self.false))
+        return [side for side, count in counts if not count and self.true + self.false]
+
+    @property
     def untried(self) -> list[str]:
         """The branches that no entry took, in words: "`a > 1.5` (huber.py:16) was true in 0 of 300 entries"."""
-        text = self.text if len(self.text) <= LONGEST else f"{self.text[: LONGEST - 1]}…"
         entries = self.true + self.false
-        of = f"0 of {entries} entries" if entries != 1 else "0 of 1 entry"
-        sides = [side for side, count in (("true", self.true), ("false", self.false)) if entries and not count]
-        return [f"`{text}` ({self.shown}:{self.line}) was {side} in {of}" for side in sides]
+        of = f"0 of {entries} {'entry' if entries == 1 else 'entries'}"
+        return [f"{self} was {side} in {of}" for side in self.sides]
+
+    def __str__(self) -> str:
+        """The condition and its place, "`a > 1.5` (huber.py:16)"."""
+        text = self.text if len(self.text) <= LONGEST else f"{self.text[: LONGEST - 1]}…"
+        return f"`{text}` ({self.shown}:{self.line})"
 
 
 class WrongStep(Record, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -15,6 +15,8 @@ import numpy.typing as npt
 from gradcheck.answers import BackendAnswer, Printed
 from gradcheck.dtypes import DTYPES, Dtype
 from gradcheck.errors import RequestError
+from gradcheck.problems.cases import Case
+from gradcheck.results import Backend
 from gradcheck.runs import archives
 from gradcheck.text.suggestions import did_you_mean
 from gradcheck.text.wording import shortened
@@ -184,13 +186,50 @@ def plain(array: Any) -> npt.NDArray[Any]:
     return found.astype(np.float32) if found.dtype.name == "bfloat16" else found
 
 
+def record_text(problem: str, case: Case, backends: Iterable[Backend]) -> str:
+    """The JSON of a record of a case and its answers; without an answer, of the inputs alone.
+
+    Args:
+        problem: its name, or the path of its file from the record's folder.
+        case: its numbers are written with as few digits as its dtype needs.
+        backends: those that answered, with their gradients.
+    """
+    inputs = {name: _listed(array) for name, array in case.inputs.items()}
+    answers = {
+        each.spec: {
+            "dtype": each.dtype,
+            "loss": _number(each.loss),
+            "gradients": {name: _listed(np.asarray(array, np.float64)) for name, array in each.gradients.items()},
+        }
+        for each in backends
+        if each.gradients is not None and each.loss is not None
+    }
+    whole = {"problem": problem, "inputs": inputs, "answers": answers} if answers else inputs
+    return msgspec.json.format(msgspec.json.encode(whole), indent=1).decode() + "\n"
+
+
+def _listed(array: npt.NDArray[Any]) -> Any:
+    """An array as nested lists."""
+    if array.ndim:
+        return [_listed(each) for each in array]
+    return _number(float(str(array[()]))) if array.dtype.kind == "f" else array.item()
+
+
+def _number(value: float) -> float | str:
+    """A number in JSON, as text if it is not finite."""
+    return next((text for text, each in NON_FINITE.items() if each == value), value) if value == value else "NaN"
+
+
 def read_arrays(path: Path) -> dict[str, Array]:
-    """Arrays by name, in float64, from a .npz file or a JSON object of nested lists.
+    """Arrays by name, in float64, from a .npz file or a JSON object of nested lists; of a record its inputs.
 
     Raises:
         RequestError: the file cannot be read, or holds something else.
     """
-    return as_arrays(_convert(_read(path), dict, str(path)), str(path))
+    content = _read(path)
+    if isinstance(content, dict) and "problem" in content:
+        content = _nested(content, path).get("inputs")
+    return as_arrays(_convert(content, dict, str(path)), str(path))
 
 
 def as_arrays(values: Mapping[str, Any], where: str) -> dict[str, Array]:

@@ -100,19 +100,24 @@ class Runner:
         with self._lock:
             self._pool.close()
 
-    def run(self, settings: Settings) -> Report:
-        """Evaluate one case and judge the answers; see `run`. Runs of several threads happen one after the other."""
+    def run(self, settings: Settings, given: Case | None = None) -> Report:
+        """Evaluate one case and judge the answers; see `run`. Runs of several threads happen one after the other.
+
+        Args:
+            settings: the settings of the run.
+            given: the case, of the settings' problem, dtype and order; by default the one that they describe.
+        """
         if os.getpid() != self._owner:  # either of two processes could receive the answers of its workers
             raise RequestError("session: it belongs to the process that forked this one: expected a session made here")
         with self._lock:
-            return self._run(settings)
+            return self._run(settings, given)
 
-    def _run(self, settings: Settings) -> Report:
+    def _run(self, settings: Settings, given: Case | None) -> Report:
         with self._pool.early(foreseen(settings), settings.timeout):
             problem = self._problem(settings.problem, settings.timeout)
             backends = choose(settings.backend, problem, settings.device, settings.tf32, settings.order)
             size = problem.sized(settings.k, given="k" in settings.given)
-            inputs = read_inputs(settings, problem, settings.inputs) if settings.inputs else None
+            inputs = given or (read_inputs(settings, problem, settings.inputs) if settings.inputs else None)
         size = inputs.k if inputs else size
 
         def refuse_what_is_wrong() -> None:
