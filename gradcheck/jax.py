@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Unpack, overload
 
 import jax
 
@@ -28,6 +28,8 @@ from gradcheck.graphs.graph import COTANGENT, OUTPUT
 from gradcheck.graphs.jax import record
 from gradcheck.results import Report
 from gradcheck.runs import in_process
+from gradcheck.runs.in_process import Reports
+from gradcheck.settings import Settings
 
 __all__ = ["check"]
 
@@ -35,17 +37,32 @@ FUSED = "jax"
 """The engine whose formats hold: a compiled function may keep more digits between its steps than an array shows."""
 
 
+class JaxOptions(in_process.CommonOptions, total=False):
+    """The options of `check` by keyword, beside dtypes."""
+
+    argnums: int | Sequence[int] | None
+
+
+@overload
+def check(
+    function: Callable[..., Any], inputs: Any, *, dtypes: None = None, **options: Unpack[JaxOptions]
+) -> Report: ...
+@overload
+def check(
+    function: Callable[..., Any], inputs: Any, *, dtypes: Iterable[Any], **options: Unpack[JaxOptions]
+) -> Reports: ...
 def check(
     function: Callable[..., Any],
     inputs: Any,
     *,
     reference: Callable[..., Any] | None = None,
+    dtypes: Iterable[Any] | None = None,
     argnums: int | Sequence[int] | None = None,
     forward: bool = False,
     order: int = 1,
     seed: int = 0,
     gate: str = "rounding",
-) -> Report:
+) -> Report | Reports:
     """Evaluate a function and its gradients in this process, and judge them.
 
     The function is called as it is: a lambda, a closure, a method, `functools.partial`, a jitted function, one with a
@@ -58,6 +75,8 @@ def check(
             dictionaries of parameters. Floating arrays are checked, in their own dtype: float64, float32, float16 or
             bfloat16. Python's numbers stay numbers.
         reference: the same function of the same inputs, in plain operators.
+        dtypes: some of these, or "all". For each, every floating array of the arguments is cast to it, rounded to
+            nearest.
         argnums: the arguments by position whose arrays are checked, as in `jax.grad`; left out: all.
         forward: whether gradients of forward mode, `jax.jvp` along each unit vector, are judged too.
         order: 1 judges gradients, 2 in their place the product of the Hessian and a direction v: the derivatives of
@@ -66,29 +85,54 @@ def check(
         gate: "proved" refuses only proved errors, "formula" no lost digits, "rounding" also errors beyond rounding.
 
     Returns:
-        The report; `.assert_agrees()` raises an AssertionError with the finding.
+        The report; with `dtypes`, a dictionary of a report for each. `.assert_agrees()` of both raises an
+        AssertionError with the finding.
 
     Raises:
         RequestError: no input is a floating array, dtypes differ, or the function cannot be recorded.
     """
-    asked_options = in_process.checked_options(seed=seed, gate=gate, order=order)
-    arguments, options = in_process.as_arguments(inputs)
-    call = calls.JaxCall(jax, function, arguments, options)
-    wrt = _wanted(call, argnums)
-    dtype = _dtype_of({name: call.floating[name] for name in wrt})
+    asked = in_process.checked_options(seed=seed, gate=gate, order=order)
     if forward and order == 2:
         raise RequestError("forward=True with order=2: expected one of the two: order=2 differentiates gradients")
+    place = in_process.place_of(sys._getframe(1))
+
+    def in_dtype(cast: str | None) -> Report:
+        with _having(cast):
+            arguments, options = calls.cast(jax, in_process.as_arguments(inputs), cast)
+            call = calls.JaxCall(jax, function, arguments, options)
+            plain = call if reference is None else calls.JaxCall(jax, reference, arguments, options, call.names)
+            return _report(call, plain, _wanted(call, argnums), forward, asked, place)
+
+    return in_process.in_each(dtypes, in_dtype)
+
+
+def _having(dtype: str | None) -> contextlib.AbstractContextManager[Any]:
+    """A context in which JAX has a dtype: float64 it may not have."""
+    return calls.with_float64(jax) if dtype == "float64" else contextlib.nullcontext()
+
+
+def _report(
+    call: calls.JaxCall,
+    plain: calls.JaxCall,
+    wrt: tuple[str, ...],
+    forward: bool,
+    options: Settings,
+    place: tuple[str, int],
+) -> Report:
+    """The report on a call, with the truth of another one, or of itself.
+
+    Raises:
+        RequestError: the function cannot be recorded, or lacks what is requested.
+    """
+    dtype, name = _dtype_of({name: call.floating[name] for name in wrt}), calls.name_of(call.function)
     if forward and dtype in FORWARD_LACKS:
         raise RequestError(f"forward=True in {dtype}: {FORWARD_LACKS[dtype]}: expected forward=False")
-    name, caller = calls.name_of(function), sys._getframe(1)
-    plain = function if reference is None else reference
-    graph, arrays = _truth(
-        calls.JaxCall(jax, plain, arguments, options, call.names), wrt, name, dtype, reference is None
-    )
+    graph, arrays = _truth(plain, dtype, is_own=plain is call)
+    file, line = place
     asked = in_process.Function(
         name=name,
-        file=calls.file_of(function) or caller.f_code.co_filename,
-        call=f"{caller.f_code.co_filename}:{caller.f_lineno}",
+        file=calls.file_of(call.function) or file,
+        call=f"{file}:{line}",
         graph=graph,
         wrt=wrt,
         inputs=arrays,
@@ -99,7 +143,7 @@ def check(
         modes={"forward": lambda other, given: _answer(call, True, graph, wrt, other, given)} if forward else {},
     )
     try:
-        return in_process.check(asked, dtype, asked_options)
+        return in_process.check(asked, dtype, options)
     except Malformed as error:
         raise RequestError(f"{name}: {error}") from None
 
@@ -137,9 +181,7 @@ def _dtype_of(arrays: Mapping[str, Any]) -> str:
     return found[0]
 
 
-def _truth(
-    call: calls.JaxCall, wrt: Sequence[str], name: str, dtype: str, is_own: bool
-) -> tuple[Graph, dict[str, Any]]:
+def _truth(call: calls.JaxCall, dtype: str, is_own: bool) -> tuple[Graph, dict[str, Any]]:
     """The graph of the reference, or of the function itself, and the arrays of its inputs.
 
     Raises:
@@ -170,6 +212,6 @@ def _answer(
             return call.product(dtype, outputs, cotangents, wrt, directions)
         return (call.forward_answer if forward else call.answer)(dtype, outputs, cotangents, wrt)
 
-    with calls.with_float64(jax) if dtype == "float64" else contextlib.nullcontext():
+    with _having(dtype):
         first, again = evaluated(), evaluated()
     return BackendAnswer(first.loss, first.gradients, first.values, varies=dict(differences(first, again)))

@@ -47,14 +47,15 @@ def gradcheck(gradcheck_session: Session, request: pytest.FixtureRequest) -> Cal
     before the test fails. The path of a problem's
     file starts from the test's folder or pytest's root folder if the file exists there. If the inputs are tensors, or
     arrays of JAX, the problem is a function of them, and the options are those of `gradcheck.torch.check` or
-    `gradcheck.jax.check`. It returns the reports.
+    `gradcheck.jax.check`; with `dtypes`, each dtype has a report. It returns the reports.
     """
     from gradcheck.errors import RequestError
 
-    def checked(problem: Any, door: str | None, **options: Any) -> Report | RequestError:
+    def checked(problem: Any, door: str | None, **options: Any) -> list[Report] | RequestError:
         check = importlib.import_module(door).check if door else gradcheck_session.check
         try:
-            return check(problem, **options)
+            report = check(problem, **options)
+            return [*report.values()] if isinstance(report, dict) else [report]
         except RequestError as error:  # returned, so that pytest shows no exception of which it is the cause
             return error
 
@@ -70,13 +71,13 @@ def gradcheck(gradcheck_session: Session, request: pytest.FixtureRequest) -> Cal
         found = next((str(folder / problem) for folder in folders if (folder / problem).is_file()), problem)
         if seeds is not None and "seed" in options:
             pytest.fail(f"seed={options['seed']!r}: expected none where seeds are given", pytrace=False)
-        reports = []
+        reports: list[Report] = []
         cases: list[dict[str, Any]] = [{}] if seeds is None else [{"seed": seed} for seed in seeds]
         for case in cases:
-            report = checked(found, door_of(inputs), **options, **case)
-            if isinstance(report, RequestError):
-                pytest.fail(str(report), pytrace=False)
-            reports.append(report)
+            several = checked(found, door_of(inputs), **options, **case)
+            if isinstance(several, RequestError):
+                pytest.fail(str(several), pytrace=False)
+            reports += several
         if not reports:
             pytest.fail("seeds is empty: nothing was checked: expected at least one", pytrace=False)
         if any(report.exit_code for report in reports):
@@ -91,11 +92,13 @@ def finding(reports: Sequence[Report]) -> str:
     first, *others = [report for report in reports if report.exit_code]
     if len(reports) == 1:
         return first.finding()
-    seeds = ", ".join(str(report.case.seed) for report in (first, *others))
-    lines = [f"{len(others) + 1} of {len(reports)} seeds do not agree: {seeds}", first.finding()]
+    several = len({report.case.dtype for report in reports}) > 1
+    names = {id(each): f"{each.case.seed}{f' in {each.case.dtype}' if several else ''}" for each in (first, *others)}
+    what = "seeds and dtypes" if several else "seeds"
+    lines = [f"{len(names)} of {len(reports)} {what} do not agree: {', '.join(names.values())}", first.finding()]
     for report in others[:MOST_SHOWN]:
         why = next(backend.finding()[0] for backend in report.printable().backends if backend.verdict != "agrees")
-        lines += [f"seed {report.case.seed}: {why}", f"again: {report.case.replay}"]
+        lines += [f"seed {names[id(report)]}: {why}", f"again: {report.case.replay}"]
     return "\n".join(lines)
 
 

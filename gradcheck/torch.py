@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Unpack, overload
 
 import torch
 
 from gradcheck.answers import BackendAnswer
+from gradcheck.backends import _torch_callables as callables
 from gradcheck.backends import _torch_calls as calls
 from gradcheck.backends import _torch_derivatives as derivatives
 from gradcheck.backends import _torch_export as export
@@ -30,6 +31,8 @@ from gradcheck.graphs.torch import record
 from gradcheck.graphs.torch_rows import ROWS
 from gradcheck.results import Report
 from gradcheck.runs import in_process
+from gradcheck.runs.in_process import Reports
+from gradcheck.settings import Settings
 
 __all__ = ["check"]
 
@@ -39,17 +42,32 @@ FUSED = "torch-compile"
 """The engine whose formats hold: a kernel may keep more digits between its steps than a tensor shows."""
 
 
+class TorchOptions(in_process.CommonOptions, total=False):
+    """The options of `check` by keyword, beside dtypes."""
+
+    check_batched: bool
+
+
+@overload
+def check(
+    function: Callable[..., Any], inputs: Any, *, dtypes: None = None, **options: Unpack[TorchOptions]
+) -> Report: ...
+@overload
+def check(
+    function: Callable[..., Any], inputs: Any, *, dtypes: Iterable[Any], **options: Unpack[TorchOptions]
+) -> Reports: ...
 def check(
     function: Callable[..., Any],
     inputs: Any,
     *,
     reference: Callable[..., Any] | None = None,
+    dtypes: Iterable[Any] | None = None,
     order: int = 1,
     forward: bool = False,
     check_batched: bool = False,
     seed: int = 0,
     gate: str = "rounding",
-) -> Report:
+) -> Report | Reports:
     """Evaluate a function and its gradients in this process, and judge them.
 
     The function is called as it is: a lambda, a closure, a method, a module, `functools.partial`, `Function.apply`, a
@@ -62,6 +80,8 @@ def check(
             lists and dictionaries. Floating tensors that require a gradient are checked, in their own dtype: float64,
             float32, float16 or bfloat16; so are parameters of the modules that the function uses, by their names.
         reference: the same function of the same inputs, in plain operators.
+        dtypes: some of these, or "all". For each, every floating tensor of the arguments, and every parameter and
+            buffer, is cast to it, rounded to nearest; afterwards they are what they were.
         order: 1 judges gradients, 2 in their place the product of the Hessian and a direction v: the derivatives of
             v·∇L by the inputs, and by the cotangents, on which a backward pass depends too.
         forward: whether gradients of forward mode, along each unit vector, are judged too.
@@ -71,34 +91,57 @@ def check(
         gate: "proved" refuses only proved errors, "formula" no lost digits, "rounding" also errors beyond rounding.
 
     Returns:
-        The report; `.assert_agrees()` raises an AssertionError with the finding.
+        The report; with `dtypes`, a dictionary of a report for each. `.assert_agrees()` of both raises an
+        AssertionError with the finding.
 
     Raises:
         RequestError: nothing requires a gradient, dtypes differ, or the function cannot be recorded.
     """
-    asked_options = in_process.checked_options(seed=seed, gate=gate, order=order)
-    arguments, options = in_process.as_arguments(inputs)
-    call = calls.Call(torch, function, arguments, options)
-    _check_tensors(call)
-    dtype = _dtype_of(call)
-    modes = _modes(order, forward, check_batched, dtype)
-    name, caller = calls.name_of(function), sys._getframe(1)
-    graph, arrays = _truth(call, function if reference is None else reference, name, dtype, reference is not None)
+    asked = in_process.checked_options(seed=seed, gate=gate, order=order)
+    place = in_process.place_of(sys._getframe(1))
+
+    def in_dtype(cast: str | None) -> Report:
+        arguments, options = calls.cast(torch, in_process.as_arguments(inputs), cast)
+        call = calls.Call(torch, function, arguments, options)
+        with call.state(cast):
+            _check_tensors(call)
+            return _report(call, reference, cast, asked, _modes(order, forward, check_batched, _dtype_of(call)), place)
+
+    return in_process.in_each(dtypes, in_dtype)
+
+
+def _report(
+    call: calls.Call,
+    reference: Callable[..., Any] | None,
+    cast: str | None,
+    options: Settings,
+    modes: Mapping[str, Mode],
+    place: tuple[str, int],
+) -> Report:
+    """The report on a call.
+
+    Raises:
+        RequestError: the function cannot be recorded, or lacks what is requested.
+    """
+    name, dtype = callables.name_of(call.function), _dtype_of(call)
+    graph, arrays = _truth(call, reference, cast)
+    own = calls.Call.answer if options.order == 1 else derivatives.product
+    file, line = place
     asked = in_process.Function(
         name=name,
-        file=calls.file_of(function) or caller.f_code.co_filename,
-        call=f"{caller.f_code.co_filename}:{caller.f_lineno}",
+        file=callables.file_of(call.function) or file,
+        call=f"{file}:{line}",
         graph=graph,
         wrt=call.wrt,
         inputs=arrays,
-        evaluate=_evaluator(call, graph, dtype, derivatives.product if order == 2 else calls.Call.answer),
+        evaluate=_evaluator(call, graph, dtype, own),
         started=in_process.started("torch", torch.__version__, torch.get_num_threads()),
         fused=FUSED,
         device=str(next(iter(call.tensors.values())).device),
         modes={mode: _evaluator(call, graph, dtype, evaluate) for mode, evaluate in modes.items()},
     )
     try:
-        return in_process.check(asked, dtype, asked_options)
+        return in_process.check(asked, dtype, options)
     except Malformed as error:
         raise RequestError(f"{name}: {error}") from None
 
@@ -113,7 +156,7 @@ def _check_tensors(call: calls.Call) -> None:
     for name, each in call.tensors.items():
         if each.layout != torch.strided or each.is_quantized or each.is_nested:
             raise RequestError(f"{name} has the layout {each.layout}: expected a dense tensor, torch.strided")
-    for name, each in calls.used_by(call.function):
+    for name, each in callables.used_by(call.function):
         if isinstance(each, torch.Tensor) and each.requires_grad:
             raise RequestError(f"{name} requires a gradient, and is no argument: expected it among the inputs")
     if call.wrt and not any(call.tensors[name].numel() for name in call.wrt):
@@ -136,29 +179,30 @@ def _dtype_of(call: calls.Call) -> str:
     return found[0]
 
 
-def _truth(
-    call: calls.Call, function: Callable[..., Any], name: str, dtype: str, is_reference: bool
-) -> tuple[Graph, dict[str, Any]]:
+def _truth(call: calls.Call, reference: Callable[..., Any] | None, cast: str | None) -> tuple[Graph, dict[str, Any]]:
     """The graph of the reference, or of the function itself, and the arrays of its inputs.
 
     Raises:
         RequestError: it cannot be recorded, or lacks an input of the function.
     """
+    function = call.function if reference is None else reference
     arguments, options, _ = call.prepared()
     known = calls.Call(torch, function, arguments, options, call.names)
-    if other := calls.same_parameters(torch, call.parameters, known.module):
-        raise RequestError(f"the reference has other values of {other}: expected equal ones; write load_state_dict")
     try:
-        with torch.enable_grad():
+        with known.state(cast), torch.enable_grad():
+            if other := calls.same_parameters(torch, call.parameters, known.module):
+                expected = "expected equal ones; write load_state_dict"
+                raise RequestError(f"the reference has other values of {other}: {expected}")
             dump = export.dumped(torch, known.module, (arguments, options), list(known.leaves), ROWS)
-        graph = record(dump, dtype)
+        graph = record(dump, _dtype_of(call))
     except export.Unexportable as error:
-        instead = "" if is_reference else ": expected reference= with the same function in plain operators"
-        raise RequestError(f"{calls.name_of(function)}: torch.export cannot record it: {error}{instead}") from error
+        instead = ": expected reference= with the same function in plain operators" if reference is None else ""
+        raise RequestError(f"{callables.name_of(function)}: torch.export cannot record it: {error}{instead}") from error
     except RecordingError as error:
         raise RequestError(str(error)) from error
     if lacking := [each for each in call.wrt if each not in graph.inputs]:
-        raise RequestError(f"the reference has no input {lacking[0]}: expected the parameters and inputs of {name}")
+        expected = f"expected the parameters and inputs of {callables.name_of(call.function)}"
+        raise RequestError(f"the reference has no input {lacking[0]}: {expected}")
     return graph, {each: dump["arrays"][each] for each in graph.inputs if each in dump["arrays"]}
 
 

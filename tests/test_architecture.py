@@ -42,8 +42,8 @@ FLOORS = {
     },
     "reports": {"errors", "outcomes", "results", "system", "text"},
     "api": {"errors", "outcomes", "problems", "results", "runs", "settings"},
-    "jax": {"answers", "backends", "dtypes", "errors", "graphs", "results", "runs"},
-    "torch": {"answers", "backends", "dtypes", "errors", "graphs", "results", "runs"},
+    "jax": {"answers", "backends", "dtypes", "errors", "graphs", "results", "runs", "settings"},
+    "torch": {"answers", "backends", "dtypes", "errors", "graphs", "results", "runs", "settings"},
     "": {"_version", "api", "errors", "outcomes", "problems", "results"},
     "pytest_plugin": {"api", "errors", "results"},
     "cli": {

@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._engine import Answer, Malformed
 from gradcheck.backends._jax_export import as_array
 from gradcheck.backends._worker.outputs import COTANGENT
+
+if TYPE_CHECKING:
+    Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 class JaxCall:
@@ -182,6 +185,20 @@ def with_float64(jax: Any) -> Any:
     """A context in which JAX has float64, whatever the process has."""
     place = jax if hasattr(jax, "enable_x64") else jax.experimental
     return place.enable_x64(True)
+
+
+def cast(jax: Any, call: Arguments, dtype: str | None) -> Arguments:
+    """The arguments of a call with each floating array in a dtype, if one is given."""
+    if dtype is None:
+        return call
+
+    def moved(leaf: Any) -> Any:
+        if not (_is_array(jax, leaf) and jax.numpy.issubdtype(leaf.dtype, jax.numpy.floating)):
+            return leaf
+        return jax.numpy.asarray(leaf, dtype)
+
+    found: Arguments = jax.tree_util.tree_map(moved, call)
+    return found
 
 
 def _is_array(jax: Any, leaf: Any) -> bool:

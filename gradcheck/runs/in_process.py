@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from gradcheck import settings
 from gradcheck.answers import BackendAnswer
+from gradcheck.dtypes import DTYPES
 from gradcheck.errors import RequestError
 from gradcheck.execution import engines
 from gradcheck.execution.engines import Spec
@@ -33,6 +35,16 @@ from gradcheck.settings import Settings
 Arrays = Mapping[str, npt.NDArray[Any]]
 Evaluate = Callable[[str, Arrays], BackendAnswer]
 """Computes the answer in a dtype, for the graph's inputs and its cotangents."""
+
+
+class CommonOptions(TypedDict, total=False):
+    """What every check of a function takes by keyword."""
+
+    reference: Callable[..., Any] | None
+    order: int
+    forward: bool
+    seed: int
+    gate: str
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,71 @@ class Function:
     fused: str
     device: str
     modes: Mapping[str, Evaluate] = field(default_factory=dict)
+
+
+class Reports(dict[str, Report]):
+    """The reports on one function in several dtypes, by dtype."""
+
+    @property
+    def exit_code(self) -> int:
+        """That of the first report that does not agree; 0 if all agree."""
+        return next((report.exit_code for report in self.values() if report.exit_code), 0)
+
+    def finding(self) -> str:
+        """The findings in words, those of each dtype after its name."""
+        return "\n".join(f"{dtype}: {report.finding()}" for dtype, report in self.items())
+
+    def assert_agrees(self) -> None:
+        """Do nothing if the function agrees in every dtype.
+
+        Raises:
+            AssertionError: it does not agree in one; the message is the finding.
+        """
+        if self.exit_code:
+            raise AssertionError(self.finding())
+
+
+def in_each(dtypes: Iterable[Any] | None, check: Callable[[str | None], Report]) -> Report | Reports:
+    """The report of a check, or those in several dtypes.
+
+    Args:
+        dtypes: their names, or objects of a framework that have these; "all" for every one; None for none.
+        check: in a dtype; None for that of the inputs.
+
+    Raises:
+        RequestError: a dtype is unknown, or there is none; or the check raises it.
+    """
+    if dtypes is None:
+        return check(None)
+    reports = Reports()
+    for name in names_of(dtypes):
+        try:
+            reports[name] = check(name)
+        except RequestError as error:
+            raise RequestError(f"in {name}: {error}") from error
+    return reports
+
+
+def names_of(dtypes: Iterable[Any]) -> Sequence[str]:
+    """The names of dtypes, which may be objects of a framework, such as `torch.float32`.
+
+    Raises:
+        RequestError: one is unknown, or there is none.
+    """
+    given = [dtypes] if isinstance(dtypes, str) else list(dtypes)
+    if given == ["all"]:
+        return DTYPES
+    names = [str(getattr(each, "__name__", each)).rpartition(".")[2] for each in given]
+    if unknown := [name for name in names if name not in DTYPES]:
+        raise RequestError(f"dtypes={unknown[0]!r}: expected some of {', '.join(DTYPES)}, or all")
+    if not names:
+        raise RequestError(f"dtypes is empty: expected some of {', '.join(DTYPES)}, or all")
+    return names
+
+
+def place_of(frame: FrameType) -> tuple[str, int]:
+    """The file and the line of a call."""
+    return frame.f_code.co_filename, frame.f_lineno
 
 
 def checked_options(**options: Any) -> Settings:

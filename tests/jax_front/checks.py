@@ -63,6 +63,15 @@ def cubes(rule):
     return cubed
 
 
+def wrong_in_float32(x, g):
+    return ((2 if g.dtype == jnp.float32 else 3) * x**2 * g,)
+
+
+def in_float64(args):
+    with jax.enable_x64(False):
+        return check(rms_norm, args, dtypes=["float64"])
+
+
 def epsilon_outside(x, w):
     return x / (jnp.sqrt(jnp.square(x).mean(-1, keepdims=True)) + EPSILON) * w
 
@@ -158,6 +167,10 @@ def cases():
     for name, rule in detached.items():
         yield name, functools.partial(check, cubes(rule), x[0], order=2)
     yield "second derivatives in forward mode", lambda: check(jnp.tanh, x[:1], order=2, forward=True)
+    yield "every dtype", lambda: check(rms_norm, x, dtypes="all")
+    yield "float64 where JAX has none", lambda: in_float64(norms["float32"])
+    yield "wrong in one dtype", lambda: check(cubes(wrong_in_float32), x[0], dtypes=[jnp.float64, jnp.float32])
+    yield "unknown dtype", lambda: check(jnp.tanh, x[:1], dtypes=["float8"])
     yield "closure", lambda: check(lambda a: mlp(params["float64"], a), x[:1])
     yield "method", lambda: check(scaled.loss, ({"x": x[0], "places": np.arange(3)},))
     yield "callable", lambda: check(scaled, x[0])
@@ -193,9 +206,15 @@ def main() -> None:
         if isinstance(result, bool):
             found[name] = {"holds": result}
             continue
-        checked = sorted(result.backends[0].errors)
-        rows = [each.name for each in result.backends]
-        found[name] = {"verdict": result.verdict, "finding": result.finding(), "checked": checked, "rows": rows}
+        reports = result if isinstance(result, dict) else {"": result}
+        first = next(iter(reports.values()))
+        found[name] = {
+            "verdict": "differ" if result.exit_code else "agree",
+            "verdicts": {dtype: each.verdict for dtype, each in reports.items()},
+            "finding": result.finding(),
+            "checked": sorted(first.backends[0].errors),
+            "rows": [each.name for each in first.backends],
+        }
     print(json.dumps(found))
 
 

@@ -26,6 +26,8 @@ AGREES = {
     "second derivatives": ["cotangent", "w", "x"],
     "second derivatives in bfloat16": ["cotangent", "w", "x"],
     "second derivatives of layers": ["cotangent", *LAYERS, "x"],
+    "every dtype": ["w", "x"],
+    "float64 where JAX has none": ["w", "x"],
     "closure": ["a"],
     "method": ["batch[x]"],
     "callable": ["x"],
@@ -47,6 +49,7 @@ DIFFERS = {
     "wrong rule in both modes": "cube forward: differs (proved): dL/dx is proved wrong in 20 of 20 entries",
     "detached input": "dL/dx is proved wrong in 20 of 20 entries",
     "detached cotangent": "dL/dcotangent is proved wrong in 20 of 20 entries",
+    "wrong in one dtype": "float32: cubed: differs (proved): dL/dx is proved wrong in 20 of 20 entries",
     "varying": "dL/dx varies from call to call by 1.0",
 }
 """Wrong functions, and a part of the finding."""
@@ -54,6 +57,7 @@ REFUSED = {
     "forward mode of custom_vjp": "a function with jax.custom_vjp has no forward mode: expected jax.custom_jvp, or",
     "forward mode in float16": "forward=True in float16: tangents underflow where adjoints do not",
     "second derivatives in forward mode": "forward=True with order=2: expected one of the two",
+    "unknown dtype": "dtypes='float8': expected some of float64, float32, float16, bfloat16, or all",
     "callback": "pure_callback: JAX does not see what it computes: expected primitives of docs/jax.md, or reference=",
     "until": "the number of turns of a while_loop depends on floating numbers: expected a number that does not, or "
     "reference= with the same function in plain operators",
@@ -95,6 +99,11 @@ def test_a_wrong_request_is_refused_in_one_line(found: dict[str, Any], name: str
 @pytest.mark.parametrize("name", HOLDS)
 def test_what_else_must_hold(found: dict[str, Any], name: str) -> None:
     assert found[name] == {"holds": True}, HOLDS[name]
+
+
+def test_each_dtype_has_a_report(found: dict[str, Any]) -> None:
+    assert found["every dtype"]["verdicts"] == dict.fromkeys(("float64", "float32", "float16", "bfloat16"), "agree")
+    assert found["wrong in one dtype"]["verdicts"] == {"float64": "agree", "float32": "differ"}
 
 
 def test_forward_mode_is_a_row_of_its_own(found: dict[str, Any]) -> None:

@@ -132,6 +132,12 @@ class NoBatches(Cube):
         return 3 * ctx.saved_tensors[0] ** 2 * g if g.sum().item() else torch.zeros_like(g)
 
 
+class WrongInFloat32(Cube):
+    @staticmethod
+    def backward(ctx, g):
+        return (2 if g.dtype == torch.float32 else 3) * ctx.saved_tensors[0] ** 2 * g
+
+
 class IgnoredCotangent(torch.autograd.Function):
     """A sum of squares that takes its cotangent for 1."""
 
@@ -254,6 +260,14 @@ def cases():
     for wrong in (DetachedInput, DetachedCotangent, OnceDifferentiable):
         yield wrong.__name__, functools.partial(check, wrong.apply, x[0], order=2)
     heads = [drawn(1, 1, 2, 4) for _ in range(3)]
+    yield "every dtype", lambda: check(RmsNorm.apply, x, dtypes="all")
+    yield "a model in two dtypes", lambda: check(tagged, (batch,), dtypes=[torch.float32, torch.bfloat16])
+    yield "parameters stay", lambda: tagged.layer.weight.dtype == batch["x"].dtype == torch.float64
+    yield "wrong in one dtype", lambda: check(WrongInFloat32.apply, x[:1], dtypes=["float64", "float32"])
+    yield "two dtypes in one", lambda: check(torch.mul, (x[0], norms[torch.float32][0]), dtypes=["float32"])
+    yield "unknown dtype", lambda: check(torch.tanh, x[:1], dtypes=["float8"])
+    yield "no dtype", lambda: check(torch.tanh, x[:1], dtypes=[])
+    yield "overflow", lambda: check(torch.tanh, x[0].detach().mul(1e5).requires_grad_(), dtypes=["float32", "float16"])
     modes = {"forward": True, "check_batched": True}
     yield "modes", lambda: check(lambda a, b: {"y": torch.tanh(a * b), "z": b.sum()}, x, **modes)
     lstm = nn.LSTM(2, 2).double()
@@ -319,13 +333,16 @@ def main() -> None:
         if isinstance(result, bool):
             found[name] = {"holds": result}
             continue
-        backend = result.backends[0]
+        reports = result if isinstance(result, dict) else {"": result}
+        verdicts, first = {dtype: each.verdict for dtype, each in reports.items()}, next(iter(reports.values()))
+        backend = first.backends[0]
         found[name] = {
             "name": backend.name,
-            "verdict": result.verdict,
+            "verdict": "differ" if result.exit_code else "agree",
+            "verdicts": verdicts,
             "finding": result.finding(),
             "checked": sorted(backend.errors),
-            "rows": [each.name for each in result.backends],
+            "rows": [each.name for each in first.backends],
         }
     print(json.dumps(found))
 

@@ -27,6 +27,9 @@ AGREES = {
         *("layer.bias", "layer.weight", "norm.bias", "norm.weight"),
     ],
     "second derivatives of a sum": ["cotangent", "input 0"],
+    "every dtype": ["w", "x"],
+    "a model in two dtypes": ["batch[x]", "layer.bias", "layer.weight", "norm.bias", "norm.weight"],
+    "two dtypes in one": ["input 0", "input 1"],
     "modes": ["a", "b"],
     "modes of a module": ["lstm.bias_hh_l0", "lstm.bias_ih_l0", "lstm.weight_hh_l0", "lstm.weight_ih_l0"],
     "modes in bfloat16": ["w", "x"],
@@ -56,6 +59,7 @@ DIFFERS = {
     "DetachedCotangent": "dL/dcotangent is proved wrong in 20 of 20 entries",
     "WrongTangent": "WrongTangent forward: differs (proved): dL/dx is proved wrong in 20 of 20 entries",
     "WrongInBatches": "WrongInBatches batched: differs (proved): dL/dx is proved wrong in 20 of 20 entries",
+    "wrong in one dtype": "float32: WrongInFloat32: differs (proved): dL/dx is proved wrong in 20 of 20 entries",
     "changed input": "it changes its inputs: x",
     "varying": "dL/dx varies from call to call by 1.0",
 }
@@ -72,6 +76,9 @@ REFUSED = {
     "forward mode in float16": "forward=True in float16: an underflow in forward mode may cause",
     "forward mode of a batch": "its forward mode cannot be batched: In order to use an autograd.Function with",
     "second derivatives in forward mode": "forward=True with order=2: expected one of the two",
+    "unknown dtype": "dtypes='float8': expected some of float64, float32, float16, bfloat16, or all",
+    "no dtype": "dtypes is empty: expected some of float64, float32, float16, bfloat16, or all",
+    "overflow": "in float16: input 0 holds a value that is not finite: expected finite numbers",
     "branch": "it makes a Python number or a branch of the values of a tensor: expected reference= with",
     "mask": "the shape of aten.index.Tensor depends on values: expected reference= with",
     "splits at a tensor": "record it: the shape of aten.slice.Tensor depends on values: expected reference= with",
@@ -84,7 +91,11 @@ REFUSED = {
 }
 """Requests that are wrong, and a part of the sentence."""
 
-HOLDS = {"buffers": "a check leaves the buffers as they are", "docstring": "the example of the module agrees"}
+HOLDS = {
+    "buffers": "a check leaves the buffers as they are",
+    "docstring": "the example of the module agrees",
+    "parameters stay": "a check in other dtypes leaves parameters and inputs as they are",
+}
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +144,11 @@ def test_the_finding_names_the_line_of_the_check(found: dict[str, Any]) -> None:
 )
 def test_a_function_is_shown_under_its_own_name(found: dict[str, Any], name: str, shown: str) -> None:
     assert found[name]["name"] == shown
+
+
+def test_each_dtype_has_a_report(found: dict[str, Any]) -> None:
+    assert found["every dtype"]["verdicts"] == dict.fromkeys(("float64", "float32", "float16", "bfloat16"), "agree")
+    assert found["wrong in one dtype"]["verdicts"] == {"float64": "agree", "float32": "differ"}
 
 
 def test_each_mode_is_a_row_of_its_own(found: dict[str, Any]) -> None:

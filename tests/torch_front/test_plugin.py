@@ -28,6 +28,10 @@ def test_right(gradcheck):
 def test_wrong(gradcheck):
     gradcheck(Cube.apply, (x,), reference=lambda x: x ** 3, seeds=[1, 2])
 
+def test_wrong_in_dtypes(gradcheck):
+    assert len(gradcheck(lambda x: x ** 3, (x,), dtypes=["float64", "bfloat16"])) == 2
+    gradcheck(Cube.apply, (x,), reference=lambda x: x ** 3, dtypes=["float64", "float32"], seeds=[1])
+
 def test_tensors_are_verified():
     from gradcheck import verify
 
@@ -47,5 +51,6 @@ def test_the_fixture_takes_tensors(tmp_path: Path) -> None:
     path = tmp_path / "test_kernels.py"
     path.write_text(TESTS)
     printed = TORCH.run("plugin", str(path))
-    assert "1 failed, 3 passed" in printed
+    assert "2 failed, 3 passed" in printed
+    assert "2 of 2 seeds and dtypes do not agree: 1 in float64, 1 in float32" in printed
     assert "Cube: differs (proved): dL/dx is proved wrong in 6 of 6 entries" in printed
