@@ -333,6 +333,10 @@ class Report(Record, frozen=True, kw_only=True):
         lines += [f"{self.verdict}: {SENTENCES[self.verdict]}", *self.untried()]
         return "\n".join([*lines, f"again: {self.case.replay}"])
 
+    def allowing(self, verdict: str) -> Report:
+        """The same with exit code 0 if this is its verdict."""
+        return msgspec.structs.replace(self, exit_code=0) if self.verdict == verdict else self
+
     def untried(self) -> list[str]:
         """The branches of the loss that no entry of an agreeing case took, line by line: of them it says nothing."""
         if self.verdict is not RunVerdict.AGREE:
@@ -343,12 +347,12 @@ class Report(Record, frozen=True, kw_only=True):
         return lines + ([f"  not tried: {more} more {'branch' if more == 1 else 'branches'}"] if more > 0 else [])
 
     def assert_agrees(self) -> None:
-        """Do nothing if every backend agrees.
+        """Do nothing if every backend agrees, or if the run allows its verdict.
 
         Raises:
             AssertionError: a backend does not agree; the message is the finding.
         """
-        if self.verdict is not RunVerdict.AGREE:
+        if self.exit_code:
             raise AssertionError(self.finding())
 
     def _repr_html_(self) -> str:

@@ -1,6 +1,6 @@
 """Report formats: one file in this folder is one format.
 
-A format's file states `SUFFIX`, the ending of its files, and has `write(report, stream, view)`. If it has
+A format's file states `SUFFIX`, the ending of its files or None, and has `write(report, stream, view)`. If it has
 `write_summary(summary, stream)` too, it is a format of the summary of many cases.
 """
 
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -21,13 +22,17 @@ from gradcheck.results import Report
 from gradcheck.system import files
 from gradcheck.text.suggestions import did_you_mean
 
+SUMMARY_OF_JOB = "GITHUB_STEP_SUMMARY"
+"""The variable with the path of the summary of a job in GitHub Actions."""
+
 
 @dataclass(frozen=True)
 class Destination:
-    """A format and its file: standard output if there is none."""
+    """A format and its file, to which it may append: standard output if there is none."""
 
     format: str
     path: Path | None
+    appends: bool = False
 
     def write(self, found: Report | Summary, view: View) -> None:
         """Write a report, or the summary of many cases.
@@ -40,7 +45,10 @@ class Destination:
             return
         stream = io.StringIO()
         self._write(found, stream, view)
-        files.write(self.path, stream.getvalue(), "report")
+        if self.appends:
+            files.append(self.path, stream.getvalue(), SUMMARY_OF_JOB)
+        else:
+            files.write(self.path, stream.getvalue(), "report")
 
     def _write(self, found: Report | Summary, stream: TextIO, view: View) -> None:
         module = importlib.import_module(f"gradcheck.reports.{self.format}")
@@ -55,8 +63,10 @@ def formats() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
 
 
-def destinations(format: str, paths: Sequence[str]) -> list[Destination]:
+def destinations(format: str, paths: Sequence[str], environment: Mapping[str, str] = os.environ) -> list[Destination]:
     """The destinations of a report: standard output in one format, and files in that of their endings.
+
+    In GitHub Actions, Markdown is appended to the summary of the job too.
 
     Raises:
         RequestError: a format is unknown, or a file cannot be written.
@@ -64,11 +74,17 @@ def destinations(format: str, paths: Sequence[str]) -> list[Destination]:
     if format not in formats():
         meant = did_you_mean(format, formats())
         raise RequestError(f"format {format!r}: unknown: {meant}expected one of {', '.join(formats())}")
-    return [Destination(format, None), *(_to_file(Path(path)) for path in paths)]
+    found = [Destination(format, None), *(_to_file(Path(path)) for path in paths)]
+    summary = environment.get(SUMMARY_OF_JOB)
+    if environment.get("GITHUB_ACTIONS") and summary:
+        files.check_writable(Path(summary), SUMMARY_OF_JOB)
+        found.append(Destination("markdown", Path(summary), appends=True))
+    return found
 
 
 def _to_file(path: Path) -> Destination:
     suffixes = {importlib.import_module(f"gradcheck.reports.{name}").SUFFIX: name for name in formats()}
+    suffixes.pop(None, None)
     if path.suffix not in suffixes:
         raise RequestError(f"report {str(path)!r}: unknown ending: expected one of {', '.join(suffixes)}")
     files.check_writable(path, "report")

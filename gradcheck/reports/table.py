@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator
 from typing import TextIO
 
-import msgspec
 from rich.console import Console, ConsoleDimensions
 from rich.text import Text
 
@@ -18,6 +17,7 @@ from gradcheck.reports._grid import Grid
 from gradcheck.reports._numbers import in_columns
 from gradcheck.reports._summary import write_summary as write_summary
 from gradcheck.reports._view import View
+from gradcheck.reports._wording import drawn
 from gradcheck.results import SENTENCES, CaseRecord, Report, RunVerdict, Verdict
 from gradcheck.text.wording import two_digits
 
@@ -56,12 +56,7 @@ def write(report: Report, stream: TextIO, view: View = QUIET, width: int | None 
 
 def heading(case: CaseRecord) -> Text:
     """The case in one line."""
-    factor = "" if case.scale == 1 else f" × {case.scale:g}"
-    drawn = (
-        f"{case.dtype}  given inputs" if case.seed is None else f"seed {case.seed}  {case.dtype}  {case.distribution}"
-    )
-    size = "" if case.k is msgspec.UNSET else f"k = {case.k}  "
-    return Text.assemble((case.problem, "bold"), f"  {size}{drawn}{factor}")
+    return Text.assemble((case.problem, "bold"), f"  {drawn(case)}")
 
 
 def conclude(report: Report, console: Console, view: View) -> None:

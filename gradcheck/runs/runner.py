@@ -33,7 +33,7 @@ from gradcheck.problems import Problem
 from gradcheck.problems._paths import plain_folders
 from gradcheck.results import Backend, BackendEnvironment, Report, Verdict
 from gradcheck.settings import OPTIONS, Settings
-from gradcheck.text.escaping import as_argument, quoted
+from gradcheck.text.escaping import as_argument, from_here, quoted
 
 if TYPE_CHECKING:
     from gradcheck.answers import BackendAnswer
@@ -180,7 +180,7 @@ class Runner:
             answers={backend.key: answers[backend.key] for backend in selection.backends if backend.key in answers},
             environments=self._environments(selection),
             sources=Sources(problem, tape.graph),
-        )
+        ).allowing(settings.allow)
 
     def _with_answer(
         self, backend: Selected, case: Case, answer: BackendAnswer, judgement: Judgement, sources: Sources
@@ -330,7 +330,7 @@ def read_inputs(settings: Settings, problem: Problem, path: str) -> Case:
 
 def replay(settings: Settings, problem: Problem, k: int | None) -> str:
     """The shell command that runs a case again."""
-    words = [*_with_folders(problem), "gradcheck", "run", as_argument(settings.problem)]
+    words = [*_with_folders(problem), "gradcheck", "run", as_argument(from_here(settings.problem))]
     for name, option in OPTIONS.items():
         value = k if name == "k" else getattr(settings, name)
         needed = name in ALWAYS_REPLAYED or name in settings.stated or value != option.default

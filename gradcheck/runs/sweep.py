@@ -82,7 +82,8 @@ def sweep(plan: Plan, executor: Executor, listener: ManyListener) -> Summary:
             raise
         notes = notes_of(store, tally)
         seconds = time.perf_counter() - began
-        return tally.summary(plan.values, seconds, lambda outcome: report_of(outcome, store), notes)
+        summary = tally.summary(plan.values, seconds, lambda outcome: report_of(outcome, store), notes)
+    return summary.allowing(plan.settings.allow)
 
 
 def evaluated(executor: Executor, batches: Batches) -> Iterator[Sequence[CaseOutcome]]:

@@ -117,6 +117,12 @@ class Settings:
         "proved: refuse proved errors only.",
         "NAME",
     )
+    allow: str = option(
+        "nothing",
+        one_of("nothing", "undecided"),
+        "undecided: exit code 0 also where the verdict of the run is undecided.",
+        "NAME",
+    )
     watch: str = option(
         "named",
         one_of("named", "all"),
@@ -135,7 +141,7 @@ class Settings:
     format: str = option(
         "table",
         text("the name of a report format"),
-        "Format of standard output: table or json.",
+        "Format of standard output: table, json, github, junit or markdown.",
         "NAME",
         keyword=None,
         replayed=False,

@@ -64,6 +64,24 @@ def write(path: Path, text: str, label: str) -> None:
         raise _refused(path, label, error) from None
 
 
+def append(path: Path, text: str, label: str) -> None:
+    """Add text to the end of a file, in UTF-8.
+
+    Args:
+        path: the file.
+        text: what is added.
+        label: its name in messages.
+
+    Raises:
+        RequestError: it cannot be written.
+    """
+    try:
+        with path.open("ab") as file:
+            file.write(text.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise _refused(path, label, error) from None
+
+
 def _is_standard_output(path: Path) -> bool:
     """Whether it is /dev/stdout or the like: another descriptor of the same file would overwrite its content."""
     return path.exists() and os.path.samestat(path.stat(), os.fstat(1))

@@ -28,6 +28,14 @@ def as_argument(path: str | os.PathLike[str]) -> str:
     return f"./{text}" if text.startswith("-") else text
 
 
+def from_here(path: str) -> str:
+    """A path from the current folder if it is absolute and below that folder; any other text as it is."""
+    if not path.startswith(os.sep):
+        return path
+    below = os.path.relpath(path)
+    return path if below.startswith(os.pardir) else below
+
+
 def _in_ansi_quotes(word: str) -> str:
     return "$'" + "".join(_for_shell(character) for character in word) + "'"
 
