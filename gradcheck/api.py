@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import os
@@ -17,6 +18,7 @@ from gradcheck.outcomes import Summary
 from gradcheck.problems import _functions
 from gradcheck.results import Report
 from gradcheck.runs import runner, sweep
+from gradcheck.runs.jobs import Processes
 from gradcheck.runs.many import OneProcess
 from gradcheck.runs.plan import plan
 from gradcheck.settings.places import KEYWORDS
@@ -145,7 +147,11 @@ class Session:
         several = problem if isinstance(problem, Sequence) and not isinstance(problem, str) else [problem]
         names = [named(each, **parts) for each in several]
         chosen = settings.of({"problem": names, **options}, others=FUNCTIONS, many=True)
-        return sweep.sweep(plan(chosen), OneProcess(self._runner), Logged())
+        planned = plan(chosen)
+        if chosen.jobs == 1:
+            return sweep.sweep(planned, OneProcess(self._runner), Logged())
+        with contextlib.closing(Processes(chosen.jobs, planned, Logged())) as processes:
+            return sweep.sweep(planned, processes, Logged())
 
 
 def verify(

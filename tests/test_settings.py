@@ -135,7 +135,7 @@ EXAMPLES = {
     "allow": ("undecided", "'undecided'"), "watch": ("all", "'all'"),
     "no_build": (True, "true"), "details": (True, "true"), "show_gradients": (True, "true"),
     "format": ("json", "'json'"),
-    "store": ("/a/s.sqlite", "'/a/s.sqlite'"), "partition": ("2/3", "'2/3'"),
+    "store": ("/a/s.sqlite", "'/a/s.sqlite'"), "partition": ("2/3", "'2/3'"), "jobs": (4, "4"),
     "write": ("/a/m.txt", "'/a/m.txt'"), "expect": ("/a/m.txt", "'/a/m.txt'"),
     "report": (("/a/r.json", "/a/r.txt"), "['/a/r.json', '/a/r.txt']"),
 }  # fmt: skip

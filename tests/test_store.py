@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import gradcheck
+from gradcheck.outcomes import in_cases
 from gradcheck.runs import store as stores
 from tests.conftest import FAKES, Command
 
@@ -159,7 +160,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     stored = count(tmp_path / "s.sqlite")
-    assert f"{stored:,} cases in s.sqlite: the same command continues there" in errors
+    assert f"{in_cases(stored)} in s.sqlite: the same command continues there" in errors
 
 
 def test_two_processes_share_a_store(tmp_path: Path) -> None:

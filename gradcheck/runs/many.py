@@ -158,7 +158,7 @@ def outcome(case: PlannedCase, runner: Runner) -> CaseOutcome:
     try:
         report = runner.run(case.settings)
     except InputsError as error:
-        return not_drawn(case, str(error))
+        return without_answer(case, Verdict.UNSUPPORTED, str(error))
     return outcome_of(case, report, time.perf_counter() - began)
 
 
@@ -214,8 +214,8 @@ def row_of(report: Report, backend: Backend) -> Row:
     )
 
 
-def not_drawn(case: PlannedCase, reason: str) -> CaseOutcome:
-    """The outcome of a case whose inputs do not fit its dtype."""
+def without_answer(case: PlannedCase, verdict: Verdict, reason: str) -> CaseOutcome:
+    """The outcome of a case to which no backend has an answer, all for one reason."""
     settings, values = case.settings, case.values
     problem = load(settings.problem, settings.timeout)
     chosen = choose(settings.backend, problem, settings.device, settings.tf32, settings.order)
@@ -229,7 +229,7 @@ def not_drawn(case: PlannedCase, reason: str) -> CaseOutcome:
         scale=settings.scale,
         verdict=RunVerdict.UNANSWERED,
         backends=tuple(
-            BackendOutcome(spec=each.key, version=None, verdict=Verdict.UNSUPPORTED, bound_ratio=None, reason=reason)
+            BackendOutcome(spec=each.key, version=None, verdict=verdict, bound_ratio=None, reason=reason)
             for each in chosen
         ),
         replay=replay(settings, problem, values["k"]),

@@ -15,6 +15,7 @@ from gradcheck.outcomes import CaseOutcome, Row, Summary, in_cases, unpack
 from gradcheck.problems import find
 from gradcheck.results import Report
 from gradcheck.runs import plan as plans
+from gradcheck.runs.jobs import Processes
 from gradcheck.runs.many import Batches, Executor, OneProcess, row_of
 from gradcheck.runs.plan import AXES, Plan
 from gradcheck.runs.runner import Listener, Runner
@@ -55,7 +56,10 @@ def run(settings: Settings, listener: ManyListener) -> Report | Summary:
         plan = plans.plan(settings)
         if len(plan) == 1 and not (settings.store or settings.partition):
             return runner.run(next(iter(plan)).settings)
-        return sweep(plan, OneProcess(runner), listener)
+        if settings.jobs == 1:
+            return sweep(plan, OneProcess(runner), listener)
+    with contextlib.closing(Processes(settings.jobs, plan, listener)) as processes:
+        return sweep(plan, processes, listener)
 
 
 def sweep(plan: Plan, executor: Executor, listener: ManyListener) -> Summary:

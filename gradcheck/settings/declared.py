@@ -165,6 +165,9 @@ class Settings:
         replayed=False,
         rebased=_path_from,
     )
+    jobs: int = option(
+        1, whole_number(1, bits=10), "Processes that evaluate cases side by side.", "N", of_many=True, replayed=False
+    )
     partition: str | None = option(
         None,
         PARTITION,
