@@ -78,7 +78,7 @@ FINDINGS = {
     **{("mlx", "erf", dtype): ERF_MLX for dtype in ("float32", "float16", "bfloat16")},
     **{(name, "atanh", "float64"): LOG1P_JAX for name in ("jax", "jax-eager")},
     **{("torch-compile", "atanh", dtype): ATANH_INDUCTOR for dtype in ("float64", "float32", "bfloat16")},
-    ("mlx", "elu", "float16"): ELU_MLX,
+    **{("mlx", "elu", dtype): ELU_MLX for dtype in ("float32", "float16")},
     **{("mlx", "logaddexp", dtype): LOGADDEXP_MLX for dtype in ("float32", "float16", "bfloat16")},
     **{(name, "hypot", "float16"): HYPOT_JAX for name in ("jax", "jax-eager")},
     ("autograd", "lgamma", "float64"): GAMMALN_SCIPY,

@@ -195,7 +195,7 @@ WORDS: dict[str, tuple[Sample, ...]] = {
     "atanh": (Sample("ops.atanh(ops.tanh(a) * 0.9)"),),
     "log_sigmoid": (Sample("ops.log_sigmoid(a)"),),
     "leaky_relu": (Sample("ops.leaky_relu(a[0]) * a"), Sample("ops.leaky_relu(a, negative_slope=0.25)")),
-    "elu": (Sample("ops.elu(a)"), Sample("ops.elu(a, alpha=0.7)")),
+    "elu": (Sample("ops.elu(a)"), Sample("ops.elu(a * 4)"), Sample("ops.elu(a, alpha=0.7)")),
     "sign": (Sample("ops.sign(a) * b"),),
     "floor": (Sample("ops.floor(a * 4) * b"),),
     "ceil": (Sample("ops.ceil(a * 4) * b"),),
