@@ -47,6 +47,7 @@ class BackendAnswer(Answer):
         again_seconds: the time of the second computation.
         varies: the largest difference of each array between the two, by kind and name.
         mutated: the inputs that the backend changed.
+        fault: what it does wrong beside its numbers, in one line.
         printed: how the numbers were rounded, where they were.
     """
 
@@ -54,6 +55,7 @@ class BackendAnswer(Answer):
     again_seconds: float | None = None
     varies: Mapping[tuple[str, str | None], float] = field(default_factory=dict)
     mutated: Sequence[str] = ()
+    fault: str | None = None
     printed: Printed | None = None
 
 

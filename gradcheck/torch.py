@@ -125,7 +125,7 @@ def _report(
     """
     name, dtype = callables.name_of(call.function), _dtype_of(call)
     graph, arrays = _truth(call, reference, cast)
-    own = calls.Call.answer if options.order == 1 else derivatives.product
+    own, is_first = (derivatives.product, False) if options.order == 2 else (calls.Call.answer, True)
     file, line = place
     asked = in_process.Function(
         name=name,
@@ -134,11 +134,12 @@ def _report(
         graph=graph,
         wrt=call.wrt,
         inputs=arrays,
-        evaluate=_evaluator(call, graph, dtype, own),
+        evaluate=_evaluator(call, graph, dtype, own, is_first),
         started=in_process.started("torch", torch.__version__, torch.get_num_threads()),
         fused=FUSED,
         device=str(next(iter(call.tensors.values())).device),
         modes={mode: _evaluator(call, graph, dtype, evaluate) for mode, evaluate in modes.items()},
+        hidden={"strided": _evaluator(call, graph, dtype, derivatives.strided)} if is_first else {},
     )
     try:
         return in_process.check(asked, dtype, options)
@@ -225,8 +226,8 @@ def _modes(order: int, forward: bool, check_batched: bool, dtype: str) -> dict[s
     return {name: mode for name, (mode, wanted) in modes.items() if wanted}
 
 
-def _evaluator(call: calls.Call, graph: Graph, dtype: str, mode: Mode) -> in_process.Evaluate:
-    """What computes an answer of a mode twice, and compares the two."""
+def _evaluator(call: calls.Call, graph: Graph, dtype: str, mode: Mode, with_fault: bool = False) -> in_process.Evaluate:
+    """What computes an answer of a mode twice, compares the two, and looks for a fault of the backward pass."""
     outputs = {label.removeprefix(OUTPUT): name for label, name in graph.output_names.items()}
     modules = {name: graph.nodes[place].shape for name, place in graph.watched.items() if name in call.submodules}
 
@@ -235,7 +236,15 @@ def _evaluator(call: calls.Call, graph: Graph, dtype: str, mode: Mode) -> in_pro
         directions = {name: given[along] for name, along in in_process.directions(call.wrt).items() if along in given}
         asked = calls.Asked(None if other == dtype else other, outputs, cotangents, modules, directions)
         (first, changed), (again, _) = mode(call, asked), mode(call, asked)
-        varies = dict(differences(first, again))
-        return BackendAnswer(first.loss, first.gradients, first.values, first.adjoints, varies=varies, mutated=changed)
+        return BackendAnswer(
+            first.loss,
+            first.gradients,
+            first.values,
+            first.adjoints,
+            notes=first.notes,
+            varies=dict(differences(first, again)),
+            mutated=changed,
+            fault=derivatives.fault(call, asked) if with_fault else None,
+        )
 
     return evaluate

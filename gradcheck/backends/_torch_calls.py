@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
+REFUSED = ("returned an invalid gradient", "returned an incorrect number of gradients")
+"""What PyTorch says of the gradients of an `autograd.Function` that do not fit its inputs."""
+
+
 class Asked(NamedTuple):
     """What an answer is asked for.
 
@@ -25,6 +29,7 @@ class Asked(NamedTuple):
         cotangents: label -> array.
         modules: the shapes of the results of modules that are compared too, by path.
         directions: of order 2: name of an input with a gradient -> array.
+        strided: whether the cotangents have gaps between their entries in memory.
     """
 
     dtype: str | None
@@ -32,6 +37,7 @@ class Asked(NamedTuple):
     cotangents: Mapping[str, Any]
     modules: Mapping[str, Any] = MappingProxyType({})
     directions: Mapping[str, Any] = MappingProxyType({})
+    strided: bool = False
 
 
 class Evaluated(NamedTuple):
@@ -171,6 +177,8 @@ class Call:
             before = {name: each.detach().clone() for name, each in watched.items()}
             results = self._labelled(self.function(*arguments, **options), asked)
             seeds = {label: self.like(each, asked.cotangents[label]) for label, each in results.items()}
+            if asked.strided:
+                seeds = {label: self.torch.stack([each, -each], -1)[..., 0] for label, each in seeds.items()}
             changed: list[str] = []
             yield Evaluated(results, {name: sources[name] for name in self.wrt}, seeds, changed)
             for name in [name for name, each in watched.items() if not self._same(each, before[name])]:
@@ -191,10 +199,13 @@ class Call:
         values = self.arrays(run.results)
         named = {**self.arrays(inner.tensors), **{outputs[label]: values[label] for label in outputs}}
         seeds = {outputs[label]: asked.cotangents[label] for label in outputs if outputs[label] not in modules}
-        gradients = self.arrays(dict(zip(self.wrt, found)))
-        return Answer(
-            total(values, asked.cotangents), gradients, named, {**self.arrays(adjoints), **seeds}
-        ), run.changed
+        notes = [
+            f"dL/d{name} has the layout {each.layout}: its values are judged"
+            for name, each in zip(self.wrt, found)
+            if each.layout != self.torch.strided
+        ]
+        gradients, adjoints = self.arrays(dict(zip(self.wrt, found))), {**self.arrays(adjoints), **seeds}
+        return Answer(total(values, asked.cotangents), gradients, named, adjoints, notes=notes), run.changed
 
     def like(self, tensor: Any, array: Any) -> Any:
         """An array as a tensor of the dtype, and on the device, of another."""
@@ -226,13 +237,21 @@ class Call:
             seeds: label -> cotangent.
             sources: tensors with a gradient.
             how: options of `torch.autograd.grad`.
+
+        Raises:
+            Malformed: a gradient has another shape or device than its input, or there are too few or too many.
         """
         torch = self.torch
         ends = {label: each for label, each in run.results.items() if each.requires_grad}
         if not ends or not sources:
             return [torch.zeros_like(each) for each in sources]
         asked = [*ends.values()], [*sources], [seeds[label] for label in ends]
-        found: Sequence[Any] = torch.autograd.grad(*asked, allow_unused=True, materialize_grads=True, **how)
+        try:
+            found: Sequence[Any] = torch.autograd.grad(*asked, allow_unused=True, materialize_grads=True, **how)
+        except RuntimeError as error:
+            if not any(refused in str(error) for refused in REFUSED):
+                raise
+            raise Malformed(f"PyTorch refuses a gradient: {error}") from error
         return found
 
     @contextlib.contextmanager

@@ -157,6 +157,44 @@ def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0].rstrip(".")
 
 
+def strided(call: Call, asked: Asked) -> tuple[Answer, list[str]]:
+    """The answer to cotangents with gaps between their entries in memory, such as a view has."""
+    return call.answer(asked._replace(strided=True, modules={}))
+
+
+def fault(call: Call, asked: Asked) -> str | None:
+    """What the backward pass does wrong where results have no gradient, which PyTorch calls undefined; or None.
+
+    PyTorch hands None, or zeros, to a backward pass for each result that a loss does not use.
+
+    Args:
+        call: of the function.
+        asked: without directions.
+    """
+    torch = call.torch
+
+    class Unused(torch.autograd.Function):  # type: ignore[misc, name-defined]
+        forward = staticmethod(lambda _, tensor: tensor.clone())
+        backward = staticmethod(lambda *_: None)
+
+    with call.evaluated(asked) as run:
+        ends = {label: each for label, each in run.results.items() if each.requires_grad}
+        for unused in ([*ends], *([label] for label in ends if len(ends) > 1)):
+            which = "results have" if len(unused) > 1 else f"result {unused[0]} has".replace("  ", " ")
+            given = {label: Unused.apply(each) if label in unused else each for label, each in ends.items()}
+            zeros = {label: torch.zeros_like(each) for label, each in ends.items()}
+            try:
+                found = call.gradients(run._replace(results=given), zeros, [*run.sources.values()], retain_graph=True)
+            except Exception as error:
+                return (
+                    f"its backward pass fails where {which} no gradient: {type(error).__name__}: {_first_line(error)}"
+                )
+            for name, gradient in zip(run.sources, found):
+                if ((gradient != 0) & (gradient == gradient)).any():
+                    return f"dL/d{name} is not zero where {which} no gradient: expected zeros or None"
+    return None
+
+
 def _twice(call: Call, slope: Any, sources: Sequence[Any]) -> Sequence[Any]:
     """The gradients of a derivative; zeros where it depends on nothing."""
     expected = "expected order=1"

@@ -315,6 +315,7 @@ def _source(trace: str) -> tuple[str | None, int | None]:
 
 
 def as_array(torch: Any, tensor: Any) -> Any:
-    """A tensor as a NumPy array; bfloat16 as float32."""
+    """A tensor as a NumPy array; bfloat16 as float32, a sparse one with its zeros."""
     tensor = tensor.detach()
+    tensor = tensor if tensor.layout == torch.strided else tensor.to_dense()
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy(force=True).copy()

@@ -152,6 +152,8 @@ def judge_once(answer: BackendAnswer, truth: Truth, gate: str, order: Order = as
         return refused(judged, findings, wrong, gate)
     if unsteady := varying(answer, findings):
         return differs(judged, *unsteady)
+    if answer.fault:
+        return differs(judged, answer.fault, proved=True)
     judged = replace(judged, remarks=tuple(remarks(findings)))
     if unresolved := unsure(findings) or undecided(findings, truth):
         why = without_truth(findings, truth)

@@ -27,7 +27,7 @@ from gradcheck.oracle import Format, Output, tape_of
 from gradcheck.problems import cases, of_function
 from gradcheck.problems.cases import Case
 from gradcheck.problems.stream import Stream
-from gradcheck.results import BackendEnvironment, Report
+from gradcheck.results import Backend, BackendEnvironment, Report, Verdict
 from gradcheck.runs import assemble
 from gradcheck.runs.sources import Sources
 from gradcheck.settings import Settings
@@ -63,6 +63,7 @@ class Function:
         fused: the name of the engine whose formats its rounding has.
         device: where it computes.
         modes: the function with gradients of other modes, which are judged too, by the mode: "forward".
+        hidden: the same, for modes that the report has only where they differ and the function itself agrees.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Function:
     fused: str
     device: str
     modes: Mapping[str, Evaluate] = field(default_factory=dict)
+    hidden: Mapping[str, Evaluate] = field(default_factory=dict)
 
 
 class Reports(dict[str, Report]):
@@ -181,13 +183,18 @@ def check(function: Function, dtype: str, options: Settings) -> Report:
     if case.order == 2:
         graph, wrt = graph.along(wrt), (*wrt, *graph.cotangents)
     known = judge.truth(tape_of(graph, wrt), case.inputs, format_of(function, dtype))
-    modes = {each.name: each for each in (function, *in_other_modes(function))}
-    sources, backends, answers = Sources(case.problem, graph), [], {}
-    for name, each in modes.items():
-        answers[name] = answer = with_known_steps(each.evaluate(dtype, case.inputs), known)
+    backends: list[Backend] = []
+    sources, answers = Sources(case.problem, graph), {}
+    for each, is_hidden in in_every_mode(function):
+        if is_hidden and backends[0].verdict is not Verdict.AGREES:
+            continue
+        answer = with_known_steps(each.evaluate(dtype, case.inputs), known)
         judgement = diagnosed(each, case, known, answer, judge.judge(answer, known, gate))
         judgement = diagnosis.passed(judgement) if gate == "formula" else judgement
-        backends.append(assemble.answered(Spec(name), case, answer, judgement, function.started, sources, answer.notes))
+        if is_hidden and judgement.verdict is not Verdict.DIFFERS:
+            continue
+        answers[each.name], spec = answer, Spec(each.name)
+        backends.append(assemble.answered(spec, case, answer, judgement, function.started, sources, answer.notes))
     environment = BackendEnvironment(
         python=sys.executable,
         python_version=function.started.python_version,
@@ -195,14 +202,15 @@ def check(function: Function, dtype: str, options: Settings) -> Report:
         threads=function.started.threads,
         device=function.device,
     )
-    named = dict.fromkeys(modes, environment)
+    named = dict.fromkeys(answers, environment)
     return assemble.report(case, function.call, known, backends, answers, named, sources)
 
 
-def in_other_modes(function: Function) -> Iterator[Function]:
-    """The function in its other modes, under the names that the report has for them."""
-    for mode, evaluate in function.modes.items():
-        yield replace(function, name=f"{function.name} {mode}", evaluate=evaluate)
+def in_every_mode(function: Function) -> Iterator[tuple[Function, bool]]:
+    """The function in each of its modes, under the name that the report has for it, and whether the mode is hidden."""
+    yield function, False
+    for mode, evaluate in {**function.modes, **function.hidden}.items():
+        yield replace(function, name=f"{function.name} {mode}", evaluate=evaluate), mode in function.hidden
 
 
 def with_known_steps(answer: BackendAnswer, known: judge.Truth) -> BackendAnswer:

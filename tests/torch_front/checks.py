@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import doctest
 import functools
+import inspect
 import json
+import re
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -13,215 +16,58 @@ from torch.nn import functional
 import gradcheck.torch
 from gradcheck.errors import RequestError
 from gradcheck.torch import check
-
-EPS = 1e-5
-
-
-class RmsNorm(torch.autograd.Function):
-    """x / √(mean x² + ε) · w, with its gradients by hand."""
-
-    @staticmethod
-    def forward(ctx, x, w):
-        ctx.save_for_backward(x, w)
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + EPS) * w
-
-    @staticmethod
-    def backward(ctx, g):
-        x, w = ctx.saved_tensors
-        r = torch.rsqrt(x.square().mean(-1, keepdim=True) + EPS)
-        h = g * w
-        return h * r - x * r**3 * (h * x).mean(-1, keepdim=True), (g * x * r).sum(0)
-
-
-class MissingMeanPath(RmsNorm):
-    @staticmethod
-    def backward(ctx, g):
-        x, w = ctx.saved_tensors
-        r = torch.rsqrt(x.square().mean(-1, keepdim=True) + EPS)
-        return g * w * r, (g * x * r).sum(0)
-
-
-class Rounded(RmsNorm):
-    @staticmethod
-    def backward(ctx, g):
-        dx, dw = RmsNorm.backward(ctx, g)
-        return dx, (dw * 1e4).round() / 1e4
-
-
-class NarrowCotangent(RmsNorm):
-    @staticmethod
-    def backward(ctx, g):
-        return RmsNorm.backward(ctx, g.float().double())
-
-
-class Cube(torch.autograd.Function):
-    """x³, whose backward pass torch differentiates."""
-
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x**3
-
-    @staticmethod
-    def backward(ctx, g):
-        return 3 * ctx.saved_tensors[0] ** 2 * g
-
-
-class DetachedInput(Cube):
-    """Its gradient is right, and not a function of x."""
-
-    @staticmethod
-    def backward(ctx, g):
-        return 3 * ctx.saved_tensors[0].detach() ** 2 * g
-
-
-class DetachedCotangent(Cube):
-    """Its gradient is right, and not a function of the cotangent."""
-
-    @staticmethod
-    def backward(ctx, g):
-        return 3 * ctx.saved_tensors[0] ** 2 * g.detach()
-
-
-class OnceDifferentiable(Cube):
-    backward = staticmethod(torch.autograd.function.once_differentiable(Cube.backward))
-
-
-class WrongTangent(Cube):
-    """Its gradient is right in reverse mode."""
-
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_forward(x)
-        return Cube.forward(ctx, x)
-
-    @staticmethod
-    def jvp(ctx, tangent):
-        return 2 * ctx.saved_tensors[0] ** 2 * tangent
-
-
-class MixedBatch(torch.autograd.Function):
-    """x, whose rule for a batch takes the first entry for all."""
-
-    @staticmethod
-    def forward(x):
-        return x.clone()
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        pass
-
-    @staticmethod
-    def backward(ctx, g):
-        return g
-
-    @staticmethod
-    def vmap(info, dims, x):
-        return x[:1].expand_as(x).clone(), 0
-
-
-class WrongInBatches(Cube):
-    @staticmethod
-    def backward(ctx, g):
-        return 3 * ctx.saved_tensors[0] ** 2 * MixedBatch.apply(g)
-
-
-class NoBatches(Cube):
-    @staticmethod
-    def backward(ctx, g):
-        return 3 * ctx.saved_tensors[0] ** 2 * g if g.sum().item() else torch.zeros_like(g)
-
-
-class WrongInFloat32(Cube):
-    @staticmethod
-    def backward(ctx, g):
-        return (2 if g.dtype == torch.float32 else 3) * ctx.saved_tensors[0] ** 2 * g
-
-
-class IgnoredCotangent(torch.autograd.Function):
-    """A sum of squares that takes its cotangent for 1."""
-
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x.square().sum()
-
-    @staticmethod
-    def backward(ctx, g):
-        return 2 * ctx.saved_tensors[0]
-
-
-class OneEntry(RmsNorm):
-    @staticmethod
-    def backward(ctx, g):
-        dx, dw = RmsNorm.backward(ctx, g)
-        dx[1, 2] += 1e-9
-        return dx, dw
-
-
-class Norm(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.linspace(0.5, 1.5, 5, dtype=torch.float64))
-
-    def forward(self, x):
-        return MissingMeanPath.apply(x, self.weight)
-
-
-def rms_norm(x, w):
-    return functional.rms_norm(x, (x.shape[-1],), w, EPS)
-
-
-@torch.library.custom_op("gradcheck_tests::twice", mutates_args=())
-def twice(x: torch.Tensor) -> torch.Tensor:
-    return x * 2
-
-
-twice.register_fake(torch.empty_like)
-twice.register_autograd(lambda ctx, g: g * 2)
-
-
-class Tagged(nn.Module):
-    """A module with a method of its own, and a dictionary as result."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(3, 2)
-        self.norm = nn.BatchNorm1d(2)
-
-    def loss(self, batch):
-        return self.norm(self.layer(batch["x"])).exp().sum()
-
-    def forward(self, batch, scale=1.0):
-        y = self.layer(batch["x"])
-        return {"y": y * scale, "pair": (y.sum(), batch["places"] + 1)}
-
-
-def group_norm(x):
-    return torch.native_group_norm(x, None, None, 4, 5, 1, 1, EPS)
-
-
-def running(x, mean, variance):
-    """Batch norm, which changes the running statistics."""
-    return functional.batch_norm(x, mean, variance, training=True)
-
-
-def branching(x):
-    return x * 2 if x.sum() > 0 else x
-
-
-def changing(x):
-    with torch.no_grad():
-        x.mul_(2.0)
-    return x * 3
-
-
-class Counting(nn.Module):
-    calls = 0
-
-    def forward(self, x):
-        self.calls += 1
-        return x * (1.0 if torch.compiler.is_exporting() else float(self.calls))
+from tests.torch_front.functions import (
+    EPS,
+    Counting,
+    Cube,
+    DetachedCotangent,
+    DetachedInput,
+    FlatCotangent,
+    FlatInput,
+    IgnoredCotangent,
+    MissingMeanPath,
+    NarrowCotangent,
+    NarrowGradient,
+    NoBatches,
+    NoGradient,
+    Norm,
+    OnceDifferentiable,
+    OneEntry,
+    OtherShape,
+    RmsNorm,
+    Rounded,
+    Scaled,
+    Tagged,
+    TwoResults,
+    WithoutCotangent,
+    WrongInBatches,
+    WrongInFloat32,
+    WrongTangent,
+    branching,
+    changing,
+    group_norm,
+    rms_norm,
+    running,
+    twice,
+)
+
+
+def parameters_in_docs():
+    """The names in the first column of the table in docs/torch.md."""
+    lines = (
+        Path("docs/torch.md")
+        .read_text()
+        .partition("## What torch.autograd.gradcheck has")[2]
+        .partition("## ")[0]
+        .splitlines()
+    )
+    cells = [line.split("|")[1] for line in lines if line.startswith("| `")]
+    return {name for cell in cells for name in re.findall("`([a-z_]+)`", cell)}
+
+
+def parameters_of_gradcheck():
+    functions = (torch.autograd.gradcheck, torch.autograd.gradgradcheck)
+    return {name for function in functions for name in inspect.signature(function).parameters}
 
 
 def cases():
@@ -268,6 +114,16 @@ def cases():
     yield "unknown dtype", lambda: check(torch.tanh, x[:1], dtypes=["float8"])
     yield "no dtype", lambda: check(torch.tanh, x[:1], dtypes=[])
     yield "overflow", lambda: check(torch.tanh, x[0].detach().mul(1e5).requires_grad_(), dtypes=["float32", "float16"])
+    for wrong in (NarrowGradient, OtherShape, NoGradient, FlatCotangent, TwoResults, WithoutCotangent):
+        yield wrong.__name__, functools.partial(check, wrong.apply, x[:1])
+    wide = drawn(5, 4).detach()
+    cubes = {"reference": lambda x: x**3}
+    yield "FlatInput", lambda: check(FlatInput.apply, (wide.mT.requires_grad_(),), **cubes)
+    views = (wide.mT.requires_grad_(), wide[:1, :1].expand(4, 5).requires_grad_(), drawn(4, 10).detach()[:, ::2])
+    yield "views", lambda: check(lambda a, b, c: Cube.apply(a) * b + c, (*views[:2], views[2].requires_grad_()))
+    table = nn.Embedding(7, 3, sparse=True).double()
+    yield "sparse gradient", lambda: check(table, torch.tensor([1, 1, 4]))
+    yield "parameters of gradcheck", lambda: parameters_in_docs() == parameters_of_gradcheck()
     modes = {"forward": True, "check_batched": True}
     yield "modes", lambda: check(lambda a, b: {"y": torch.tanh(a * b), "z": b.sum()}, x, **modes)
     lstm = nn.LSTM(2, 2).double()
@@ -313,15 +169,6 @@ def cases():
     yield "parameter of the function alone", lambda: check(Scaled(weights), x[:1], reference=lambda a: a * 1.0)
 
 
-class Scaled(nn.Module):
-    def __init__(self, weights):
-        super().__init__()
-        self.weights = weights
-
-    def forward(self, x):
-        return x * self.weights
-
-
 def main() -> None:
     found = {}
     for name, run in cases():
@@ -342,6 +189,7 @@ def main() -> None:
             "verdicts": verdicts,
             "finding": result.finding(),
             "checked": sorted(backend.errors),
+            "notes": backend.notes,
             "rows": [each.name for each in first.backends],
         }
     print(json.dumps(found))

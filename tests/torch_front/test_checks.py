@@ -27,6 +27,8 @@ AGREES = {
         *("layer.bias", "layer.weight", "norm.bias", "norm.weight"),
     ],
     "second derivatives of a sum": ["cotangent", "input 0"],
+    "views": ["a", "b", "c"],
+    "sparse gradient": ["weight"],
     "every dtype": ["w", "x"],
     "a model in two dtypes": ["batch[x]", "layer.bias", "layer.weight", "norm.bias", "norm.weight"],
     "two dtypes in one": ["input 0", "input 1"],
@@ -60,6 +62,12 @@ DIFFERS = {
     "WrongTangent": "WrongTangent forward: differs (proved): dL/dx is proved wrong in 20 of 20 entries",
     "WrongInBatches": "WrongInBatches batched: differs (proved): dL/dx is proved wrong in 20 of 20 entries",
     "wrong in one dtype": "float32: WrongInFloat32: differs (proved): dL/dx is proved wrong in 20 of 20 entries",
+    "NarrowGradient": "its errors are as large as those of float32",
+    "NoGradient": "dL/dx is proved wrong in 20 of 20 entries",
+    "FlatCotangent": "FlatCotangent strided: differs (proved): dL/dx is proved wrong in",
+    "FlatInput": "FlatInput: differs (proved): dL/dx is proved wrong in",
+    "TwoResults": "its backward pass fails where results have no gradient: TypeError: unsupported operand type(s)",
+    "WithoutCotangent": "dL/dx is not zero where results have no gradient: expected zeros or None",
     "changed input": "it changes its inputs: x",
     "varying": "dL/dx varies from call to call by 1.0",
 }
@@ -79,6 +87,8 @@ REFUSED = {
     "unknown dtype": "dtypes='float8': expected some of float64, float32, float16, bfloat16, or all",
     "no dtype": "dtypes is empty: expected some of float64, float32, float16, bfloat16, or all",
     "overflow": "in float16: input 0 holds a value that is not finite: expected finite numbers",
+    "OtherShape": "PyTorch refuses a gradient: Function OtherShapeBackward returned an invalid gradient at index 0 - "
+    "got [3] but expected shape compatible with [4, 5]",
     "branch": "it makes a Python number or a branch of the values of a tensor: expected reference= with",
     "mask": "the shape of aten.index.Tensor depends on values: expected reference= with",
     "splits at a tensor": "record it: the shape of aten.slice.Tensor depends on values: expected reference= with",
@@ -94,6 +104,7 @@ REFUSED = {
 HOLDS = {
     "buffers": "a check leaves the buffers as they are",
     "docstring": "the example of the module agrees",
+    "parameters of gradcheck": "docs/torch.md has each parameter of torch's gradcheck and gradgradcheck",
     "parameters stay": "a check in other dtypes leaves parameters and inputs as they are",
 }
 
@@ -149,6 +160,12 @@ def test_a_function_is_shown_under_its_own_name(found: dict[str, Any], name: str
 def test_each_dtype_has_a_report(found: dict[str, Any]) -> None:
     assert found["every dtype"]["verdicts"] == dict.fromkeys(("float64", "float32", "float16", "bfloat16"), "agree")
     assert found["wrong in one dtype"]["verdicts"] == {"float64": "agree", "float32": "differ"}
+
+
+def test_a_sparse_gradient_is_judged_by_its_values(found: dict[str, Any]) -> None:
+    assert found["sparse gradient"]["notes"] == [
+        "dL/dweight has the layout torch.sparse_coo: its values are judged",
+    ]
 
 
 def test_each_mode_is_a_row_of_its_own(found: dict[str, Any]) -> None:
