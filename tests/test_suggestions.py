@@ -21,7 +21,7 @@ def test_the_nearest_name_whatever_its_case(name: str, nearest: str | None) -> N
 @pytest.mark.parametrize(
     ("words", "meant"),
     [
-        (("rn",), "did you mean 'run'? expected backends, problems"),
+        (("rn",), "did you mean 'run'? expected backends, hunt, problems, report"),
         (("layer.py",), "did you mean 'gradcheck run layer.py'?"),
         (("backends", "biuld"), "did you mean 'build'?"),
         (("help",), "did you mean '--help'?"),

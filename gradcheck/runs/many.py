@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
+import msgspec
+
 from gradcheck.errors import InputsError
 from gradcheck.execution.selection import choose
 from gradcheck.outcomes import BackendOutcome, CaseOutcome, Row, most_severe, pack
@@ -159,18 +161,18 @@ def outcome(case: PlannedCase, runner: Runner) -> CaseOutcome:
         report = runner.run(case.settings)
     except InputsError as error:
         return without_answer(case, Verdict.UNSUPPORTED, str(error))
-    return outcome_of(case, report, time.perf_counter() - began)
+    return outcome_of(case.key, report, time.perf_counter() - began)
 
 
-def outcome_of(case: PlannedCase, report: Report, seconds: float) -> CaseOutcome:
+def outcome_of(key: str, report: Report, seconds: float) -> CaseOutcome:
     """The outcome of a case that has a report."""
     found = report.case
     backends = tuple(map(of_backend, report.backends))
     needs_attention = most_severe([each.verdict for each in backends]) not in QUIET
     return CaseOutcome(
-        key=case.key,
+        key=key,
         problem=found.problem,
-        k=case.values["k"],
+        k=None if found.k is msgspec.UNSET else found.k,
         seed=found.seed,
         dtype=found.dtype,
         distribution=found.distribution,

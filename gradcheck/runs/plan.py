@@ -45,14 +45,18 @@ class PlannedCase:
     @property
     def key(self) -> str:
         """A digest of the problem's name, as the user writes it, and of the values."""
-        named = json.dumps([self.group.problem, *self.values.values()])
-        return hashlib.sha256(named.encode()).hexdigest()[:32]
+        return key_of(self.group.problem, [*self.values.values()])
 
     @property
     def settings(self) -> Settings:
         """The settings of the case alone."""
         own = {name: value for name, value in self.values.items() if value is not None}
         return replace(self.group, **own, values={})
+
+
+def key_of(problem: str, values: Sequence[Any]) -> str:
+    """The key of a case: a digest of its problem's name and its values of the options in `AXES`, in their order."""
+    return hashlib.sha256(json.dumps([problem, *values]).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

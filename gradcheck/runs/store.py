@@ -80,7 +80,7 @@ class Store:
 
     def _check(self, settings: Mapping[str, str]) -> None:
         """Keep the settings, or check them: outcomes with different ones are not comparable."""
-        known = dict(self._connection.execute("SELECT name, value FROM settings"))
+        known = stored_settings(self._connection)
         other = [name for name, value in settings.items() if known.get(name, value) != value]
         if other:
             name = other[0]
@@ -199,15 +199,28 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
         raise RequestError(f"store {str(path)!r}: schema {version}, of another release of gradcheck: {expected}")
 
 
-def outcomes(connection: sqlite3.Connection, keys: Sequence[str]) -> Iterator[CaseOutcome]:
-    """The outcomes of some cases, at most `AT_ONCE`, without their reports."""
-    rows = connection.execute(f"SELECT {COLUMNS} FROM cases WHERE key IN ({marks(keys)})", keys).fetchall()
+def stored_settings(connection: sqlite3.Connection) -> dict[str, str]:
+    """What the outcomes of a store depend on beside the values of their cases."""
+    return dict(connection.execute("SELECT name, value FROM settings"))
+
+
+def following(connection: sqlite3.Connection, last: int) -> list[tuple[int, str]]:
+    """The numbers and keys of the next cases after a number, at most `AT_ONCE`."""
+    query = "SELECT id, key FROM cases WHERE id > ? ORDER BY id LIMIT ?"
+    return connection.execute(query, (last, AT_ONCE)).fetchall()
+
+
+def outcomes(connection: sqlite3.Connection, keys: Sequence[str], with_reports: bool = False) -> Iterator[CaseOutcome]:
+    """The outcomes of some cases, at most `AT_ONCE`, in the order in which they were stored."""
+    columns = f"{COLUMNS}, {'report' if with_reports else 'NULL'}"
+    query = f"SELECT {columns} FROM cases WHERE key IN ({marks(keys)}) ORDER BY id"
+    rows = connection.execute(query, keys).fetchall()
     backends: dict[int, list[BackendOutcome]] = {number: [] for number, *_ in rows}
     of_cases = f'SELECT * FROM answers WHERE "case" IN ({marks(backends)}) ORDER BY "case", position'
     for number, _, *values in connection.execute(of_cases, [*backends]):
         names = BackendOutcome.__struct_fields__
         backends[number].append(msgspec.convert(dict(zip(names, values, strict=True)), BackendOutcome))
-    for number, key, problem, k, seed, dtype, distribution, scale, verdict, seconds, replay, conditions in rows:
+    for number, key, problem, k, seed, dtype, distribution, scale, verdict, seconds, replay, conditions, packed in rows:
         yield CaseOutcome(
             key=key,
             problem=problem,
@@ -221,6 +234,7 @@ def outcomes(connection: sqlite3.Connection, keys: Sequence[str]) -> Iterator[Ca
             replay=replay,
             seconds=seconds,
             conditions=msgspec.json.decode(conditions, type=tuple[Condition, ...]),
+            report=packed,
         )
 
 
