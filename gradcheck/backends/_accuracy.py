@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gradcheck.backends._engine import Unsupported
-
 Function = Callable[..., Any]
 Measure = Callable[[Function, Sequence[float]], "tuple[Sequence[float], Sequence[float]]"]
 """(a function of a vector, points) -> its values and its derivatives there, computed by the engine in float64."""
@@ -116,12 +114,3 @@ def _complaint(name: str, function: Function, measure: Measure, limit: float) ->
         if not max(errors) <= limit:
             return f"{kind}off by {max(errors):.1e} at {points[errors.index(max(errors))]}"
     return None
-
-
-def refusing(reason: str) -> Function:
-    """A function that raises Unsupported with the reason."""
-
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise Unsupported(reason)
-
-    return refuse

@@ -66,7 +66,7 @@ def with_ddof(function: Callable[..., Any], whole: bool = False) -> Callable[...
 
     def reduced(a: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
         if whole and correction != int(correction):
-            raise Unsupported(f"its variance has no correction {correction}: it takes whole numbers")
+            raise Unsupported(f"ops.{function.__name__}: it has no correction {correction}: it takes whole numbers")
         return function(a, axis=axis, ddof=int(correction) if whole else correction, keepdims=keepdims)
 
     return reduced

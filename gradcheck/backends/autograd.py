@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._accuracy import refusing
 from gradcheck.backends._arguments import FUSED, of_lapack, of_systems, refused, vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine, Unsupported
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
@@ -74,7 +73,7 @@ def primitives(np: Any, special: Any, getval: Callable[[Any], Any], dtype: str) 
         "std": with_ddof(np.std),
         "vector_norm": of_scalars_too(np, vector_norm(np)),
         "cumulative_sum": lambda a, axis=0: np.cumsum(a, axis),
-        "cumulative_prod": refusing("autograd has no gradient of cumulative products"),
+        **refused(("cumulative_prod",), "autograd has no gradient of it"),
         "relu": relu,
         "softplus": lambda a: relu(a) + np.log1p(np.exp(-np.fabs(a))),
         "softmax": softmax,
@@ -132,7 +131,7 @@ def indexing(np: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "take": lambda a, indices, axis=0: gathered(a, indices, axis=axis % np.ndim(a)),
         "take_along_axis": lambda a, indices, axis=-1: along_axis(np, a, indices, axis),
         "one_hot": lambda indices, num_classes: np.eye(num_classes, dtype=dtype)[indices],
-        "at_add": refusing("autograd has no addition at indices"),
+        **refused(("at_add",), "autograd has no addition at indices"),
     }
 
 
@@ -239,7 +238,7 @@ def algebra(np: Any, dtype: str) -> dict[str, Callable[..., Any]]:
 
     def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
         if a.ndim > 2 or b.ndim > 2:
-            raise Unsupported("autograd solves one triangular system alone")
+            raise Unsupported("ops.solve_triangular: autograd solves one system alone")
         return autograd.scipy.linalg.solve_triangular(a, b, lower=lower)
 
     words = {name: getattr(np.linalg, name) for name in ("cholesky", "inv")}

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._accuracy import Function, complaints, refusing
+from gradcheck.backends._accuracy import Function, complaints
 from gradcheck.backends._arguments import each_axis, last_channels, refused, vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine
 from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
@@ -261,8 +261,8 @@ class MLX(FunctionalEngine):
         found = complaints(
             self.functions["float64"], lambda a: mx.stack([a, mx.zeros_like(a)], axis=1), self._measured, NARROW
         )
-        reason = f"MLX {self.version} computes {{}} in float32, not in the requested float64: {{}}"
-        return {name: refusing(reason.format(name, error)) for name, error in found.items()}
+        reason = f"MLX {self.version} computes it in float32, not in the requested float64"
+        return {word: refuse for name in found for word, refuse in refused((name,), f"{reason}: {found[name]}").items()}
 
     def _measured(self, function: Function, points: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
         a = self.mx.array(points, dtype=self.mx.float64)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.backends._accuracy import refusing
 from gradcheck.backends._arguments import FUSED, each_axis, of_systems, refused, vector_norm, with_ddof
 from gradcheck.backends._engine import Answer, Engine, Operations, Unsupported, dtype_of
 from gradcheck.backends._indexing import along_axis, axes_of, gathered
@@ -137,7 +136,7 @@ def indexing(np: Any, npx: Any, dtype: str) -> dict[str, Callable[..., Any]]:
         "take": lambda a, indices, axis=0: np.take(a, indices, axis=axis),
         "take_along_axis": lambda a, indices, axis=-1: along_axis(np, a, indices, axis),
         "one_hot": lambda indices, num_classes: npx.one_hot(indices, num_classes, dtype=dtype),
-        "at_add": refusing("MXNet 1.9.1 has no addition at indices"),
+        **refused(("at_add",), "MXNet 1.9.1 has no addition at indices"),
     }
 
 

@@ -173,7 +173,7 @@ def windows(tf: Any) -> dict[str, Callable[..., Any]]:
         filters = tf.transpose(w, (*range(2, w.ndim), 1, 0))
         steps, gaps = (each_axis(each, x.ndim - 2) for each in (stride, dilation))
         if groups > 1 and x.ndim != 4:
-            raise Unsupported("it has convolutions of groups along two axes alone")
+            raise Unsupported("ops.conv: TensorFlow has convolutions of groups along two axes alone")
         layout = ("NWC", "NHWC", "NDHWC")[x.ndim - 3]  # left out, its second derivative fails
         return tf.nn.convolution(padded(x, padding, 0.0), filters, steps, "VALID", layout, gaps)
 

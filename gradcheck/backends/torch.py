@@ -206,7 +206,7 @@ def fused(torch: Any) -> dict[str, Callable[..., Any]]:
 
     def batch_norm(x: Any, weight: Any = None, bias: Any = None, epsilon: float = 1e-5) -> Any:
         if x.numel() == x.shape[1]:
-            raise Unsupported("PyTorch takes no batch norm of a single value in each channel")
+            raise Unsupported("ops.batch_norm: PyTorch takes no single value in each channel")
         return functional.batch_norm(x, None, None, weight, bias, training=True, eps=epsilon)
 
     norms: dict[str, Callable[..., Any]] = {"layer_norm": layer_norm, "rms_norm": rms_norm, "batch_norm": batch_norm}
