@@ -16,6 +16,7 @@ from gradcheck import problems, settings
 from gradcheck.errors import RequestError
 from gradcheck.outcomes import Summary
 from gradcheck.problems import _functions
+from gradcheck.problems._guard import TIMEOUT
 from gradcheck.results import Report
 from gradcheck.runs import runner, sweep
 from gradcheck.runs.jobs import Processes
@@ -147,7 +148,7 @@ class Session:
         several = problem if isinstance(problem, Sequence) and not isinstance(problem, str) else [problem]
         names = [named(each, **parts) for each in several]
         chosen = settings.of({"problem": names, **options}, others=FUNCTIONS, many=True)
-        planned = plan(chosen)
+        planned = plan(chosen, self._runner.problem)
         if chosen.jobs == 1:
             return sweep.sweep(planned, OneProcess(self._runner), Logged())
         with contextlib.closing(Processes(chosen.jobs, planned, Logged())) as processes:
@@ -181,8 +182,12 @@ def verify(
     checked = settings.of({"gate": gate})
     if wrt is not None and not callable(problem):
         raise RequestError(f"wrt={wrt!r}: expected only where the problem is a function: {problem} states it itself")
-    loaded = problem_of(problem, inputs, wrt) if callable(problem) else problems.load(os.fspath(problem))
-    return verify(record_of(loaded.name, inputs, answers, "verify"), "verify", loaded, checked.gate, again)
+    with runner.authors(Logged(), TIMEOUT) as authors:
+        if callable(problem):
+            loaded = problem_of(problem, inputs, wrt)
+        else:
+            loaded = problems.load(os.fspath(problem), authors=authors)
+        return verify(record_of(loaded.name, inputs, answers, "verify"), "verify", loaded, checked.gate, again)
 
 
 def named(problem: str | os.PathLike[str] | Callable[..., Any], **parts: Any) -> str:

@@ -1,9 +1,10 @@
 """The exceptions that gradcheck raises.
 
     GradcheckError
-    └── RequestError          the request is wrong; nothing was run (exit code 2)
-        ├── ProblemError      the problem's file is wrong
-        └── InputsError       the inputs of a case do not fit its dtype
+    └── RequestError              the request is wrong; nothing was run (exit code 2)
+        ├── ProblemError          the problem's file is wrong
+        ├── InputsError           the inputs of a case do not fit its dtype
+        └── EngineUnavailable     the engine in whose code it is written is not available (exit code 3)
     BaseException
     └── Interrupted           SIGTERM or Ctrl-C; the workers are gone (exit code 130)
 
@@ -18,6 +19,8 @@ class GradcheckError(Exception):
 class RequestError(GradcheckError):
     """The request is wrong. The message is one line that shows the value and what was expected."""
 
+    exit_code = 2
+
 
 class ProblemError(RequestError):
     """A problem's file is missing, cannot be loaded, or is not a complete problem."""
@@ -25,6 +28,12 @@ class ProblemError(RequestError):
 
 class InputsError(RequestError):
     """The inputs of a case overflow or underflow in its dtype; among many cases, that one has no outcome."""
+
+
+class EngineUnavailable(RequestError):
+    """The engine in whose own code a problem's file is written is not installed, or does not start."""
+
+    exit_code = 3
 
 
 class Interrupted(BaseException):

@@ -37,8 +37,8 @@ FLOORS = {
     },
     "judging": {"answers", "dtypes", "findings", "graphs", "oracle", "problems", "results", "text"},
     "runs": {
-        "_version", "answers", "dtypes", "errors", "execution", "findings", "graphs", "judging", "oracle", "outcomes",
-        "problems", "results", "settings", "system", "text",
+        "_version", "answers", "backends", "dtypes", "errors", "execution", "findings", "graphs", "judging", "oracle",
+        "outcomes", "problems", "results", "settings", "system", "text",
     },
     "reports": {"errors", "outcomes", "results", "system", "text"},
     "api": {"errors", "outcomes", "problems", "results", "runs", "settings"},

@@ -42,7 +42,7 @@ def test_a_port_with_another_epsilon_departs_at_the_norm(tmp_path: Path) -> None
     module, port = api.check(path, k=8).backends
     assert (module.verdict, port.verdict) == ("agrees", "differs")
     assert port.first_wrong is not None
-    assert (port.first_wrong.kind, port.first_wrong.name) == ("value", "h")
+    assert (port.first_wrong.kind, port.first_wrong.name) == ("value", "block.norm")
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

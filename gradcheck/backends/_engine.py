@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import numpy as np
 
     from gradcheck.backends._worker.graph import InterpretedGraph
@@ -147,6 +149,20 @@ class Engine(abc.ABC):
     def numbers(self, array: Any) -> np.ndarray:
         """A NumPy array of the framework's array, bfloat16 as float32."""
         raise NotImplementedError
+
+    def whole_file(self, file: ModuleType, size: tuple[int, ...], dtype: str) -> Any:
+        """A problem's file in the framework's own code, at a size: a `_worker.whole_files.WholeFile`.
+
+        Args:
+            file: the loaded module.
+            size: `(k,)`, or `()` of a file with one size.
+            dtype: of its floating inputs.
+
+        Raises:
+            Unsupported: the engine has no front end.
+            Malformed: its inputs are wrong.
+        """
+        raise Unsupported("it records no functions: expected the engine 'torch' or 'jax'")
 
     def use(self, device: str, tf32: bool) -> None:
         """Compute on a device from now on; it is not called for engines that support only the CPU.

@@ -13,10 +13,13 @@ from gradcheck.backends._functional import FunctionalEngine, Leaves, Loss
 from gradcheck.backends._indexing import gathered
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import numpy as np
 
     from gradcheck.backends._engine import Arrays
     from gradcheck.backends._worker.graph import InterpretedGraph
+    from gradcheck.backends._worker.whole_files import WholeFile
 
 MODULE = "jax"
 DISTRIBUTION = "jax"
@@ -236,6 +239,11 @@ class Jax(FunctionalEngine):
         import numpy
 
         return numpy.asarray(array.astype("float32") if array.dtype.name == "bfloat16" else array)
+
+    def whole_file(self, file: ModuleType, size: tuple[int, ...], dtype: str) -> WholeFile:
+        from gradcheck.backends._jax_files import JaxFile
+
+        return JaxFile(self.jax, file, size)
 
     def offsets(self, graph: InterpretedGraph, leaves: Leaves) -> Leaves:
         shapes = self.jax.eval_shape(functools.partial(super().offsets, graph), leaves)

@@ -11,10 +11,13 @@ from gradcheck.backends._engine import Answer, Engine, Operations, Unavailable, 
 from gradcheck.backends._indexing import axes_of, gathered, piece
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import numpy as np
 
     from gradcheck.backends._engine import Arrays
     from gradcheck.backends._worker.graph import InterpretedGraph
+    from gradcheck.backends._worker.whole_files import WholeFile
 
     Tensors = Mapping[str, Any]
 
@@ -332,6 +335,12 @@ class Torch(Engine):
     def numbers(self, tensor: Any) -> np.ndarray:
         converted = tensor.float() if tensor.dtype == self.torch.bfloat16 else tensor
         return converted.numpy(force=True)  # type: ignore[no-any-return]
+
+    def whole_file(self, file: ModuleType, size: tuple[int, ...], dtype: str) -> WholeFile:
+        from gradcheck.backends._torch_files import TorchFile
+
+        self.torch.set_default_dtype(getattr(self.torch, dtype))
+        return TorchFile(self.torch, file, size)
 
     def _arrays(self, tensors: Tensors) -> Arrays:
         return {name: self.numbers(tensor) for name, tensor in tensors.items()}

@@ -103,7 +103,7 @@ def _run(arguments: list[str] | None, interrupt: _signals.Interrupt) -> int:
         return WRONG_REQUEST
     except (click.ClickException, RequestError, MemoryError) as error:
         _say(_in_words(error))
-        return WRONG_REQUEST
+        return error.exit_code if isinstance(error, RequestError) else WRONG_REQUEST
     except BaseException as error:  # also SystemExit, with which a library may end: its 1 would look like a verdict
         if interrupt.has_arrived:
             raise Interrupted from error

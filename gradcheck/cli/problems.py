@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gradcheck.cli._commands import Commands
+from gradcheck.cli._listener import TerminalListener
 from gradcheck.cli._options import given, option
 from gradcheck.errors import ProblemError
 from gradcheck.text.escaping import as_argument, escaped, quoted
+
+if TYPE_CHECKING:
+    from gradcheck.problems import Problem
 
 
 @click.group(
@@ -38,11 +43,20 @@ def command(context: click.Context) -> None:
 def show(context: click.Context, /, name: str, k: int, graph: bool) -> None:
     """Show one problem: its file, its inputs' shapes at size K, its gradients, and its default backends."""
     from gradcheck import problems
+    from gradcheck.problems._guard import TIMEOUT
+    from gradcheck.runs.runner import authors
+
+    with TerminalListener() as listener, authors(listener, TIMEOUT) as known:
+        problem = problems.load(name, authors=known)
+        size = problem.sized(k, given="k" in given(context))
+        _show(problem, size, graph)
+
+
+def _show(problem: Problem, size: int | None, graph: bool) -> None:
+    """Show a problem at a size."""
     from gradcheck.problems.recording import graph_of
     from gradcheck.problems.sampling import kinds_of, wrt_of
 
-    problem = problems.load(name)
-    size = problem.sized(k, given="k" in given(context))
     if graph:
         click.echo(graph_of(problem, size).json())
         return
@@ -60,6 +74,8 @@ def show(context: click.Context, /, name: str, k: int, graph: bool) -> None:
         for number, (each, shape) in enumerate(zip(loss.output_names.values(), loss.cotangents.values(), strict=True)):
             label = "" if number else "outputs"
             click.echo(escaped(f"{label:10} {each:8} {' × '.join(map(str, shape)) or 'scalar'}"))
+    if problem.engine:
+        click.echo(f"engine     {problem.engine}")
     click.echo(f"gradients  {', '.join(problem.gradients) or 'none'}")
     click.echo(escaped(f"backends   {', '.join(problem.backends) or 'none: name some with -b'}"))
 

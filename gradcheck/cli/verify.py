@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from gradcheck.cli._listener import TerminalListener
 from gradcheck.cli._options import option
 from gradcheck.text.escaping import escaped
 
@@ -55,12 +58,9 @@ def command(
     if report and len(record) > 1:
         raise RequestError(f"--report {report[0]}: {len(record)} records: expected one with --report")
     destinations = reports.destinations(format, report)
-    found = [
-        verify.verify_file(Path(path), gate, problem=problem, trust=trust, timeout=timeout, running=notice).allowing(
-            allow
-        )
-        for path in record
-    ]
+    with TerminalListener() as listener:
+        options: dict[str, Any] = {"problem": problem, "trust": trust, "timeout": timeout, "running": notice}
+        found = [verify.verify_file(Path(path), gate, **options, building=listener).allowing(allow) for path in record]
     view = reports.View(details, show_gradients)
     for each in found:
         for destination in destinations:

@@ -63,6 +63,7 @@ class Request:
         inputs: name -> array of that dtype (float32 for bfloat16), or of int64 or bool.
         entries: how many the arrays of a whole answer have, watched values and adjoints included.
         folders: where our own workers search for the imports of the problem's file.
+        size: the arguments of its `inputs`: `(k,)`, or `()` where there is one size.
     """
 
     problem: Path
@@ -72,6 +73,7 @@ class Request:
     inputs: Arrays
     entries: int = 0
     folders: Sequence[str] = ()
+    size: Sequence[int] = ()
 
     @cached_property
     def constants(self) -> Arrays:

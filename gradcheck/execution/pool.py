@@ -242,6 +242,33 @@ class Pool:
         self._listened = time.monotonic()
         return self._answers(keys, inputs)
 
+    def ask(self, key: str, method: str, **parameters: object) -> dict[str, Any] | Failure:
+        """A worker's answer to a request of another method, or why there is none."""
+        self._deadlines[key] = time.monotonic() + self._timeout
+        self._listened = time.monotonic()
+        try:
+            if key not in self._dropped:
+                self._workers[key].send(method, **parameters)
+            while key not in self._dropped:
+                self._next([key])
+                if key in self.started:
+                    return self._receive(key, dict)
+                self._await_start(key)
+            return self._dropped[key]
+        except BaseException:  # a later answer of it would count for another request
+            self._drop(key, Failure(Verdict.CRASHED, "was interrupted"))
+            raise
+
+    @contextlib.contextmanager
+    def folder_of(self, key: str) -> Iterator[Path]:
+        """An empty folder for arrays in the messages of a worker."""
+        folder = self._own[key] / "arrays"
+        clear(folder)
+        try:
+            yield folder
+        finally:
+            clear(folder)
+
     def _answers(
         self, keys: Sequence[str], inputs: array_files.Inputs
     ) -> Iterator[tuple[str, BackendAnswer | Failure]]:
@@ -265,7 +292,8 @@ class Pool:
             reason = f"its folder is of no use: {error.strerror}: {error.filename}"
             self._drop(key, Failure(Verdict.CRASHED, reason, self._workers[key].printed()))
         else:
-            own = {"folders": self._pending[key].request.folders} if self._launches[key].repeats else {}
+            request = self._pending[key].request
+            own = {"folders": request.folders, "size": request.size} if self._launches[key].repeats else {}
             self._workers[key].send("evaluate", **message, **own)
 
     def _as_they_come(self, waiting: list[str]) -> Iterator[tuple[str, BackendAnswer | Failure]]:

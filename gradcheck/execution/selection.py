@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._worker import handwritten
+from gradcheck.backends._worker.whole_files import ORIGINAL
 from gradcheck.errors import RequestError
 from gradcheck.execution import engines, environments
 from gradcheck.execution.engines import EngineDeclaration, Spec
@@ -32,13 +33,16 @@ NVIDIA_DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 TF32_ROUNDING = 2.0**-11
 """Of each operand of a float32 matrix product: TF32 keeps 11 bits (NVIDIA A100 Tensor Core GPU Architecture, 2020)."""
 
+Place = tuple[Spec, str, str]
+"""A backend's name, that of its engine, and the device."""
+
 
 @dataclass(frozen=True)
 class Selected:
     """A requested backend; if `engine` is None, a program or a hand-written gradient of the problem in NumPy.
 
-    `home` is the engine in whose environment such a gradient runs, if the user names one. `runs` says what an engine
-    runs of the problem's file, in its own arrays: "gradient" or "implementation".
+    `home` is the engine in whose environment such a gradient runs, if the user names one, or if the file is written in
+    its code. `runs` says what an engine runs of the problem's file, in its own arrays: "gradient" or "implementation".
     """
 
     spec: Spec
@@ -54,10 +58,15 @@ class Selected:
         return str(self.spec)
 
     @property
+    def place(self) -> Place:
+        """What decides where it runs: files may have functions of one name in several engines."""
+        return self.spec, self.engine.name if self.engine else "", self.device
+
+    @property
     def environment(self) -> tuple[Spec, EngineDeclaration] | None:
         """The engine in whose environment it runs, and the name of that; None if it runs in no engine's."""
-        if self.home and self.spec.home:
-            return self.spec.home, self.home
+        if self.home:
+            return self.spec.home or Spec(self.home.name), self.home
         if self.engine and self.runs:
             return replace(self.spec, name=self.engine.name), self.engine
         return (self.spec, self.engine) if self.engine else None
@@ -139,7 +148,10 @@ def selected(specs: Sequence[str], problem: Problem, device: str, tf32: bool) ->
         if spec.version and not is_engine:
             raise RequestError(f"backend {text!r}: a hand-written gradient has no releases: expected {spec.name}")
         engine = known_engine(spec, problem.gradients).on(device) if is_engine else None
-        backends.append(Selected(spec, engine, device, tf32, home_of(spec, device, is_engine)))
+        home = home_of(spec, device, is_engine)
+        if problem.engine and not (engine or spec.program or spec.python or home):
+            home = known_engine(Spec(problem.engine)).on(device)  # which the file imports
+        backends.append(Selected(spec, engine, device, tf32, home))
     return backends
 
 
@@ -174,7 +186,7 @@ def foreseen(settings: Settings) -> dict[str, Launch]:
     return {
         str(spec): hosted(spec.python or Path(sys.executable), gradient=spec.name)
         for spec in specs
-        if not (spec.program or spec.version or spec.home or engines.own_path(spec.name))
+        if not (spec.program or spec.version or spec.home or spec.name == ORIGINAL or engines.own_path(spec.name))
     }
 
 
@@ -270,7 +282,7 @@ def place(
     backends: Sequence[Selected],
     settings: Settings,
     building: Building,
-    known: dict[tuple[Spec, str], Environment],
+    known: dict[Place, Environment],
     before_building: Callable[[], None] = lambda: None,
 ) -> Selection:
     """Find where each backend runs, and build its environment if necessary; add the result to `known`.
@@ -293,14 +305,14 @@ def place(
     for backend in backends:
         spec, where = backend.spec, found[backend.spec]
         if isinstance(where, Environment):
-            places[str(spec)] = known[spec, backend.device] = where
+            places[str(spec)] = known[backend.place] = where
         else:
             failures[str(spec)] = where if isinstance(where, Failure) else Failure(Verdict.UNAVAILABLE, where.reason)
     return Selection(backends, places, failures)
 
 
 def located(
-    backend: Selected, dtype: str, order: int, known: Mapping[tuple[Spec, str], Environment]
+    backend: Selected, dtype: str, order: int, known: Mapping[Place, Environment]
 ) -> Environment | Missing | Failure:
     """Where a backend runs without building, or why it cannot."""
     if backend.spec.program and order > 1:
@@ -314,12 +326,12 @@ def located(
         return Missing(f"no {backend.device} here: this machine has no NVIDIA driver")  # no need to build several GB
     if dtype in backend.lacks:
         return Failure(Verdict.UNSUPPORTED, backend.lacks[dtype])
-    if (backend.spec, backend.device) in known:
-        return known[backend.spec, backend.device]
+    if backend.place in known:
+        return known[backend.place]
     if backend.spec.program_path:
         return located_program(backend.spec.program_path)
-    if backend.home and backend.spec.home:
-        where = environments.find(backend.spec.home, backend.home)
+    if backend.home and backend.environment:
+        where = environments.find(*backend.environment)
         return replace(where, version=None) if isinstance(where, Environment) else where  # it is the engine's
     if backend.engine is None:
         return Environment(backend.spec.python or Path(sys.executable), "current")

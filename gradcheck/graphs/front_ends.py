@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -9,8 +10,12 @@ from typing import Any
 from gradcheck.dtypes import Kind
 from gradcheck.graphs import numpy, ops
 from gradcheck.graphs.graph import Graph, Shape
+from gradcheck.graphs.lowering import ProblemInputs
 from gradcheck.graphs.results import line_of
 from gradcheck.graphs.sources import RecordingError
+
+DUMPED = ("torch", "jax")
+"""The engines whose functions have a front end: it is `gradcheck.graphs.NAME`."""
 
 
 def record(loss: Callable[..., Any], shapes: Mapping[str, Shape], kinds: Mapping[str, Kind] | None = None) -> Graph:
@@ -34,6 +39,28 @@ def record(loss: Callable[..., Any], shapes: Mapping[str, Shape], kinds: Mapping
         f"{line_of(loss)}: loss{inspect.signature(loss)}: expected loss(ops, {names}), or loss({names}) written in "
         "NumPy, with the inputs' names"
     )
+
+
+def lowered(engine: str, dump: Mapping[str, Any], shapes: Mapping[str, Shape], kinds: Mapping[str, Kind]) -> Graph:
+    """The graph of a loss in an engine's own code, in float64.
+
+    Args:
+        engine: one of `DUMPED`.
+        dump: of its program.
+        shapes: of the inputs, by name.
+        kinds: of the inputs.
+
+    Raises:
+        RecordingError: an operator has no row, or its arguments do not fit.
+    """
+    front_end = importlib.import_module(f"gradcheck.graphs.{engine}")
+    graph: Graph = front_end.record(dump, "float64", ProblemInputs(shapes, kinds))
+    return graph
+
+
+def rows_of(engine: str) -> list[str]:
+    """The operators of an engine that stay as they are in a dump; a front end takes the others apart."""
+    return list(importlib.import_module(f"gradcheck.graphs.{engine}").ROWS)
 
 
 def takes_ops(loss: Callable[..., Any], inputs: Iterable[str]) -> bool:

@@ -10,7 +10,7 @@ from gradcheck.graphs.graph import Graph
 from gradcheck.graphs.jax_forms import form_of
 from gradcheck.graphs.jax_reasons import reason
 from gradcheck.graphs.jax_rows import ROWS
-from gradcheck.graphs.lowering import Lowering
+from gradcheck.graphs.lowering import Lowering, ProblemInputs
 from gradcheck.graphs.values import Value
 
 CONVERSION = "convert_element_type"
@@ -18,7 +18,7 @@ FILES = (jax_entries, jax_arrays, jax_layers)
 """The modules that fill the table."""
 
 
-def record(dump: Mapping[str, Any], dtype: str) -> Graph:
+def record(dump: Mapping[str, Any], dtype: str, problem: ProblemInputs | None = None) -> Graph:
     """The graph of a dump.
 
     Its inputs are the floating inputs of the dump that have the dtype, by their names; those of other dtypes are
@@ -27,11 +27,12 @@ def record(dump: Mapping[str, Any], dtype: str) -> Graph:
     Args:
         dump: see `gradcheck.backends._jax_export`.
         dtype: of the check.
+        problem: the inputs of a problem, whose loss it is.
 
     Raises:
         RecordingError: a primitive has no row, or its operands do not fit; the message begins with the user's line.
     """
-    return _JaxLowering(dump, dtype).graph()
+    return _JaxLowering(dump, dtype, problem).graph()
 
 
 class _JaxLowering(Lowering):

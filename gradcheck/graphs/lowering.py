@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradcheck.dtypes import LAYOUTS
-from gradcheck.graphs.graph import Graph
+from gradcheck.dtypes import LAYOUTS, Kind
+from gradcheck.graphs.graph import Graph, Shape
 from gradcheck.graphs.results import finished
 from gradcheck.graphs.rows import word
 from gradcheck.graphs.sources import RecordingError, written_at
 from gradcheck.graphs.torch_entries import not_equal
 from gradcheck.graphs.values import Recording, Value
 
+RESULT, WATCHED = "[result]", "[watched]"
+"""With which the labels of the outputs of a problem's program begin."""
+NO_RESULT = "the function returns no floating array: expected one that depends on its inputs"
 WRONG = (TypeError, ValueError, IndexError, AttributeError, KeyError)
 """What a row raises for arguments that do not fit."""
 
@@ -30,6 +33,13 @@ def wide_enough(dtype: str) -> list[str]:
     ]
 
 
+class ProblemInputs(NamedTuple):
+    """The inputs of a problem in their order: shapes, and kinds. Integers and booleans are known in a program of it."""
+
+    shapes: Mapping[str, Shape]
+    kinds: Mapping[str, Kind]
+
+
 class Lowering(abc.ABC):
     """The making of one graph.
 
@@ -37,14 +47,18 @@ class Lowering(abc.ABC):
         dump: of a program; its nodes have "operator", "shape", "dtype", "file" and "line", and inputs and constants a
             "name", which is that of an array.
         dtype: of the check. Floating inputs of other dtypes are constants.
+        problem: the inputs of a problem, whose loss the program is: others are constants, and a result that is one
+            number needs no cotangent. Its outputs are those of `gradcheck.backends._worker.whole_files`.
     """
 
-    def __init__(self, dump: Mapping[str, Any], dtype: str) -> None:
+    def __init__(self, dump: Mapping[str, Any], dtype: str, problem: ProblemInputs | None = None) -> None:
         self.dump = dump
         self.dtype = dtype
         self.recording = Recording()
         inputs = [node for node in dump["nodes"] if node["operator"] == "input" and node["dtype"] == dtype]
-        self._inputs = self.recording.inputs({node["name"]: tuple(node["shape"]) for node in inputs}, {})
+        self._is_problem = problem is not None
+        own = problem or ProblemInputs({node["name"]: tuple(node["shape"]) for node in inputs}, {})
+        self._inputs = self.recording.inputs(own.shapes, own.kinds)
         self.values: list[Any] = []
 
     @abc.abstractmethod
@@ -73,9 +87,21 @@ class Lowering(abc.ABC):
             with written_at(node["file"], node["line"]):
                 self.values.append(self._value_of(node))
         outputs = {label: self.output(each) for label, each in self.dump["outputs"].items()}
+        if self._is_problem:
+            return self._loss_of(outputs)
         if not outputs:
-            raise RecordingError("the function returns no floating array: expected one that depends on its inputs")
+            raise RecordingError(NO_RESULT)
         return finished(_loss, self.recording, outputs, self.names())
+
+    def _loss_of(self, outputs: Mapping[str, Value]) -> Graph:
+        """The graph of a problem's loss: what it returns, and the values that it watches."""
+        results = {label[len(RESULT) :]: each for label, each in outputs.items() if label.startswith(RESULT)}
+        watched = {label[len(WATCHED) + 1 : -1]: each for label, each in outputs.items() if label.startswith(WATCHED)}
+        if not results:
+            raise RecordingError(NO_RESULT)
+        names = {**self.names(), **{value.index: name for name, value in watched.items()}}
+        is_number = list(results) == [""] and results[""].shape == ()
+        return finished(_loss, self.recording, results[""] if is_number else results, names)
 
     def _value_of(self, node: Mapping[str, Any]) -> Any:
         operator = node["operator"]

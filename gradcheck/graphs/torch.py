@@ -7,7 +7,7 @@ from typing import Any
 
 from gradcheck.graphs import torch_arrays, torch_entries, torch_layers, torch_ordering
 from gradcheck.graphs.graph import Graph
-from gradcheck.graphs.lowering import Lowering
+from gradcheck.graphs.lowering import Lowering, ProblemInputs
 from gradcheck.graphs.torch_reasons import reason
 from gradcheck.graphs.torch_rows import ROWS
 from gradcheck.graphs.values import Value
@@ -17,7 +17,7 @@ FILES = (torch_entries, torch_arrays, torch_layers, torch_ordering)
 """The modules that fill the table."""
 
 
-def record(dump: Mapping[str, Any], dtype: str) -> Graph:
+def record(dump: Mapping[str, Any], dtype: str, problem: ProblemInputs | None = None) -> Graph:
     """The graph of a dump.
 
     Its inputs are the floating inputs of the dump that have the dtype, by their names; those of other dtypes are
@@ -26,11 +26,12 @@ def record(dump: Mapping[str, Any], dtype: str) -> Graph:
     Args:
         dump: see `gradcheck.backends._torch_export`.
         dtype: of the check.
+        problem: the inputs of a problem, whose loss it is.
 
     Raises:
         RecordingError: an operator has no row, or its arguments do not fit; the message begins with the user's line.
     """
-    return _TorchLowering(dump, dtype).graph()
+    return _TorchLowering(dump, dtype, problem).graph()
 
 
 class _TorchLowering(Lowering):

@@ -7,8 +7,8 @@ import functools
 import importlib
 import os
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,6 +30,7 @@ from gradcheck.problems._checks import (
 )
 from gradcheck.problems._guard import TIMEOUT, ProblemCode, described_error
 from gradcheck.problems._paths import folders
+from gradcheck.problems._whole_files import Authors, dump_of, engine_of, fixed_in, module_of
 from gradcheck.text.suggestions import did_you_mean
 
 ENTRY_POINTS = "gradcheck.problems"
@@ -56,6 +57,9 @@ class Problem:
         has_size: whether its functions take a size `k`; if not, there is one size, and `k` is None everywhere.
         sample: (stream, k) -> arrays of inputs with a structure, labels for example, by name; see `cases.sample`.
         timeout: the time limit of each of its functions in this process, in seconds.
+        engine: in whose own code the file is written; its loss is the implementation `original`.
+        dump: (k, integers and booleans) -> the program of such a loss, see `graphs.front_ends.lowered`.
+        fixed: k -> floating inputs whose gradients are not wanted, unless `wrt` names them.
         folders: where the modules that its file imports are searched, before installed packages.
         imports: the context of its functions in this process, which they enter by themselves.
     """
@@ -77,6 +81,9 @@ class Problem:
     has_size: bool = True
     sample: Callable[..., Mapping[str, Any]] | None = None
     timeout: float = TIMEOUT
+    engine: str | None = None
+    dump: Callable[[int | None, Mapping[str, Any]], Mapping[str, Any]] | None = None
+    fixed: Callable[[int | None], Collection[str]] = lambda _: ()
 
     def sized(self, k: int, given: bool = False) -> int | None:
         """The size that `k` means: None if the problem has one size.
@@ -147,13 +154,22 @@ def names() -> dict[str, Path]:
     return found
 
 
-def load(name: str, timeout: float = TIMEOUT) -> Problem:
+def load(name: str, timeout: float = TIMEOUT, authors: Authors | None = None) -> Problem:
     """Load a problem by its name or its file's path; each call of its code has `timeout` seconds.
+
+    Args:
+        name: of the problem, or the path of its file.
+        timeout: see above.
+        authors: load a file in an engine's own code, which this process does not.
 
     Raises:
         ProblemError: there is no such problem, or its file is not a complete problem.
+        RequestError: the engine in whose code it is written is not available.
     """
     path = find(name)
+    engine = engine_of(path)
+    if engine:
+        return _in_engine(name, path, timeout, engine, authors)
     with contextlib.suppress(OSError):
         if b"import" in path.read_bytes():
             importlib.import_module("numpy")  # before its code runs, so that changes by the code are found
@@ -161,6 +177,18 @@ def load(name: str, timeout: float = TIMEOUT) -> Problem:
         found = folders(path)
         imports = Imports(found)
         return _problem(name, path, _execute(path, imports), timeout, found, imports)
+
+
+def _in_engine(name: str, path: Path, timeout: float, engine: str, authors: Authors | None) -> Problem:
+    """A problem whose file is written in an engine's own code."""
+    if authors is None:
+        raise ProblemError(f"{path}: it is written in {engine}, which this command does not start: write gradcheck run")
+    author = authors(engine, path)
+    imports = Imports(())
+    described = author("describe")
+    imports.note(described["files"], described["used"])
+    problem = _problem(name, path, module_of(path, engine, author, described), timeout, folders(path), imports)
+    return replace(problem, engine=engine, dump=dump_of(author, engine), fixed=fixed_in(author))
 
 
 def find(name: str) -> Path:

@@ -22,14 +22,14 @@ Array = npt.NDArray[Any]
 
 
 def outputs_on_arrays(case: Case) -> dict[str, Array] | None:
-    """What a loss in NumPy returns for copies of a case's inputs, in float64, by `Graph.outputs`; of words None.
+    """What a loss in NumPy returns for copies of a case's inputs, in float64, by `Graph.outputs`; None of any other.
 
     Raises:
         ProblemError: the loss raises, changes an input, or returns something else than while it was recorded.
     """
     problem = case.problem
     own = {name: case.inputs[name] for name in problem.shapes(case.k)}
-    if takes_ops(problem.loss, own):
+    if problem.engine or takes_ops(problem.loss, own):
         return None
     inputs = {name: np.array(array, DTYPES[kind_of(array)]) for name, array in own.items()}
     with ProblemCode(problem.path, "loss", problem.timeout):

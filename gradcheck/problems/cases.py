@@ -1,4 +1,4 @@
-"""Cases: concrete inputs from a seed, the same bits on every machine; `gradcheck.problems.stream` says how."""
+"""Cases: concrete inputs from a seed, the same bits on every machine; `gradcheck.backends._worker.stream` says how."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gradcheck.backends._worker.stream import Stream
 from gradcheck.dtypes import LAYOUTS, Kind
 from gradcheck.errors import InputsError, ProblemError, RequestError
-from gradcheck.graphs.graph import COTANGENT, DIRECTION
+from gradcheck.graphs.graph import COTANGENT, DIRECTION, Graph
 from gradcheck.problems import Problem
 from gradcheck.problems.recording import graph_of
 from gradcheck.problems.sampling import DTYPES, NOUNS, kind_of, kinds_of, sampled, wrt_of
-from gradcheck.problems.stream import Stream
 from gradcheck.text.suggestions import did_you_mean
 
 Array = npt.NDArray[np.floating]
@@ -187,11 +187,12 @@ def sample(
             what, remedies = f"scale {scale:g}: {distribution} inputs ", ("a smaller scale", "a larger scale")
             check_range(drawn, inputs[name], dtype, (f"{what}overflow", f"{what}underflow"), remedies)
         notes += underflowed(name, drawn, inputs[name], dtype)
-    for name, shape in graph_of(problem, k).cotangents.items():
+    graph = graph_of(problem, k, inputs)
+    for name, shape in graph.cotangents.items():
         inputs[name] = round_to(cotangent(stream, shape), dtype)
     for name, along in directions(problem, k, order).items():
         inputs[along] = round_to(direction(stream, inputs[name]), dtype)
-    notes += [*about_outputs(problem, k, "the seed"), *about_order(order, "the seed")]
+    notes += [*about_outputs(graph, "the seed"), *about_order(order, "the seed")]
     return Case(problem, k, seed, dtype, distribution, scale, inputs, tuple(notes), order)
 
 
@@ -285,7 +286,8 @@ def given(
         RequestError: a name is missing or unknown, a shape does not fit `k`, a value is not finite or overflows the
             dtype, every entry that is not zero underflows, or an entry is not of the input's kind.
     """
-    shapes = problem.shapes(k) | graph_of(problem, k).cotangents
+    graph = graph_of(problem, k, arrays)
+    shapes = problem.shapes(k) | graph.cotangents
     shapes |= {direction: shapes[name] for name, direction in directions(problem, k, order).items()}
     kinds = {**dict.fromkeys(shapes, FLOATING), **kinds_of(problem, k)}
     check_names(arrays, shapes, source)
@@ -302,7 +304,7 @@ def given(
         if is_nothing_left(arrays[name], array):
             raise RequestError(f"{source}: {name} underflows to 0 in {dtype}: expected larger numbers")
     notes = [note for name, array in inputs.items() for note in underflowed(name, arrays[name], array, dtype)]
-    notes += [*about_outputs(problem, k, source), *about_order(order, source)]
+    notes += [*about_outputs(graph, source), *about_order(order, source)]
     return Case(problem, k, None, dtype, "given", 1.0, inputs, tuple(notes), order)
 
 
@@ -344,9 +346,9 @@ def underflowed(name: str, before: Array, rounded: Array, dtype: str) -> list[st
     return [f"{lost} of {rounded.size} entries of {name} underflow to 0 in {dtype}"] if lost else []
 
 
-def about_outputs(problem: Problem, k: int | None, source: str) -> list[str]:
+def about_outputs(graph: Graph, source: str) -> list[str]:
     """The sentence about the cotangents of a loss that returns arrays, which are from `source`."""
-    names = graph_of(problem, k).output_names.values()
+    names = graph.output_names.values()
     return [f"the loss is Σ {COTANGENT} · output of {', '.join(names)}, {COTANGENT}s from {source}"] if names else []
 
 

@@ -7,27 +7,60 @@ import inspect
 import re
 import traceback
 from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 from gradcheck import graphs
+from gradcheck.backends._worker.stream import Stream
 from gradcheck.dtypes import Kind
 from gradcheck.errors import ProblemError
 from gradcheck.graphs import VOCABULARY, Graph, RecordingError, Shape
+from gradcheck.graphs.front_ends import lowered
 from gradcheck.graphs.instead import instead
 from gradcheck.problems import Problem
 from gradcheck.problems._guard import ProblemCode, described_error
-from gradcheck.problems.sampling import kinds_of
+from gradcheck.problems.sampling import DTYPES, kinds_of, sampled
 
 
-@functools.lru_cache(maxsize=64)
-def graph_of(problem: Problem, k: int | None) -> Graph:
+def graph_of(problem: Problem, k: int | None, inputs: Mapping[str, Any] | None = None) -> Graph:
     """The problem's loss at size `k`.
+
+    Args:
+        problem: the problem.
+        k: its size.
+        inputs: of a case: a loss in an engine's own code is recorded for its integers and booleans; those of seed 0 if
+            there is no case yet.
 
     Raises:
         ProblemError: the loss cannot be recorded: an unknown operation, shapes that do not fit, no number, an error.
     """
+    if problem.dump is None:
+        return _graph(problem, k)
+    kinds = kinds_of(problem, k)
+    given = sampled(problem, Stream(0), k) if inputs is None else inputs
+    whole = {name: np.asarray(given[name], DTYPES[kind]) for name, kind in kinds.items() if kind != "floating"}
+    return _lowered(problem, k, tuple((name, array.tobytes()) for name, array in whole.items()))
+
+
+@functools.lru_cache(maxsize=64)
+def _graph(problem: Problem, k: int | None) -> Graph:
     shapes, kinds = problem.shapes(k), kinds_of(problem, k)
     with ProblemCode(problem.path, "loss", problem.timeout):
         return _recorded(problem, shapes, kinds)
+
+
+@functools.lru_cache(maxsize=64)
+def _lowered(problem: Problem, k: int | None, whole: tuple[tuple[str, bytes], ...]) -> Graph:
+    """The graph of a loss in an engine's own code, for integers and booleans."""
+    assert problem.dump is not None, "it has an engine"
+    assert problem.engine is not None, "it has an engine"
+    shapes, kinds = problem.shapes(k), kinds_of(problem, k)
+    known = {name: np.frombuffer(entries, DTYPES[kinds[name]]).reshape(shapes[name]) for name, entries in whole}
+    try:
+        return lowered(problem.engine, problem.dump(k, known), shapes, kinds)
+    except RecordingError as error:
+        raise ProblemError(str(error)) from None
 
 
 def _recorded(problem: Problem, shapes: Mapping[str, Shape], kinds: Mapping[str, Kind]) -> Graph:

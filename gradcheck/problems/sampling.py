@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gradcheck.backends._worker.stream import Stream
 from gradcheck.dtypes import Kind
 from gradcheck.errors import ProblemError
 from gradcheck.problems import Problem
 from gradcheck.problems._checks import size_arguments
 from gradcheck.problems._guard import ProblemCode, described_error
-from gradcheck.problems.stream import Stream
 
 Array = npt.NDArray[Any]
 
@@ -51,13 +51,17 @@ def kinds_of(problem: Problem, k: int | None) -> Mapping[str, Kind]:
 
 
 def wrt_of(problem: Problem, k: int | None) -> tuple[str, ...]:
-    """The inputs whose gradients are wanted: those that the problem names, else all that are floating.
+    """The inputs whose gradients are wanted: those that the problem names, else all that are floating and not fixed.
 
     Raises:
-        ProblemError: as `kinds_of`.
+        ProblemError: as `kinds_of`; or there is none.
     """
-    kinds = kinds_of(problem, k)
-    return problem.wrt or tuple(name for name, kind in kinds.items() if kind == "floating")
+    kinds, fixed = kinds_of(problem, k), problem.fixed(k)
+    wrt = problem.wrt or tuple(name for name, kind in kinds.items() if kind == "floating" and name not in fixed)
+    if not wrt:
+        expected = f"expected a shape, or requires_grad=True, for {' or '.join(fixed)}"
+        raise ProblemError(f"{problem.path}: no input requires a gradient: {expected}")
+    return wrt
 
 
 def sampled(problem: Problem, stream: Stream, k: int | None) -> Mapping[str, Array]:

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.backends._worker.stream import Stream
 from gradcheck.graphs.graph import DIRECTION
 from gradcheck.problems import Problem, cases
 from gradcheck.problems.cases import Case
 from gradcheck.problems.recording import graph_of
 from gradcheck.problems.sampling import kinds_of, sampled
-from gradcheck.problems.stream import Stream
 
 Array = NDArray[Any]
 

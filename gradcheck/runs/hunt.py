@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradcheck import problems
 from gradcheck.errors import Interrupted, ProblemError, RequestError
 from gradcheck.problems import Problem
 from gradcheck.problems.cases import DISTRIBUTIONS, Case
@@ -155,7 +154,7 @@ class _Search:
     """
 
     def __init__(self, settings: Settings, limits: Limits, runner: Runner) -> None:
-        self._problem: Problem = problems.load(settings.problem, settings.timeout)
+        self._problem: Problem = runner.problem(settings)
         asked = backends_of(self._problem, settings, {settings.problem: self._problem})
         self._settings = replace(settings, backend=asked, seed=0)
         self._limits, self._runner = limits, runner

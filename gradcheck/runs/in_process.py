@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from gradcheck import settings
 from gradcheck.answers import BackendAnswer
+from gradcheck.backends._worker.stream import Stream
 from gradcheck.dtypes import DTYPES
 from gradcheck.errors import RequestError
 from gradcheck.execution import engines
@@ -26,7 +27,6 @@ from gradcheck.judging import diagnosis, judge
 from gradcheck.oracle import Format, Output, tape_of
 from gradcheck.problems import cases, of_function
 from gradcheck.problems.cases import Case
-from gradcheck.problems.stream import Stream
 from gradcheck.results import Backend, BackendEnvironment, Report, Verdict
 from gradcheck.runs import assemble
 from gradcheck.runs.sources import Sources

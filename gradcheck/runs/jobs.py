@@ -15,12 +15,12 @@ from gradcheck.errors import RequestError
 from gradcheck.execution.selection import choose, place
 from gradcheck.execution.worker import Failure, Worker, end, exchange
 from gradcheck.outcomes import CaseOutcome
-from gradcheck.problems import load
+from gradcheck.problems import Problem
 from gradcheck.results import Verdict
 from gradcheck.runs.job import Outcomes
 from gradcheck.runs.many import Batch, Batches, Pace, without_answer
 from gradcheck.runs.plan import Plan
-from gradcheck.runs.runner import Listener
+from gradcheck.runs.runner import Listener, Runner
 from gradcheck.system.folders import Folders, sweep
 from gradcheck.system.interruptions import deferred
 
@@ -56,7 +56,7 @@ class Processes:
         self._jobs: list[Job] = []
         self._lost: deque[Batch] = deque()
         self._losses: Counter[str] = Counter()
-        build(plan, listener)
+        self._problems = build(plan, listener)
         sweep()
         self._folder = self._folders.make()
         try:
@@ -126,7 +126,7 @@ class Processes:
             self._losses[lost[0].key] += 1
             if self._losses[lost[0].key] == MOST_LOSSES:
                 reason = f"the process of this case ended: {failure.reason}"
-                return [without_answer(lost[0], Verdict.CRASHED, reason)]
+                return [without_answer(lost[0], self._problems[lost[0].settings.problem], Verdict.CRASHED, reason)]
         self._lost.extend([case] for case in lost)
         return ()
 
@@ -139,15 +139,21 @@ class Processes:
         return worker
 
 
-def build(plan: Plan, listener: Listener) -> None:
+def build(plan: Plan, listener: Listener) -> dict[str, Problem]:
     """Build the environments of a plan's backends, so that the processes need not wait for each other.
+
+    Returns:
+        The problems by name.
 
     Raises:
         RequestError: a problem or a backend is wrong.
     """
-    for group in plan.groups:
-        settings = group.settings
-        problem = load(settings.problem, settings.timeout)
-        backends = choose(settings.backend, problem, settings.device, settings.tf32, settings.order)
-        for dtype in group.axes["dtype"]:
-            place(backends, replace(settings, dtype=dtype), listener, {})
+    found = {}
+    with Runner(listener) as runner:
+        for group in plan.groups:
+            settings = group.settings
+            problem = found[settings.problem] = runner.problem(settings)
+            backends = choose(settings.backend, problem, settings.device, settings.tf32, settings.order)
+            for dtype in group.axes["dtype"]:
+                place(backends, replace(settings, dtype=dtype), listener, {})
+    return found

@@ -15,7 +15,7 @@ import msgspec
 from gradcheck.errors import InputsError
 from gradcheck.execution.selection import choose
 from gradcheck.outcomes import BackendOutcome, CaseOutcome, Row, most_severe, pack
-from gradcheck.problems import load
+from gradcheck.problems import Problem
 from gradcheck.results import Backend, Report, RunVerdict, Verdict
 from gradcheck.runs.plan import Plan, PlannedCase
 from gradcheck.runs.runner import Runner, replay
@@ -160,7 +160,7 @@ def outcome(case: PlannedCase, runner: Runner) -> CaseOutcome:
     try:
         report = runner.run(case.settings)
     except InputsError as error:
-        return without_answer(case, Verdict.UNSUPPORTED, str(error))
+        return without_answer(case, runner.problem(case.settings), Verdict.UNSUPPORTED, str(error))
     return outcome_of(case.key, report, time.perf_counter() - began)
 
 
@@ -216,10 +216,9 @@ def row_of(report: Report, backend: Backend) -> Row:
     )
 
 
-def without_answer(case: PlannedCase, verdict: Verdict, reason: str) -> CaseOutcome:
+def without_answer(case: PlannedCase, problem: Problem, verdict: Verdict, reason: str) -> CaseOutcome:
     """The outcome of a case to which no backend has an answer, all for one reason."""
     settings, values = case.settings, case.values
-    problem = load(settings.problem, settings.timeout)
     chosen = choose(settings.backend, problem, settings.device, settings.tf32, settings.order)
     return CaseOutcome(
         key=case.key,

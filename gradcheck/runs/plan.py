@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,13 +61,14 @@ def key_of(problem: str, values: Sequence[Any]) -> str:
 
 @dataclass(frozen=True)
 class Group:
-    """The cases of one problem: settings with its backends, and the values of each option in `AXES`.
+    """The cases of one problem: settings with named backends, the values of each option in `AXES`, all its backends.
 
     A problem of one size has the value None of `k`.
     """
 
     settings: Settings
     axes: Mapping[str, Sequence[Any]]
+    backends: Sequence[str]
 
     def __len__(self) -> int:
         return math.prod(map(len, self.axes.values()))
@@ -128,8 +129,17 @@ def is_of_many(settings: Settings) -> bool:
     return bool(settings.values or settings.store or settings.partition) or ALL in (settings.problem, *settings.backend)
 
 
-def plan(settings: Settings) -> Plan:
+def load(settings: Settings) -> Problem:
+    """The problem of a run."""
+    return problems.load(settings.problem, settings.timeout)
+
+
+def plan(settings: Settings, load: Callable[[Settings], Problem] = load) -> Plan:
     """The plan of a run.
+
+    Args:
+        settings: of it.
+        load: gives the problem that settings name; files in an engine's own code need a `Runner`'s.
 
     Raises:
         RequestError: a problem or a backend is unknown, or no problem has a named backend.
@@ -138,7 +148,7 @@ def plan(settings: Settings) -> Plan:
         several = ", ".join(OPTIONS[name].flag for name in settings.values if name != "problem")
         raise RequestError(f"--inputs {settings.inputs}: expected one case with it{several and f', not {several}'}")
     names = problem_names(settings)
-    loaded = {name: problems.load(name, settings.timeout) for name in names}
+    loaded = {name: load(replace(settings, problem=name)) for name in names}
     chosen = {name: backends_of(problem, settings, loaded) for name, problem in loaded.items()}
     if not any(chosen.values()):
         named = ", ".join(settings.backend)
@@ -167,12 +177,6 @@ def backends_of(problem: Problem, settings: Settings, loaded: Mapping[str, Probl
     return tuple(spec for spec in named if spec in problem.gradients or spec not in others)
 
 
-def backends_named(group: Group) -> Sequence[str]:
-    """The names of the backends of a group's cases."""
-    named = group.settings
-    return named.backend or default_backends(problems.load(named.problem, named.timeout), named.device, named.order)
-
-
 def shipped_gradients() -> Iterator[Problem]:
     """The problems with names."""
     return (each for _, each in problems.described() if isinstance(each, Problem))
@@ -196,4 +200,4 @@ def group(problem: Problem, settings: Settings, backends: tuple[str, ...], is_on
         raise RequestError(f"{problem.name}: {count} cases: expected at most {MOST_CASES}")
     backend = backends if settings.backend else ()
     alone = replace(settings, problem=problem.name, backend=backend, given=given)
-    return Group(replace(alone, values={}, store=None, partition=None), axes)
+    return Group(replace(alone, values={}, store=None, partition=None), axes, backends)

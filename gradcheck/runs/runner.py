@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Protocol
 from gradcheck import problems
 from gradcheck.errors import RequestError
 from gradcheck.execution import engines, environments
+from gradcheck.execution.authors import Authors
 from gradcheck.execution.engines import EngineDeclaration, Spec
 from gradcheck.execution.environments import Builder, Building, Environment, Kept, Missing
 from gradcheck.execution.messages import Request
 from gradcheck.execution.pool import Pool
 from gradcheck.execution.selection import (
+    Place,
     Selected,
     Selection,
     choose,
@@ -30,6 +33,7 @@ from gradcheck.execution.selection import (
 )
 from gradcheck.execution.worker import Failure
 from gradcheck.problems import Problem
+from gradcheck.problems._checks import size_arguments
 from gradcheck.problems._paths import plain_folders
 from gradcheck.results import Backend, BackendEnvironment, Report, Verdict
 from gradcheck.settings import OPTIONS, Settings
@@ -37,6 +41,7 @@ from gradcheck.text.escaping import as_argument, from_here, quoted
 
 if TYPE_CHECKING:
     from gradcheck.answers import BackendAnswer
+    from gradcheck.graphs import Graph
     from gradcheck.judging.judge import Judgement, Truth
     from gradcheck.oracle import Tape
     from gradcheck.problems.cases import Case
@@ -45,6 +50,16 @@ if TYPE_CHECKING:
 ALWAYS_REPLAYED = ("k", "seed", "dtype")
 MOST_PROBLEMS = 128
 """The largest number of problems that a session keeps loaded."""
+
+
+@contextlib.contextmanager
+def authors(building: Building | None, timeout: float) -> Iterator[Authors]:
+    """What loads a file in an engine's own code, for as long as its problem is in use."""
+    pool = Pool()
+    try:
+        yield Authors(pool, building, timeout)
+    finally:
+        pool.close()
 
 
 class Listener(Building, Protocol):
@@ -81,11 +96,12 @@ class Runner:
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._pool = Pool()
+        self._authors = Pool()
         self._owner = os.getpid()
         self._lock = threading.Lock()  # its workers answer one request at a time
-        self._problems: dict[tuple[str, Path, float], Problem] = {}
+        self._problems: dict[tuple[str, Path, float, Path | None], Problem] = {}
         self._tape = functools.lru_cache(_tape)
-        self._places: dict[tuple[Spec, str], Environment] = {}
+        self._places: dict[Place, Environment] = {}
 
     def __enter__(self) -> Runner:
         return self
@@ -99,6 +115,7 @@ class Runner:
         """End the workers."""
         with self._lock:
             self._pool.close()
+            self._authors.close()
 
     def run(self, settings: Settings, given: Case | None = None) -> Report:
         """Evaluate one case and judge the answers; see `run`. Runs of several threads happen one after the other.
@@ -114,29 +131,47 @@ class Runner:
 
     def _run(self, settings: Settings, given: Case | None) -> Report:
         with self._pool.early(foreseen(settings), settings.timeout):
-            problem = self._problem(settings.problem, settings.timeout)
+            problem = self._problem(settings)
             backends = choose(settings.backend, problem, settings.device, settings.tf32, settings.order)
             size = problem.sized(settings.k, given="k" in settings.given)
             inputs = given or (read_inputs(settings, problem, settings.inputs) if settings.inputs else None)
         size = inputs.k if inputs else size
 
         def refuse_what_is_wrong() -> None:
-            tape = self._tape(problem, size, settings.watch, settings.order)
-            tape.at((inputs or draw(settings, problem, size)).inputs)
+            self._tape_of(inputs or draw(settings, problem, size), settings.watch)
 
         selection = place(backends, settings, self._listener, self._places, before_building=refuse_what_is_wrong)
         self._pool.start(selection.launches(), settings.timeout)
         self._listener.evaluating(list(selection.places))
         # From here on, this process imports NumPy and the oracle, while the workers import their frameworks.
         case = inputs or draw(settings, problem, size)
-        tape = self._tape(problem, size, settings.watch, settings.order).at(case.inputs)
-        return self._assess(case, tape, selection, settings)
+        return self._assess(case, self._tape_of(case, settings.watch), selection, settings)
 
-    def _problem(self, name: str, timeout: float) -> Problem:
+    def _tape_of(self, case: Case, watch: str) -> Tape:
+        from gradcheck.problems.recording import graph_of
+        from gradcheck.problems.sampling import wrt_of
+
+        graph = graph_of(case.problem, case.k, case.inputs)
+        return self._tape(graph, wrt_of(case.problem, case.k), watch, case.order).at(case.inputs)
+
+    def problem(self, settings: Settings) -> Problem:
+        """The problem that settings name.
+
+        Raises:
+            RequestError: it cannot be loaded.
+        """
+        with self._lock:
+            return self._problem(settings)
+
+    def _problem(self, settings: Settings) -> Problem:
         """A problem, loaded again if its file, or one of the user's modules that it imported, has changed."""
-        key = name, problems.find(name), timeout
+        name, timeout = settings.problem, settings.timeout
+        building = None if settings.no_build else self._listener
+        authors = Authors(self._authors, building, timeout, settings.backend)
+        key = name, problems.find(name), timeout, authors.interpreter
         known = self._problems.pop(key, None)
-        self._problems[key] = problems.load(name, timeout) if known is None or known.imports.have_changed() else known
+        is_known = known is not None and not known.imports.have_changed()
+        self._problems[key] = known if known and is_known else problems.load(name, timeout, authors)
         if len(self._problems) > MOST_PROBLEMS:
             del self._problems[next(iter(self._problems))]
         return self._problems[key]
@@ -150,7 +185,8 @@ class Runner:
 
         entries = sum(math.prod(tape.nodes[index].shape) for index in tape.outputs.values())
         problem = case.problem
-        request = Request(problem.path, tape.graph, case.dtype, tape.wrt, case.inputs, entries, problem.folders)
+        size = size_arguments(case.k)
+        request = Request(problem.path, tape.graph, case.dtype, tape.wrt, case.inputs, entries, problem.folders, size)
         outcomes = self._pool.evaluate(request, list(selection.places))
         formats = {backend.key: backend.format(case.dtype) for backend in selection.backends}
         sources = {backend.key: Sources(problem, tape.graph, backend.spec.name) for backend in selection.backends}
@@ -227,8 +263,8 @@ class Runner:
             except RequestError as error:
                 return str(error)
             there = known if other is case else judge.truth(known.tape, other.inputs, backend.format(dtype))
-            problem, tape = case.problem, known.tape
-            request = Request(problem.path, tape.graph, dtype, tape.wrt, other.inputs, folders=problem.folders)
+            problem, tape, size = case.problem, known.tape, size_arguments(case.k)
+            request = Request(problem.path, tape.graph, dtype, tape.wrt, other.inputs, 0, problem.folders, size)
             [(_, outcome)] = self._pool.evaluate(request, [backend.key])
             return (outcome, there) if not isinstance(outcome, Failure) else f"run again in {dtype}: {outcome.reason}"
 
@@ -238,12 +274,9 @@ class Runner:
         return diagnosis.passed(diagnosed) if gate == "formula" else diagnosed
 
 
-def _tape(problem: Problem, k: int | None, watch: str, order: int) -> Tape:
+def _tape(graph: Graph, wrt: tuple[str, ...], watch: str, order: int) -> Tape:
     from gradcheck.oracle import tape_of
-    from gradcheck.problems.recording import graph_of
-    from gradcheck.problems.sampling import wrt_of
 
-    graph, wrt = graph_of(problem, k), wrt_of(problem, k)
     graph = graph.watching_all() if watch == "all" else graph
     return tape_of(graph.along(wrt) if order == 2 else graph, wrt)
 

@@ -53,7 +53,7 @@ def run(settings: Settings, listener: ManyListener) -> Report | Summary:
     with Runner(listener) as runner:
         if not plans.is_of_many(settings):
             return runner.run(settings)
-        plan = plans.plan(settings)
+        plan = plans.plan(settings, runner.problem)
         if len(plan) == 1 and not (settings.store or settings.partition):
             return runner.run(next(iter(plan)).settings)
         if settings.jobs == 1:
@@ -131,7 +131,7 @@ def decisive(plan: Plan) -> dict[str, str]:
     found = {"gradcheck": __version__} | {name: str(getattr(plan.settings, name)) for name in DECISIVE}
     for group in plan.groups:
         name = group.settings.problem
-        found[f"the list of backends of {name}"] = ", ".join(plans.backends_named(group))
+        found[f"the list of backends of {name}"] = ", ".join(group.backends)
         found[f"the content of {name}"] = hashlib.sha256(find(name).read_bytes()).hexdigest()[:16]
     return found
 

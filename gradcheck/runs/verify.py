@@ -11,6 +11,7 @@ from gradcheck import problems
 from gradcheck.answers import BackendAnswer
 from gradcheck.errors import RequestError
 from gradcheck.execution.engines import Spec
+from gradcheck.execution.environments import Building
 from gradcheck.graphs.graph import DIRECTION
 from gradcheck.judging import diagnosis, judge
 from gradcheck.oracle import Format, Tape, tape_of
@@ -21,6 +22,7 @@ from gradcheck.problems.sampling import wrt_of
 from gradcheck.results import Report
 from gradcheck.runs import assemble
 from gradcheck.runs.records import RecordFile, as_arrays, plain, read_record
+from gradcheck.runs.runner import authors
 from gradcheck.runs.same_loss import check_same_loss
 from gradcheck.runs.sources import Sources
 from gradcheck.text.escaping import as_argument, quoted
@@ -35,6 +37,7 @@ def verify_file(
     trust: bool = False,
     timeout: float = TIMEOUT,
     running: Callable[[str], None] = lambda text: None,
+    building: Building | None = None,
 ) -> Report:
     """Judge the answers of a record.
 
@@ -45,13 +48,17 @@ def verify_file(
         trust: whether to run a file that the record names even if it does not lie beside the record.
         timeout: time limit of each call of the problem's code, in seconds.
         running: is called with a sentence before a file that the record names is run.
+        building: receives the progress of the environment in which a file in an engine's own code is loaded; None if
+            none may be built.
 
     Raises:
         RequestError: the record cannot be read, does not fit its problem, or names a file that it may not.
     """
     record = read_record(path)
-    loaded = problems.load(problem or _named_by(record, path, trust, running), timeout)
-    return verify(record, str(path), loaded, gate, replay(path, gate, problem, trust))
+    name = problem or _named_by(record, path, trust, running)
+    with authors(building, timeout) as known:
+        loaded = problems.load(name, timeout, known)
+        return verify(record, str(path), loaded, gate, replay(path, gate, problem, trust))
 
 
 def verify(record: RecordFile, path: str, loaded: Problem, gate: str, again: str) -> Report:
@@ -70,7 +77,7 @@ def verify(record: RecordFile, path: str, loaded: Problem, gate: str, again: str
     inputs = as_arrays(record.inputs, f"{path}: inputs")
     k = cases.size_of(loaded, inputs, path)
     order = 2 if any(name.startswith(DIRECTION) for name in inputs.keys() - loaded.shapes(k).keys()) else 1
-    graph, wrt = graph_of(loaded, k), wrt_of(loaded, k)
+    graph, wrt = graph_of(loaded, k, inputs), wrt_of(loaded, k)
     tape = tape_of(graph.along(wrt) if order == 2 else graph, wrt)
     check_names(record, tape, path)
     dtypes = dict.fromkeys(answer.dtype for answer in record.answers.values())

@@ -20,6 +20,7 @@ import pytest
 from gradcheck import problems
 from gradcheck.answers import BackendAnswer
 from gradcheck.api import Logged
+from gradcheck.backends._worker.stream import Stream
 from gradcheck.errors import RequestError
 from gradcheck.execution import engines, environments
 from gradcheck.execution.engines import Spec
@@ -34,7 +35,6 @@ from gradcheck.oracle import Format, Key, Tape, stages, tape_of
 from gradcheck.problems import cases
 from gradcheck.problems.recording import graph_of
 from gradcheck.problems.sampling import wrt_of
-from gradcheck.problems.stream import Stream
 from gradcheck.results import Verdict
 from gradcheck.text.wording import in_words
 from tests.conformance.findings import FINDINGS, OF_SECOND_ORDER, SOMETIMES

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck.problems.stream import NAMES, Stream
+from gradcheck.backends._worker.stream import NAMES, Stream
 
 GOLDEN: dict[str, tuple[Callable[[Stream], Any], str]] = {
     "uniform": (lambda rng: rng.uniform(size=(100, 3)), "2ea32227bcddf815"),

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gradcheck.backends._engine import Answer, Engine, Malformed, Unavailable, Unsupported
 from gradcheck.backends._worker import protocol
+from gradcheck.backends._worker.authoring import Author
 from gradcheck.backends._worker.comparison import differences, same_bits
 from gradcheck.backends._worker.graph import InterpretedGraph
 from gradcheck.backends._worker.handwritten import HandWritten, Subject, function_of
 from gradcheck.backends._worker.imports import Imports
 from gradcheck.backends._worker.own_arrays import Implementation, InEngine
 from gradcheck.backends._worker.source import execute
+from gradcheck.backends._worker.whole_files import ORIGINAL, watched_in
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -124,8 +126,8 @@ class Host:
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """A request's result or error."""
         try:
-            method = {"start": self.start, "evaluate": self.evaluate}[request["method"]]
-            return {"result": method(request)}
+            own = {"start": self.start, "evaluate": self.evaluate}
+            return {"result": own.get(request["method"], self.ask)(request)}
         except Unsupported as error:
             return failure("unsupported", error)
         except (ImportError, Unavailable) as error:
@@ -155,7 +157,8 @@ class Host:
         context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         if isinstance(self.engine, HandWritten) or self.implementation:
             context, problem = self.problem(request["problem"], request["folders"])
-            subject = self.subject(problem, request["graph"])
+            with context:
+                subject = self.subject(problem, request)
             given = read(request["inputs"])
         else:
             subject = self.graph(request["graph"])
@@ -174,6 +177,15 @@ class Host:
             "varies": [[*which, protocol.number(largest)] for which, largest in varies],
         }
 
+    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """What a file in the engine's own code has: a method of `Author`."""
+        assert self.engine is not None, "it comes after start"
+        context, problem = self.problem(request["problem"], request["folders"])
+        with context:
+            author = Author(self.engine, problem, request, read, Files([request["folder"]]).save)
+            found: dict[str, Any] = getattr(author, request["method"])()
+        return {**found, "files": context.files, "used": sorted(context.folders_used)}
+
     def evaluate_once(self, subject: Any, given: Arrays, request: Mapping[str, Any]) -> Evaluation:
         """Evaluate the backend once, with its own copy of the inputs."""
         import numpy as np
@@ -187,14 +199,24 @@ class Host:
         kept = dataclasses.replace(answer, **answer.converted(lambda key, array: protocol.real(array, in_words(key))))
         return Evaluation(kept, seconds, {name for name, array in inputs.items() if not same_bits(array, given[name])})
 
-    def subject(self, problem: ModuleType, message: Any) -> Subject | Implementation:
+    def subject(self, problem: ModuleType, request: Mapping[str, Any]) -> Subject | Implementation:
         """A problem's hand-written functions, or its implementation, the same object for the same loss."""
+        message = request["graph"]
         if self.implementation is None:
             return Subject.of(problem, message)
-        if self.implemented is None or self.implemented[0] is not problem or self.implemented[1] != message:
-            function = function_of(problem.implementations[self.implementation])
-            self.implemented = problem, message, Implementation(function, message)
+        key = message, request["size"], request["dtype"]
+        if self.implemented is None or self.implemented[0] is not problem or self.implemented[1] != key:
+            function = self.function(problem, self.implementation, request)
+            self.implemented = problem, key, Implementation(function, message)
         return self.implemented[2]
+
+    def function(self, problem: ModuleType, name: str, request: Mapping[str, Any]) -> Any:
+        """An implementation of a problem's loss: the loss itself, if it is written in an engine's own code."""
+        if name != ORIGINAL:
+            return function_of(problem.implementations[name])
+        assert self.engine is not None, "evaluate comes after start"
+        whole = self.engine.whole_file(problem, tuple(request["size"]), request["dtype"])
+        return whole.as_function(watched_in(request["graph"]))
 
     def graph(self, message: Any) -> InterpretedGraph:
         """The loss of a message, the same object for the same loss: engines keep what they have compiled of it."""
@@ -216,8 +238,8 @@ class Host:
             imports = Imports(folders)
             self.problems[key] = imports, imports.execute(path)
             module = self.problems[key][1]
-            functions = [each for key in FUNCTIONS for each in getattr(module, key, {}).values()]
-            codes = [getattr(function_of(each), "__code__", None) for each in functions]
+            named = [each for each in (getattr(module, key, {}) for key in FUNCTIONS) if isinstance(each, Mapping)]
+            codes = [getattr(function_of(function), "__code__", None) for each in named for function in each.values()]
             self.files = {code.co_filename for code in codes if code}
         return self.problems[key]
 

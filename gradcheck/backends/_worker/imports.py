@@ -84,6 +84,17 @@ class Imports(AbstractContextManager):  # type: ignore[type-arg]
         with self:
             return execute(path)
 
+    @property
+    def files(self) -> list[str]:
+        """The problem's file, and those of the user's modules that it imported."""
+        return list(self._stamps)
+
+    def note(self, files: Sequence[str], folders: Sequence[str]) -> None:
+        """Notice changes of files that another process has loaded, from these folders."""
+        self.folders_used.update(folders)
+        for path in files:
+            self._stamps.setdefault(path, stamp(path))
+
     def have_changed(self) -> bool:
         """Whether the problem's file, or one of its user's modules, has changed since it was loaded."""
         return any(stamp(path) != before for path, before in self._stamps.items())

@@ -28,18 +28,35 @@ class Stream:
 
     Args:
         seed: any non-negative integer.
+        position: how many raw numbers have been drawn already.
+
+    Attributes:
+        seed: as given.
+        position: how many raw numbers have been drawn.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, position: int = 0) -> None:
         self._bits = np.random.PCG64(seed)
+        self._bits.advance(position)
+        self.seed, self.position = seed, position
+
+    def skip_to(self, position: int) -> None:
+        """Leave out raw numbers that were drawn elsewhere."""
+        self._bits.advance(position - self.position)
+        self.position = position
+
+    def _raw(self, shape: Shape) -> npt.NDArray[np.uint64]:
+        count = math.prod(shape)
+        self.position += count
+        return self._bits.random_raw(count).reshape(shape)
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"rng has no {name!r}: expected one of {NAMES}")
 
     def symmetric(self, shape: Shape) -> Array:
         """Floats in (−1, 1): the 2⁵² odd multiples of 2⁻⁵², each equally likely; zero is none of them."""
-        steps = (self._bits.random_raw(math.prod(shape)) >> np.uint64(12)).astype(np.int64)
-        return ((2 * steps + 1 - 2**52) * 2.0**-52).reshape(shape)
+        steps = (self._raw(shape) >> np.uint64(12)).astype(np.int64)
+        return (2 * steps + 1 - 2**52) * 2.0**-52
 
     def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
         """Floats low + (high − low) m 2⁻⁵³, where m is one of 0 … 2⁵³ − 1, each equally likely.
@@ -77,7 +94,7 @@ class Stream:
         if not (low < high).all() or (high.astype(float) - low > MOST_INTEGERS).any():
             raise ValueError(f"rng.integers({low}, {high}): expected low < high, at most 2**32 apart")
         shape = shape_of("integers", size, low, high)
-        raw = self._bits.random_raw(math.prod(shape)).reshape(shape) >> np.uint64(32)
+        raw = self._raw(shape) >> np.uint64(32)
         return (low + ((raw * (high - low).astype(np.uint64)) >> np.uint64(32)).astype(np.int64))[()]
 
     def choice(self, a: Any, size: Any = None, replace: bool = True, p: Any = None) -> Any:
@@ -106,13 +123,13 @@ class Stream:
         entries = entries_of("permutation", x)
         order = list(range(len(entries)))
         picked = self.integers(np.arange(len(order), 1, -1)) if len(order) > 1 else np.zeros(0, np.int64)
-        for last, other in zip(range(len(order) - 1, 0, -1), picked.tolist(), strict=True):
+        for last, other in zip(range(len(order) - 1, 0, -1), picked.tolist()):
             order[last], order[other] = order[other], order[last]
         return entries[np.array(order, np.int64)]
 
     def _fractions(self, shape: Shape) -> Array:
         """Floats in [0, 1): multiples of 2⁻⁵³."""
-        return ((self._bits.random_raw(math.prod(shape)) >> np.uint64(11)) * 2.0**-53).reshape(shape)
+        return (self._raw(shape) >> np.uint64(11)) * 2.0**-53
 
     def _as_likely_as(self, p: Any, count: int, shape: Shape, replace: bool) -> Integers:
         """Indices below `count`, as likely as `p` says."""
