@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import logging
 import os
@@ -19,8 +18,6 @@ from gradcheck.problems import _functions
 from gradcheck.problems._guard import TIMEOUT
 from gradcheck.results import Report
 from gradcheck.runs import runner, sweep
-from gradcheck.runs.jobs import Processes
-from gradcheck.runs.many import OneProcess
 from gradcheck.runs.plan import plan
 from gradcheck.settings.places import KEYWORDS
 
@@ -149,10 +146,8 @@ class Session:
         names = [named(each, **parts) for each in several]
         chosen = settings.of({"problem": names, **options}, others=FUNCTIONS, many=True)
         planned = plan(chosen, self._runner.problem)
-        if chosen.jobs == 1:
-            return sweep.sweep(planned, OneProcess(self._runner), Logged())
-        with contextlib.closing(Processes(chosen.jobs, planned, Logged())) as processes:
-            return sweep.sweep(planned, processes, Logged())
+        with sweep.executor_of(planned, self._runner, Logged()) as executor:
+            return sweep.sweep(planned, executor, Logged())
 
 
 def verify(

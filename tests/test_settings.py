@@ -136,6 +136,7 @@ EXAMPLES = {
     "no_build": (True, "true"), "details": (True, "true"), "show_gradients": (True, "true"),
     "format": ("json", "'json'"),
     "store": ("/a/s.sqlite", "'/a/s.sqlite'"), "partition": ("2/3", "'2/3'"), "jobs": (4, "4"),
+    "dask": ("local", "'local'"),
     "write": ("/a/m.txt", "'/a/m.txt'"), "expect": ("/a/m.txt", "'/a/m.txt'"),
     "report": (("/a/r.json", "/a/r.txt"), "['/a/r.json', '/a/r.txt']"),
 }  # fmt: skip

@@ -15,6 +15,7 @@ from gradcheck.outcomes import CaseOutcome, Row, Summary, in_cases, unpack
 from gradcheck.problems import find
 from gradcheck.results import Report
 from gradcheck.runs import plan as plans
+from gradcheck.runs.cluster import Cluster
 from gradcheck.runs.jobs import Processes
 from gradcheck.runs.many import Batches, Executor, OneProcess, row_of
 from gradcheck.runs.plan import AXES, Plan
@@ -56,10 +57,26 @@ def run(settings: Settings, listener: ManyListener) -> Report | Summary:
         plan = plans.plan(settings, runner.problem)
         if len(plan) == 1 and not (settings.store or settings.partition):
             return runner.run(next(iter(plan)).settings)
-        if settings.jobs == 1:
-            return sweep(plan, OneProcess(runner), listener)
-    with contextlib.closing(Processes(settings.jobs, plan, listener)) as processes:
-        return sweep(plan, processes, listener)
+        with executor_of(plan, runner, listener) as executor:
+            return sweep(plan, executor, listener)
+
+
+@contextlib.contextmanager
+def executor_of(plan: Plan, runner: Runner, listener: Listener) -> Iterator[Executor]:
+    """What evaluates the cases of a plan: a Dask cluster, several processes, or this one with its runner.
+
+    Raises:
+        RequestError: there is no such cluster, or a problem or a backend is wrong.
+    """
+    settings = plan.settings
+    if settings.dask:
+        with contextlib.closing(Cluster(settings.dask, settings.jobs if "jobs" in settings.given else None)) as cluster:
+            yield cluster
+    elif settings.jobs > 1:
+        with contextlib.closing(Processes(settings.jobs, plan, listener)) as processes:
+            yield processes
+    else:
+        yield OneProcess(runner)
 
 
 def sweep(plan: Plan, executor: Executor, listener: ManyListener) -> Summary:

@@ -165,6 +165,14 @@ class Settings:
         replayed=False,
         rebased=_path_from,
     )
+    dask: str | None = option(
+        None,
+        text("local, or the address of a Dask scheduler"),
+        "Evaluate cases on the Dask cluster of a scheduler; local starts one here, of --jobs processes.",
+        "ADDRESS",
+        of_many=True,
+        replayed=False,
+    )
     jobs: int = option(
         1, whole_number(1, bits=10), "Processes that evaluate cases side by side.", "N", of_many=True, replayed=False
     )
