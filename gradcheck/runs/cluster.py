@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,12 @@ import msgspec
 from gradcheck._version import __version__
 from gradcheck.errors import RequestError
 from gradcheck.outcomes import CaseOutcome
+from gradcheck.problems import Problem
 from gradcheck.results import Verdict
 from gradcheck.runs.many import Batch, Batches, Pace, evaluated, without_answer
 from gradcheck.runs.plan import PlannedCase
 from gradcheck.runs.runner import Runner
+from gradcheck.settings import Settings
 from gradcheck.system.folders import Folders
 from gradcheck.system.interruptions import deferred
 
@@ -47,14 +49,15 @@ class Cluster:
 
     Args:
         address: of its scheduler, or "local" to start a cluster on this machine.
+        problem: settings -> their problem, loaded in this process.
         workers: of a local cluster; None for one for each core.
 
     Raises:
         RequestError: distributed is not installed, or no scheduler answers at the address.
     """
 
-    def __init__(self, address: str, workers: int | None = None) -> None:
-        self._name = f"--dask {address}"
+    def __init__(self, address: str, problem: Callable[[Settings], Problem], workers: int | None = None) -> None:
+        self._name, self._problem = f"--dask {address}", problem
         try:
             self._dask = _distributed()
         except ImportError:
@@ -133,7 +136,7 @@ class Cluster:
                 self._suspects.extend(batch)
                 return ()
             reason = "each worker of the cluster that evaluated this case ended"
-            return [without_answer(case, Verdict.CRASHED, reason) for case in batch]
+            return [without_answer(case, self._problem(case.settings), Verdict.CRASHED, reason) for case in batch]
         except ImportError as error:
             raise RequestError(f"{self._name}: {error} on a worker: expected gradcheck {__version__} there") from None
         except CancelledError:

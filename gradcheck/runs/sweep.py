@@ -70,7 +70,8 @@ def executor_of(plan: Plan, runner: Runner, listener: Listener) -> Iterator[Exec
     """
     settings = plan.settings
     if settings.dask:
-        with contextlib.closing(Cluster(settings.dask, settings.jobs if "jobs" in settings.given else None)) as cluster:
+        workers = settings.jobs if "jobs" in settings.given | settings.stated else None
+        with contextlib.closing(Cluster(settings.dask, runner.problem, workers)) as cluster:
             yield cluster
     elif settings.jobs > 1:
         with contextlib.closing(Processes(settings.jobs, plan, listener)) as processes:
