@@ -55,6 +55,25 @@ class DetectionPower(Record, frozen=True, kw_only=True):
     percentile_99: Number
 
 
+BOUND_EDGES = (0.0, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
+"""The upper ends of the classes of errors in units of the bound; the last class has no end."""
+SPREAD_EDGES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""The same in standard deviations of rounding."""
+
+
+class ErrorMap(Record, frozen=True, kw_only=True):
+    """The errors of all entries of an array, reduced to a picture.
+
+    `cells` has the largest error in units of the bound of each of at most 32 × 32 equal blocks of entries, row by row,
+    in two digits; an array of more than two axes is seen as a matrix whose columns are its last axis. `of_bound` and
+    `of_spread` count the entries in the classes of `BOUND_EDGES` and `SPREAD_EDGES`.
+    """
+
+    cells: tuple[tuple[Number, ...], ...]
+    of_bound: tuple[int, ...]
+    of_spread: tuple[int, ...]
+
+
 class ArrayError(Record, frozen=True, kw_only=True):
     """The distance of one gradient, or of a witness's slopes, from the truth, over all entries.
 
@@ -76,6 +95,7 @@ class ArrayError(Record, frozen=True, kw_only=True):
     entries: int
     worst: tuple[Entry, ...]
     power: DetectionPower
+    map: ErrorMap
 
 
 class Cause(Record, frozen=True, kw_only=True):
@@ -154,6 +174,19 @@ class Condition(Record, frozen=True, kw_only=True):
         """The condition and its place, "`a > 1.5` (huber.py:16)"."""
         text = self.text if len(self.text) <= LONGEST else f"{self.text[: LONGEST - 1]}…"
         return f"`{text}` ({self.shown}:{self.line})"
+
+
+class LossStage(Record, frozen=True, kw_only=True):
+    """A step of the loss that is compared by itself: an input, a watched value, or the loss, whose name is null.
+
+    `after` has the places of the stages that it is computed from, among those of the report.
+    """
+
+    kind: Literal["input", "value", "loss"]
+    name: str | None
+    shape: tuple[int, ...]
+    after: tuple[int, ...] = ()
+    source: Source | None = None
 
 
 class WrongStep(Record, frozen=True, kw_only=True):

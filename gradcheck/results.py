@@ -16,6 +16,7 @@ from gradcheck.findings import (
     Entry,
     Index,
     Kind,
+    LossStage,
     Number,
     Record,
     Source,
@@ -279,7 +280,7 @@ MOST_UNTRIED = 3
 
 
 class Report(Record, frozen=True, kw_only=True):
-    """A whole run. `conditions` select the branches of the loss; see `untried`."""
+    """A whole run. `conditions` select the branches of the loss; see `untried`. `stages` are none if there are many."""
 
     schema: str = SCHEMA
     verdict: RunVerdict
@@ -290,6 +291,7 @@ class Report(Record, frozen=True, kw_only=True):
     pairs: tuple[Pair, ...]
     first_divergences: tuple[FirstDivergence, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    stages: tuple[LossStage, ...] = ()
     environment: RunEnvironment
 
     def printable(self) -> Report:

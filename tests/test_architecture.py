@@ -40,7 +40,7 @@ FLOORS = {
         "_version", "answers", "backends", "dtypes", "errors", "execution", "findings", "graphs", "judging", "oracle",
         "outcomes", "problems", "results", "settings", "system", "text",
     },
-    "reports": {"errors", "outcomes", "results", "system", "text"},
+    "reports": {"errors", "findings", "outcomes", "results", "system", "text"},
     "api": {"errors", "outcomes", "problems", "results", "runs", "settings"},
     "jax": {"answers", "backends", "dtypes", "errors", "graphs", "results", "runs", "settings"},
     "torch": {"answers", "backends", "dtypes", "errors", "graphs", "results", "runs", "settings"},

@@ -223,6 +223,28 @@ class Graph:
                 reached.add(place)
         return sorted(reached - start)
 
+    def stages(self) -> dict[tuple[str, str | None], tuple[int, tuple[int, ...]]]:
+        """The stages of the loss, in order: its inputs, watched values, and itself.
+
+        Returns:
+            The kind ("input", "value" or "loss") and the name -> the place of the node, and the numbers of the stages
+            from which it is computed without another stage between.
+        """
+        own = {**self.cotangents, **dict.fromkeys(self.directions.values(), ())}
+        keys: dict[tuple[str, str | None], tuple[int, tuple[int, ...]]] = {}
+        number: dict[int, int] = {}
+        before: list[frozenset[int]] = []
+        for place, node in enumerate(self.nodes):
+            found = frozenset().union(*(before[each] for each in node.operands))
+            is_stage = node.word == "watch" or (node.word == "input" and node.name not in own)
+            if is_stage:
+                number[place] = len(keys)
+                keys["value" if node.word == "watch" else "input", node.name] = (place, tuple(sorted(found)))
+            before.append(frozenset([number[place]]) if is_stage else found)
+        place = self.outputs[LOSS]
+        keys[LOSS, None] = (place, tuple(sorted(before[place])))
+        return keys
+
     def _node_of(self, kind: str, name: str | None) -> Node | None:
         if kind == "loss":
             return self.nodes[self.outputs[LOSS]]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from gradcheck import oracle
 from gradcheck.findings import ArrayError, DetectionPower, Entry
 from gradcheck.judging.checks import Check, CheckedBlock, Mask
+from gradcheck.judging.pictures import Picture
 from gradcheck.oracle import DOUBT, TYPICAL, Format, Rows, Stage
 from gradcheck.oracle.formats import SMALLEST
 
@@ -48,6 +49,7 @@ class Finding:
         bound: the largest error of an entry that a correct backend can have.
         largest_true: the largest magnitude of a true value.
         terms: the size of the terms whose sum the array is.
+        picture: the errors of all entries, where they are measured.
         closest: the entry with the largest error in units of its bound.
         unsure: how many entries have an own error estimate above the error of a correct backend.
         estimated: whether the answer is an estimate.
@@ -78,6 +80,7 @@ class Finding:
     estimated: bool = False
     terms: Callable[[], float] = lambda: 0.0
     powers: list[Array] = field(default_factory=list)
+    picture: Picture | None = None
 
     def add(self, block: CheckedBlock) -> None:
         """Add a block."""
@@ -119,7 +122,10 @@ class Finding:
         self.largest_error = _larger(self.largest_error, check.error)
         self.largest_ulp = _larger(self.largest_ulp, check.error / ulp(size, self.format))
         self.largest_spread_ratio = max(self.largest_spread_ratio, _spread_ratio(check))
-        number = int(np.argmax(check.error / (check.bound + SMALLEST)))  # the first NaN, if there is one
+        ratios = check.error / (check.bound + SMALLEST)
+        number = int(np.argmax(ratios))  # the first NaN, if there is one
+        self.picture = self.picture or Picture(self.shape)
+        self.picture.add(block.row, ratios, check.error / (check.limit / DOUBT + SMALLEST))
         entry = block.entry(number, check)
         if self.closest is None or not entry.bound_ratio <= self.closest.bound_ratio:
             self.closest = entry if self.closest is None or not math.isnan(self.closest.error) else self.closest
@@ -169,6 +175,7 @@ class Finding:
     def record(self) -> ArrayError:
         """Its record in a report."""
         assert self.closest is not None, "a gradient is measured, and has entries"
+        assert self.picture is not None, "it has one wherever it is measured"
         return ArrayError(
             max_abs=self.largest_error,
             max_ulp=self.largest_ulp,
@@ -182,6 +189,7 @@ class Finding:
             entries=self.entries,
             worst=tuple(self.worst),
             power=self.power(),
+            map=self.picture.record(),
         )
 
     def power(self) -> DetectionPower:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar, cast, get_args
+from typing import Literal, TypeVar, cast, get_args
 
 import msgspec
 import numpy as np
@@ -19,7 +19,7 @@ from gradcheck.execution.engines import Spec
 from gradcheck.execution.environments import Environment
 from gradcheck.execution.messages import StartMessage
 from gradcheck.execution.worker import Failure
-from gradcheck.findings import ArrayKind, Kind, WrongStep
+from gradcheck.findings import ArrayKind, Kind, LossStage, WrongStep
 from gradcheck.judging.coverage import conditions
 from gradcheck.judging.judge import Judgement, Truth
 from gradcheck.problems.cases import Case
@@ -41,6 +41,7 @@ from gradcheck.results import (
 from gradcheck.runs.sources import Sources
 from gradcheck.settings.declared import PROGRAM
 
+MOST_STAGES = 100  # beyond which a report has no stages
 LARGEST_LISTED = 16  # k up to which a report has the gradients themselves
 
 
@@ -87,6 +88,7 @@ def report(
             with_source(each, sources) for each in first_divergences(backends, answers, environments)
         ),
         conditions=conditions(sources.graph, case.inputs, sources.shown),
+        stages=stages(sources),
         environment=environment(environments),
     )
 
@@ -136,6 +138,23 @@ def answered(
         ),
         notes=(*notes, *judgement.remarks),
         seconds=seconds,
+    )
+
+
+def stages(sources: Sources) -> tuple[LossStage, ...]:
+    """The stages of the loss with their lines; none if there are many, as with `--watch all` of a model."""
+    found = sources.graph.stages()
+    if len(found) > MOST_STAGES:
+        return ()
+    return tuple(
+        LossStage(
+            kind=cast(Literal["input", "value", "loss"], kind),
+            name=name,
+            shape=sources.graph.nodes[place].shape,
+            after=after,
+            source=None if kind == "input" else sources.of_loss(kind, name),
+        )
+        for (kind, name), (place, after) in found.items()
     )
 
 

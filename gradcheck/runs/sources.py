@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
+import msgspec
+
 from gradcheck.findings import LONGEST, Source
 from gradcheck.graphs import Graph
 from gradcheck.problems import Problem
@@ -47,11 +49,15 @@ class Sources:
         if (kind, name) in self._by_hand:
             file, line, text = self._by_hand[kind, name]
             return Source(file=file, shown=self.shown(file), line=line, text=text, of="gradient")
+        found = self.of_loss(kind, name)
+        return found and msgspec.structs.replace(found, instead=self._function is not None)
+
+    def of_loss(self, kind: str, name: str | None) -> Source | None:
+        """The line of the loss that computes an array, or None if it is unknown."""
         place = self._of_loss(kind, name)
         if place is None:
             return None
-        shown, instead = self.shown(place.file), self._function is not None
-        return Source(file=place.file, shown=shown, line=place.line, text=place.text, of="loss", instead=instead)
+        return Source(file=place.file, shown=self.shown(place.file), line=place.line, text=place.text, of="loss")
 
     def order(self, key: Key) -> tuple[str, int]:
         """The file and the number of the line that computes a gradient by hand; all other arrays come before."""

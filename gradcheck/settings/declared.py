@@ -141,7 +141,7 @@ class Settings:
     format: str = option(
         "table",
         text("the name of a report format"),
-        "Format of standard output: table, json, github, junit or markdown.",
+        "Format of standard output: table, json, github, html, junit or markdown.",
         "NAME",
         keyword=None,
         replayed=False,

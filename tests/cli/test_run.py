@@ -149,8 +149,11 @@ def test_exit_codes(gradcheck: Command, words: tuple[str, ...], code: int) -> No
             ("run", "-b", "numpy==1.26"),
             "'numpy==1.26': a hand-written gradient has no releases: expected numpy",
         ),
-        (("run", "--format", "xml"), "format 'xml': unknown: expected one of github, json, junit, markdown, table"),
-        (("run", "--report", "r.yml"), "report 'r.yml': unknown ending: expected one of .json, .xml, .md, .txt"),
+        (
+            ("run", "--format", "xml"),
+            "format 'xml': unknown: expected one of github, html, json, junit, markdown, table",
+        ),
+        (("run", "--report", "r.yml"), "report 'r.yml': unknown ending: expected one of .html, .json, .xml, .md, .txt"),
         (("run", "--report", "no/r.json"), "report 'no/r.json': no folder 'no'"),
         (("run", "--config", "none.toml"), "config 'none.toml': No such file"),
         (("run", "--inputs", "none.json"), "'none.json': No such file"),

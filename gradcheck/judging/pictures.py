@@ -1,0 +1,70 @@
+"""The errors of all entries of an array, reduced block by block to a small picture."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck.findings import BOUND_EDGES, SPREAD_EDGES, ErrorMap
+
+Array = npt.NDArray[np.floating[Any]]
+MOST_CELLS = 32
+"""The largest number of cells along an axis of a picture."""
+
+
+class Picture:
+    """The largest error of each cell, and the counts of errors in classes.
+
+    Args:
+        shape: of the array; one of more than two axes is seen as a matrix whose columns are its last axis.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._is_row = len(shape) == 1  # its blocks are pieces of its only axis: rows, until the end
+        self._columns = 1 if len(shape) < 2 else shape[-1]
+        self._rows = max(math.prod(shape) // max(self._columns, 1), 1)
+        self._rows_of_block = math.prod(shape[1:]) // max(self._columns, 1) if shape else 1
+        self._high = min(self._rows, MOST_CELLS)
+        self._cells = np.zeros((self._high, min(self._columns, MOST_CELLS)))
+        self._of_bound = np.zeros(len(BOUND_EDGES) + 1, np.int64)
+        self._of_spread = np.zeros(len(SPREAD_EDGES) + 1, np.int64)
+
+    def add(self, row: int, of_bound: Array, of_spread: Array) -> None:
+        """Add a block.
+
+        Args:
+            row: the place of the block along the first axis.
+            of_bound: the errors of its entries in units of their bounds.
+            of_spread: the same in standard deviations of rounding.
+        """
+        self._of_bound += _counts(of_bound, BOUND_EDGES)
+        self._of_spread += _counts(of_spread, SPREAD_EDGES)
+        wide = self._cells.shape[1]
+        matrix = np.ascontiguousarray(of_bound).reshape(-1, self._columns)
+        narrow = np.maximum.reduceat(matrix, np.arange(wide) * self._columns // wide, axis=1)
+        rows = row * self._rows_of_block + np.arange(len(matrix))
+        cells, starts = np.unique(_cell(rows, self._rows, self._high), return_index=True)
+        self._cells[cells] = np.maximum(self._cells[cells], np.maximum.reduceat(narrow, starts, axis=0))
+
+    def record(self) -> ErrorMap:
+        """Its record in a report."""
+        cells = self._cells.T if self._is_row else self._cells
+        return ErrorMap(
+            cells=tuple(tuple(float(f"{value:.1e}") for value in row) for row in cells.tolist()),
+            of_bound=tuple(self._of_bound.tolist()),
+            of_spread=tuple(self._of_spread.tolist()),
+        )
+
+
+def _cell(places: npt.NDArray[np.int64], entries: int, cells: int) -> npt.NDArray[np.int64]:
+    """The cells of places along an axis: the cell c begins at the place ⌊c · entries / cells⌋."""
+    starts = np.arange(cells) * entries // cells
+    return np.searchsorted(starts, places, side="right") - 1
+
+
+def _counts(ratios: Array, edges: tuple[float, ...]) -> npt.NDArray[np.int64]:
+    """How many ratios are in each class; one that is not a number is in the last."""
+    return np.bincount(np.searchsorted(edges, ratios.ravel()), minlength=len(edges) + 1)
