@@ -7,6 +7,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from gradcheck import __version__
+
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
 
 
@@ -25,3 +27,7 @@ def test_the_mxnet_extra_can_be_installed_beside_the_package() -> None:
 def test_the_base_installs_no_framework() -> None:
     names = {Requirement(each).name for each in PROJECT["dependencies"]}
     assert not names & {"torch", "mxnet", "jax", "tensorflow"}
+
+
+def test_the_citation_names_this_version() -> None:
+    assert f"\nversion: {__version__}\n" in (Path(__file__).parents[1] / "CITATION.cff").read_text()

@@ -67,7 +67,7 @@ def test_ci_runs_the_readmes_test_command() -> None:
 
 
 def test_a_newcomer_has_read_it_soon() -> None:
-    assert len(README.splitlines()) <= 180
+    assert len(README.splitlines()) <= 120
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

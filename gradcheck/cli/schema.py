@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 
-@click.command("schema", short_help="Print the JSON Schema of the JSON report, of a summary, or of a graph.")
+@click.command("schema", short_help="Print the JSON Schema of reports, summaries or graphs.")
 @click.argument("of", type=click.Choice(["report", "summary", "graph"]), default="report")
 def command(of: str) -> None:
-    """Print the JSON Schema of the JSON report, of the summary of many cases, or of a graph.
+    """Print the JSON Schema of reports, of summaries of many cases, or of graphs.
 
     `gradcheck problems show NAME --graph` prints a graph.
     """
