@@ -47,6 +47,8 @@ def used_by(function: Any) -> Iterator[tuple[str, Any]]:
     elif inspect.isfunction(function):
         found = inspect.getclosurevars(function)
         yield from {**found.globals, **found.nonlocals}.items()
+    else:
+        yield "self", function
 
 
 def name_of(function: Any) -> str:

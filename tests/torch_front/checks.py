@@ -143,6 +143,7 @@ def cases():
     yield "buffers", lambda: bool(torch.equal(before, tagged.norm.running_mean))
     yield "outputs", lambda: check(tagged, {"batch": batch, "scale": 0.5})
     yield "partial", lambda: check(functools.partial(torch.addcmul, value=0.3), (*x, x[1]))
+    yield "partial of a module", lambda: check(functools.partial(tagged, scale=0.5), (batch,))
     yield "compiled", lambda: check(torch.compile(rms_norm, backend="eager"), x)
     yield "running", lambda: check(running, (x[0], torch.zeros_like(x[1]).detach(), torch.ones_like(x[1]).detach()))
     yield "zeros", lambda: check(lambda a: a.sgn().sum() + a.sum(), x[:1])

@@ -40,6 +40,7 @@ AGREES = {
     "method": ["batch[x]", "self.layer.bias", "self.layer.weight", "self.norm.bias", "self.norm.weight"],
     "outputs": ["batch[x]", "layer.bias", "layer.weight", "norm.bias", "norm.weight"],
     "partial": ["input 0", "input 1", "input 2"],
+    "partial of a module": ["input 0[x]", "self.layer.bias", "self.layer.weight", "self.norm.bias", "self.norm.weight"],
     "compiled": ["w", "x"],
     "running": ["x"],
     "zeros": ["a"],
