@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gradcheck._version import __version__
+from gradcheck.errors import WithoutFrames
 
 __all__ = [
     "GradcheckError",
@@ -69,7 +70,8 @@ def check(problem: Any, **options: Any) -> Report:
     """
     from gradcheck.api import Session
 
-    with Session() as session:
+    __tracebackhide__ = True
+    with WithoutFrames(), Session() as session:
         return session.check(problem, **options)
 
 
@@ -95,7 +97,8 @@ def sweep(problem: Any, **options: Any) -> Summary:
     """
     from gradcheck.api import Session
 
-    with Session() as session:
+    __tracebackhide__ = True
+    with WithoutFrames(), Session() as session:
         return session.sweep(problem, **options)
 
 
@@ -134,7 +137,9 @@ def verify(
 
     caller = sys._getframe(1)
     again = f"{caller.f_code.co_filename}:{caller.f_lineno}"
-    return api.verify(problem, inputs, answers, wrt, gate, again)
+    __tracebackhide__ = True
+    with WithoutFrames():
+        return api.verify(problem, inputs, answers, wrt, gate, again)
 
 
 def load_problem(problem: Any, **parts: Any) -> Problem:
@@ -146,4 +151,6 @@ def load_problem(problem: Any, **parts: Any) -> Problem:
     from gradcheck.api import named
     from gradcheck.problems import load
 
-    return load(named(problem, **parts))
+    __tracebackhide__ = True
+    with WithoutFrames():
+        return load(named(problem, **parts))

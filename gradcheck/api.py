@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from gradcheck import problems, settings
-from gradcheck.errors import RequestError
+from gradcheck.errors import RequestError, WithoutFrames
 from gradcheck.outcomes import Summary
 from gradcheck.problems import _functions
 from gradcheck.problems._guard import TIMEOUT
@@ -132,8 +132,10 @@ class Session:
             "hessian_products": hessian_products,
             "implementations": implementations,
         }
-        problem = named(problem, inputs=inputs, wrt=wrt, **functions)
-        return self._runner.run(settings.of({"problem": problem, **options}, others=FUNCTIONS))
+        __tracebackhide__ = True
+        with WithoutFrames():
+            problem = named(problem, inputs=inputs, wrt=wrt, **functions)
+            return self._runner.run(settings.of({"problem": problem, **options}, others=FUNCTIONS))
 
     def sweep(self, problem: Problems, **options: Any) -> Summary:
         """Evaluate many cases in several backends, and judge the answers; `gradcheck.sweep` describes the arguments.
@@ -141,13 +143,15 @@ class Session:
         Raises:
             RequestError: the request is wrong.
         """
-        parts = {part: options.pop(part, None) for part in FUNCTIONS}
-        several = problem if isinstance(problem, Sequence) and not isinstance(problem, str) else [problem]
-        names = [named(each, **parts) for each in several]
-        chosen = settings.of({"problem": names, **options}, others=FUNCTIONS, many=True)
-        planned = plan(chosen, self._runner.problem)
-        with sweep.executor_of(planned, self._runner, Logged()) as executor:
-            return sweep.sweep(planned, executor, Logged())
+        __tracebackhide__ = True
+        with WithoutFrames():
+            parts = {part: options.pop(part, None) for part in FUNCTIONS}
+            several = problem if isinstance(problem, Sequence) and not isinstance(problem, str) else [problem]
+            names = [named(each, **parts) for each in several]
+            chosen = settings.of({"problem": names, **options}, others=FUNCTIONS, many=True)
+            planned = plan(chosen, self._runner.problem)
+            with sweep.executor_of(planned, self._runner, Logged()) as executor:
+                return sweep.sweep(planned, executor, Logged())
 
 
 def verify(

@@ -38,3 +38,16 @@ class EngineUnavailable(RequestError):
 
 class Interrupted(BaseException):
     """A signal ends the run; no `except Exception` in a user's file may swallow that."""
+
+
+class WithoutFrames:
+    """A context from which errors of the request come without the frames inside it: a user sees the own call."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, GradcheckError):
+            error.__traceback__ = None  # Python adds the frames outside when it raises the error again

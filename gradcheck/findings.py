@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -96,6 +96,12 @@ class ArrayError(Record, frozen=True, kw_only=True):
     worst: tuple[Entry, ...]
     power: DetectionPower
     map: ErrorMap
+
+    def numbers(self) -> dict[str, Any]:
+        """Its numbers by name, without lists of entries and without the map."""
+        names = [name for name in self.__struct_fields__ if name not in ("worst", "power", "map")]
+        power = {"power_median": self.power.median, "power_percentile_99": self.power.percentile_99}
+        return {name: getattr(self, name) for name in names} | power
 
 
 class Cause(Record, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from gradcheck.backends._engine import Answer, Malformed
 from gradcheck.backends._worker.comparison import differences
 from gradcheck.backends.jax_forward import LACKS as FORWARD_LACKS
 from gradcheck.dtypes import DTYPES
-from gradcheck.errors import RequestError
+from gradcheck.errors import RequestError, WithoutFrames
 from gradcheck.graphs import Graph, RecordingError
 from gradcheck.graphs.graph import COTANGENT, OUTPUT
 from gradcheck.graphs.jax import record
@@ -91,19 +91,21 @@ def check(
     Raises:
         RequestError: no input is a floating array, dtypes differ, or the function cannot be recorded.
     """
-    asked = in_process.checked_options(seed=seed, gate=gate, order=order)
-    if forward and order == 2:
-        raise RequestError("forward=True with order=2: expected one of the two: order=2 differentiates gradients")
-    place = in_process.place_of(sys._getframe(1))
+    __tracebackhide__ = True
+    with WithoutFrames():
+        asked = in_process.checked_options(seed=seed, gate=gate, order=order)
+        if forward and order == 2:
+            raise RequestError("forward=True with order=2: expected one of the two: order=2 differentiates gradients")
+        place = in_process.place_of(sys._getframe(1))
 
-    def in_dtype(cast: str | None) -> Report:
-        with _having(cast):
-            arguments, options = calls.cast(jax, in_process.as_arguments(inputs), cast)
-            call = calls.JaxCall(jax, function, arguments, options)
-            plain = call if reference is None else calls.JaxCall(jax, reference, arguments, options, call.names)
-            return _report(call, plain, _wanted(call, argnums), forward, asked, place)
+        def in_dtype(cast: str | None) -> Report:
+            with _having(cast):
+                arguments, options = calls.cast(jax, in_process.as_arguments(inputs), cast)
+                call = calls.JaxCall(jax, function, arguments, options)
+                plain = call if reference is None else calls.JaxCall(jax, reference, arguments, options, call.names)
+                return _report(call, plain, _wanted(call, argnums), forward, asked, place)
 
-    return in_process.in_each(dtypes, in_dtype)
+        return in_process.in_each(dtypes, in_dtype)
 
 
 def _having(dtype: str | None) -> contextlib.AbstractContextManager[Any]:

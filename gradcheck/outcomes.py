@@ -8,6 +8,7 @@ import msgspec
 
 from gradcheck.findings import Condition, Number, Record
 from gradcheck.results import SENTENCES, Report, RunVerdict, Verdict
+from gradcheck.shown import Shown
 from gradcheck.text.escaping import all_escaped
 
 SCHEMA = "gradcheck-summary/1"
@@ -129,7 +130,7 @@ class Worst(Record, frozen=True, kw_only=True):
     report: Report | None
 
 
-class Summary(Record, frozen=True, kw_only=True):
+class Summary(Shown, Record, frozen=True, kw_only=True):
     """The summary of many cases.
 
     `values` are those of the problem and of each option that may have several, in words. `stored` counts the cases
@@ -175,6 +176,7 @@ class Summary(Record, frozen=True, kw_only=True):
         Raises:
             AssertionError: a backend does not agree in a case; the message is the finding.
         """
+        __tracebackhide__ = True  # pytest and IPython show the caller
         if self.exit_code:
             raise AssertionError(self.finding())
 

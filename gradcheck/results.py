@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,8 +23,13 @@ from gradcheck.findings import (
     Source,
     WrongStep,
 )
+from gradcheck.shown import Shown, pandas
 from gradcheck.text.escaping import all_escaped
+from gradcheck.text.suggestions import did_you_mean
 from gradcheck.text.wording import change, in_words, index_in_code, two_digits
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 SCHEMA = "gradcheck-report/1"
 
@@ -159,6 +165,19 @@ class Backend(Record, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     seconds: Seconds | None = None
 
+    def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Its gradients by name, as arrays of float64, which holds the numbers of every dtype.
+
+        Raises:
+            ValueError: the report has no gradients: the backend gave none, or they are larger than k = 16.
+        """
+        import numpy as np
+
+        if self.gradients is None:
+            why = "it gave no answer" if self.loss is None else "a report has them up to k = 16"
+            raise ValueError(f"{self.spec}: no gradients in the report: {why}")
+        return {name: np.array(nested, np.float64) for name, nested in self.gradients.items()}
+
     def measured(self) -> dict[str, ArrayError]:
         """The errors of its gradients and slopes, by what these are called in words."""
         gradients = {in_words("gradient", name): error for name, error in self.errors.items()}
@@ -279,7 +298,7 @@ MOST_UNTRIED = 3
 """The largest number of branches that no entry took, of which a report in words has a line each."""
 
 
-class Report(Record, frozen=True, kw_only=True):
+class Report(Shown, Record, frozen=True, kw_only=True):
     """A whole run. `conditions` select the branches of the loss; see `untried`. `stages` are none if there are many."""
 
     schema: str = SCHEMA
@@ -298,10 +317,6 @@ class Report(Record, frozen=True, kw_only=True):
         """The same with escaped texts and names: many come from elsewhere, and must not control a terminal."""
         return msgspec.convert(all_escaped(msgspec.to_builtins(self)), Report)
 
-    def __str__(self) -> str:
-        """The tables that the command prints."""
-        return self.table()
-
     def __repr__(self) -> str:
         """The verdict and the case in one line."""
         agree = sum(backend.verdict is Verdict.AGREES for backend in self.backends)
@@ -310,22 +325,38 @@ class Report(Record, frozen=True, kw_only=True):
         words += [*([] if case.seed is None else [f"seed={case.seed}"]), case.dtype]
         return f"<Report {' '.join(words)}: {self.verdict}, {agree} of {len(self.backends)} agree>"
 
-    def table(self, details: bool = False, gradients: bool = False, width: int | None = None) -> str:
-        """The tables that the command prints, without colours.
+    def __getitem__(self, spec: str) -> Backend:
+        """A backend by its spec, "torch==2.4.1", or by its name if no other backend has that.
 
-        Args:
-            details: with every error, and the meaning of each column.
-            gradients: with the gradients, even if they have more than 32 entries.
-            width: in columns; by default that of the terminal.
+        Raises:
+            KeyError: there is no such backend, or several.
         """
-        import importlib
-        import io
+        named = [backend for backend in self.backends if backend.spec == spec]
+        named = named or [backend for backend in self.backends if backend.name == spec]
+        if len(named) != 1:
+            specs = [backend.spec for backend in self.backends]
+            found = "several backends" if named else "no such backend"
+            raise KeyError(f"{spec!r}: {found}: {did_you_mean(str(spec), specs)}expected one of {', '.join(specs)}")
+        return named[0]
 
-        reports = importlib.import_module("gradcheck.reports")  # formats are above this layer, and found by name
-        table = importlib.import_module("gradcheck.reports.table")
-        stream = io.StringIO()
-        table.write(self, stream, reports.View(details, gradients), width)
-        return stream.getvalue().rstrip("\n")
+    def __iter__(self) -> Iterator[Backend]:
+        """The backends, in the requested order."""
+        return iter(self.backends)
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame with a row for each gradient of each backend, or one without gradient if it has none.
+
+        Columns: backend, version, verdict, loss, loss_error, gradient, and the numbers of `ArrayError`.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        rows = []
+        for backend in self.backends:
+            own: dict[str, Any] = {"backend": backend.spec, "version": backend.version, "verdict": str(backend.verdict)}
+            own |= {"loss": backend.loss, "loss_error": backend.loss_error}
+            rows += [own | {"gradient": name} | error.numbers() for name, error in backend.errors.items()] or [own]
+        return pandas().DataFrame(rows)
 
     def finding(self) -> str:
         """The findings of the run in words, and the command that runs it again."""
@@ -354,22 +385,6 @@ class Report(Record, frozen=True, kw_only=True):
         Raises:
             AssertionError: a backend does not agree; the message is the finding.
         """
+        __tracebackhide__ = True  # pytest and IPython show the caller
         if self.exit_code:
             raise AssertionError(self.finding())
-
-    def _repr_html_(self) -> str:
-        """The report for notebooks."""
-        import html
-
-        cells = [
-            (
-                backend.spec,
-                backend.version or "–",
-                backend.verdict,
-                "–" if backend.loss is None else f"{backend.loss:.9g}",
-            )
-            for backend in self.printable().backends
-        ]
-        rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in cells)
-        heads = "".join(f"<th>{name}</th>" for name in ("backend", "version", "verdict", "loss"))
-        return f"<table><tr>{heads}</tr>{rows}</table><pre>{html.escape(self.finding())}</pre>"

@@ -24,7 +24,7 @@ from gradcheck.backends._engine import Answer, Malformed
 from gradcheck.backends._worker.comparison import differences
 from gradcheck.backends.torch_forward import LACKS as FORWARD_LACKS
 from gradcheck.dtypes import DTYPES
-from gradcheck.errors import RequestError
+from gradcheck.errors import RequestError, WithoutFrames
 from gradcheck.graphs import Graph, RecordingError
 from gradcheck.graphs.graph import COTANGENT, OUTPUT
 from gradcheck.graphs.torch import record
@@ -97,17 +97,21 @@ def check(
     Raises:
         RequestError: nothing requires a gradient, dtypes differ, or the function cannot be recorded.
     """
-    asked = in_process.checked_options(seed=seed, gate=gate, order=order)
-    place = in_process.place_of(sys._getframe(1))
+    __tracebackhide__ = True
+    with WithoutFrames():
+        asked = in_process.checked_options(seed=seed, gate=gate, order=order)
+        place = in_process.place_of(sys._getframe(1))
 
-    def in_dtype(cast: str | None) -> Report:
-        arguments, options = calls.cast(torch, in_process.as_arguments(inputs), cast)
-        call = calls.Call(torch, function, arguments, options)
-        with call.state(cast):
-            _check_tensors(call)
-            return _report(call, reference, cast, asked, _modes(order, forward, check_batched, _dtype_of(call)), place)
+        def in_dtype(cast: str | None) -> Report:
+            arguments, options = calls.cast(torch, in_process.as_arguments(inputs), cast)
+            call = calls.Call(torch, function, arguments, options)
+            with call.state(cast):
+                _check_tensors(call)
+                return _report(
+                    call, reference, cast, asked, _modes(order, forward, check_batched, _dtype_of(call)), place
+                )
 
-    return in_process.in_each(dtypes, in_dtype)
+        return in_process.in_each(dtypes, in_dtype)
 
 
 def _report(

@@ -17,6 +17,7 @@ from typing import TextIO
 
 from gradcheck.errors import RequestError
 from gradcheck.outcomes import Summary
+from gradcheck.reports._view import QUIET
 from gradcheck.reports._view import View as View
 from gradcheck.results import Report
 from gradcheck.system import files
@@ -41,21 +42,35 @@ class Destination:
             RequestError: the file cannot be written.
         """
         if self.path is None:
-            self._write(found, sys.stdout, view)
-            return
-        stream = io.StringIO()
-        self._write(found, stream, view)
-        if self.appends:
-            files.append(self.path, stream.getvalue(), SUMMARY_OF_JOB)
+            _write(found, self.format, view, sys.stdout)
+        elif self.appends:
+            files.append(self.path, text(found, self.format, view), SUMMARY_OF_JOB)
         else:
-            files.write(self.path, stream.getvalue(), "report")
+            files.write(self.path, text(found, self.format, view), "report")
 
-    def _write(self, found: Report | Summary, stream: TextIO, view: View) -> None:
-        module = importlib.import_module(f"gradcheck.reports.{self.format}")
-        if isinstance(found, Summary):
-            module.write_summary(found, stream)
-        else:
-            module.write(found, stream, view)
+
+def text(found: Report | Summary, format: str, view: View = QUIET) -> str:
+    """A report, or the summary of many cases, in a format."""
+    stream = io.StringIO()
+    _write(found, format, view, stream)
+    return stream.getvalue()
+
+
+def save(found: Report | Summary, path: str) -> None:
+    """Write a report, or the summary of many cases, to a file in the format of its ending.
+
+    Raises:
+        RequestError: the ending is unknown, or the file cannot be written.
+    """
+    _to_file(Path(path)).write(found, QUIET)
+
+
+def _write(found: Report | Summary, format: str, view: View, stream: TextIO) -> None:
+    module = importlib.import_module(f"gradcheck.reports.{format}")
+    if isinstance(found, Summary):
+        module.write_summary(found, stream)
+    else:
+        module.write(found, stream, view)
 
 
 def formats() -> list[str]:

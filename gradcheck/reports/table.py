@@ -16,7 +16,7 @@ from gradcheck.reports._findings import details, hanging, style, summary
 from gradcheck.reports._grid import Grid
 from gradcheck.reports._numbers import in_columns
 from gradcheck.reports._summary import write_summary as write_summary
-from gradcheck.reports._view import View
+from gradcheck.reports._view import QUIET, View
 from gradcheck.reports._wording import drawn
 from gradcheck.results import SENTENCES, CaseRecord, Report, RunVerdict, Verdict
 from gradcheck.text.wording import two_digits
@@ -24,14 +24,13 @@ from gradcheck.text.wording import two_digits
 SUFFIX = ".txt"
 MOST_ENTRIES = 32
 """The largest number of entries of all gradients together that are printed by default."""
-QUIET = View()
 
 
-def write(report: Report, stream: TextIO, view: View = QUIET, width: int | None = None) -> None:
+def write(report: Report, stream: TextIO, view: View = QUIET) -> None:
     """Write a report, as wide as the terminal (without one, 80 columns or the value of COLUMNS)."""
     report = report.printable()
-    console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
-    if width is None and console.is_dumb_terminal:  # for which rich assumes 80 columns
+    console = Console(file=stream, width=view.width, highlight=False, markup=False, emoji=False)
+    if view.width is None and console.is_dumb_terminal:  # for which rich assumes 80 columns
         console.size = ConsoleDimensions(shutil.get_terminal_size().columns, console.height)
     console.print(hanging(heading(report.case), console))
     for note in report.case.notes:
