@@ -38,7 +38,7 @@ gradients = {"mine": backward}
 RAISING = RIGHT.replace("def backward(x):", "def backward(x):\n    assert np.unique(x).size == x.size")
 RARE = [("huber", 2), ("clipped", 2), ("embedding", 3)]
 """Problems with a mistake that shows in 0, 3 and 6 of the 200 first cases at k = 3, and the entries of a small case."""
-ENOUGH = 400
+ENOUGH = 1000
 """Cases in which hunt finds each of them, whatever its seed."""
 
 
