@@ -23,8 +23,8 @@ SEED = 0
 class TorchFile(WholeFile):
     """The loss of a file in PyTorch at a size, in PyTorch's default dtype.
 
-    Parameters of a module that require a gradient are inputs: "block.norm.weight". All others, and buffers, keep the
-    values with which `inputs` makes the module.
+    Parameters and floating buffers of a module are inputs: "block.norm.weight". Those that require no gradient have the
+    values with which `inputs` makes the module in the process that records the loss.
 
     Args:
         torch: the imported framework.
@@ -62,12 +62,14 @@ class TorchFile(WholeFile):
     def flat(self, tree: Any) -> list[tuple[str, Any]]:
         torch = self._torch
         if isinstance(tree, torch.nn.Module):
-            return [(f".{name}", each) for name, each in tree.named_parameters() if each.requires_grad]
+            buffers = {name: each for name, each in tree.named_buffers() if is_finite(each)}
+            return [(f".{name}", each) for name, each in (*tree.named_parameters(), *buffers.items())]
         leaves, _ = torch.utils._pytree.tree_flatten_with_path(tree, is_leaf=is_shape)
         return [(export.label_of(path), leaf) for path, leaf in leaves]
 
     def has_value(self, leaf: Any) -> bool:
-        return not is_shape(leaf) and not isinstance(leaf, self._torch.nn.Parameter)
+        is_drawn = isinstance(leaf, self._torch.nn.Parameter) and leaf.requires_grad
+        return not is_shape(leaf) and not is_drawn
 
     def is_fixed(self, leaf: Any) -> bool:
         return not is_shape(leaf) and not leaf.requires_grad
@@ -93,7 +95,7 @@ class TorchFile(WholeFile):
     def result(self, ops: Any, arrays: Leaves, watched: Collection[str]) -> Any:
         caller = self._caller(functools.partial(self.called, ops))
         parameters = {name: arrays[name] for name, _ in caller.named_parameters() if name in arrays}
-        buffers = {name: each.clone() for name, each in caller.named_buffers()}
+        buffers = {name: arrays.get(name, each).clone() for name, each in caller.named_buffers()}
         with WatchedModules(ops, caller, watched):
             return self._torch.func.functional_call(caller, {**parameters, **buffers}, (), self._others(arrays))
 
@@ -106,6 +108,11 @@ class TorchFile(WholeFile):
             if isinstance(error.__cause__, Malformed):
                 raise error.__cause__ from None
             raise Malformed(f"{line_of(self.loss)}: torch.export cannot record it: {error}") from error
+
+
+def is_finite(buffer: Any) -> bool:
+    """Whether a buffer is an input: a mask of infinities is none."""
+    return bool(buffer.is_floating_point() and buffer.isfinite().all())
 
 
 class WatchedModules:

@@ -41,12 +41,15 @@ def record(loss: Callable[..., Any], shapes: Mapping[str, Shape], kinds: Mapping
     )
 
 
-def lowered(engine: str, dump: Mapping[str, Any], shapes: Mapping[str, Shape], kinds: Mapping[str, Kind]) -> Graph:
-    """The graph of a loss in an engine's own code, in float64.
+def lowered(
+    engine: str, dump: Mapping[str, Any], dtype: str, shapes: Mapping[str, Shape], kinds: Mapping[str, Kind]
+) -> Graph:
+    """The graph of a loss in an engine's own code.
 
     Args:
         engine: one of `DUMPED`.
         dump: of its program.
+        dtype: of the case.
         shapes: of the inputs, by name.
         kinds: of the inputs.
 
@@ -54,7 +57,7 @@ def lowered(engine: str, dump: Mapping[str, Any], shapes: Mapping[str, Shape], k
         RecordingError: an operator has no row, or its arguments do not fit.
     """
     front_end = importlib.import_module(f"gradcheck.graphs.{engine}")
-    graph: Graph = front_end.record(dump, "float64", ProblemInputs(shapes, kinds))
+    graph: Graph = front_end.record(dump, dtype, ProblemInputs(shapes, kinds))
     return graph
 
 

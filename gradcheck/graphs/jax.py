@@ -41,7 +41,7 @@ class _JaxLowering(Lowering):
     def lowered(self, node: Mapping[str, Any]) -> Any:
         operator = node["operator"]
         if operator not in ROWS and operator != CONVERSION:
-            raise ValueError(reason(operator))
+            raise ValueError(reason(operator, self.instead))
         self.check_dtype(node["dtype"])
         nodes = self.dump["nodes"]
         if operator == CONVERSION:

@@ -39,11 +39,12 @@ REASONS = {name: reason for reason, names in _NAMES.items() for name in names.sp
 """The reason by the primitive's name."""
 
 
-def reason(primitive: str) -> str:
+def reason(primitive: str, instead: str) -> str:
     """Why a primitive has no row, and what to write.
 
     Args:
         primitive: such as "cumprod".
+        instead: what else may state the truth.
     """
-    expected = "expected primitives of docs/jax.md, or reference= with the same function written in them"
+    expected = f"expected primitives of docs/jax.md, or {instead}"
     return f"{re.split('[:;]', REASONS.get(primitive, NO_WORD))[0]}: {expected}"

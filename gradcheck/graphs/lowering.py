@@ -18,6 +18,8 @@ from gradcheck.graphs.values import Recording, Value
 
 RESULT, WATCHED = "[result]", "[watched]"
 """With which the labels of the outputs of a problem's program begin."""
+INSTEAD = "reference= with the same function written in them"
+INSTEAD_OF_LOSS = "a loss in words, with this one among its implementations"
 NO_RESULT = "the function returns no floating array: expected one that depends on its inputs"
 WRONG = (TypeError, ValueError, IndexError, AttributeError, KeyError)
 """What a row raises for arguments that do not fit."""
@@ -57,6 +59,7 @@ class Lowering(abc.ABC):
         self.recording = Recording()
         inputs = [node for node in dump["nodes"] if node["operator"] == "input" and node["dtype"] == dtype]
         self._is_problem = problem is not None
+        self.instead = INSTEAD_OF_LOSS if self._is_problem else INSTEAD
         own = problem or ProblemInputs({node["name"]: tuple(node["shape"]) for node in inputs}, {})
         self._inputs = self.recording.inputs(own.shapes, own.kinds)
         self.values: list[Any] = []

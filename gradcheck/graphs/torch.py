@@ -62,7 +62,7 @@ class _TorchLowering(Lowering):
         if operator == "getitem":
             return self._picked(*arguments)
         if operator not in ROWS and operator != CONVERSION:
-            raise ValueError(reason(operator))
+            raise ValueError(reason(operator, self.instead))
         self.check_dtype(node["dtype"])
         if operator != CONVERSION:
             return ROWS[operator](**arguments)

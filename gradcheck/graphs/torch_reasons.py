@@ -27,12 +27,13 @@ REASONS = {name: reason for reason, names in _NAMES.items() for name in names.sp
 """The reason by the operator's name, without "aten." and its overload."""
 
 
-def reason(operator: str) -> str:
+def reason(operator: str, instead: str) -> str:
     """Why an operator has no row, and what to write.
 
     Args:
         operator: such as "aten.topk.default".
+        instead: what else may state the truth.
     """
     name = operator.split(".")[1] if operator.startswith("aten.") else operator
-    expected = "expected operators of docs/torch.md, or reference= with the same function written in them"
+    expected = f"expected operators of docs/torch.md, or {instead}"
     return f"{REASONS.get(name, NO_WORD).partition(':')[0]}: {expected}"

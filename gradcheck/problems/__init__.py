@@ -58,7 +58,7 @@ class Problem:
         sample: (stream, k) -> arrays of inputs with a structure, labels for example, by name; see `cases.sample`.
         timeout: the time limit of each of its functions in this process, in seconds.
         engine: in whose own code the file is written; its loss is the implementation `original`.
-        dump: (k, integers and booleans) -> the program of such a loss, see `graphs.front_ends.lowered`.
+        dump: (k, dtype, integers and booleans) -> the program of such a loss, see `graphs.front_ends.lowered`.
         fixed: k -> floating inputs whose gradients are not wanted, unless `wrt` names them.
         folders: where the modules that its file imports are searched, before installed packages.
         imports: the context of its functions in this process, which they enter by themselves.
@@ -82,7 +82,7 @@ class Problem:
     sample: Callable[..., Mapping[str, Any]] | None = None
     timeout: float = TIMEOUT
     engine: str | None = None
-    dump: Callable[[int | None, Mapping[str, Any]], Mapping[str, Any]] | None = None
+    dump: Callable[[int | None, str, Mapping[str, Any]], Mapping[str, Any]] | None = None
     fixed: Callable[[int | None], Collection[str]] = lambda _: ()
 
     def sized(self, k: int, given: bool = False) -> int | None:

@@ -91,9 +91,9 @@ def fixed_in(author: Asking) -> Callable[[int | None], Collection[str]]:
     return functools.lru_cache(lambda k: frozenset(author("shapes", size=_size(k))["fixed"]))
 
 
-def dump_of(author: Asking, engine: str) -> Callable[[int | None, Mapping[str, Any]], Mapping[str, Any]]:
-    """The program of a loss at a size, for these integers and booleans."""
-    return lambda k, known: author("dump", size=_size(k), known=known, rows=rows_of(engine))
+def dump_of(author: Asking, engine: str) -> Callable[[int | None, str, Mapping[str, Any]], Mapping[str, Any]]:
+    """The program of a loss at a size and in a dtype, for these integers and booleans."""
+    return lambda k, dtype, known: author("dump", size=_size(k), dtype=dtype, known=known, rows=rows_of(engine))
 
 
 def _shapes(author: Asking) -> Callable[..., Any]:

@@ -187,7 +187,7 @@ def sample(
             what, remedies = f"scale {scale:g}: {distribution} inputs ", ("a smaller scale", "a larger scale")
             check_range(drawn, inputs[name], dtype, (f"{what}overflow", f"{what}underflow"), remedies)
         notes += underflowed(name, drawn, inputs[name], dtype)
-    graph = graph_of(problem, k, inputs)
+    graph = graph_of(problem, k, inputs, dtype)
     for name, shape in graph.cotangents.items():
         inputs[name] = round_to(cotangent(stream, shape), dtype)
     for name, along in directions(problem, k, order).items():
@@ -286,7 +286,7 @@ def given(
         RequestError: a name is missing or unknown, a shape does not fit `k`, a value is not finite or overflows the
             dtype, every entry that is not zero underflows, or an entry is not of the input's kind.
     """
-    graph = graph_of(problem, k, arrays)
+    graph = graph_of(problem, k, arrays, dtype)
     shapes = problem.shapes(k) | graph.cotangents
     shapes |= {direction: shapes[name] for name, direction in directions(problem, k, order).items()}
     kinds = {**dict.fromkeys(shapes, FLOATING), **kinds_of(problem, k)}

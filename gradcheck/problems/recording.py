@@ -23,7 +23,7 @@ from gradcheck.problems._guard import ProblemCode, described_error
 from gradcheck.problems.sampling import DTYPES, kinds_of, sampled
 
 
-def graph_of(problem: Problem, k: int | None, inputs: Mapping[str, Any] | None = None) -> Graph:
+def graph_of(problem: Problem, k: int | None, inputs: Mapping[str, Any] | None = None, dtype: str = "float64") -> Graph:
     """The problem's loss at size `k`.
 
     Args:
@@ -31,6 +31,7 @@ def graph_of(problem: Problem, k: int | None, inputs: Mapping[str, Any] | None =
         k: its size.
         inputs: of a case: a loss in an engine's own code is recorded for its integers and booleans; those of seed 0 if
             there is no case yet.
+        dtype: of the case: such a loss may depend on it, for example by `torch.finfo(x.dtype).eps`.
 
     Raises:
         ProblemError: the loss cannot be recorded: an unknown operation, shapes that do not fit, no number, an error.
@@ -40,7 +41,7 @@ def graph_of(problem: Problem, k: int | None, inputs: Mapping[str, Any] | None =
     kinds = kinds_of(problem, k)
     given = sampled(problem, Stream(0), k) if inputs is None else inputs
     whole = {name: np.asarray(given[name], DTYPES[kind]) for name, kind in kinds.items() if kind != "floating"}
-    return _lowered(problem, k, tuple((name, array.tobytes()) for name, array in whole.items()))
+    return _lowered(problem, k, dtype, tuple((name, array.tobytes()) for name, array in whole.items()))
 
 
 @functools.lru_cache(maxsize=64)
@@ -51,14 +52,14 @@ def _graph(problem: Problem, k: int | None) -> Graph:
 
 
 @functools.lru_cache(maxsize=64)
-def _lowered(problem: Problem, k: int | None, whole: tuple[tuple[str, bytes], ...]) -> Graph:
+def _lowered(problem: Problem, k: int | None, dtype: str, whole: tuple[tuple[str, bytes], ...]) -> Graph:
     """The graph of a loss in an engine's own code, for integers and booleans."""
     assert problem.dump is not None, "it has an engine"
     assert problem.engine is not None, "it has an engine"
     shapes, kinds = problem.shapes(k), kinds_of(problem, k)
     known = {name: np.frombuffer(entries, DTYPES[kinds[name]]).reshape(shapes[name]) for name, entries in whole}
     try:
-        return lowered(problem.engine, problem.dump(k, known), shapes, kinds)
+        return lowered(problem.engine, problem.dump(k, dtype, known), dtype, shapes, kinds)
     except RecordingError as error:
         raise ProblemError(str(error)) from None
 

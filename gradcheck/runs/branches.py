@@ -55,7 +55,7 @@ class Branches:
 
     def is_taken(self, branch: Branch, case: Case) -> bool:
         """Whether a case takes a branch."""
-        found = conditions(graph_of(case.problem, case.k, case.inputs), case.inputs, lambda file: file)
+        found = conditions(graph_of(case.problem, case.k, case.inputs, case.dtype), case.inputs, lambda file: file)
         return any(_key(each) == branch[:3] and getattr(each, branch.side) for each in found)
 
 

@@ -151,7 +151,7 @@ class Runner:
         from gradcheck.problems.recording import graph_of
         from gradcheck.problems.sampling import wrt_of
 
-        graph = graph_of(case.problem, case.k, case.inputs)
+        graph = graph_of(case.problem, case.k, case.inputs, case.dtype)
         return self._tape(graph, wrt_of(case.problem, case.k), watch, case.order).at(case.inputs)
 
     def problem(self, settings: Settings) -> Problem:
@@ -206,7 +206,7 @@ class Runner:
                 judged[key] = judge.judge(outcome, known[key], settings.gate, sources[key].order)
         for backend in [backend for backend in selection.backends if backend.key in answers]:
             key = backend.key
-            judgement = self._diagnosed(backend, case, answers[key], known[key], judged[key], settings.gate)
+            judgement = self._diagnosed(backend, case, answers[key], known[key], judged[key], settings)
             records[key] = self._with_answer(backend, case, answers[key], judgement, sources[key])
         return assemble.report(
             case=case,
@@ -251,7 +251,13 @@ class Runner:
         return assemble.unanswered(selection.specs[key], case.dtype, failure, version)
 
     def _diagnosed(
-        self, backend: Selected, case: Case, answer: BackendAnswer, known: Truth, judgement: Judgement, gate: str
+        self,
+        backend: Selected,
+        case: Case,
+        answer: BackendAnswer,
+        known: Truth,
+        judgement: Judgement,
+        settings: Settings,
     ) -> Judgement:
         """A judgement with the cause of a difference, for which the backend runs once more."""
         from gradcheck.judging import diagnosis, judge
@@ -260,10 +266,11 @@ class Runner:
         def rerun(dtype: str) -> tuple[BackendAnswer, Truth] | str:
             try:
                 other = case if dtype == diagnosis.LONGDOUBLE else cases.in_dtype(case, dtype)
+                tape = known.tape if other is case else self._tape_of(other, settings.watch)
             except RequestError as error:
                 return str(error)
-            there = known if other is case else judge.truth(known.tape, other.inputs, backend.format(dtype))
-            problem, tape, size = case.problem, known.tape, size_arguments(case.k)
+            there = known if other is case else judge.truth(tape, other.inputs, backend.format(dtype))
+            problem, size = case.problem, size_arguments(case.k)
             request = Request(problem.path, tape.graph, dtype, tape.wrt, other.inputs, 0, problem.folders, size)
             [(_, outcome)] = self._pool.evaluate(request, [backend.key])
             return (outcome, there) if not isinstance(outcome, Failure) else f"run again in {dtype}: {outcome.reason}"
@@ -271,7 +278,7 @@ class Runner:
         by_hand = backend.engine is None and not backend.spec.program
         other = functools.partial(diagnosis.other_dtype, by_hand=by_hand, lacks=backend.lacks.__contains__)
         diagnosed = diagnosis.diagnose(answer, known, judgement, other, rerun)
-        return diagnosis.passed(diagnosed) if gate == "formula" else diagnosed
+        return diagnosis.passed(diagnosed) if settings.gate == "formula" else diagnosed
 
 
 def _tape(graph: Graph, wrt: tuple[str, ...], watch: str, order: int) -> Tape:

@@ -77,18 +77,19 @@ def verify(record: RecordFile, path: str, loaded: Problem, gate: str, again: str
     inputs = as_arrays(record.inputs, f"{path}: inputs")
     k = cases.size_of(loaded, inputs, path)
     order = 2 if any(name.startswith(DIRECTION) for name in inputs.keys() - loaded.shapes(k).keys()) else 1
-    graph, wrt = graph_of(loaded, k, inputs), wrt_of(loaded, k)
-    tape = tape_of(graph.along(wrt) if order == 2 else graph, wrt)
-    check_names(record, tape, path)
     dtypes = dict.fromkeys(answer.dtype for answer in record.answers.values())
+    wrt, graphs = wrt_of(loaded, k), {dtype: graph_of(loaded, k, inputs, dtype) for dtype in dtypes}
+    tapes = {dtype: tape_of(graph.along(wrt) if order == 2 else graph, wrt) for dtype, graph in graphs.items()}
+    first = next(iter(dtypes))
+    check_names(record, tapes[first], path)
     drawn = {dtype: cases.given(loaded, k, dtype, inputs, path, order) for dtype in dtypes}
     # The engine is unknown: it may flush subnormal numbers, and sum in its own dtype.
     formats = {dtype: Format.of(dtype, flushes=True) for dtype in dtypes}
-    truths = {dtype: judge.truth(tape, drawn[dtype].inputs, formats[dtype]) for dtype in dtypes}
+    truths = {dtype: judge.truth(tapes[dtype], drawn[dtype].inputs, formats[dtype]) for dtype in dtypes}
     for dtype in dtypes:
         check_same_loss(drawn[dtype], [truths[dtype]])
     answers = {name: recorded.answer(f"{path}: {name}") for name, recorded in record.answers.items()}
-    sources = Sources(loaded, tape.graph)
+    sources = Sources(loaded, tapes[first].graph)
     backends = [
         assemble.answered(
             Spec(name),
@@ -100,7 +101,6 @@ def verify(record: RecordFile, path: str, loaded: Problem, gate: str, again: str
         )
         for name, recorded in record.answers.items()
     ]
-    first = next(iter(dtypes))
     return assemble.report(drawn[first], again, truths[first], backends, answers, {}, sources)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gradcheck.backends._worker.whole_files import WholeFile
 
 DTYPE = "float64"
-"""In which a loss is recorded, and in which the file draws inputs."""
+"""In which the file draws inputs."""
 VARIABLES = ("inputs", "loss", "sample", "wrt", "backends", "gradients", "hessian_products", "implementations")
 """Of a file, beside its docstring."""
 
@@ -76,12 +76,13 @@ class Author:
         return {"arrays": self._stored(arrays), "position": stream.position}
 
     def dump(self) -> dict[str, Any]:
-        """The program of the loss, for these integers and booleans; floats count by their shapes alone."""
+        """The program of the loss in a dtype, for these integers and booleans; floats count by their shapes alone."""
         import numpy as np
 
-        whole, known = self._whole, self._read(self._request["known"])
+        dtype = self._request["dtype"]
+        whole, known = self._whole_in(dtype), self._read(self._request["known"])
         inputs = {name: known[name] if name in known else np.ones(shape) for name, shape in whole.shapes.items()}
-        own = {name: self._engine.array(array, dtype_of(array, DTYPE)) for name, array in inputs.items()}
+        own = {name: self._engine.array(array, dtype_of(array, dtype)) for name, array in inputs.items()}
         dump = whole.dump(whole.by_path(own), self._request["rows"])
         for node in dump["nodes"]:
             if node["operator"] == "input":
@@ -91,7 +92,10 @@ class Author:
 
     @property
     def _whole(self) -> WholeFile:
-        found: WholeFile = self._engine.whole_file(self._file, tuple(self._request["size"]), DTYPE)
+        return self._whole_in(DTYPE)
+
+    def _whole_in(self, dtype: str) -> WholeFile:
+        found: WholeFile = self._engine.whole_file(self._file, tuple(self._request["size"]), dtype)
         return found
 
     def _stored(self, arrays: Mapping[str, Any]) -> dict[str, str]:

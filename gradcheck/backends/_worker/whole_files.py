@@ -89,7 +89,7 @@ class WholeFile(abc.ABC):
         """The program of the loss as data, see `_torch_export` and `_jax_export`; its outputs are those of `recorded`.
 
         Args:
-            arrays: by their paths, in float64 and the kinds of the inputs.
+            arrays: by their paths, in the dtype of the case and the kinds of the inputs.
             rows: names of the operators that stay as they are.
 
         Raises:
