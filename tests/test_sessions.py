@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import shlex
 import statistics
@@ -69,6 +70,28 @@ def test_a_problem_given_as_functions_runs_in_every_engine() -> None:
     assert [backend.errors["W"].entries for backend in report.backends] == [8, 8, 8]
 
 
+def test_a_loss_and_its_gradient_may_be_lambdas() -> None:
+    factor, half = 0.5, lambda x: np.sum(x) / 2
+    pairs = [
+        (lambda x: np.sum(x * x) * factor, lambda x: (np.sum(x * x) * factor, {"x": 2 * factor * x})),
+        (
+            lambda x: half(x),
+            lambda x: (
+                half(x),
+                {"x": np.ones(3) / 3},
+            ),
+        ),
+    ]
+    reports = [
+        gradcheck.check(loss, inputs={"x": (3,)}, gradients={"mine": by_hand}, backends=["mine"])
+        for loss, by_hand in pairs
+    ]
+    assert [report.backends[0].verdict for report in reports] == ["agrees", "differs"]
+    source = reports[1].backends[0].first_wrong.source
+    assert Path(source.file).name == "test_sessions.py"
+    assert "lambda x: np.sum(x) / 2" in source.text
+
+
 def test_a_wrong_gradient_given_as_a_function_is_found_at_its_step(gradcheck: Command) -> None:
     import gradcheck as api
 
@@ -88,8 +111,10 @@ def test_a_function_whose_surroundings_cannot_be_written_is_refused() -> None:
 
     with pytest.raises(gradcheck.RequestError, match=r"uses_table uses table = .*write the problem as a file instead"):
         gradcheck.check(uses_table, inputs={"x": (2,)})
-    with pytest.raises(gradcheck.RequestError, match="expected a function made with def"):
-        gradcheck.check(lambda ops, x: ops.sum(x), inputs={"x": (2,)})
+    with pytest.raises(gradcheck.RequestError, match=r"expected a function made with def or lambda, .*\.torch"):
+        gradcheck.check(functools.partial(loss, x=1), inputs={"W": (2,)})
+    with pytest.raises(gradcheck.RequestError, match=r"loss: inputs is of type tuple: expected shapes .*\.jax"):
+        gradcheck.check(loss, inputs=(np.ones(3),))
     with pytest.raises(gradcheck.RequestError, match="loss: no inputs: expected inputs="):
         gradcheck.check(loss)
 

@@ -6,6 +6,7 @@ import ast
 import contextlib
 import hashlib
 import inspect
+import itertools
 import sys
 import tempfile
 import textwrap
@@ -46,7 +47,7 @@ def write(
     """Write a problem's file, named by its content, to the user's cache, where a replay finds it.
 
     Args:
-        loss: a function of `ops` and the inputs, made with `def`.
+        loss: a function of `ops` and the inputs, made with `def` or `lambda`.
         inputs: the inputs' shapes by name, or a function that gives them, of `k` where there are several sizes.
         wrt: the inputs whose gradients are wanted; default: every floating one.
         gradients: hand-written gradients by name.
@@ -57,14 +58,15 @@ def write(
     Raises:
         ProblemError: a function has no source, or uses an object that cannot be written.
     """
+    name = name_of(loss)
     if inputs is None:
-        raise ProblemError(f"{loss.__name__}: no inputs: expected inputs=, their shapes by name, or a function of k")
+        raise ProblemError(f"{name}: no inputs: expected inputs=, their shapes by name, or a function of k")
     sources = WrittenFunctions()
     lines = [f"loss = {sources.add(loss)}"]
     if callable(inputs):
         lines.append(f"inputs = {sources.add(inputs)}")
     else:
-        lines.append(f"\n\ndef inputs():\n    return {_shapes(inputs, loss.__name__)!r}\n\n")
+        lines.append(f"\n\ndef inputs():\n    return {_shapes(inputs, name)!r}\n\n")
     if sample is not None:
         lines.append(f"sample = {sources.add(sample)}")
     if wrt is not None:
@@ -73,13 +75,13 @@ def write(
     for key, functions in own.items():
         if not isinstance(functions or {}, Mapping):
             expected = f"expected a mapping of names to functions, such as {EXAMPLES[key]}"
-            raise ProblemError(f"{loss.__name__}: {key} is a {type(functions).__name__}: {expected}")
+            raise ProblemError(f"{name}: {key} is a {type(functions).__name__}: {expected}")
         named = ", ".join(f"{name!r}: {_declared(each, sources)}" for name, each in (functions or {}).items())
         lines.append(f"{key} = {{{named}}}")
-    title = (inspect.getdoc(loss) or f"The function {loss.__name__}.").splitlines()[0]
+    title = (inspect.getdoc(loss) or f"The function {name}.").splitlines()[0]
     text = "\n".join([repr(title), PLACED, *sources.parts, *lines, ""])
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    path = caches.folder("problems") / f"{loss.__name__}_{digest}.py"
+    path = caches.folder("problems") / f"{name}_{digest}.py"
     _keep(path, text.encode())
     return path
 
@@ -90,6 +92,10 @@ def _shapes(inputs: Mapping[str, Any], name: str) -> dict[str, tuple[int, ...]]:
     Raises:
         ProblemError: one is no shape; the message shows the name of the loss.
     """
+    if not isinstance(inputs, Mapping):
+        expected = "expected shapes by name, such as {'x': (3, 4)}"
+        doors = "for tensors or JAX's arrays write gradcheck.torch.check or gradcheck.jax.check"
+        raise ProblemError(f"{name}: inputs is of type {type(inputs).__name__}: {expected}; {doors}")
     for each, shape in inputs.items():
         if not isinstance(shape, (tuple, list)) or not all(isinstance(size, int) for size in shape):
             what = f"{name}: inputs[{each!r}] is of type {type(shape).__name__}"
@@ -136,22 +142,26 @@ class WrittenFunctions:
         self.parts: list[str] = []
         self._known: dict[str, Any] = {}
 
-    def add(self, function: Callable[..., Any]) -> str:
+    def add(self, function: Any) -> str:
         """Add a function with all that it uses, and return its name in the file."""
-        if not isinstance(function, FunctionType) or function.__name__ == "<lambda>":
-            raise ProblemError(f"{function!r}: expected a function made with def, whose source can be read")
-        if self._is_new(function.__name__, function):
-            source = _source(function)
+        name = base = name_of(function)
+        numbers = itertools.count(2)
+        while is_lambda(function) and self._known.get(name, function) is not function:  # another one of its line
+            name = f"{base}_{next(numbers)}"
+        if self._is_new(name, function):
+            source = f"{name} = ({source_of_lambda(function)})\n" if is_lambda(function) else _source(function)
             used = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
             scope = function.__globals__ | _closure(function)
-            for name in sorted(used & scope.keys() - {function.__name__}):
-                self._add_value(name, scope[name], function)
-            self.parts.append(source + _placing(function))
-        return function.__name__
+            for each in sorted(used & scope.keys() - {function.__name__}):
+                self._add_value(each, scope[each], function)
+            self.parts.append(source + _placing(function, name))
+        return name
 
     def _add_value(self, name: str, value: Any, user: FunctionType) -> None:
         if isinstance(value, FunctionType) and value.__module__ == user.__module__ and value.__name__ == name:
             self.add(value)
+        elif is_lambda(value):
+            self.parts.append(f"{name} = {self.add(value)}\n")
         elif self._is_new(name, value):
             self.parts.append(_statement(name, value, user))
 
@@ -164,6 +174,59 @@ class WrittenFunctions:
         return new
 
 
+def is_lambda(function: Any) -> bool:
+    """Whether a function was made with lambda."""
+    return isinstance(function, FunctionType) and function.__name__ == "<lambda>"
+
+
+def name_of(function: Any) -> str:
+    """The name of a function in a problem's file; a lambda has that of its line.
+
+    Raises:
+        ProblemError: its source cannot be written: it is a method, an object, or a function of another language.
+    """
+    if is_lambda(function):
+        return f"lambda_{function.__code__.co_firstlineno}"
+    if isinstance(function, FunctionType):
+        return function.__name__
+    raise ProblemError(
+        f"{function!r}: expected a function made with def or lambda, whose source a worker can run; for any other "
+        "callable of tensors or of JAX's arrays write gradcheck.torch.check or gradcheck.jax.check"
+    )
+
+
+def source_of_lambda(function: FunctionType) -> str:
+    """The text of a lambda: the smallest one on its line around the positions of its code.
+
+    Raises:
+        ProblemError: its source cannot be read.
+    """
+    try:
+        lines, _ = inspect.findsource(function)
+        text = "".join(lines)
+        tree = ast.parse(text)
+    except (OSError, TypeError, SyntaxError) as error:
+        raise ProblemError(f"{name_of(function)}: {error}: expected a lambda whose source can be read") from None
+    steps = [each for each in function.__code__.co_positions() if None not in each]
+    spans = [(start, end) for first, last, left, right in steps if (start := (first, left)) < (end := (last, right))]
+    found = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Lambda)
+        and node.lineno == function.__code__.co_firstlineno
+        and all(
+            (node.lineno, node.col_offset) <= start and end <= (node.end_lineno or 0, node.end_col_offset or 0)
+            for start, end in spans
+        )
+    ]
+    segments = sorted((ast.get_source_segment(text, node) or "" for node in found), key=len)
+    if not segments:
+        raise ProblemError(
+            f"{name_of(function)}: expected a lambda whose source can be read, or a function made with def"
+        )
+    return segments[0]
+
+
 def _source(function: FunctionType) -> str:
     try:
         return textwrap.dedent(inspect.getsource(function))
@@ -171,12 +234,11 @@ def _source(function: FunctionType) -> str:
         raise ProblemError(f"{function.__name__}: {error}: expected a function whose source can be read") from None
 
 
-def _placing(function: FunctionType) -> str:
+def _placing(function: FunctionType, name: str) -> str:
     """The statement that gives a function its line in the user's own file; nothing if there is no such file."""
     file, line = function.__code__.co_filename, function.__code__.co_firstlineno
     if not Path(file).is_file():
         return ""
-    name = function.__name__
     return f"{name}.__code__ = _placed({name}.__code__, {file!r}, {line})\n\n"
 
 
