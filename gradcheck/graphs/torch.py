@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gradcheck.graphs import torch_arrays, torch_entries, torch_layers, torch_ordering
+from gradcheck.graphs import torch_arrays, torch_entries, torch_layers, torch_ordering, torch_windows
 from gradcheck.graphs.graph import Graph
 from gradcheck.graphs.lowering import Lowering, ProblemInputs
 from gradcheck.graphs.torch_reasons import reason
@@ -13,7 +13,7 @@ from gradcheck.graphs.torch_rows import ROWS
 from gradcheck.graphs.values import Value
 
 CONVERSION = "aten._to_copy.default"
-FILES = (torch_entries, torch_arrays, torch_layers, torch_ordering)
+FILES = (torch_entries, torch_arrays, torch_layers, torch_ordering, torch_windows)
 """The modules that fill the table."""
 
 

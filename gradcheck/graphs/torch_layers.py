@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 
 from gradcheck.graphs.rows import broadcast, refuse_unless, word
 from gradcheck.graphs.subscripts import parsed
-from gradcheck.graphs.torch_arrays import constant_pad_nd
 from gradcheck.graphs.torch_entries import dropout
 from gradcheck.graphs.torch_rows import axes_of, row
 
@@ -224,7 +222,7 @@ def native_group_norm(input: Any, weight: Any, bias: Any, N: int, C: int, HxW: i
     grouped = word("reshape")(input, (N, group, -1))
     normal = word("reshape")(word("layer_norm")(grouped, epsilon=eps), input.shape)
     statistics = (word("squeeze")(each, -1) for each in _statistics(grouped, (-1,), eps))
-    return _affine(normal, *_by_channel(input, weight, bias)), *statistics
+    return _affine(normal, *by_channel(input, weight, bias)), *statistics
 
 
 @row("_native_batch_norm_legit_no_training")
@@ -232,9 +230,9 @@ def batch_norm(
     input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, momentum: float, eps: float
 ) -> Any:
     """The entries less the running mean, divided by the running standard deviation, of each channel."""
-    centre, spread = _by_channel(input, running_mean, running_var)
+    centre, spread = by_channel(input, running_mean, running_var)
     normal = (input - centre) * word("rsqrt")(spread + eps)
-    return _affine(normal, *_by_channel(input, weight, bias)), None, None
+    return _affine(normal, *by_channel(input, weight, bias)), None, None
 
 
 @row("_native_batch_norm_legit", "_native_batch_norm_legit.no_stats", "_native_batch_norm_legit_functional")
@@ -245,98 +243,16 @@ def batch_norm_in_training(
     if not training:
         return batch_norm(input, weight, bias, running["running_mean"], running["running_var"], momentum, eps)
     if weight is None:
-        result = _affine(word("batch_norm")(input, epsilon=eps), *_by_channel(input, weight, bias))
+        result = _affine(word("batch_norm")(input, epsilon=eps), *by_channel(input, weight, bias))
     else:
         result = word("batch_norm")(input, weight, bias, eps)
     return result, None, None, None, None
 
 
-def _by_channel(input: Any, *vectors: Any) -> list[Any]:
+def by_channel(input: Any, *vectors: Any) -> list[Any]:
     """Vectors with an entry for each channel, which broadcast over a batch (batch, channels, …)."""
     shape = (-1, *(1,) * (input.ndim - 2))
     return [each if each is None else word("reshape")(each, shape) for each in vectors]
-
-
-@row("convolution")
-def convolution(
-    input: Any,
-    weight: Any,
-    bias: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    transposed: bool,
-    groups: int,
-    **_: Any,
-) -> Any:
-    """The cross-correlation with filters."""
-    refuse_unless(not transposed, "a transposed convolution has no word")
-    product = word("conv")(input, weight, tuple(stride), tuple(padding), tuple(dilation), groups)
-    return product if bias is None else product + _by_channel(input, bias)[0]
-
-
-@row("max_pool2d_with_indices", "max_pool3d_with_indices")
-def max_pool(
-    self: Any, kernel_size: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
-) -> Any:
-    """The largest entries of windows, without their places."""
-    refuse_unless(set(_each(dilation, 1)) == {1}, f"dilation={dilation}: expected 1")
-    refuse_unless(not ceil_mode, "ceil_mode=True: expected False")
-    axes = 3 if len(np.atleast_1d(kernel_size)) == 3 or self.ndim == 5 else 2
-    window, step, around = (_each(each, axes) for each in (kernel_size, stride or kernel_size, padding))
-    pool = lambda x: word("max_pool")(x, window, step, around)  # noqa: E731
-    return _batched(self, axes, pool), None
-
-
-@row("avg_pool1d", "avg_pool2d", "avg_pool3d")
-def avg_pool(
-    self: Any, kernel_size: Any, stride: Any = (), padding: Any = 0, ceil_mode: bool = False,
-    count_include_pad: bool = True, divisor_override: int | None = None,
-) -> Any:  # fmt: skip
-    """The means of windows."""
-    refuse_unless(not ceil_mode, "ceil_mode=True: expected False")
-    refuse_unless(divisor_override is None, f"divisor_override={divisor_override}: expected none")
-    axes = len(kernel_size)
-    around = _each(padding, axes)
-    refuse_unless(count_include_pad or not any(around), "count_include_pad=False: expected no padding, or True")
-    padded = constant_pad_nd(self, [each for width in around[::-1] for each in (width, width)])
-    window, step = (_each(each, axes) for each in (kernel_size, stride or kernel_size))
-    return _batched(padded, axes, lambda x: word("avg_pool")(x, window, step))
-
-
-def _each(steps: Any, axes: int) -> tuple[int, ...]:
-    """A number for each axis."""
-    several = tuple(np.atleast_1d(steps).tolist())
-    return several * axes if len(several) == 1 else several
-
-
-def _batched(a: Any, axes: int, pool: Any) -> Any:
-    """The pooled array of a batch, or of a single entry of a batch."""
-    return pool(a) if a.ndim == axes + 2 else word("squeeze")(pool(word("expand_dims")(a, 0)), 0)
-
-
-@row("_adaptive_avg_pool2d", "_adaptive_avg_pool3d")
-def adaptive_avg_pool(self: Any, output_size: Sequence[int]) -> Any:
-    """The means of as many pieces along each axis as the result has entries."""
-    sizes = self.shape[-len(output_size) :]
-    pieces = [
-        [slice(place * size // count, -(-(place + 1) * size // count)) for place in range(count)]
-        for size, count in zip(sizes, output_size, strict=True)
-    ]
-    axes = tuple(range(-len(output_size), 0))
-    means = [word("mean")(self[(..., *each)], axes) for each in itertools.product(*pieces)]
-    return word("reshape")(word("stack")(means, -1), (*self.shape[: -len(output_size)], *output_size))
-
-
-@row("upsample_nearest2d.vec")
-def upsample_nearest(input: Any, output_size: Sequence[int] | None, scale_factors: Sequence[float] | None) -> Any:
-    """Each entry several times along the last axes."""
-    sizes = input.shape[2:]
-    wanted = output_size or [int(size * scale) for size, scale in zip(sizes, scale_factors or (), strict=True)]
-    for axis, (size, length) in enumerate(zip(sizes, wanted, strict=True), 2):
-        refuse_unless(length % size == 0, f"{size} entries become {length}: expected a multiple")
-        input = input if length == size else word("repeat")(input, length // size, axis)
-    return input
 
 
 @row("linalg_cholesky_ex")

@@ -106,6 +106,31 @@ def narrowed(x):
     return x.half().sum()
 
 
+def resized(x, w, b):
+    """Transposed convolutions, pooling with windows that stick out, and interpolation."""
+    wide = functional.conv_transpose2d(x, w, b, stride=(2, 3), padding=(1, 0), output_padding=(1, 2), groups=2)
+    narrow = functional.conv_transpose1d(x[:, :, 0], w[:, :, 0], padding=2, dilation=2)
+    pooled = functional.max_pool2d(wide, 3, 2, 1, ceil_mode=True) * functional.avg_pool2d(wide, 3, 2, 1, ceil_mode=True)
+    means = functional.avg_pool2d(wide, 3, 2, 1, count_include_pad=False)
+    sums = functional.avg_pool2d(wide, (2, 3), divisor_override=5)
+    near = functional.interpolate(wide, (7, 20)) + functional.interpolate(wide[:, :, :4, :10], (7, 20), mode="nearest")
+    smooth = functional.interpolate(means, scale_factor=2, mode="bilinear").square()
+    corners = functional.interpolate(x, (5, 5), mode="bilinear", align_corners=True)
+    return (
+        pooled.sum()
+        + means.exp().sum()
+        + sums.sin().sum()
+        + near.sum()
+        + smooth.sum()
+        + (corners * x.sum()).sum()
+        + (narrow.square().sum())
+    )
+
+
+def rescaled(x):
+    return functional.interpolate(x[None, None], (4, 7), mode="bilinear").sum()
+
+
 def cases() -> dict[str, tuple]:
     """Name -> a function or a module, and its arguments."""
     torch.manual_seed(0)
@@ -123,5 +148,6 @@ def cases() -> dict[str, tuple]:
         "attention": (attention, (q, k, v)),
         "entries": (entries, (torch.randn(4, 3, **double),)),
         "several": (several, (x, torch.randn(4, 2, **double))),
-        **{each.__name__: (each, (x,)) for each in (dropped, noisy, transformed, narrowed)},
+        **{each.__name__: (each, (x,)) for each in (dropped, noisy, transformed, narrowed, rescaled)},
+        "resized": (resized, tuple(torch.randn(*each, **double) for each in ((2, 4, 3, 3), (4, 3, 2, 3), (6,)))),
     }

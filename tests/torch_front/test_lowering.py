@@ -22,6 +22,10 @@ REFUSED = {
     ),
     "noisy": ("torch.randn_like", f"aten.randn_like.default: it draws random numbers: {INSTEAD}"),
     "transformed": ("rfft", f"aten._fft_r2c.default: the vocabulary has no word for it: {INSTEAD}"),
+    "rescaled": (
+        'x[None, None], (4, 7), mode="bilinear"',
+        "aten.upsample_bilinear2d.vec: 3 entries become 4, with rounded weights: expected a factor of a power of two",
+    ),
     "narrowed": (
         "x.half()",
         "aten._to_copy.default: it computes in float16, in a check of float64: expected float64, or inputs in float16",
