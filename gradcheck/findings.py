@@ -134,7 +134,7 @@ class Source(Record, frozen=True, kw_only=True):
     shown: str
     line: int
     text: str
-    of: Literal["gradient", "loss"]
+    of: Literal["gradient", "loss", "reference"]
     instead: bool = False
 
     @property
@@ -146,7 +146,7 @@ class Source(Record, frozen=True, kw_only=True):
         """The line with its place, "layer.py:12  dz = C.T @ dw", cut to fit into 80 columns, and its owner."""
         whole = f"{self.place}  {self.text}"
         cut = whole if len(whole) <= LONGEST else f"{whole[: LONGEST - 1]}…"
-        return f"{cut}  (the loss; the line of your gradient is not known)" if self.instead else cut
+        return f"{cut}  (the {self.of}; the line of your gradient is not known)" if self.instead else cut
 
 
 class Condition(Record, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ from gradcheck.graphs.graph import COTANGENT, OUTPUT
 from gradcheck.graphs.jax import record
 from gradcheck.results import Report
 from gradcheck.runs import in_process
+from gradcheck.runs.function_sources import BackwardPass
 from gradcheck.runs.in_process import Reports
 from gradcheck.settings import Settings
 
@@ -129,7 +130,7 @@ def _report(
     dtype, name = _dtype_of({name: call.floating[name] for name in wrt}), calls.name_of(call.function)
     if forward and dtype in FORWARD_LACKS:
         raise RequestError(f"forward=True in {dtype}: {FORWARD_LACKS[dtype]}: expected forward=False")
-    graph, arrays = _truth(plain, dtype, is_own=plain is call)
+    graph, arrays = _truth(plain, wrt, dtype, is_own=plain is call)
     file, line = place
     asked = in_process.Function(
         name=name,
@@ -142,6 +143,8 @@ def _report(
         started=in_process.started("jax", jax.__version__),
         fused=FUSED,
         device=str(next(iter(call.floating[wrt[0]].devices()))),
+        has_reference=plain is not call,
+        rules=lambda: [BackwardPass(*lines) for lines in calls.rules_of(call.function)],
         modes={"forward": lambda other, given: _answer(call, True, graph, wrt, other, given)} if forward else {},
     )
     try:
@@ -183,14 +186,16 @@ def _dtype_of(arrays: Mapping[str, Any]) -> str:
     return found[0]
 
 
-def _truth(call: calls.JaxCall, dtype: str, is_own: bool) -> tuple[Graph, dict[str, Any]]:
+def _truth(call: calls.JaxCall, wrt: Sequence[str], dtype: str, is_own: bool) -> tuple[Graph, dict[str, Any]]:
     """The graph of the reference, or of the function itself, and the arrays of its inputs.
 
     Raises:
         RequestError: it cannot be recorded.
     """
+    others = {name: each for name, each in call.floating.items() if name not in wrt}
+    constants = [name for name, each in others.items() if jax.numpy.isinf(each).any()]
     try:
-        dump = export.dumped(jax, call.labelled, call.arrays)
+        dump = export.dumped(jax, call.labelled, call.arrays, constants)
         graph = record(dump, dtype)
     except export.Untraceable as error:
         joined = ", or" if ": expected" in str(error) else ": expected"

@@ -31,6 +31,7 @@ from gradcheck.graphs.torch import record
 from gradcheck.graphs.torch_rows import ROWS
 from gradcheck.results import Report
 from gradcheck.runs import in_process
+from gradcheck.runs.function_sources import BackwardPass
 from gradcheck.runs.in_process import Reports
 from gradcheck.settings import Settings
 
@@ -142,6 +143,8 @@ def _report(
         started=in_process.started("torch", torch.__version__, torch.get_num_threads()),
         fused=FUSED,
         device=str(next(iter(call.tensors.values())).device),
+        has_reference=reference is not None,
+        rules=lambda: [BackwardPass(*lines) for lines in call.rules()],
         modes={mode: _evaluator(call, graph, dtype, evaluate) for mode, evaluate in modes.items()},
         hidden={"strided": _evaluator(call, graph, dtype, derivatives.strided)} if is_first else {},
     )
@@ -201,6 +204,7 @@ def _truth(call: calls.Call, reference: Callable[..., Any] | None, cast: str | N
             dump = export.dumped(torch, known.module, (arguments, options), list(known.leaves), ROWS)
         graph = record(dump, _dtype_of(call))
     except export.Unexportable as error:
+        _raise_own(known)
         instead = ": expected reference= with the same function in plain operators" if reference is None else ""
         raise RequestError(f"{callables.name_of(function)}: torch.export cannot record it: {error}{instead}") from error
     except RecordingError as error:
@@ -209,6 +213,19 @@ def _truth(call: calls.Call, reference: Callable[..., Any] | None, cast: str | N
         expected = f"expected the parameters and inputs of {callables.name_of(call.function)}"
         raise RequestError(f"the reference has no input {lacking[0]}: {expected}")
     return graph, {each: dump["arrays"][each] for each in graph.inputs if each in dump["arrays"]}
+
+
+def _raise_own(call: calls.Call) -> None:
+    """Raise what a function raises when it is called, in one line; nothing if it can be called.
+
+    Raises:
+        RequestError: it fails, so that the failure of torch.export is its own.
+    """
+    arguments, options = call.copied()
+    try:
+        call.function(*arguments, **options)
+    except Exception as error:
+        raise RequestError(f"{callables.name_of(call.function)}: {export.reason(torch, error)}") from error
 
 
 def _modes(order: int, forward: bool, check_batched: bool, dtype: str) -> dict[str, Mode]:

@@ -233,6 +233,18 @@ def plain(function: Any) -> Any:
     return plain(function.func) if isinstance(function, functools.partial) else function
 
 
+def rules_of(function: Any) -> list[tuple[str, int, int, str, int]]:
+    """The lines of a jax.custom_vjp, see `gradcheck.runs.function_sources.BackwardPass`; none of other functions."""
+    while hasattr(function, "__wrapped__") and not hasattr(function, "bwd"):
+        function = function.__wrapped__
+    both = plain(function), getattr(function, "bwd", None)
+    forward, backward = (getattr(each, "__code__", None) for each in both)
+    if forward is None or backward is None:
+        return []
+    lines = [line for _, _, line in forward.co_lines() if line]
+    return [(forward.co_filename, min(lines), max(lines), backward.co_filename, backward.co_firstlineno)]
+
+
 def parameter_names(function: Callable[..., Any], count: int) -> list[str]:
     """The names of the arguments by position, "input 0" where the function has none for them."""
     try:

@@ -22,7 +22,7 @@ round. All other steps stay, with their rounding errors.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from gradcheck.backends import _jax_bodies as bodies
@@ -39,13 +39,16 @@ class Untraceable(Exception):
     """JAX cannot record the function, or this module a step. The message is the reason, in one line."""
 
 
-def dumped(jax: Any, function: Callable[..., Any], leaves: Mapping[str, Any]) -> dict[str, Any]:
+def dumped(
+    jax: Any, function: Callable[..., Any], leaves: Mapping[str, Any], constants: Collection[str] = ()
+) -> dict[str, Any]:
     """The dump of a function.
 
     Args:
         jax: the imported framework.
         function: of the leaves in their order; it returns label -> array.
         leaves: its arguments by name, all of them arrays.
+        constants: the names of floating ones that are constants, such as a mask with infinities.
 
     Raises:
         Untraceable: JAX refuses it.
@@ -63,7 +66,8 @@ def dumped(jax: Any, function: Callable[..., Any], leaves: Mapping[str, Any]) ->
         where = bodies.raised_at(jax, error)
         raise Untraceable(f"{where}it makes a Python number or a branch of the values of an array") from error
     made = _JaxDump(jax)
-    operands = [made.given(name, leaf) for name, leaf in leaves.items()]
+    known = {name: folding.in_numpy(jax.numpy.asarray(leaves[name])) for name in constants}
+    operands = [known[name] if name in known else made.given(name, leaf) for name, leaf in leaves.items()]
     results = made.steps(closed.jaxpr, closed.consts, operands, bodies.Where(), of_jax=False)
     floating = {label: each for label, each in zip(labels, results) if folding.is_floating(jax, each, made.dtype_of)}
     outputs = {label: made.operand(each, bodies.Where()) for label, each in floating.items()}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+PASSES = ("forward", "backward")
 
 
 def plain(function: Any) -> Any:
@@ -49,6 +51,27 @@ def used_by(function: Any) -> Iterator[tuple[str, Any]]:
         yield from {**found.globals, **found.nonlocals}.items()
     else:
         yield "self", function
+
+
+def rules_of(results: Iterable[Any]) -> list[tuple[str, int, int, str, int]]:
+    """The lines of the autograd.Functions of tensors, see `gradcheck.runs.function_sources.BackwardPass`."""
+    waiting = [each.grad_fn for each in results if each.grad_fn is not None]
+    seen, found = set(waiting), dict[tuple[str, int, int, str, int], None]()
+    while waiting:
+        step = waiting.pop()
+        kind = getattr(type(step), "_forward_cls", None)
+        codes: list[Any] = [
+            getattr(inspect.unwrap(getattr(kind, each, None) or len), "__code__", None) for each in PASSES
+        ]
+        if None not in codes:
+            forward, backward = codes
+            lines = [line for _, _, line in forward.co_lines() if line]
+            place = forward.co_filename, forward.co_firstlineno, max(lines)
+            found[*place, backward.co_filename, backward.co_firstlineno] = None
+        following = [each for each, _ in step.next_functions if each is not None and each not in seen]
+        seen.update(following)
+        waiting += following
+    return list(found)
 
 
 def name_of(function: Any) -> str:

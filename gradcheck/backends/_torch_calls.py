@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gradcheck.backends._engine import Answer, Malformed
-from gradcheck.backends._torch_callables import modules_of, parameter_names, plain
+from gradcheck.backends._torch_callables import modules_of, parameter_names, plain, rules_of
 from gradcheck.backends._torch_export import as_array, label_of, leaves_of, tensors_of, wrapped
 
 if TYPE_CHECKING:
@@ -125,6 +125,23 @@ class Call:
         arguments, options = pytree.tree_unflatten([*leaves.values()], pytree.tree_structure(self._arguments))
         return arguments, options
 
+    def copied(
+        self, values: Mapping[str, Any] = MappingProxyType({}), dtype: str | None = None
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments without history, which a function may change; some leaves may have other values, by name."""
+        leaves = {}
+        for name, leaf in self.leaves.items():
+            kept = self._detached(leaf, self._kind(dtype))
+            leaves[name] = values.get(name, kept.clone() if isinstance(kept, self.torch.Tensor) else kept)
+        return self._arranged(leaves)
+
+    def rules(self) -> list[tuple[str, int, int, str, int]]:
+        """The lines of the autograd.Functions that the function calls."""
+        with self.state(None), self.torch.enable_grad():
+            arguments, options, _ = self.prepared()
+            leaves = self.torch.utils._pytree.tree_leaves(self.function(*arguments, **options))
+            return rules_of(each for each in leaves if isinstance(each, self.torch.Tensor))
+
     def sources(self, dtype: str | None) -> dict[str, Any]:
         """The parameters, and the arguments' leaves with no history, by name."""
         return {**self.parameters, **self.prepared(dtype)[2]}
@@ -139,11 +156,7 @@ class Call:
         Raises:
             Malformed: the function returns other outputs.
         """
-        kind, leaves = self._kind(asked.dtype), {}
-        for name, leaf in self.leaves.items():
-            kept = self._detached(leaf, kind)
-            leaves[name] = values.get(name, kept.clone() if isinstance(kept, self.torch.Tensor) else kept)
-        arguments, options = self._arranged(leaves)
+        arguments, options = self.copied(values, asked.dtype)
         parameters = {name: each for name, each in values.items() if name in self.parameters}
         call = functools.partial(self.torch.func.functional_call, self.module, parameters)
         returned = call(arguments, options) if parameters else plain(self.function)(*arguments, **options)

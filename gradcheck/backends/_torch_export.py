@@ -31,6 +31,8 @@ from typing import Any
 _MOVING = """alias arange cat clone copy detach_copy empty expand expand_copy eye fill flip full full_like gather index
 index_select lift_fresh_copy ones ones_like permute repeat scalar_tensor select slice split_with_sizes squeeze stack
 tril triu unsqueeze view where zeros zeros_like"""
+OURS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
+"""The folder of gradcheck, which holds no line of the user."""
 EXACT = frozenset(_MOVING.split())
 """ATen operators that round nothing."""
 
@@ -83,7 +85,7 @@ def dumped(
                 del table[each]
             program = program.run_decompositions(table)
     except Exception as error:
-        raise Unexportable(_reason(torch, error)) from error
+        raise Unexportable(reason(torch, error)) from error
     return _Dump(torch, program, module, call, names).data
 
 
@@ -120,20 +122,20 @@ def _in_silence() -> Iterator[None]:
     disabled = logging.root.manager.disable
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
+        logging.disable(logging.ERROR)
         try:
             yield
         finally:
             logging.disable(disabled)
 
 
-def _reason(torch: Any, error: BaseException) -> str:
-    """An error of torch.export in one line, with the user's line where it is known."""
+def reason(torch: Any, error: BaseException) -> str:
+    """An error of the user's code or of torch.export in one line, with the user's line where it is known."""
     library = os.path.dirname(torch.__file__)
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename != __file__ and not frame.filename.startswith((library, "<"))
+        if not frame.filename.startswith((library, OURS, "<"))
     ]
     where = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
     if "DataDependent" in type(error).__name__:
@@ -206,8 +208,27 @@ class _Dump:
             return
         of = {"PARAMETER": "parameter", "BUFFER": "buffer"}.get(kind, "argument")
         name = self._names[node.name] if kind == "USER_INPUT" else str(spec.target)
-        self._arrays[name] = as_array(self._torch, value)
-        self._append(node, {"operator": "input", "name": name, "of": of})
+        record = {"operator": "input", "name": name, "of": of}
+        if value.requires_grad or not self._torch.isinf(value).any():
+            self._arrays[name] = as_array(self._torch, value)
+            self._append(node, record)
+        else:
+            self._mask(node, record, value.detach())
+
+    def _mask(self, node: Any, record: dict[str, Any], value: Any) -> None:
+        """Append an input with infinities, such as a mask of attention: they are a constant, and it has zeros there."""
+        infinite = value.isinf()
+        constants = {"infinite": infinite, "infinities": self._torch.where(infinite, value, 0)}
+        arrays = {record["name"]: value.masked_fill(infinite, 0), **constants}
+        for name, array in arrays.items():
+            key = name if name == record["name"] else f"{name} of {record['name']}"
+            self._arrays[key] = as_array(self._torch, array)
+            self._append(node, record if key == name else {"operator": "constant", "name": key})
+            self._nodes[-1]["dtype"] = str(array.dtype).partition(".")[2]
+        last = len(self._nodes) - 1
+        operands = {"condition": last - 1, "self": last, "other": last - 2}
+        arguments = {name: {"node": place} for name, place in operands.items()}
+        self._append(node, {"operator": "aten.where.self", "arguments": arguments})
 
     def _step(self, node: Any) -> None:
         operands = node.all_input_nodes

@@ -29,7 +29,7 @@ from gradcheck.problems import cases, of_function
 from gradcheck.problems.cases import Case
 from gradcheck.results import Backend, BackendEnvironment, Report, Verdict
 from gradcheck.runs import assemble
-from gradcheck.runs.sources import Sources
+from gradcheck.runs.function_sources import BackwardPass, FunctionSources
 from gradcheck.settings import Settings
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -62,6 +62,8 @@ class Function:
         started: the release of the framework, and of its packages.
         fused: the name of the engine whose formats its rounding has.
         device: where it computes.
+        has_reference: whether the graph is that of another function.
+        rules: finds the lines of backward passes by hand.
         modes: the function with gradients of other modes, which are judged too, by the mode: "forward".
         hidden: the same, for modes that the report has only where they differ and the function itself agrees.
     """
@@ -76,6 +78,8 @@ class Function:
     started: StartMessage
     fused: str
     device: str
+    has_reference: bool
+    rules: Callable[[], Sequence[BackwardPass]]
     modes: Mapping[str, Evaluate] = field(default_factory=dict)
     hidden: Mapping[str, Evaluate] = field(default_factory=dict)
 
@@ -184,7 +188,7 @@ def check(function: Function, dtype: str, options: Settings) -> Report:
         graph, wrt = graph.along(wrt), (*wrt, *graph.cotangents)
     known = judge.truth(tape_of(graph, wrt), case.inputs, format_of(function, dtype))
     backends: list[Backend] = []
-    sources, answers = Sources(case.problem, graph), {}
+    sources, answers = FunctionSources(case.problem, graph, function.has_reference, function.rules), {}
     for each, is_hidden in in_every_mode(function):
         if is_hidden and backends[0].verdict is not Verdict.AGREES:
             continue
@@ -248,7 +252,8 @@ def case_of(function: Function, dtype: str, options: Settings) -> Case:
     """The inputs of a function as a case, with cotangents and directions from a seed."""
     for name, array in function.inputs.items():
         if not np.isfinite(array).all():
-            raise RequestError(f"{name} holds a value that is not finite: expected finite numbers")
+            instead = ", or no gradient of it" if name in function.wrt and np.isinf(array).any() else ""
+            raise RequestError(f"{name} holds a value that is not finite: expected finite numbers{instead}")
     stream, graph, order = Stream(options.seed), function.graph, options.order
     drawn = {name: cases.round_to(cases.cotangent(stream, shape), dtype) for name, shape in graph.cotangents.items()}
     given = {name: array for name, array in {**function.inputs, **drawn}.items() if name in graph.inputs}

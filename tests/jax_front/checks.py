@@ -67,6 +67,10 @@ def wrong_in_float32(x, g):
     return ((2 if g.dtype == jnp.float32 else 3) * x**2 * g,)
 
 
+def attended(a, mask):
+    return jax.nn.softmax(a @ a.T + mask) @ a
+
+
 def in_float64(args):
     with jax.enable_x64(False):
         return check(rms_norm, args, dtypes=["float64"])
@@ -167,6 +171,8 @@ def cases():
     for name, rule in detached.items():
         yield name, functools.partial(check, cubes(rule), x[0], order=2)
     yield "second derivatives in forward mode", lambda: check(jnp.tanh, x[:1], order=2, forward=True)
+    mask = jnp.where(jnp.tri(4) > 0, drawn(4, 4), -jnp.inf)
+    yield "mask of numbers", lambda: check(attended, (x[0], mask), argnums=0)
     yield "every dtype", lambda: check(rms_norm, x, dtypes="all")
     yield "float64 where JAX has none", lambda: in_float64(norms["float32"])
     yield "wrong in one dtype", lambda: check(cubes(wrong_in_float32), x[0], dtypes=[jnp.float64, jnp.float32])

@@ -26,6 +26,7 @@ AGREES = {
     "second derivatives": ["cotangent", "w", "x"],
     "second derivatives in bfloat16": ["cotangent", "w", "x"],
     "second derivatives of layers": ["cotangent", *LAYERS, "x"],
+    "mask of numbers": ["a"],
     "every dtype": ["w", "x"],
     "float64 where JAX has none": ["w", "x"],
     "closure": ["a"],
@@ -106,12 +107,16 @@ def test_each_dtype_has_a_report(found: dict[str, Any]) -> None:
     assert found["wrong in one dtype"]["verdicts"] == {"float64": "agree", "float32": "differ"}
 
 
+def test_a_finding_names_the_backward_pass_that_is_wrong(found: dict[str, Any]) -> None:
+    assert "def rounded(saved, g):" in found["rounded"]["finding"].partition(" at: ")[2].splitlines()[0]
+
+
 def test_forward_mode_is_a_row_of_its_own(found: dict[str, Any]) -> None:
     assert found["loops"]["rows"] == ["loops", "loops forward"]
 
 
 def test_the_finding_names_the_line_of_the_check_and_of_the_formula(found: dict[str, Any]) -> None:
-    finding = found["missing mean path"]["finding"]
+    finding = found["another function"]["finding"]
     assert "checks.py:" in finding.splitlines()[-1].removeprefix("again: ")
     assert "return x / jnp.sqrt(jnp.mean(x**2" in finding.split("at: ")[1]
 

@@ -43,9 +43,11 @@ from tests.torch_front.functions import (
     WrongInBatches,
     WrongInFloat32,
     WrongTangent,
+    attended,
     branching,
     changing,
     group_norm,
+    multiplied,
     rms_norm,
     running,
     twice,
@@ -131,6 +133,9 @@ def cases():
     yield "modes in bfloat16", lambda: check(rms_norm, half[torch.bfloat16], **modes)
     yield "WrongTangent", lambda: check(WrongTangent.apply, x[:1], forward=True)
     yield "WrongInBatches", lambda: check(WrongInBatches.apply, x[:1], check_batched=True)
+    yield "mistake in a shape", lambda: check(multiplied, x[:1])
+    mask = torch.randn(4, 4, dtype=torch.float64).masked_fill(torch.ones(4, 4).triu(1) > 0, -torch.inf)
+    yield "mask of numbers", lambda: check(attended, (x[0], mask), dtypes=["float64", "float32"])
     yield "NoBatches", lambda: check(NoBatches.apply, x[:1], check_batched=True)
     yield "no forward mode", lambda: check(Cube.apply, x[:1], forward=True)
     yield "forward mode in float16", lambda: check(torch.tanh, half[torch.float16][:1], forward=True)

@@ -281,3 +281,12 @@ class Scaled(nn.Module):
 
     def forward(self, x):
         return x * self.weights
+
+
+def multiplied(x):
+    """A product of matrices that do not fit."""
+    return x @ x
+
+
+def attended(q, mask):
+    return functional.scaled_dot_product_attention(q, q, q, attn_mask=mask)

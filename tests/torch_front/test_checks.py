@@ -29,6 +29,7 @@ AGREES = {
     "second derivatives of a sum": ["cotangent", "input 0"],
     "views": ["a", "b", "c"],
     "sparse gradient": ["weight"],
+    "mask of numbers": ["q"],
     "every dtype": ["w", "x"],
     "a model in two dtypes": ["batch[x]", "layer.bias", "layer.weight", "norm.bias", "norm.weight"],
     "two dtypes in one": ["input 0", "input 1"],
@@ -79,6 +80,7 @@ REFUSED = {
     "docs/torch.md, or reference= with the same function written in them",
     "OnceDifferentiable": "it cannot be differentiated twice: a step is marked with @once_differentiable: expected",
     "fused attention": "it cannot be differentiated twice: derivative for aten::_scaled_dot_product_flash_attention",
+    "mistake in a shape": "RuntimeError: mat1 and mat2 shapes cannot be multiplied (4x5 and 4x5)",
     "NoBatches": "NoBatches: its gradients cannot be batched: vmap: It looks like you're calling .item() on a Tensor",
     "no forward mode": "Cube: it has no forward mode: You must implement the jvp function for custom autograd.Function "
     "to use it with forward mode AD: expected a jvp() of the autograd.Function, or forward=False",
@@ -167,6 +169,20 @@ def test_a_sparse_gradient_is_judged_by_its_values(found: dict[str, Any]) -> Non
     assert found["sparse gradient"]["notes"] == [
         "dL/dweight has the layout torch.sparse_coo: its values are judged",
     ]
+
+
+def test_a_mistake_in_a_function_is_shown_with_its_own_line(found: dict[str, Any]) -> None:
+    refused = found["mistake in a shape"]["refused"]
+    assert refused.startswith("multiplied: ")
+    assert "functions.py:" in refused
+    assert "reference=" not in refused
+
+
+def test_a_finding_names_the_backward_pass_that_is_wrong(found: dict[str, Any]) -> None:
+    for name in ("OneEntry", "DetachedInput"):  # with a reference, and without
+        line = found[name]["finding"].partition(" at: ")[2].splitlines()[0]
+        assert line.endswith("def backward(ctx, g):")
+        assert "functions.py:" in line
 
 
 def test_each_mode_is_a_row_of_its_own(found: dict[str, Any]) -> None:
