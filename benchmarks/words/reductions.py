@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -64,18 +65,34 @@ def _variance_gradient(g: Array, a: Array, axis: int | None) -> Array:
     return np.asarray(along(g, a, axis) * (2 * (a - _mean(a, axis)) / (_count(a, axis) - 1)))
 
 
-def _sorted_gradient(g: Array, a: Array) -> Array:
-    """What each rank has goes back to its entry.
+def _order(a: Array) -> Array:
+    """The places of the entries in order along the last axis.
 
     Raises:
         Tie: balls leave the order open.
     """
-    ranked = np.sort(a, axis=-1)
+    order = np.argsort(a, axis=-1, kind="stable")
+    ranked = np.take_along_axis(a, order, axis=-1)
     if is_exact(a) and not np.all(ranked[..., :-1] < ranked[..., 1:]):
         raise Tie
+    return order
+
+
+def _put_back(g: Array, a: Array, places: Array) -> Array:
+    """What was taken from places of an array goes back there."""
     found = nothing(a)
-    np.put_along_axis(found, np.argsort(a, axis=-1, kind="stable"), g, axis=-1)
+    np.put_along_axis(found, places, g, axis=-1)
     return found
+
+
+def _taken_in_order(name: str, places: Callable[[Array], Array]) -> Word:
+    """Entries at places that others decide, which have no gradient."""
+    return Word(
+        f"ops.take_along_axis({{0}}, {name}, axis=-1)",
+        lambda _n, a, b: np.take_along_axis(a, places(b), axis=-1),
+        lambda _n, g, _v, a, b: (_put_back(g, a, places(b)), nothing(b)),
+        fits=lambda _n, a, b: a.ndim > 0 and a.shape == b.shape,
+    )
 
 
 def _long(_n: Any, a: Array) -> bool:
@@ -114,5 +131,8 @@ REDUCTIONS: Words = {
     "cumulative_sum": Word("ops.cumulative_sum({0}, axis={n})", lambda n, a: np.cumsum(a, axis=n),
                            lambda n, g, v, a: (np.flip(np.cumsum(np.flip(g, n), axis=n), n),), (-1, 0),
                            fits=has_axis),
-    "sort": Word("ops.sort({0})", lambda _n, a: np.sort(a, axis=-1), lambda _n, g, v, a: (_sorted_gradient(g, a),)),
+    "sort": Word("ops.sort({0})", lambda _n, a: np.sort(a, axis=-1), lambda _n, g, v, a: (_put_back(g, a, _order(a)),)),
+    "argsort": _taken_in_order("ops.argsort({1})", _order),
+    "argmax": _taken_in_order("ops.argmax({1}, axis=-1, keepdims=True)", lambda b: _order(b)[..., -1:]),
+    "argmin": _taken_in_order("ops.argmin({1}, axis=-1, keepdims=True)", lambda b: _order(b)[..., :1]),
 }  # fmt: skip
