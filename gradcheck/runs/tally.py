@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from gradcheck.results import Report, RunVerdict, Verdict
 MOST_REASONS = 20
 """The largest number of different reasons for each backend."""
 OTHER_REASONS = "other reasons"
+COUNTS = re.compile(r" in [\d,]+ of [\d,]+ entries")
+"""What of a reason belongs to its case alone: the counts of the wrong entries."""
 
 
 @dataclass
@@ -66,7 +69,7 @@ class Tally:
         return outcome.severity, outcome.key  # the key, so that the order of outcomes has no effect
 
     def _add_reason(self, outcome: BackendOutcome, reason: str, replay: str) -> None:
-        key = outcome.spec, outcome.verdict, reason
+        key = outcome.spec, outcome.verdict, COUNTS.sub("", reason)
         if key not in self._reasons and sum(spec == outcome.spec for spec, _, _ in self._reasons) >= MOST_REASONS:
             key = outcome.spec, outcome.verdict, OTHER_REASONS
         known = self._reasons.get(key) or Reason(
