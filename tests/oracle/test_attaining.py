@@ -237,6 +237,28 @@ def test_a_result_that_underflows_errs_by_half_the_smallest_number() -> None:
     assert 0.49 < share(third * (tiny * tiny), step(THREE, [third, tiny, tiny])) <= 1
 
 
+@pytest.mark.parametrize(
+    ("word", "shapes", "product"),
+    [
+        (lambda ops, a, b: a * b, ((500,), (500,)), np.multiply),
+        (lambda ops, a, b: ops.outer(a, b), ((50,), (50,)), np.outer),
+        (lambda ops, a, b: a @ b, ((50, 1), (1, 50)), np.matmul),
+        (lambda ops, a, b: a @ b, ((50, 3), (3,)), np.matmul),
+    ],
+)
+def test_what_the_bound_itself_loses_to_underflow_is_multiplied_by_a_large_factor_too(
+    word: Callable[..., Any], shapes: tuple[tuple[int, ...], ...], product: Callable[..., Any]
+) -> None:
+    """R14: in float64, in which bounds are computed, u·|b| is no number for a subnormal b, but a·b is large."""
+    random = np.random.default_rng(0)
+    a = random.uniform(1, 2, shapes[0]) * 10.0 ** random.uniform(0, 250, shapes[0])
+    b = random.uniform(1, 2, shapes[1]) * 10.0 ** random.uniform(-322, -306, shapes[1])
+    tape = record(lambda ops, a, b: ops.sum(ops.watch("v", word(ops, a, b))), {"a": a.shape, "b": b.shape}, ("a",))
+    value = analyse(tape, {"a": a, "b": b}, Format.of("float64"))["value", "v"]
+    errors = np.abs(value.enclosure.distance(product(a, b))) / (value.worst + value.enclosure.radius)
+    assert 1e-3 < errors.max() <= 1
+
+
 def test_a_kernel_that_builds_results_from_their_halves_flushes_below_twice_the_smallest_normal_number() -> None:
     """As oneDNN builds 2ⁿ from 2ⁿ⁻¹."""
     flushing = Format.of("float32", flushes_results=True)

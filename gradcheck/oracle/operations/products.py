@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.graphs.shapes import outer_shape
-from gradcheck.oracle.formats import Format
+from gradcheck.oracle.formats import SMALLEST, Format
 from gradcheck.oracle.operations.arithmetic import ANY
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
@@ -28,6 +28,8 @@ from gradcheck.oracle.operations.structure import between_numbers
 from gradcheck.oracle.operations.terms import Array, Bounded, Spread, Values
 from gradcheck.oracle.operations.triples import product_of_three
 
+SMALLEST_NORMAL = 2.0**-1022
+"""Of float64, in which bounds are computed."""
 Pairs = list[tuple[Array, Array]]
 """Non-negative factors (left, right) of products for a sum."""
 
@@ -57,7 +59,7 @@ class Bilinear:
         """
         terms = self.terms(a)
         relative = self.relative_error(format, terms)
-        local = relative * b.reach
+        local = _not_below(relative, b.reach)
         pairs = [(a.size, local if b.error is None else local + b.error)]
         if a.error is not None:
             pairs.append((a.error, local + b.reach))
@@ -76,6 +78,14 @@ class Bilinear:
         variance = self.combine(pairs)
         variance += terms * format.variance_floor
         return variance
+
+
+def _not_below(relative: float, sizes: Array) -> Array:
+    """Errors relative to sizes, and one η where float64 loses digits of one, which another factor multiplies (R14)."""
+    errors = np.asarray(relative * sizes)
+    if not errors.min(initial=np.inf) < SMALLEST_NORMAL:
+        return errors
+    return np.where((errors < SMALLEST_NORMAL) & (sizes > 0), errors + SMALLEST, errors)
 
 
 class StoredProduct(Bilinear):
