@@ -151,9 +151,12 @@ def _described(tape: Tape, node: TapeNode, operands: list[Array], lost: Array) -
     index = tuple(map(int, np.argwhere(lost)[0]))
     where = []
     for number, balls in zip(node.operands, operands, strict=True):
-        if np.broadcast_shapes(balls.shape, lost.shape) != lost.shape:
-            continue
         own = index[len(index) - balls.ndim :]
+        is_of_one_entry = balls.ndim <= lost.ndim and all(
+            size in (1, whole) for size, whole in zip(balls.shape[::-1], lost.shape[::-1], strict=False)
+        )
+        if not is_of_one_entry:
+            continue
         own = tuple(0 if size == 1 else each for each, size in zip(own, balls.shape, strict=True))
         named = tape.nodes[number].name or next((name for _, name in tape.outputs_of.get(number, ())), None)
         value = f"{float(balls[own].mid()):.6g}" if isinstance(balls[own], arb) else str(balls[own])

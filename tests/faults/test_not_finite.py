@@ -17,7 +17,8 @@ from gradcheck.answers import BackendAnswer, Printed
 from gradcheck.judging import judge
 from gradcheck.judging.evidence import Check
 from gradcheck.judging.judge import Truth
-from gradcheck.oracle import Format
+from gradcheck.oracle import Format, record
+from gradcheck.oracle.balls import undefined
 from gradcheck.problems import cases
 from gradcheck.results import Verdict
 from tests.conftest import Command
@@ -210,3 +211,8 @@ def test_a_gradient_of_an_undefined_loss_is_neither_right_nor_wrong(tmp_path: Pa
             judged = judge.judge(BackendAnswer(np.array(loss), {"a": np.array(gradient)}), truth, "rounding")
             assert judged.verdict is Verdict.UNDECIDED
             assert judged.reason == "the loss has no true value: log is undefined at a[1] = -0.5"
+
+
+def test_a_step_over_rows_that_balls_cannot_follow_is_described_without_its_operand() -> None:
+    tape = record(lambda ops, a: ops.sum(ops.logsumexp(a, axis=1)), {"a": (2, 3)}, ())
+    assert undefined(tape, {"a": np.full((2, 3), 1e300)}, 128) == "logsumexp is undefined at its operands"
