@@ -28,9 +28,9 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-_MOVING = """alias arange cat clone copy detach_copy empty expand expand_copy eye fill flip full full_like gather index
-index_select lift_fresh_copy ones ones_like permute repeat scalar_tensor select slice split_with_sizes squeeze stack
-tril triu unsqueeze view where zeros zeros_like"""
+_MOVING = """alias arange cat clone copy detach_copy empty empty_permuted empty_strided expand expand_copy eye fill flip
+full full_like gather index index_select lift_fresh_copy ones ones_like permute repeat scalar_tensor select slice
+split_with_sizes squeeze stack tril triu unsqueeze view where zeros zeros_like"""
 OURS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
 """The folder of gradcheck, which holds no line of the user."""
 EXACT = frozenset(_MOVING.split())
@@ -252,6 +252,8 @@ class _Dump:
         arguments, options = self._torch.fx.node.map_arg((node.args, node.kwargs), self._known.__getitem__)
         with self._torch.no_grad():
             value = target(*arguments, **options)
+        if str(target).startswith("aten.empty"):
+            value = self._torch.zeros_like(value)  # whatever the memory holds, later steps write it
         results = value if isinstance(value, (tuple, list)) else [value]
         floats = any(isinstance(each, self._torch.Tensor) and each.is_floating_point() for each in results)
         if floats and not (target is operator.getitem or self._is_exact(target, arguments, value)):

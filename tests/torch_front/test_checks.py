@@ -42,6 +42,8 @@ AGREES = {
     "outputs": ["batch[x]", "layer.bias", "layer.weight", "norm.bias", "norm.weight"],
     "partial": ["input 0", "input 1", "input 2"],
     "partial of a module": ["input 0[x]", "self.layer.bias", "self.layer.weight", "self.norm.bias", "self.norm.weight"],
+    "empty memory": ["input"],
+    "permuted memory": ["a"],
     "compiled": ["w", "x"],
     "running": ["x"],
     "zeros": ["a"],
