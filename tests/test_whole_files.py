@@ -249,6 +249,32 @@ def test_inputs_have_the_same_bits_as_in_a_file_in_numpy(session: api.Session, t
     assert verdicts(reports[1]) == {"torch": "agrees"}
 
 
+CONSTANTS = """
+import random
+import numpy as np
+import torch
+
+engine = "torch"
+table = torch.tensor([0.1, 0.2, 0.3]) * torch.rand(3) * random.random() * float(np.random.rand())
+
+
+def inputs():
+    return {"x": (3,)}
+
+
+def loss(x):
+    return torch.sum(x * table)
+"""
+
+
+def test_constants_of_a_file_have_one_value_in_every_process(session: api.Session, tmp_path: Path) -> None:
+    """Whatever a worker has computed before: PyTorch's default dtype, and numbers that it drew."""
+    other = written(tmp_path, BY_HAND, "other.py")
+    for seed in (0, 1):
+        session.check(other, seed=seed, dtype="float32", backends=["original"]).assert_agrees()
+    session.check(written(tmp_path, CONSTANTS), backends=["original"]).assert_agrees()
+
+
 def test_a_changed_file_is_loaded_again(session: api.Session, tmp_path: Path) -> None:
     path = written(tmp_path, BY_HAND)
     session.check(path, backends=["original"]).assert_agrees()

@@ -73,6 +73,8 @@ class Answer:
         }
 
 
+SEED = 0
+"""Of random numbers that a problem's file draws without a seed: the loss that is recorded is the one that runs."""
 LACKING = {"directional_derivative": "it differentiates once: it has no derivatives of gradients"}
 """Why an engine without a function beside the words cannot compute a case.
 
@@ -149,6 +151,15 @@ class Engine(abc.ABC):
     def numbers(self, array: Any) -> np.ndarray:
         """A NumPy array of the framework's array, bfloat16 as float32."""
         raise NotImplementedError
+
+    def begin_file(self) -> None:
+        """Let a problem's file begin with the same numbers in each process, whatever was computed before."""
+        import random
+
+        import numpy
+
+        random.seed(SEED)
+        numpy.random.seed(SEED)
 
     def whole_file(self, file: ModuleType, size: tuple[int, ...], dtype: str) -> Any:
         """A problem's file in the framework's own code, at a size: a `_worker.whole_files.WholeFile`.

@@ -16,9 +16,6 @@ from gradcheck.backends._worker.whole_files import Leaves, WholeFile, is_shape
 if TYPE_CHECKING:
     from types import ModuleType
 
-SEED = 0
-"""Of random numbers in `inputs`, such as those with which a module begins: they are the same in each process."""
-
 
 class TorchFile(WholeFile):
     """The loss of a file in PyTorch at a size, in PyTorch's default dtype.
@@ -36,9 +33,7 @@ class TorchFile(WholeFile):
 
     def __init__(self, torch: Any, file: ModuleType, size: tuple[int, ...]) -> None:
         self._torch = torch
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
-            super().__init__(file, size)
+        super().__init__(file, size)
         dtype = torch.get_default_dtype()
         modules = {name: each for name, each in self.given.items() if isinstance(each, torch.nn.Module)}
         self._modules = {name: copy.deepcopy(each).to(dtype) for name, each in modules.items()}

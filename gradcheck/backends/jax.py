@@ -243,6 +243,7 @@ class Jax(FunctionalEngine):
     def whole_file(self, file: ModuleType, size: tuple[int, ...], dtype: str) -> WholeFile:
         from gradcheck.backends._jax_files import JaxFile
 
+        self.begin_file()
         return JaxFile(self.jax, file, size)
 
     def offsets(self, graph: InterpretedGraph, leaves: Leaves) -> Leaves:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._arguments import of_lapack, of_systems
-from gradcheck.backends._engine import Answer, Engine, Operations, Unavailable, Unsupported, dtype_of
+from gradcheck.backends._engine import SEED, Answer, Engine, Operations, Unavailable, Unsupported, dtype_of
 from gradcheck.backends._indexing import axes_of, gathered, piece
 
 if TYPE_CHECKING:
@@ -336,9 +336,15 @@ class Torch(Engine):
         converted = tensor.float() if tensor.dtype == self.torch.bfloat16 else tensor
         return converted.numpy(force=True)  # type: ignore[no-any-return]
 
+    def begin_file(self) -> None:
+        super().begin_file()
+        self.torch.manual_seed(SEED)
+        self.torch.set_default_dtype(self.torch.float32)
+
     def whole_file(self, file: ModuleType, size: tuple[int, ...], dtype: str) -> WholeFile:
         from gradcheck.backends._torch_files import TorchFile
 
+        self.begin_file()
         self.torch.set_default_dtype(getattr(self.torch, dtype))
         return TorchFile(self.torch, file, size)
 

@@ -236,6 +236,8 @@ class Host:
         key = (path, *folders)
         if key not in self.problems or self.problems[key][0].have_changed():
             imports = Imports(folders)
+            if self.engine is not None:
+                self.engine.begin_file()
             self.problems[key] = imports, imports.execute(path)
             module = self.problems[key][1]
             named = [each for each in (getattr(module, key, {}) for key in FUNCTIONS) if isinstance(each, Mapping)]

@@ -88,6 +88,9 @@ class InEngine(HandWritten):
     def changed(self, given: Any) -> np.ndarray:
         return self.engine.numbers(given)
 
+    def begin_file(self) -> None:
+        self.engine.begin_file()
+
     def use(self, device: str, tf32: bool) -> None:
         self.engine.use(device, tf32)
 
