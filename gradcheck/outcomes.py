@@ -150,6 +150,10 @@ class Summary(Shown, Record, frozen=True, kw_only=True):
     seconds: float
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """The verdict and the number of cases in one line."""
+        return f"<Summary {in_cases(self.cases)}: {self.verdict}>"
+
     def printable(self) -> Summary:
         """The same with escaped texts and names: many come from elsewhere, and must not control a terminal."""
         return msgspec.convert(all_escaped(msgspec.to_builtins(self)), Summary)

@@ -65,6 +65,7 @@ def test_files_have_the_format_of_their_ending(report: Report, summary: Summary,
 def test_print_shows_tables(summary: Summary) -> None:
     assert "differ: at least one backend differs" in str(summary)
     assert "2 cases in" in summary._repr_html_()
+    assert repr(summary) == "<Summary 2 cases: differ>"
 
 
 def test_a_data_frame_has_a_row_for_each_gradient(report: Report) -> None:

@@ -25,7 +25,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LIST = Path(__file__).with_suffix(".toml")
-COPIED = ("gradcheck", "tests", "benchmarks", "docs", "examples", "pyproject.toml", "README.md")
+COPIED = (
+    "gradcheck",
+    "tests",
+    "benchmarks",
+    "docs",
+    "examples",
+    "pyproject.toml",
+    "README.md",
+    "action.yml",
+    ".pre-commit-hooks.yaml",
+)
 TIMEOUT = 120
 """The time limit of one mutant's tests in seconds: a mutant that hangs counts as killed."""
 SHARE = 0.9

@@ -34,6 +34,7 @@ def write_summary(summary: Summary, stream: TextIO) -> None:
         lines.append(annotation(level(each.verdict), f"{each.backend} {each.verdict}", message))
     if summary.worst and summary.worst.report:
         lines += of_report(summary.worst.report.printable())
+    lines += [annotation("notice", "branch not tried", each.strip()) for each in summary.branches()]
     stream.write("\n".join([*lines, f"{summary.verdict}: {SENTENCES[summary.verdict]}"]) + "\n")
 
 

@@ -55,6 +55,7 @@ def write_summary(summary: Summary, stream: TextIO) -> None:
         f"### gradcheck: {summary.verdict}",
         f"{in_cases(summary.cases)}: {SENTENCES[summary.verdict]}.",
         table(head, rows),
+        *([fenced(summary.branches())] if summary.branches() else []),
         *_worst_case(summary),
     ]
     stream.write("\n\n".join(blocks) + "\n")

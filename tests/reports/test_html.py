@@ -165,6 +165,18 @@ def test_many_cases_have_a_row_each_and_the_worst_case() -> None:
     assert "pattern: it is −1 × the truth" in reader.text
 
 
+def test_a_grid_of_several_problems_leads_to_each_row() -> None:
+    stream = io.StringIO()
+    problems = [FAKES / "faulty.py", FAKES / "huber.py"]
+    html.write_summary(sweep(problems, k=[1, 2], backends=["torch"]), stream)
+    reader = Reader(stream.getvalue())
+    links = [attributes["href"] for tag, attributes in reader.tags if tag == "a"]
+    assert links == ["#row-1", "#row-2"]
+    assert {f"#{attributes['id']}" for tag, attributes in reader.tags if tag == "tr" and "id" in attributes} == set(
+        links
+    )
+
+
 def test_conditions_and_their_branches_are_shown() -> None:
     source = page(check(FAKES / "huber.py", k=3))
     assert "Coverage of branches" in source
