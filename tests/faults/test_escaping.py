@@ -142,8 +142,9 @@ def test_narrow_terminals(gradcheck: Command, tmp_path: Path, columns: int) -> N
     assert "again: gradcheck run problem.py --k 3" in done.stdout
 
 
-def test_a_matrix_on_a_narrow_terminal(gradcheck: Command) -> None:
-    done = gradcheck("matrix", "-b", "numpy", "--problem", "mlp", COLUMNS="1")
+@pytest.mark.parametrize("seeds", ["0", "0:2"])
+def test_tables_on_a_narrow_terminal(gradcheck: Command, seeds: str) -> None:
+    done = gradcheck("run", "mlp", "-b", "numpy", "--seed", seeds, COLUMNS="1")
     assert done.returncode == 0, done.stderr
 
 

@@ -147,8 +147,8 @@ def test_a_report_goes_into_a_pipe(gradcheck: Command, tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
-def test_a_matrix_is_the_same_on_standard_output_and_in_a_file(tmp_path: Path) -> None:
-    words = "matrix -b numpy --problem mlp --dtype float64 --write"
+def test_outcomes_are_the_same_on_standard_output_and_in_a_file(tmp_path: Path) -> None:
+    words = "run mlp -b numpy --write"
     done = shell(f"$G {words} m.txt >/dev/null && $G {words} /dev/stdout > out.txt", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "out.txt").read_text().endswith((tmp_path / "m.txt").read_text())
