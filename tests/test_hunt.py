@@ -144,6 +144,11 @@ def test_a_branch_that_no_case_takes_is_named(tmp_path: Path) -> None:
     assert found.taken == []
 
 
+def test_numbers_that_overflow_the_dtype_make_no_case_and_no_warning(tmp_path: Path) -> None:
+    found = hunted(written(tmp_path, RIGHT), tmp_path, most_cases=60, dtype="float16")
+    assert found.exit_code == 0
+
+
 def test_a_gradient_that_raises_at_ties_is_found(tmp_path: Path) -> None:
     found = hunted(written(tmp_path, RAISING), tmp_path)
     assert found.exit_code == 1

@@ -64,7 +64,10 @@ class Draft:
         case = cases.sample(problem, self.k, self.seed, dtype, self.distribution, self.scale, order)
         if not self.changes:
             return case
-        arrays = {name: np.array(array, order="C") for name, array in case.inputs.items()}
+        arrays = {  # in float64, in which no number of a change overflows
+            name: np.array(array, np.float64 if array.dtype.kind == "f" else array.dtype, order="C")
+            for name, array in case.inputs.items()
+        }
         for change in self.changes:
             CHANGES[change.kind](arrays, roles(problem, self.k), change)
         return given(problem, self.k, dtype, arrays, order)
