@@ -61,7 +61,7 @@ class Framework(NamedTuple):
         module = f"from tests.{self.name}_front import {script}; {script}.main()"
         code = f"{paths}; sys.argv = {[script, *arguments]!r}; {module}"
         command = [self.interpreter(), "-W", "ignore", "-c", code]
-        done = subprocess.run(command, capture_output=True, text=True, env=scrubbed(os.environ), timeout=300)
+        done = subprocess.run(command, capture_output=True, text=True, env=scrubbed(os.environ), timeout=600)
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
 

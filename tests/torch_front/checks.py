@@ -109,13 +109,13 @@ def cases():
         yield wrong.__name__, functools.partial(check, wrong.apply, x[0], order=2)
     heads = [drawn(1, 1, 2, 4) for _ in range(3)]
     yield "every dtype", lambda: check(RmsNorm.apply, x, dtypes="all")
-    yield "a model in two dtypes", lambda: check(tagged, (batch,), dtypes=[torch.float32, torch.bfloat16])
+    yield "a model in another dtype", lambda: check(tagged, (batch,), dtypes=[torch.bfloat16])
     yield "parameters stay", lambda: tagged.layer.weight.dtype == batch["x"].dtype == torch.float64
     yield "wrong in one dtype", lambda: check(WrongInFloat32.apply, x[:1], dtypes=["float64", "float32"])
     yield "two dtypes in one", lambda: check(torch.mul, (x[0], norms[torch.float32][0]), dtypes=["float32"])
     yield "unknown dtype", lambda: check(torch.tanh, x[:1], dtypes=["float8"])
     yield "no dtype", lambda: check(torch.tanh, x[:1], dtypes=[])
-    yield "overflow", lambda: check(torch.tanh, x[0].detach().mul(1e5).requires_grad_(), dtypes=["float32", "float16"])
+    yield "overflow", lambda: check(torch.tanh, x[0].detach().mul(1e5).requires_grad_(), dtypes=["float16"])
     for wrong in (NarrowGradient, OtherShape, NoGradient, FlatCotangent, TwoResults, WithoutCotangent):
         yield wrong.__name__, functools.partial(check, wrong.apply, x[:1])
     wide = drawn(5, 4).detach()

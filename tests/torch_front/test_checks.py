@@ -31,7 +31,7 @@ AGREES = {
     "sparse gradient": ["weight"],
     "mask of numbers": ["q"],
     "every dtype": ["w", "x"],
-    "a model in two dtypes": ["batch[x]", "layer.bias", "layer.weight", "norm.bias", "norm.weight"],
+    "a model in another dtype": ["batch[x]", "layer.bias", "layer.weight", "norm.bias", "norm.weight"],
     "two dtypes in one": ["input 0", "input 1"],
     "modes": ["a", "b"],
     "modes of a module": ["lstm.bias_hh_l0", "lstm.bias_ih_l0", "lstm.weight_hh_l0", "lstm.weight_ih_l0"],
