@@ -27,7 +27,7 @@ from gradcheck.judging.judge import Truth, judge, truth
 from gradcheck.oracle import stages
 from gradcheck.problems.cases import DISTRIBUTIONS, Case
 from gradcheck.results import Verdict
-from gradcheck.runs import runner
+from gradcheck.runs import replaying
 from gradcheck.settings import Settings
 from tests.recorded import record_tape
 
@@ -135,7 +135,7 @@ def add(tally: Tally, way: str, error: Array, spread: Array, bound: Array, where
 def replay(case: Case, engine: str) -> str:
     """The command that runs one engine on a case again."""
     drawn = {name: getattr(case, name) for name in ("k", "seed", "dtype", "distribution")}
-    return runner.replay(Settings(problem=PROBLEM, backend=(engine,), **drawn), case.problem, case.k)
+    return replaying.replay(Settings(problem=PROBLEM, backend=(engine,), **drawn), case.problem, case.k)
 
 
 def summary(tallies: Mapping[tuple[str, str], Tally]) -> Table:

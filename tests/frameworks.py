@@ -19,7 +19,7 @@ from gradcheck.execution.environments import Environment, scrubbed
 from gradcheck.graphs import Graph
 from gradcheck.judging import judge
 from gradcheck.oracle import Format, tape_of
-from gradcheck.runs import runner
+from gradcheck.runs import upkeep
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = Path(msgspec.__file__).parents[1]
@@ -47,7 +47,7 @@ class Framework(NamedTuple):
 
     def interpreter(self) -> Path:
         """The Python of the environment that gradcheck builds for it."""
-        place = runner.build([self.name], Logged())[self.name]
+        place = upkeep.build([self.name], Logged())[self.name]
         assert isinstance(place, Environment), place
         code = "import sys; print(*sys.version_info[:2])"
         release = subprocess.run([place.python, "-c", code], capture_output=True, text=True, check=True).stdout.split()

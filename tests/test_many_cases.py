@@ -8,15 +8,20 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 
 import gradcheck
 from gradcheck import settings
-from gradcheck.api import Session
-from gradcheck.runs.many import Batches
+from gradcheck.api import Logged, Session
+from gradcheck.outcomes import CaseOutcome, unpack
+from gradcheck.results import Verdict
+from gradcheck.runs.many import Batches, evaluated, outcome_of
 from gradcheck.runs.plan import plan
+from gradcheck.runs.runner import Runner
 from tests.conftest import FAKES, Command
 
 FAULTY = FAKES / "faulty.py"
@@ -39,6 +44,16 @@ def backward(a):
 
 gradients = {"mine": backward}
 '''
+
+VARIES = """
+def backward(a):
+    again = getattr(backward, "last", None) == a.tobytes()
+    backward.last = a.tobytes()
+    return loss(a), {"a": a + 1e-6 * again}
+
+
+gradients = {"mine": backward}
+"""
 
 
 def values_of(**options: object) -> list[tuple[object, ...]]:
@@ -166,3 +181,58 @@ def test_a_session_keeps_its_workers_for_sweeps() -> None:
             summary = session.sweep(FAULTY, seed=range(3), backends=["right"])
             summary.assert_agrees()
         assert session.check(FAULTY, backends=["right"]).exit_code == 0
+
+
+def without_times(outcome: CaseOutcome) -> CaseOutcome:
+    backends = tuple(msgspec.structs.replace(each, seconds=None) for each in outcome.backends)
+    return msgspec.structs.replace(outcome, seconds=0.0, backends=backends, report=None)
+
+
+def comparable(outcome: CaseOutcome) -> dict[str, Any]:
+    """The report of a case, without what depends on the moment."""
+    report = msgspec.to_builtins(unpack(outcome.report)) if outcome.report else {}
+    report.pop("environment", None)
+    for backend in report.get("backends", ()):
+        del backend["seconds"]
+    return json.loads(json.dumps(report))  # NaN is NaN
+
+
+@pytest.mark.parametrize(
+    ("problem", "options"),
+    [
+        ("sigmoid_skip", {"backends": ["manual", "numpy"], "distribution": "mixed"}),
+        ("sigmoid_skip", {"backends": ["manual", "numpy"], "dtype": "bfloat16"}),
+        ("vae", {"backends": ["numpy"], "k": 2}),
+        (FAULTY, {"backends": ["right", "wrong_sign", "one_entry_off", "not_a_number", "raises"], "order": 1}),
+        (FAULTY, {"backends": ["right", "wrong_shape"], "k": 17}),
+    ],
+)
+def test_a_case_has_the_verdict_and_figures_that_it_has_alone(problem: str | Path, options: dict[str, Any]) -> None:
+    """More than 64 cases, in messages of 16: of small ones only a sample is answered twice."""
+    chosen = settings.of({"problem": [str(problem)], "seed": range(70), "k": 3, **options}, many=True)
+    cases = list(plan(chosen))[:36]
+    assert {case.is_asked_twice for case in cases} == {True, False}
+    with Runner(Logged()) as runner:
+        together = evaluated(cases, runner)
+        alone = [outcome_of(case.key, runner.run(case.settings), 0.0) for case in cases[::5]]
+    assert [without_times(each) for each in together[::5]] == [without_times(each) for each in alone]
+    assert repr([comparable(each) for each in together[::5]]) == repr([comparable(each) for each in alone])
+
+
+def test_a_backend_that_varies_is_found_in_a_sample_of_many_cases(tmp_path: Path) -> None:
+    varies = HUBER.split("def backward")[0] + VARIES
+    (tmp_path / "huber.py").write_text(varies)
+    few, many = (gradcheck.sweep(tmp_path / "huber.py", seed=range(count)).rows[0].verdicts for count in (40, 100))
+    assert few == {"differs": 40}
+    assert 1 <= many[Verdict.DIFFERS] <= 20
+
+
+def test_a_crash_in_one_case_is_no_crash_in_the_others(gradcheck: Command, tmp_path: Path) -> None:
+    crash = "def backward(a):\n    if a[0] > 1.0:\n        import os\n        os._exit(3)\n"
+    source = HUBER.replace("np.sign(a), a)", "1.5 * np.sign(a), a)").replace("def backward(a):\n", crash)
+    (tmp_path / "huber.py").write_text(source)
+    done = gradcheck("run", "huber.py", "--k", 1, "--seed", "0:20", "--distribution", "normal", "--format", "json")
+    [row] = json.loads(done.stdout)["rows"]
+    assert 1 <= row["verdicts"]["crashed"] <= 8
+    assert row["verdicts"] == {"agrees": 20 - row["verdicts"]["crashed"], "crashed": row["verdicts"]["crashed"]}
+    assert done.returncode == 3

@@ -39,10 +39,10 @@ def command(context: click.Context) -> None:
 def listing() -> None:
     """Print two lines for each engine, and one for each environment."""
     from gradcheck.execution.environments import Environment
-    from gradcheck.runs import runner
+    from gradcheck.runs import upkeep
 
     rows, places = [], []
-    for engine, found in runner.listing():
+    for engine, found in upkeep.listing():
         if isinstance(found, Environment):
             version, state, where = found.version or "", f"ready ({found.where})", str(found.python)
         else:
@@ -51,7 +51,7 @@ def listing() -> None:
         places.append(where)
     for line, where in zip(aligned(rows), places, strict=True):
         click.echo(f"{escaped(line)}\n    {escaped(where)}")
-    if kept := runner.kept():
+    if kept := upkeep.kept():
         click.echo("\n" + "\n".join(map(escaped, aligned([COLUMNS, *map(environment_row, kept)]))))
 
 
@@ -86,10 +86,10 @@ def build(spec: tuple[str, ...]) -> int:
     """Build the environment of each named engine that has none yet."""
     from gradcheck.execution.environments import Environment
     from gradcheck.results import RunVerdict
-    from gradcheck.runs import runner
+    from gradcheck.runs import upkeep
 
     with TerminalListener() as listener:
-        built = runner.build(spec, listener)
+        built = upkeep.build(spec, listener)
     for name, where in built.items():
         place = str(where.python) if isinstance(where, Environment) else f"unavailable: {where.reason}"
         click.echo(escaped(f"{name}: {place}"))
@@ -104,9 +104,9 @@ def remove(spec: tuple[str, ...]) -> None:
 
     Engines of one distribution share them.
     """
-    from gradcheck.runs import runner
+    from gradcheck.runs import upkeep
 
-    for distribution, count in runner.remove(spec).items():
+    for distribution, count in upkeep.remove(spec).items():
         click.echo(f"{distribution}: {count} environment{'s' if count != 1 else ''} removed")
 
 
@@ -121,9 +121,9 @@ def prune(unused_for: int, dry_run: bool) -> None:
 
     An environment that another process is building stays.
     """
-    from gradcheck.runs import runner
+    from gradcheck.runs import upkeep
 
-    removed = runner.prune(unused_for, dry_run)
+    removed = upkeep.prune(unused_for, dry_run)
     for kept, reason in removed:
         size = megabytes(kept.size)
         click.echo(f"{kept.name}: {reason}: {f'would remove {size}' if dry_run else f'{size} removed'}")

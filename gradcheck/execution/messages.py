@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from gradcheck.dtypes import DTYPES
-from gradcheck.execution.worker import LONGEST_LINE
+from gradcheck.execution.worker import LONGEST_LINE, ErrorMessage
 from gradcheck.findings import ArrayKind
 
 if TYPE_CHECKING:
@@ -51,6 +52,19 @@ class AnswerMessage(msgspec.Struct, frozen=True):
     notes: Annotated[list[Note], msgspec.Meta(max_length=100)] = []
 
 
+class OneAnswer(msgspec.Struct, frozen=True):
+    """A worker's answer to one of several requests in one message, or its error."""
+
+    result: AnswerMessage | None = None
+    error: ErrorMessage | None = None
+
+
+class SeveralAnswers(msgspec.Struct, frozen=True):
+    """One of our workers' answers to `evaluate_several`, in the order of the requests."""
+
+    answers: list[OneAnswer]
+
+
 @dataclass(frozen=True)
 class Request:
     """A request to a worker.
@@ -83,6 +97,11 @@ class Request:
         dtype = self.dtype if self.dtype in DTYPES else "float64"
         constants = self.graph.constants.items()
         return {name: array if array.dtype.kind == "i" else round_to(array, dtype) for name, array in constants}
+
+    @property
+    def largest_entries(self) -> int:
+        """The largest number of entries of an array that its loss computes."""
+        return max((math.prod(node.shape) for node in self.graph.nodes), default=0)
 
     @property
     def largest_answer(self) -> int:

@@ -16,20 +16,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from gradcheck.answers import BackendAnswer, meaningless
+from gradcheck.answers import BackendAnswer
 from gradcheck.backends._worker import comparison, protocol
 from gradcheck.execution import array_files
-from gradcheck.execution.messages import AnswerMessage, Request, StartMessage
-from gradcheck.execution.worker import Failure, Worker, end, exchange
+from gradcheck.execution.messages import AnswerMessage, Request, SeveralAnswers, StartMessage
+from gradcheck.execution.pending import Pending, clear
+from gradcheck.execution.worker import Failure, Worker, end, exchange, failed
 from gradcheck.results import Verdict
 from gradcheck.system.folders import MEMORY, Folders, sweep
 from gradcheck.system.interruptions import deferred
 
 if TYPE_CHECKING:
-    from gradcheck.answers import Arrays
+    pass
 
 T = TypeVar("T")
 BOOTSTRAP = Path(protocol.__file__).with_name("bootstrap.py")
+Outcome = BackendAnswer | Failure | list[BackendAnswer | Failure]
+"""What came of a request; of several in one message a list, but of none if their worker ended."""
 LONGEST_GRACE = 1.0  # seconds, in which a worker can write the longest line
 
 
@@ -57,93 +60,6 @@ def cannot_run(error: OSError) -> str:
 def hosted(python: Path, **start: str | bool) -> Launch:
     """One of our own workers: it hosts, in an interpreter, the `backend` of a file or a problem's named `gradient`."""
     return Launch([str(python), "-I", str(BOOTSTRAP)], start, repeats=True)
-
-
-@dataclass
-class Pending:
-    """A request that a worker has not answered yet.
-
-    Attributes:
-        request: the request.
-        inputs: its inputs and constants, which no worker can change.
-        folder: the worker's own, for its answers.
-        spare: the same on disk, for arrays that do not fit there.
-        first: its first answer, during the second request.
-    """
-
-    request: Request
-    inputs: array_files.Inputs
-    folder: Path
-    spare: Path
-    first: BackendAnswer | None = None
-
-    def message(self) -> dict[str, Any]:
-        """The message. A program may have removed its folders, so they are made again; other files are not.
-
-        Raises:
-            OSError: they cannot be made.
-        """
-        for folder in (self._answers, self.spare):
-            clear(folder)
-        arrays = self.inputs.message(self.spare.parent)
-        return {
-            "problem": str(self.request.problem),
-            "dtype": self.request.dtype,
-            "wrt": self.request.wrt,
-            "inputs": {name: array for name, array in arrays.items() if name in self.request.inputs},
-            "folder": str(self._answers),
-            "spare": str(self.spare),
-            "constants": {name: array for name, array in arrays.items() if name not in self.request.inputs},
-            "graph": self.request.graph.message,
-        }
-
-    @property
-    def _answers(self) -> Path:
-        return self.folder / ("again" if self.first else "first")
-
-    def decoded(self, wire: AnswerMessage) -> BackendAnswer:
-        """An answer with copies of its arrays, which the worker cannot change. Its files are removed.
-
-        Raises:
-            Exception: it cannot be read.
-        """
-        files = array_files.AnswerFiles(self.request.largest_answer)
-
-        def arrays(wired: Mapping[str, Mapping[str, Any]]) -> Arrays:
-            return {name: files.decoded(name, array) for name, array in wired.items()}
-
-        try:
-            return BackendAnswer(
-                loss=files.decoded("loss", wire.loss),
-                gradients=arrays(wire.gradients),
-                values=arrays(wire.values),
-                adjoints=arrays(wire.adjoints),
-                seconds=wire.seconds,
-                again_seconds=wire.again_seconds,
-                varies={(kind, name): float(largest) for kind, name, largest in wire.varies},
-                mutated=wire.mutated,
-                estimates=arrays(wire.estimates),
-                directions=arrays(wire.directions),
-                slopes=files.decoded("slopes", wire.slopes) if wire.slopes else None,
-                notes=wire.notes,
-            )
-        finally:
-            if files.loaded:
-                clear(self._answers)
-                clear(self.spare)
-
-
-def clear(folder: Path) -> None:
-    """Make a path an empty folder, whatever it is. If it is one already, this takes no time: the disk does nothing.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    with contextlib.suppress(OSError):
-        if not os.listdir(folder):  # noqa: PTH208  a list is faster than an iterator of paths
-            return
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
 
 
 class Pool:
@@ -229,6 +145,27 @@ class Pool:
 
     def evaluate(self, request: Request, keys: Sequence[str]) -> Iterator[tuple[str, BackendAnswer | Failure]]:
         """Send a request to several workers, and yield each answer to a case, or why there is none, as they come."""
+        return ((key, first_of(outcome)) for key, outcome in self._evaluate(request, keys))
+
+    def evaluate_several(
+        self, requests: Sequence[Request], twice: Sequence[bool], keys: Sequence[str]
+    ) -> Iterator[tuple[str, Outcome]]:
+        """Send small requests that differ in their inputs alone to several workers of ours, in one message to each.
+
+        Args:
+            requests: two or more.
+            twice: which of them each worker evaluates twice.
+            keys: of the workers.
+
+        Yields:
+            What came of each request; or of none, where a worker ended: then they can be sent one by one.
+        """
+        first, *others = requests
+        return self._evaluate(first, keys, others, twice)
+
+    def _evaluate(
+        self, request: Request, keys: Sequence[str], others: Sequence[Request] = (), twice: Sequence[bool] = ()
+    ) -> Iterator[tuple[str, Outcome]]:
         inputs = array_files.Inputs({**request.inputs, **request.constants})
         base = self._base(request)
         for key in keys:
@@ -237,7 +174,7 @@ class Pool:
             if key not in self._dropped:
                 # A worker that still imports its framework reads this afterwards.
                 own = self._own[key]
-                self._pending[key] = Pending(request, inputs, base / own.name, own / "spare")
+                self._pending[key] = Pending(request, inputs, base / own.name, own / "spare", None, others, twice)
                 self._send_request(key)
         self._listened = time.monotonic()
         return self._answers(keys, inputs)
@@ -269,9 +206,7 @@ class Pool:
         finally:
             clear(folder)
 
-    def _answers(
-        self, keys: Sequence[str], inputs: array_files.Inputs
-    ) -> Iterator[tuple[str, BackendAnswer | Failure]]:
+    def _answers(self, keys: Sequence[str], inputs: array_files.Inputs) -> Iterator[tuple[str, Outcome]]:
         with contextlib.closing(inputs):
             yield from ((key, self._dropped[key]) for key in keys if key in self._dropped)
             yield from self._as_they_come([key for key in keys if key not in self._dropped])
@@ -294,9 +229,9 @@ class Pool:
         else:
             request = self._pending[key].request
             own = {"folders": request.folders, "size": request.size} if self._launches[key].repeats else {}
-            self._workers[key].send("evaluate", **message, **own)
+            self._workers[key].send(self._pending[key].method, **message, **own)
 
-    def _as_they_come(self, waiting: list[str]) -> Iterator[tuple[str, BackendAnswer | Failure]]:
+    def _as_they_come(self, waiting: list[str]) -> Iterator[tuple[str, Outcome]]:
         while waiting:
             key = self._next(waiting)
             outcome = self._answer(key) if key in self.started else self._await_start(key)
@@ -330,12 +265,14 @@ class Pool:
         self._deadlines[key] = time.monotonic() + self._timeout
         return None
 
-    def _answer(self, key: str) -> BackendAnswer | Failure | None:
-        """A worker's answer, after it has answered twice."""
+    def _answer(self, key: str) -> Outcome | None:
+        """A worker's answer, after it has answered twice; or its answers to several requests."""
+        pending = self._pending[key]
+        if pending.others:
+            return self._received_answers(key)
         answer = self._received_answer(key)
         if isinstance(answer, Failure):
             return answer
-        pending = self._pending[key]
         if pending.first:
             varies = dict(comparison.differences(pending.first, answer))
             return replace(pending.first, again_seconds=answer.seconds, varies=varies)
@@ -349,15 +286,21 @@ class Pool:
         wire = self._receive(key, AnswerMessage)
         if isinstance(wire, Failure):
             return wire
-        try:
-            answer = self._pending[key].decoded(wire)
-            unfit = meaningless(answer)
-        except Exception as error:  # another program wrote it: any fault in it concerns only this row
-            reason = str(error) or type(error).__name__
-            return self._drop(key, Failure(Verdict.CRASHED, f"gave an answer that cannot be read: {reason}"))
-        if unfit:
-            return self._drop(key, Failure(Verdict.CRASHED, f"gave an answer without meaning: {unfit}"))
-        return answer
+        answer = self._pending[key].checked(wire)
+        return self._drop(key, answer) if isinstance(answer, Failure) else answer
+
+    def _received_answers(self, key: str) -> list[BackendAnswer | Failure] | Failure:
+        several = self._receive(key, SeveralAnswers)
+        if isinstance(several, Failure):
+            return several
+        pending, found = self._pending[key], []
+        for each in several.answers:
+            answer = failed(each.error) if each.error else pending.checked(each.result)
+            if isinstance(answer, Failure) and answer.lost:
+                return self._drop(key, answer)
+            found.append(answer)
+        pending.clear()
+        return found
 
     def _receive(self, key: str, kind: type[T]) -> T | Failure:
         received = self._workers[key].reply()
@@ -376,6 +319,11 @@ class Pool:
         self._dropped[key] = failure
         self._workers[key].end()
         return failure
+
+
+def first_of(outcome: Outcome) -> BackendAnswer | Failure:
+    """The outcome of a single request."""
+    return outcome[0] if isinstance(outcome, list) else outcome
 
 
 def _close(workers: dict[str, Worker], folders: Folders, owner: int) -> None:

@@ -8,7 +8,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
@@ -46,7 +46,9 @@ class Failure:
     lost: bool = True
 
 
-class _Error(msgspec.Struct, frozen=True):
+class ErrorMessage(msgspec.Struct, frozen=True):
+    """An error that a worker reports."""
+
     kind: Literal["unsupported", "unavailable", "crashed"]
     message: str
     traceback: str = ""
@@ -55,7 +57,7 @@ class _Error(msgspec.Struct, frozen=True):
 class _Reply(msgspec.Struct, frozen=True):
     id: int
     result: msgspec.Raw = msgspec.Raw(b"null")
-    error: _Error | None = None
+    error: ErrorMessage | None = None
 
 
 class Worker:
@@ -148,8 +150,7 @@ class Worker:
         if reply.id != self._replies:
             return self._garbage(bytes(line), f"the id of the request is {self._replies}")
         if reply.error is not None:
-            details = reply.error.traceback or self.printed()
-            return Failure(Verdict(reply.error.kind), _reason(reply.error.message), details, lost=False)
+            return failed(reply.error, self.printed)
         return reply.result
 
     def _silence(self) -> Failure:
@@ -216,6 +217,11 @@ class Worker:
         """Send a signal to the process and all of its group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
+
+
+def failed(error: ErrorMessage, printed: Callable[[], str] = str) -> Failure:
+    """The failure of an error that a worker reports; its details are what it has printed, if it has no traceback."""
+    return Failure(Verdict(error.kind), _reason(error.message), error.traceback or printed(), lost=False)
 
 
 def end(workers: Collection[Worker]) -> None:

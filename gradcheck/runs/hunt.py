@@ -26,7 +26,8 @@ from gradcheck.runs.drafts import CHANGES, EXTREME, SCALES, SIMPLE, Change, Draf
 from gradcheck.runs.kept import FOLDER, KeptCases
 from gradcheck.runs.plan import backends_of
 from gradcheck.runs.records import record_text
-from gradcheck.runs.runner import Listener, Runner, replay
+from gradcheck.runs.replaying import replay
+from gradcheck.runs.runner import Listener, Runner
 from gradcheck.settings import Settings
 from gradcheck.system import caches, files
 

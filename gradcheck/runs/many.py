@@ -18,7 +18,8 @@ from gradcheck.outcomes import BackendOutcome, CaseOutcome, Row, most_severe, pa
 from gradcheck.problems import Problem
 from gradcheck.results import Backend, Report, RunVerdict, Verdict
 from gradcheck.runs.plan import Plan, PlannedCase
-from gradcheck.runs.runner import Runner, replay
+from gradcheck.runs.replaying import replay
+from gradcheck.runs.runner import Runner
 from gradcheck.runs.store import Store
 
 Batch = Sequence[PlannedCase]
@@ -151,17 +152,19 @@ def evaluated(batch: Batch, runner: Runner) -> list[CaseOutcome]:
     Raises:
         RequestError: the request is wrong.
     """
-    return [outcome(case, runner) for case in batch]
-
-
-def outcome(case: PlannedCase, runner: Runner) -> CaseOutcome:
-    """The outcome of one case; where its inputs do not fit its dtype, every backend is unsupported."""
+    found: list[CaseOutcome | InputsError] = []
     began = time.perf_counter()
-    try:
-        report = runner.run(case.settings)
-    except InputsError as error:
-        return without_answer(case, runner.problem(case.settings), Verdict.UNSUPPORTED, str(error))
-    return outcome_of(case.key, report, time.perf_counter() - began)
+    reports = runner.run_several([(case.settings, case.is_asked_twice) for case in batch])
+    for case, report in zip(batch, reports, strict=True):
+        now = time.perf_counter()
+        found.append(report if isinstance(report, InputsError) else outcome_of(case.key, report, now - began))
+        began = now
+    return [
+        without_answer(case, runner.problem(case.settings), Verdict.UNSUPPORTED, str(each))
+        if isinstance(each, InputsError)
+        else each
+        for case, each in zip(batch, found, strict=True)
+    ]
 
 
 def outcome_of(key: str, report: Report, seconds: float) -> CaseOutcome:

@@ -25,6 +25,10 @@ AXES = ("dtype", "k", "distribution", "scale", "seed")
 """The options that may have several values beside the problem: the last one changes from case to case."""
 MOST_CASES = 10**15
 """The largest number of cases of one problem."""
+FEW = 64
+"""The largest number of cases of a problem in all of which backends answer twice."""
+SAMPLED = 16
+"""Among more cases, every backend answers one of so many twice, on average."""
 LONGEST_LISTED = 8
 """The largest number of values that words list."""
 
@@ -37,15 +41,22 @@ class PlannedCase:
         settings: those of another case of the same problem.
         values: its own values of the options in `AXES`.
         key: the same for the same case on every machine, 32 hexadecimal digits.
+        is_of_few: whether it is one of few cases.
     """
 
     group: Settings
     values: Mapping[str, Any]
+    is_of_few: bool = True
 
     @property
     def key(self) -> str:
         """A digest of the problem's name, as the user writes it, and of the values."""
         return key_of(self.group.problem, [*self.values.values()])
+
+    @property
+    def is_asked_twice(self) -> bool:
+        """Whether backends must answer it twice: among many cases, a sample by the key."""
+        return self.is_of_few or int(self.key, 16) % SAMPLED == 0
 
     @property
     def settings(self) -> Settings:
@@ -70,6 +81,11 @@ class Group:
     axes: Mapping[str, Sequence[Any]]
     backends: Sequence[str]
 
+    @property
+    def is_small(self) -> bool:
+        """Whether it has few cases."""
+        return len(self) <= FEW
+
     def __len__(self) -> int:
         return math.prod(map(len, self.axes.values()))
 
@@ -79,7 +95,7 @@ class Group:
             for name, choices in reversed([*self.axes.items()]):
                 number, place = divmod(number, len(choices))
                 values[name] = choices[place]
-            yield PlannedCase(self.settings, {name: values[name] for name in self.axes})
+            yield PlannedCase(self.settings, {name: values[name] for name in self.axes}, self.is_small)
 
 
 @dataclass(frozen=True)

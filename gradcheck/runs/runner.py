@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
+import itertools
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from gradcheck import problems
-from gradcheck.errors import RequestError
-from gradcheck.execution import engines, environments
+from gradcheck.errors import InputsError, RequestError
 from gradcheck.execution.authors import Authors
-from gradcheck.execution.engines import EngineDeclaration, Spec
-from gradcheck.execution.environments import Builder, Building, Environment, Kept, Missing
+from gradcheck.execution.environments import Building, Environment
 from gradcheck.execution.messages import Request
 from gradcheck.execution.pool import Pool
 from gradcheck.execution.selection import (
@@ -27,17 +26,14 @@ from gradcheck.execution.selection import (
     choose,
     explained,
     foreseen,
-    known_engine,
-    known_engines,
     place,
 )
 from gradcheck.execution.worker import Failure
 from gradcheck.problems import Problem
-from gradcheck.problems._checks import size_arguments
-from gradcheck.problems._paths import plain_folders
 from gradcheck.results import Backend, BackendEnvironment, Report, Verdict
-from gradcheck.settings import OPTIONS, Settings
-from gradcheck.text.escaping import as_argument, from_here, quoted
+from gradcheck.runs.replaying import replay
+from gradcheck.runs.sent import Sent, request_of
+from gradcheck.settings import Settings
 
 if TYPE_CHECKING:
     from gradcheck.answers import BackendAnswer
@@ -47,7 +43,8 @@ if TYPE_CHECKING:
     from gradcheck.problems.cases import Case
     from gradcheck.runs.sources import Sources
 
-ALWAYS_REPLAYED = ("k", "seed", "dtype")
+AT_ONCE = 16
+"""The largest number of cases in one message."""
 MOST_PROBLEMS = 128
 """The largest number of problems that a session keeps loaded."""
 
@@ -86,6 +83,15 @@ def run(settings: Settings, listener: Listener) -> Report:
         return runner.run(settings)
 
 
+class Prepared(NamedTuple):
+    """A problem, its size, its backends, which have started, and the case if its inputs are given."""
+
+    problem: Problem
+    size: int | None
+    selection: Selection
+    inputs: Case | None
+
+
 class Runner:
     """Backends that stay warm from case to case: the first one starts their workers, later ones take milliseconds.
 
@@ -102,6 +108,7 @@ class Runner:
         self._problems: dict[tuple[str, Path, float, Path | None], Problem] = {}
         self._tape = functools.lru_cache(_tape)
         self._places: dict[Place, Environment] = {}
+        self._in_flight: Sent | None = None
 
     def __enter__(self) -> Runner:
         return self
@@ -129,7 +136,58 @@ class Runner:
         with self._lock:
             return self._run(settings, given)
 
+    def run_several(self, several: Sequence[tuple[Settings, bool]]) -> Iterator[Report | InputsError]:
+        """Evaluate several cases of one problem, dtype and size, and judge the answers, as `run` does.
+
+        Small ones go to our workers many in one message, and workers compute while the cases before are judged.
+
+        Args:
+            several: settings that differ in distribution, scale and seed alone; and whether backends must answer twice.
+
+        Yields:
+            The report of each case, or why it has no inputs.
+        """
+        with self._lock:
+            prepared = self._prepare(several[0][0], None)
+            pieces = [several[start : start + AT_ONCE] for start in range(0, len(several), AT_ONCE)]
+            following = self._send(pieces[0], prepared)
+            try:
+                for number, piece in enumerate(pieces):
+                    sent, received = following, following.answers()
+                    if number + 1 < len(pieces):
+                        self._in_flight = following = self._send(pieces[number + 1], prepared)
+                    for (settings, _), drawn, answers in zip(piece, sent.cases, received, strict=True):
+                        if isinstance(drawn, InputsError):
+                            yield drawn
+                        else:
+                            yield self._assess(*drawn, prepared.selection, settings, answers)
+            finally:
+                self._in_flight = None
+
+    def _send(self, several: Sequence[tuple[Settings, bool]], prepared: Prepared) -> Sent:
+        """Draw several cases, and send them to the workers if that is possible in one message."""
+        problem, size, selection, _ = prepared
+        found: list[tuple[Case, Tape] | InputsError] = []
+        for settings, _ in several:
+            try:
+                case = draw(settings, problem, size)
+                found.append((case, self._tape_of(case, settings.watch)))
+            except InputsError as error:
+                found.append(error)
+        launches = selection.launches()
+        self._pool.start(launches, several[0][0].timeout)
+        drawn = [each for each in found if not isinstance(each, InputsError)]
+        twice = [asked for (_, asked), each in zip(several, found, strict=True) if not isinstance(each, InputsError)]
+        return Sent(self._pool, found, [request_of(*each) for each in drawn], twice, launches)
+
     def _run(self, settings: Settings, given: Case | None) -> Report:
+        problem, size, selection, inputs = self._prepare(settings, given)
+        # From here on, this process imports NumPy and the oracle, while the workers import their frameworks.
+        case = inputs or draw(settings, problem, size)
+        return self._assess(case, self._tape_of(case, settings.watch), selection, settings)
+
+    def _prepare(self, settings: Settings, given: Case | None) -> Prepared:
+        """Load the problem, and start its backends."""
         with self._pool.early(foreseen(settings), settings.timeout):
             problem = self._problem(settings)
             backends = choose(settings.backend, problem, settings.device, settings.tf32, settings.order)
@@ -143,9 +201,7 @@ class Runner:
         selection = place(backends, settings, self._listener, self._places, before_building=refuse_what_is_wrong)
         self._pool.start(selection.launches(), settings.timeout)
         self._listener.evaluating(list(selection.places))
-        # From here on, this process imports NumPy and the oracle, while the workers import their frameworks.
-        case = inputs or draw(settings, problem, size)
-        return self._assess(case, self._tape_of(case, settings.watch), selection, settings)
+        return Prepared(problem, size, selection, inputs)
 
     def _tape_of(self, case: Case, watch: str) -> Tape:
         from gradcheck.problems.recording import graph_of
@@ -176,18 +232,22 @@ class Runner:
             del self._problems[next(iter(self._problems))]
         return self._problems[key]
 
-    def _assess(self, case: Case, tape: Tape, selection: Selection, settings: Settings) -> Report:
-        """Evaluate a case in every backend, and judge the answers as they come."""
+    def _assess(
+        self,
+        case: Case,
+        tape: Tape,
+        selection: Selection,
+        settings: Settings,
+        known_answers: Mapping[str, BackendAnswer | Failure] | None = None,
+    ) -> Report:
+        """Evaluate a case in every backend, but for those with known answers, and judge the answers as they come."""
         from gradcheck.judging import judge
         from gradcheck.runs import assemble
         from gradcheck.runs.same_loss import check_same_loss
         from gradcheck.runs.sources import Sources
 
-        entries = sum(math.prod(tape.nodes[index].shape) for index in tape.outputs.values())
         problem = case.problem
-        size = size_arguments(case.k)
-        request = Request(problem.path, tape.graph, case.dtype, tape.wrt, case.inputs, entries, problem.folders, size)
-        outcomes = self._pool.evaluate(request, list(selection.places))
+        outcomes = self._outcomes(request_of(case, tape), selection, settings, known_answers)
         formats = {backend.key: backend.format(case.dtype) for backend in selection.backends}
         sources = {backend.key: Sources(problem, tape.graph, backend.spec.name) for backend in selection.backends}
         truths = {format: judge.truth(tape, case.inputs, format) for format in dict.fromkeys(formats.values())}
@@ -217,6 +277,27 @@ class Runner:
             environments=self._environments(selection),
             sources=Sources(problem, tape.graph),
         ).allowing(settings.allow)
+
+    def _outcomes(
+        self,
+        request: Request,
+        selection: Selection,
+        settings: Settings,
+        known: Mapping[str, BackendAnswer | Failure] | None,
+    ) -> Iterator[tuple[str, BackendAnswer | Failure]]:
+        """The answers to a request as they come, those that are known first."""
+        if known is None:
+            return self._pool.evaluate(request, list(selection.places))
+        if not (others := [key for key in selection.places if key not in known]):
+            return iter(known.items())
+        self._settle()
+        self._pool.start(selection.launches(), settings.timeout)  # also those that a case before has ended
+        return itertools.chain(known.items(), self._pool.evaluate(request, others))
+
+    def _settle(self) -> None:
+        """Receive the answers that workers still compute: they take one request at a time."""
+        if self._in_flight is not None:
+            self._in_flight.answers()
 
     def _with_answer(
         self, backend: Selected, case: Case, answer: BackendAnswer, judgement: Judgement, sources: Sources
@@ -270,8 +351,8 @@ class Runner:
             except RequestError as error:
                 return str(error)
             there = known if other is case else judge.truth(tape, other.inputs, backend.format(dtype))
-            problem, size = case.problem, size_arguments(case.k)
-            request = Request(problem.path, tape.graph, dtype, tape.wrt, other.inputs, 0, problem.folders, size)
+            request = replace(request_of(other, tape), dtype=dtype, entries=0)
+            self._settle()
             [(_, outcome)] = self._pool.evaluate(request, [backend.key])
             return (outcome, there) if not isinstance(outcome, Failure) else f"run again in {dtype}: {outcome.reason}"
 
@@ -286,62 +367,6 @@ def _tape(graph: Graph, wrt: tuple[str, ...], watch: str, order: int) -> Tape:
 
     graph = graph.watching_all() if watch == "all" else graph
     return tape_of(graph.along(wrt) if order == 2 else graph, wrt)
-
-
-def build(names: Sequence[str], building: Building) -> dict[str, Environment | Missing]:
-    """Build the environments of engines.
-
-    Raises:
-        RequestError: a name means no engine with a managed environment.
-    """
-    requested = {spec: known_engine(spec) for spec in map(engines.parse, names)}
-    for spec in requested:
-        if spec.python or spec.home:
-            raise RequestError(f"backend {str(spec)!r}: has an interpreter of its own: expected NAME or NAME==VERSION")
-    found = {spec: environments.locate(spec, engine) for spec, engine in requested.items()}
-    wanted = {spec: requested[spec] for spec, where in found.items() if isinstance(where, Missing)}
-    built = Builder(building).build(wanted)
-    return {str(spec): built.get(spec, where) for spec, where in found.items()}
-
-
-def remove(names: Sequence[str]) -> dict[str, int]:
-    """Remove the managed environments of engines, of one release or of all; those of one distribution share them.
-
-    Returns:
-        For each distribution, or release of one, how many were complete.
-
-    Raises:
-        RequestError: a name means no engine, or an environment cannot be removed.
-    """
-    specs = [engines.parse(name) for name in names]
-    for spec in specs:
-        if spec.python or spec.home or spec.program:
-            raise RequestError(f"backend {str(spec)!r}: has no managed environment: expected NAME or NAME==VERSION")
-    wanted = dict.fromkeys((known_engine(spec).distribution, spec.version) for spec in specs)
-    return {
-        f"{distribution}=={version}" if version else distribution: environments.remove(distribution, version)
-        for distribution, version in wanted
-    }
-
-
-def prune(unused_for: int, dry_run: bool) -> list[tuple[Kept, str]]:
-    """Remove unneeded managed environments, and return why; see `gradcheck.execution.environments.prune`."""
-    return environments.prune(installable(), unused_for, dry_run)
-
-
-def listing() -> list[tuple[EngineDeclaration, Environment | Missing]]:
-    """Every engine, and where it would run."""
-    return [(engine, environments.locate(Spec(engine.name), engine)) for engine in known_engines()]
-
-
-def kept() -> list[Kept]:
-    """Every managed environment, complete or half built."""
-    return environments.survey(installable())
-
-
-def installable() -> list[EngineDeclaration]:
-    """Every engine as it is installed for each device that it knows."""
-    return [engine.on(device) for engine in known_engines() for device in ("cpu", *engine.devices)]
 
 
 def draw(settings: Settings, problem: Problem, k: int | None) -> Case:
@@ -366,21 +391,3 @@ def read_inputs(settings: Settings, problem: Problem, path: str) -> Case:
     if "k" in settings.given | settings.stated and k not in (None, settings.k):
         raise RequestError(f"--k {settings.k}: {path} holds inputs of size {k}: expected --k {k}, or none")
     return cases.given(problem, k, settings.dtype, arrays, path, settings.order)
-
-
-def replay(settings: Settings, problem: Problem, k: int | None) -> str:
-    """The shell command that runs a case again."""
-    words = [*_with_folders(problem), "gradcheck", "run", as_argument(from_here(settings.problem))]
-    for name, option in OPTIONS.items():
-        value = k if name == "k" else getattr(settings, name)
-        needed = name in ALWAYS_REPLAYED or name in settings.stated or value != option.default
-        if name != "problem" and option.replayed and needed:
-            words += option.words(value)
-    return quoted(words)
-
-
-def _with_folders(problem: Problem) -> list[str]:
-    """The beginning of a command that finds the modules which this process alone has on its path."""
-    used = problem.imports.folders_used - set(plain_folders(problem.path))
-    searched = [*filter(None, [os.environ.get("PYTHONPATH")]), *(each for each in problem.folders if each in used)]
-    return ["env", f"PYTHONPATH={os.pathsep.join(searched)}"] if used else []

@@ -87,11 +87,12 @@ class Files:
 
     Args:
         folders: where; each takes the place of those before it that are full.
+        numbers: the names of their files.
     """
 
-    def __init__(self, folders: Sequence[str]) -> None:
+    def __init__(self, folders: Sequence[str], numbers: Iterator[int]) -> None:
         self.folders = folders
-        self.numbers = itertools.count()
+        self.numbers = numbers
 
     def save(self, array: np.ndarray) -> str:
         """The path of a new file that holds an array."""
@@ -121,12 +122,13 @@ class Host:
         self.implemented: tuple[Any, Any, Implementation] | None = None
         self.problems: dict[tuple[str, ...], tuple[Imports, ModuleType]] = {}
         self.graphs: list[tuple[Any, InterpretedGraph]] = []
+        self.numbers = itertools.count()  # of files, so that those of several cases have different names
         self.files: set[str] = set()  # in which functions of problems were written
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """A request's result or error."""
         try:
-            own = {"start": self.start, "evaluate": self.evaluate}
+            own = {"start": self.start, "evaluate": self.evaluate, "evaluate_several": self.evaluate_several}
             return {"result": own.get(request["method"], self.ask)(request)}
         except Unsupported as error:
             return failure("unsupported", error)
@@ -152,7 +154,7 @@ class Host:
         }
 
     def evaluate(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Evaluate a case twice: a backend that keeps state, or has a race, does not repeat itself."""
+        """Evaluate a case, by default twice: a backend that keeps state, or has a race, does not repeat itself."""
         subject: Any
         context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         if isinstance(self.engine, HandWritten) or self.implementation:
@@ -165,14 +167,14 @@ class Host:
             given = read({**request["inputs"], **request["constants"]})
         with context:
             first = self.evaluate_once(subject, given, request)
-            again = self.evaluate_once(subject, given, request)
+            again = self.evaluate_once(subject, given, request) if request.get("twice", True) else first
         varies = differences(first.answer, again.answer)
-        files = Files([request["folder"], request["spare"]])
+        files = Files([request["folder"], request["spare"]], self.numbers)
         return {
             **first.answer.converted(lambda key, array: protocol.encode(array, files.save)),
             "notes": list(first.answer.notes),
             "seconds": first.seconds,
-            "again_seconds": again.seconds,
+            "again_seconds": None if again is first else again.seconds,
             "mutated": [name for name in request["inputs"] if name in first.mutated or name in again.mutated],
             "varies": [[*which, protocol.number(largest)] for which, largest in varies],
         }
@@ -182,9 +184,13 @@ class Host:
         assert self.engine is not None, "it comes after start"
         context, problem = self.problem(request["problem"], request["folders"])
         with context:
-            author = Author(self.engine, problem, request, read, Files([request["folder"]]).save)
+            author = Author(self.engine, problem, request, read, Files([request["folder"]], self.numbers).save)
             found: dict[str, Any] = getattr(author, request["method"])()
         return {**found, "files": context.files, "used": sorted(context.folders_used)}
+
+    def evaluate_several(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Evaluate several cases of one loss; each has a result or an error of its own."""
+        return {"answers": [self.answer({**request, **case, "method": "evaluate"}) for case in request["cases"]]}
 
     def evaluate_once(self, subject: Any, given: Arrays, request: Mapping[str, Any]) -> Evaluation:
         """Evaluate the backend once, with its own copy of the inputs."""
