@@ -111,8 +111,10 @@ class Row(Record, frozen=True, kw_only=True):
 
 
 class Reason(Record, frozen=True, kw_only=True):
-    """Why a backend does not agree: in how many cases, and the command that runs the first of them."""
+    """Why a backend does not agree: in how many cases of a problem in a dtype, and the command of the first of them."""
 
+    problem: str
+    dtype: str
     backend: str
     verdict: Verdict
     reason: str
@@ -165,10 +167,19 @@ class Summary(Shown, Record, frozen=True, kw_only=True):
     def finding(self) -> str:
         """The findings in words: why backends do not agree, and the worst case in full."""
         shown = self.printable()
-        lines = [f"{each.backend}: {each.verdict}: {each.reason} ({in_cases(each.cases)})" for each in shown.reasons]
+        lines = [f"{each.backend}: {each.verdict}: {each.reason} ({in_cases(each.cases)})" for each in shown.merged()]
         if shown.worst and shown.worst.report:
             lines += ["worst case:", shown.worst.report.finding()]
         return "\n".join([*lines, f"{self.verdict}: {SENTENCES[self.verdict]}", *shown.branches()])
+
+    def merged(self) -> tuple[Reason, ...]:
+        """The reasons, each once for all problems and dtypes of a backend, with the first one's command."""
+        found: dict[tuple[str, str, str], Reason] = {}
+        for each in self.reasons:
+            key = each.backend, each.verdict, each.reason
+            cases = found[key].cases + each.cases if key in found else each.cases
+            found[key] = msgspec.structs.replace(found.get(key, each), cases=cases)
+        return tuple(found.values())
 
     def branches(self) -> list[str]:
         """The branches that no case took, line by line."""

@@ -17,11 +17,13 @@ import pytest
 import gradcheck
 from gradcheck import settings
 from gradcheck.api import Logged, Session
-from gradcheck.outcomes import CaseOutcome, unpack
-from gradcheck.results import Verdict
+from gradcheck.outcomes import BackendOutcome, CaseOutcome, unpack
+from gradcheck.reports import junit
+from gradcheck.results import RunVerdict, Verdict
 from gradcheck.runs.many import Batches, evaluated, outcome_of
 from gradcheck.runs.plan import plan
 from gradcheck.runs.runner import Runner
+from gradcheck.runs.tally import Tally
 from tests.conftest import FAKES, Command
 
 FAULTY = FAKES / "faulty.py"
@@ -236,3 +238,25 @@ def test_a_crash_in_one_case_is_no_crash_in_the_others(gradcheck: Command, tmp_p
     assert 1 <= row["verdicts"]["crashed"] <= 8
     assert row["verdicts"] == {"agrees": 20 - row["verdicts"]["crashed"], "crashed": row["verdicts"]["crashed"]}
     assert done.returncode == 3
+
+
+def test_a_reason_counts_in_its_own_dtype_and_without_its_numbers() -> None:
+    """JUnit has the reasons of a test case alone, and the summary has each once."""
+    tally = Tally()
+    for number, (dtype, wrong) in enumerate([("float64", 3), ("float64", 4), ("float32", 5)]):
+        reason = f"dL/dx is off by up to {wrong}.5e+02 standard deviations of rounding in {wrong} of 9 entries"
+        differs = BackendOutcome(
+            spec="mine", version=None, verdict=Verdict.DIFFERS, bound_ratio=None, reason=reason, seconds=0.0
+        )
+        tally.add(
+            CaseOutcome(
+                key=str(number), problem="p", k=1, seed=number, dtype=dtype, distribution="uniform", scale=1.0,
+                verdict=RunVerdict.DIFFER, backends=(differs,), replay=f"again {number}", seconds=0.0,
+            )
+        )  # fmt: skip
+    found = tally.summary({}, 1.0, lambda _: None)
+    assert [(each.dtype, each.cases) for each in found.reasons] == [("float64", 2), ("float32", 1)]
+    (merged,) = found.merged()
+    assert (merged.reason, merged.cases) == ("dL/dx is off by many standard deviations of rounding", 3)
+    of_single = junit.of_row(found, found.rows[1])
+    assert of_single.text == "differs: dL/dx is off by many standard deviations of rounding (1 case)\nagain: again 2"

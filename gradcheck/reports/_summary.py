@@ -34,11 +34,12 @@ def write_summary(summary: Summary, stream: TextIO) -> None:
         console.print()
         summary_rows(summary).print(console)
         console.print()
-    for each in summary.reasons[:MOST_REASONS]:
+    reasons = summary.merged()
+    for each in reasons[:MOST_REASONS]:
         line = f"{each.backend}: {each.verdict}: {each.reason} ({in_cases(each.cases)})"
         console.print(hanging(Text(line, style(each.verdict)), console))
-    if len(summary.reasons) > MOST_REASONS:
-        console.print(f"and {len(summary.reasons) - MOST_REASONS} other reasons: --format json has them")
+    if len(reasons) > MOST_REASONS:
+        console.print(f"and {len(reasons) - MOST_REASONS} other reasons: --format json has them")
     for finding in worst_case(summary.worst) if summary.worst else ():
         console.print(finding, soft_wrap=True)
     console.print(Text(f"{summary.verdict}: {SENTENCES[summary.verdict]}", style(summary.verdict)))
@@ -49,9 +50,14 @@ def write_summary(summary: Summary, stream: TextIO) -> None:
 def _cases(summary: Summary) -> str:
     """How many cases there are, and how long they took."""
     new = summary.cases - summary.stored
-    rate = f", {new / summary.seconds:,.0f} a second" if new and summary.seconds else ""
+    rate = f", {_number(new / summary.seconds)} a second" if new and summary.seconds else ""
     stored = f"; {summary.stored:,} of them were stored before" if summary.stored else ""
     return f"{in_cases(summary.cases)} in {summary.seconds:.1f} s{rate}{stored}"
+
+
+def _number(rate: float) -> str:
+    """A rate in words: two digits, or a whole number."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 def summary_rows(summary: Summary) -> Grid:

@@ -29,7 +29,7 @@ def write_summary(summary: Summary, stream: TextIO) -> None:
     """Write the summary of many cases: an annotation for each reason, and for the worst case at its line."""
     summary = summary.printable()
     lines = [in_cases(summary.cases)]
-    for each in summary.reasons:
+    for each in summary.merged():
         message = f"{each.reason} ({in_cases(each.cases)})\nagain: {each.replay}"
         lines.append(annotation(level(each.verdict), f"{each.backend} {each.verdict}", message))
     if summary.worst and summary.worst.report:

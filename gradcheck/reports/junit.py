@@ -61,7 +61,8 @@ def of_backend(report: Report, backend: Backend) -> TestCase:
 
 def of_row(summary: Summary, row: Row) -> TestCase:
     """The test case of a backend on a problem in a dtype; a case that it does not support is no fault."""
-    those = [each for each in summary.reasons if each.backend == row.backend]
+    place = row.problem, row.dtype, row.backend
+    those = [each for each in summary.reasons if (each.problem, each.dtype, each.backend) == place]
     passes = row.verdict is Verdict.UNSUPPORTED or not summary.exit_code
     return TestCase(
         name=f"{row.backend} {row.dtype}",
@@ -69,7 +70,7 @@ def of_row(summary: Summary, row: Row) -> TestCase:
         seconds=row.seconds,
         outcome=outcome_of(row.verdict, passes),
         kind=row.verdict,
-        message=row.reason or row.verdict,
+        message=those[0].reason if those else row.verdict,
         text="\n".join(
             f"{each.verdict}: {each.reason} ({in_cases(each.cases)})\nagain: {each.replay}" for each in those
         ),

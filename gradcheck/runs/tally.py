@@ -13,10 +13,10 @@ from gradcheck.outcomes import BackendOutcome, CaseOutcome, Reason, Row, Summary
 from gradcheck.results import Report, RunVerdict, Verdict
 
 MOST_REASONS = 20
-"""The largest number of different reasons for each backend."""
+"""The largest number of different reasons in each row."""
 OTHER_REASONS = "other reasons"
-COUNTS = re.compile(r" in [\d,]+ of [\d,]+ entries")
-"""What of a reason belongs to its case alone: the counts of the wrong entries."""
+NUMBERS = ((re.compile(r" in [\d,]+ of [\d,]+ entries"), ""), (re.compile(r"up to \S+ standard"), "many standard"))
+"""What of a reason belongs to its case alone, and what stands in its place: how many entries are wrong, by how much."""
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Count:
     def add(self, outcome: BackendOutcome) -> None:
         """Count one outcome."""
         self.verdicts[outcome.verdict] = self.verdicts.get(outcome.verdict, 0) + 1
-        self.reasons.setdefault(outcome.verdict, outcome.reason)
+        self.reasons.setdefault(outcome.verdict, without_numbers(outcome.reason) if outcome.reason else None)
         self.seconds += outcome.seconds or 0.0
         if outcome.bound_ratio is not None:
             self.bound_ratio = max(outcome.bound_ratio, self.bound_ratio or 0.0)
@@ -50,7 +50,7 @@ class Tally:
         self.cases = self.stored = 0
         self.worst: CaseOutcome | None = None
         self._counts: dict[tuple[str, str, str], Count] = {}
-        self._reasons: dict[tuple[str, Verdict, str], Reason] = {}
+        self._reasons: dict[tuple[tuple[str, str, str], Verdict, str], Reason] = {}
         self._coverage: dict[str, Coverage] = {}
 
     def add(self, outcome: CaseOutcome, stored: bool = False) -> None:
@@ -61,19 +61,26 @@ class Tally:
         for each in outcome.backends:
             self._counts.setdefault((outcome.problem, outcome.dtype, each.spec), Count()).add(each)
             if each.reason:
-                self._add_reason(each, each.reason, outcome.replay)
+                self._add_reason(outcome, each, without_numbers(each.reason))
         if self.worst is None or self._rank(outcome) > self._rank(self.worst):
             self.worst = outcome
 
     def _rank(self, outcome: CaseOutcome) -> tuple[tuple[int, float], str]:
         return outcome.severity, outcome.key  # the key, so that the order of outcomes has no effect
 
-    def _add_reason(self, outcome: BackendOutcome, reason: str, replay: str) -> None:
-        key = outcome.spec, outcome.verdict, COUNTS.sub("", reason)
-        if key not in self._reasons and sum(spec == outcome.spec for spec, _, _ in self._reasons) >= MOST_REASONS:
-            key = outcome.spec, outcome.verdict, OTHER_REASONS
+    def _add_reason(self, case: CaseOutcome, outcome: BackendOutcome, reason: str) -> None:
+        row = case.problem, case.dtype, outcome.spec
+        key = row, outcome.verdict, reason
+        if key not in self._reasons and sum(each == row for each, _, _ in self._reasons) >= MOST_REASONS:
+            key = row, outcome.verdict, OTHER_REASONS
         known = self._reasons.get(key) or Reason(
-            backend=outcome.spec, verdict=outcome.verdict, reason=key[2], cases=0, replay=replay
+            problem=case.problem,
+            dtype=case.dtype,
+            backend=outcome.spec,
+            verdict=outcome.verdict,
+            reason=key[2],
+            cases=0,
+            replay=case.replay,
         )
         self._reasons[key] = msgspec.structs.replace(known, cases=known.cases + 1)
 
@@ -145,3 +152,10 @@ def verdict_of(rows: tuple[Row, ...]) -> RunVerdict:
     verdicts = [verdict for row in rows for verdict in row.verdicts]
     supported: list[Verdict] = [verdict for verdict in verdicts if verdict is not Verdict.UNSUPPORTED]
     return RunVerdict.of(supported or verdicts) if verdicts else RunVerdict.AGREE
+
+
+def without_numbers(reason: str) -> str:
+    """A reason that many cases share."""
+    for pattern, instead in NUMBERS:
+        reason = pattern.sub(instead, reason)
+    return reason

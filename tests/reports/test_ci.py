@@ -101,7 +101,7 @@ def test_a_file_outside_the_workspace_has_no_place(monkeypatch: pytest.MonkeyPat
 def test_annotations_of_many_cases_have_each_reason(summary: Summary) -> None:
     printed = written(github, summary)
     assert "::error title=gradcheck%3A wrong_sign differs::dL/db is proved wrong" in printed
-    assert "(3 cases)%0Aagain: gradcheck run" in printed
+    assert "(6 cases)%0Aagain: gradcheck run" in printed
     assert printed.splitlines()[-1] == "differ: at least one backend differs"
 
 
