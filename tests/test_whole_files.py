@@ -191,6 +191,13 @@ def test_second_derivatives_and_every_step_are_judged(session: api.Session, netw
     assert verdicts(report) == {"original": "agrees", "torch": "agrees"}
 
 
+def test_a_function_that_cannot_name_a_parameter_gets_the_remedy(session: api.Session, tmp_path: Path) -> None:
+    path = tmp_path / "network.py"
+    path.write_text(f"{NETWORK}\n\nimplementations = {{'fused': ('torch', loss)}}\n")
+    (backend,) = session.check(path, k=2, backends=["fused"]).backends
+    assert "write names = {'net.frozen': 'w', ...} for names that parameters can have" in backend.reason
+
+
 def test_gradients_by_hand_stand_beside_the_loss(session: api.Session, tmp_path: Path) -> None:
     path = written(tmp_path, BY_HAND)
     report = session.check(path)

@@ -7,7 +7,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._engine import Answer, Engine, Malformed, Unavailable, Unsupported
@@ -76,7 +76,7 @@ class Subject:
 
     def expected(self, arguments: Mapping[str, Any]) -> str:
         """What a function must take."""
-        expected = f"expected ({', '.join(arguments)}), the inputs"
+        expected = f"expected ({', '.join(arguments)}), the inputs{renaming(arguments)}"
         if self.outputs:
             expected += f" and the {COTANGENT}: the loss returns {self.outputs}, so L is Σ {COTANGENT} · output"
         return f"{expected} and the {DIRECTION}, arrays by name" if self.directions else expected
@@ -288,6 +288,12 @@ def hint_for(kind: str) -> str:
     if kind == "c":
         return "; write array.real where the imaginary part is rounding"
     return "; write np.stack, or a list of rows of the same length" if kind == "O" else ""
+
+
+def renaming(arguments: Iterable[str]) -> str:
+    """What to write where the names of inputs, which are paths in a module or a tree, cannot be parameters."""
+    paths = [name for name in arguments if not name.isidentifier()]
+    return f"; write names = {{{paths[0]!r}: 'w', ...}} for names that parameters can have" if paths else ""
 
 
 def line_of(function: Any) -> str:

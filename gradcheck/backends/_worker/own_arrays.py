@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._engine import Engine, Malformed, dtype_of
-from gradcheck.backends._worker.handwritten import HandWritten, line_of, takes
+from gradcheck.backends._worker.handwritten import HandWritten, line_of, renaming, takes
 from gradcheck.backends._worker.loss import DifferentiableLoss
 from gradcheck.backends._worker.outputs import Outputs, described
 
@@ -40,9 +40,8 @@ class Implementation(DifferentiableLoss):
         arguments = {OPS: ops, **own} if self._has_ops else own
         if not takes(self._function, arguments):
             taken = f"takes {inspect.signature(self._function)}"
-            raise Malformed(
-                f"{line_of(self._function)}: {taken}: expected ({', '.join(own)}), perhaps with {OPS} first"
-            )
+            expected = f"expected ({', '.join(own)}), perhaps with {OPS} first{renaming(own)}"
+            raise Malformed(f"{line_of(self._function)}: {taken}: {expected}")
         returned = self._function(**arguments)
         try:
             return self._loss(ops, returned, inputs)
