@@ -100,7 +100,7 @@ def test_outcomes_are_printed_written_and_expected(gradcheck: Command, tmp_path:
 def test_differences_and_crashes_are_shown_with_their_reasons(gradcheck: Command) -> None:
     done = gradcheck("run", FAULTY, "-b", "right", "-b", "wrong_sign", "--seed", "0:2")
     assert done.returncode == 1
-    assert "wrong_sign: differs: dL/db is proved wrong in 9 of 9 entries (2 cases)" in done.stdout
+    assert "wrong_sign: differs: dL/db is proved wrong (2 cases)" in done.stdout
     crashed = gradcheck("run", FAULTY, "-b", "exits", "--seed", "0:2")
     assert crashed.returncode == 3
     assert "exits: crashed: exited with code 7 (2 cases)" in crashed.stdout
