@@ -50,6 +50,8 @@ CASES = [("uniform", 1), *((distribution, 33) for distribution in HOSTILE)]
 FEW_CASES = [("uniform", 1), ("uniform", 33)]
 FEW_DTYPES = ("float64",)
 """What is tried without --every-case, and of variants of an engine and narrow dtypes always."""
+COMPILING = ("jax",)
+"""Engines that compile for a minute, tried with --every-case alone."""
 WIDE_DTYPES = ("float64", "float32")
 
 SECOND = (
@@ -212,7 +214,7 @@ def exists(problem: problems.Problem, k: int, dtype: str, distribution: str) -> 
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every engine in float64; with --every-case in all dtypes, and variants of engines too."""
+    """Engines in float64; with --every-case in all dtypes, with engines that compile, and variants of engines too."""
     every = metafunc.config.getoption("--every-case")
     if "second" in metafunc.fixturenames:
         left_out = pytest.mark.skip(reason="only with --every-case: it takes half a minute")
@@ -222,7 +224,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             (name, dtype)
             for name in engines.paths()
             for dtype in engines.find(name).formats
-            if every or (dtype in FEW_DTYPES and engines.find(name).variant_of is None)
+            if every or (dtype in FEW_DTYPES and engines.find(name).variant_of is None and name not in COMPILING)
         ]
         metafunc.parametrize(("name", "dtype"), chosen)
 
