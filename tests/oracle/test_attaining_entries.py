@@ -438,3 +438,9 @@ def test_a_minimum_passes_on_the_error_of_the_smaller_operand() -> None:
     smaller = answer_of(lambda ops, a: ops.sum(ops.watch("least", ops.minimum(a, 0.1))), [1.0, -1.0])["value", "least"]
     assert np.abs(smaller.worst[0] - 0.1 * U) < 1e-3 * U
     assert smaller.worst[1] == 0
+
+
+def test_a_tangent_at_a_pole_that_no_float_is_has_no_bound() -> None:
+    """acos(0) is π/2, which lies between two numbers of longdouble."""
+    tape = record(lambda ops, a: ops.tan(ops.acos(a)), {"a": ()}, ("a",))
+    assert np.isinf(analyse(tape, {"a": np.zeros(())}, Format.of("float64"))["loss", None].enclosure.radius)

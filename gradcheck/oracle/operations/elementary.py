@@ -22,8 +22,11 @@ def _farthest(low: Array, high: Array) -> Array:
 
 
 def _tan_slope(low: Array, high: Array) -> Array:
-    """1 + tan² at the steeper end; tan grows between poles, so that it falls where there is one between."""
-    ends = np.tan(low), np.tan(high)
+    """1 + tan² at the steeper end; tan grows between poles, so that it falls where there is one between.
+
+    float64 has the ends to half a spacing, and no pole: a pole beside one lies between its neighbours.
+    """
+    ends = np.tan(np.nextafter(low, -np.inf)), np.tan(np.nextafter(high, np.inf))
     crossed = (high - low >= math.pi) | (ends[1] < ends[0])
     return np.where(crossed, np.inf, 1 + np.square(_farthest(*ends)))
 
