@@ -30,9 +30,9 @@ EXPONENTS = (2, 3, -1, 0.5, -0.5, 0.1, 0.3, -0.7, 1.7, 2.4)
 POSITIVE, ABOVE_ONE, BELOW_ONE = "√(·² + ¼)", "√(·² + 3/2)", "0.9 tanh"
 
 
-def _function(floats: Callable[[Array], Array], balls: str) -> Callable[[Array], Array]:
-    """A function of floats, and the method of Arb's balls."""
-    exact = np.frompyfunc(lambda x: getattr(x, balls)(), 1, 1)
+def _function(floats: Callable[[Array], Array], balls: str | Callable[[Any], Any]) -> Callable[[Array], Array]:
+    """A function of floats, and the method, or a function, of Arb's balls."""
+    exact = np.frompyfunc(balls if callable(balls) else lambda x: getattr(x, balls)(), 1, 1)
     return lambda a: np.asarray(exact(a) if is_exact(a) else floats(a))
 
 
@@ -59,7 +59,7 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
                                                                         "atanh")},
     "erf": _function(_scalar(math.erf), "erf"),
     "erfc": _function(_scalar(math.erfc), "erfc"),
-    "lgamma": _function(_scalar(math.lgamma), "lgamma"),
+    "lgamma": _function(_scalar(math.lgamma), lambda x: x.lgamma() if x > 0 else abs(x.gamma()).log()),
     "digamma": _function(_scalar(_digamma), "digamma"),
     "sigmoid": lambda a: np.asarray(1 / (1 + np.exp(-a))),
 }  # fmt: skip
