@@ -11,6 +11,7 @@ import pytest
 from gradcheck.oracle import Format, analyse, record
 from gradcheck.oracle.operations import Operation
 from gradcheck.oracle.operations.pairs import ATAN2, HYPOT, POWER, ArrayPower
+from gradcheck.oracle.operations.terms import DOUBT
 from tests.oracle.attaining import LARGEST, SMALLEST, U, ratio, share, step
 
 BELOW = ArrayPower(1).operation()
@@ -53,7 +54,6 @@ def test_squares_that_underflow_are_lost_in_a_root() -> None:
 def test_an_angle_may_jump_where_its_point_may_cross_the_axis() -> None:
     assert step(ATAN2, [0.1, -1.0], errors=[0.2, None]).worst > 6.28
     assert step(ATAN2, [0.1, -1.0], errors=[0.05, None]).worst < 0.06
-    assert step(ATAN2, [0.0, -1.0]).worst < 1e-5
     assert step(ATAN2, [0.1, 1.0], errors=[0.2, None]).worst < 0.3
     assert np.isinf(step(ATAN2, [0.1, 0.1], errors=[0.2, 0.2]).worst)
 
@@ -127,3 +127,24 @@ def test_values_and_derivatives_are_numpys(name: str) -> None:
     along_b = np.sum(value(a, b + off) - value(a, b - off), axis=0) / (2 * off)
     assert np.allclose(known["gradient", "a"].enclosure.high, along_a, rtol=1e-7, atol=1e-8)
     assert np.allclose(known["gradient", "b"].enclosure.high, along_b, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_sign_of_an_exact_zero_turns_an_angle(sign: float) -> None:
+    """0·a is −0 for a negative a, and 0 for any other."""
+    on_the_cut, at_zero = step(ATAN2, [[sign * 0.0], [-1.0]]), step(ATAN2, [[0.0], [0.0]])
+    assert share([-sign * math.pi], on_the_cut) == pytest.approx(1, abs=1e-5)
+    assert on_the_cut.variance is not None
+    assert on_the_cut.variance[0] >= (2 * math.pi / DOUBT) ** 2
+    assert np.isinf(at_zero.worst).all()
+    right_of_it = step(ATAN2, [[0.0], [1.0]])
+    assert right_of_it.worst is not None
+    assert right_of_it.worst[0] < 1e-30
+
+
+def test_angles_of_rectified_entries_have_no_false_alarm() -> None:
+    """Programs make 0 or −0 of an exact zero, so that ±π and 0 are all right there."""
+    tape = record(lambda ops, a: ops.sum(ops.atan2(ops.relu(a), ops.relu(a))), {"a": (3,)}, ("a",))
+    found = analyse(tape, {"a": np.array([-1.0, -2.0, -3.0])}, Format.of("float64"))["loss", None]
+    assert np.isinf(found.worst)
+    assert np.isinf(found.spread) or found.spread * DOUBT > 2 * math.pi

@@ -12,14 +12,14 @@ import numpy as np
 from gradcheck.oracle.formats import WIDENING, Format
 from gradcheck.oracle.operations.base import Operand, Operation, Variable, apply, operated, rounding_variance
 from gradcheck.oracle.operations.rules import rule
-from gradcheck.oracle.operations.terms import Array, Bounded, Errors, Spread, Values, Variances
+from gradcheck.oracle.operations.terms import DOUBT, Array, Bounded, Errors, Spread, Values, Variances
 from gradcheck.oracle.operations.triples import product_of_three
 
 
 def _span(a: Values, errors: Array) -> tuple[Array, Array]:
-    """The smallest and the largest magnitude within reach."""
+    """The smallest and the largest magnitude within reach; sizes are rounded up, those of zeros too."""
     reach = errors * WIDENING
-    return np.maximum(a.size - reach, 0.0), a.size + reach
+    return np.where(a.native == 0, 0.0, np.maximum(a.size - reach, 0.0)), a.size + reach
 
 
 @dataclass(frozen=True)
@@ -134,16 +134,18 @@ HYPOT = Operation(
 
 
 def _atan2_worst(format: Format, result: Values, y: Bounded, x: Bounded) -> Errors:
-    """R36: 8u·|v|, and √(E_y² + E_x²)/r for the nearest r; 2π where y may cross zero left of it.
+    """R36: 8u·|v|, and √(E_y² + E_x²)/r for the nearest r; 2π left of zero where y may cross it, or is zero.
 
-    Unknown where the point may be zero, whose angle TensorFlow does not know.
+    Programs that compute an exact zero may make −0 of it, whose angle is −π. Unknown where the point may be zero: there
+    it is any of 0, π and −π, and TensorFlow knows none.
     """
     relative = 8 * format.function_roundoff
-    nearest = np.hypot(_span(y, y.errors)[0], _span(x, x.errors)[0])
+    height = _span(y, y.errors)[0]
+    nearest = np.hypot(height, _span(x, x.errors)[0])
     off = np.hypot(y.errors, x.errors)
     with np.errstate(divide="ignore", invalid="ignore"):
-        turned = np.where(off == 0, 0.0, np.where(nearest > 0, np.minimum(off / nearest, 2 * math.pi), np.inf))
-    crosses = (x.middle - x.errors * WIDENING < 0) & (y.errors * WIDENING >= y.size) & (off > 0)
+        turned = np.where(nearest > 0, np.minimum(off / nearest, 2 * math.pi), np.inf)
+    crosses = (x.middle - x.errors * WIDENING < 0) & (height == 0)
     turned = np.where(crosses, np.maximum(turned, 2 * math.pi), turned)
     return np.asarray(relative * result.size + (1 + relative) * turned + format.underflow)
 
@@ -153,7 +155,9 @@ def _atan2_variance(format: Format, result: Values, y: Spread, x: Spread) -> Var
     squares = np.square(y.size) + np.square(x.size)
     with np.errstate(divide="ignore", invalid="ignore"):
         turned = (np.square(x.size) * y.variances + np.square(y.size) * x.variances) / np.square(squares)
-    return np.asarray(local + np.where(squares > 0, np.minimum(turned, 4 * math.pi**2), 4 * math.pi**2))
+    height = _span(y, DOUBT * np.sqrt(y.variances))[0]
+    crosses = (x.middle - DOUBT * np.sqrt(x.variances) < 0) & (height == 0)
+    return np.asarray(local + np.where((squares > 0) & ~crosses, np.minimum(turned, 4 * math.pi**2), 4 * math.pi**2))
 
 
 def _atan2_gradients(g: Variable, _v: Variable, y: Variable, x: Variable) -> tuple[Variable, Variable]:
