@@ -87,7 +87,7 @@ def sweep(problem: Any, **options: Any) -> Summary:
     Args:
         problem: as for `check`, or a list of problems.
         **options: as for `check`. `k`, `seed`, `dtype`, `distribution` and `scale` may be lists, or ranges of whole
-            numbers; "all" stands for every dtype or distribution.
+            numbers; "all" means each dtype or distribution.
 
     Returns:
         The summary; `.assert_agrees()` raises an AssertionError with the finding.

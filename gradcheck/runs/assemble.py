@@ -69,18 +69,7 @@ def report(
     return Report(
         verdict=verdict,
         exit_code=verdict.exit_code,
-        case=CaseRecord(
-            problem=case.problem.name,
-            k=msgspec.UNSET if case.k is None else case.k,
-            seed=case.seed,
-            dtype=case.dtype,
-            distribution=case.distribution,
-            scale=case.scale,
-            order=case.order,
-            inputs_sha256=case.inputs_sha256,
-            replay=replay,
-            notes=case.notes,
-        ),
+        case=record_of(case, replay),
         oracle=oracle(truth) if truth else None,
         backends=tuple(backends),
         pairs=pairs(answers),
@@ -90,6 +79,22 @@ def report(
         conditions=conditions(sources.graph, case.inputs, sources.shown),
         stages=stages(sources),
         environment=environment(environments),
+    )
+
+
+def record_of(case: Case, replay: str) -> CaseRecord:
+    """The record of a case, with the shell command that runs it again."""
+    return CaseRecord(
+        problem=case.problem.name,
+        k=msgspec.UNSET if case.k is None else case.k,
+        seed=case.seed,
+        dtype=case.dtype,
+        distribution=case.distribution,
+        scale=case.scale,
+        order=case.order,
+        inputs_sha256=case.inputs_sha256,
+        replay=replay,
+        notes=case.notes,
     )
 
 

@@ -110,7 +110,7 @@ def in_each(dtypes: Iterable[Any] | None, check: Callable[[str | None], Report])
     """The report of a check, or those in several dtypes.
 
     Args:
-        dtypes: their names, or objects of a framework that have these; "all" for every one; None for none.
+        dtypes: their names, or objects of a framework that have these; "all" means each dtype, None that of the inputs.
         check: in a dtype; None for that of the inputs.
 
     Raises:

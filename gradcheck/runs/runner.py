@@ -69,20 +69,6 @@ class Listener(Building, Protocol):
         """A backend failed: the end of its traceback or of what it printed."""
 
 
-def run(settings: Settings, listener: Listener) -> Report:
-    """Evaluate one case in every requested backend, and judge the answers.
-
-    Args:
-        settings: the settings of the run.
-        listener: receives events during the run.
-
-    Raises:
-        RequestError: the request is wrong; nothing was run.
-    """
-    with Runner(listener) as runner:
-        return runner.run(settings)
-
-
 class Prepared(NamedTuple):
     """A problem, its size, its backends, which have started, and the case if its inputs are given."""
 
@@ -125,7 +111,9 @@ class Runner:
             self._authors.close()
 
     def run(self, settings: Settings, given: Case | None = None) -> Report:
-        """Evaluate one case and judge the answers; see `run`. Runs of several threads happen one after the other.
+        """Evaluate one case in every requested backend, and judge the answers.
+
+        Runs of several threads happen one after the other.
 
         Args:
             settings: the settings of the run.

@@ -87,7 +87,7 @@ class Settings:
     backend: tuple[str, ...] = option(
         (),
         text_in_reports(BACKEND_FORMS),
-        f"What to judge: {BACKEND_FORMS}; all for every engine and the file's own gradients.",
+        f"What to judge: {BACKEND_FORMS}; all: each engine and the file's own gradients.",
         "SPEC",
         keyword="backends",
         letter="-b",

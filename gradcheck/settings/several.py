@@ -10,7 +10,7 @@ from gradcheck.errors import RequestError
 from gradcheck.settings.validators import Validator
 
 ALL = "all"
-"""Stands for every value of an option whose values are names."""
+"""The word for all values of an option whose values are names."""
 RANGE = re.compile(r"(\d+):(\d+)(?::(\d+))?")
 MOST_VALUES = 1_000_000
 """The largest number of values in a list; a single range takes no memory."""

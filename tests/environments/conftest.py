@@ -40,7 +40,7 @@ def silent_index(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
         listening = threading.Thread(target=accept)
         listening.start()
-        monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{server.getsockname()[1]}/simple")
+        monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{server.getsockname()[1]}/index")
         monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
         for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"):
             monkeypatch.delenv(name, raising=False)

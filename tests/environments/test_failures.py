@@ -42,10 +42,10 @@ def test_a_release_that_does_not_exist(tmp_path: Path, wheels: Path, cache: Path
 
 
 def test_without_a_network(tmp_path: Path, cache: Path, silent_index: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/index")
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     reason = refused(build(engine(tmp_path))[0], cache)
-    assert "http://127.0.0.1:9/simple/small/: Connection refused" in reason
+    assert "http://127.0.0.1:9/index/small/: Connection refused" in reason
     assert "tcp connect error" not in reason, "not the whole chain"
 
 
@@ -55,7 +55,7 @@ def test_a_network_that_never_answers(
     monkeypatch.setenv("UV_HTTP_TIMEOUT", "1")
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     reason = refused(build(engine(tmp_path))[0], cache)
-    assert f"http://127.0.0.1:{silent_index}/simple/small/: operation timed out" in reason
+    assert f"http://127.0.0.1:{silent_index}/index/small/: operation timed out" in reason
 
 
 def test_no_network_leaves_the_other_backends_their_verdicts(gradcheck: Command, cache: Path, tmp_path: Path) -> None:
