@@ -173,7 +173,7 @@ def folders(pid: int) -> list[Path]:
     return [path for place in ("/dev/shm", tempfile.gettempdir()) for path in Path(place).glob(f"gradcheck-{pid}-*")]
 
 
-def wait_for(condition: object, seconds: float = 10) -> None:
+def wait_for(condition: object, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "never came true"

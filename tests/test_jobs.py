@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 
 from tests.conftest import FAKES, Command
-from tests.faults.endings import Run, wait_for
+from tests.faults.endings import Run, held, wait_for
+from tests.test_store import count
 
 FAULTY = FAKES / "faulty.py"
 WORDS = ("run", FAULTY, "-b", "right", "-b", "wrong_sign", "--store")
@@ -41,11 +42,13 @@ def test_two_processes_give_the_store_of_one(gradcheck: Command, tmp_path: Path)
 
 
 def test_a_killed_process_loses_no_case(tmp_path: Path) -> None:
-    words = ["run", FAULTY, "-b", "right", "--seed", "0:120", "--jobs", 2, "--store", tmp_path / "s.sqlite"]
+    problem, released = held(tmp_path, calls=40)
+    words = ["run", problem, "-b", "right", "--seed", "0:120", "--jobs", 2, "--store", tmp_path / "s.sqlite"]
     with Run(tmp_path, words) as run:
         wait_for(lambda: len(jobs_of(run)) == 2)
-        time.sleep(1)
+        wait_for(lambda: count(tmp_path / "s.sqlite") > 0)
         jobs_of(run)[0].kill()
+        released.touch()
         output, errors = run.process.communicate(timeout=120)
         assert run.process.returncode == 0, output + errors
     assert sorted(seed for _, _, seed, *_ in outcomes(tmp_path / "s.sqlite")) == [*range(120)]  # type: ignore[type-var]
@@ -55,7 +58,7 @@ def test_an_interrupted_run_leaves_no_process(tmp_path: Path) -> None:
     words = ["run", FAULTY, "-b", "right", "--seed", "0:100000", "--jobs", 2]
     with Run(tmp_path, words) as run:
         wait_for(lambda: len(jobs_of(run)) == 2)
-        time.sleep(1)
+        time.sleep(1)  # its moment does not matter
         run.process.terminate()
         assert run.process.wait(timeout=30) == 130
         wait_for(lambda: run.processes() == [])

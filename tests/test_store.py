@@ -19,6 +19,7 @@ import gradcheck
 from gradcheck.outcomes import in_cases
 from gradcheck.runs import store as stores
 from tests.conftest import FAKES, Command
+from tests.faults.endings import held, wait_for
 
 FAULTY = FAKES / "faulty.py"
 OF_LATER_RELEASE = f"PRAGMA application_id = {stores.APPLICATION}; PRAGMA user_version = 9; CREATE TABLE a(b)"
@@ -35,6 +36,14 @@ def count(path: Path) -> int:
         return int(query(path, "SELECT count(*) FROM cases")[0][0])  # type: ignore[call-overload]
     except sqlite3.OperationalError:  # killed before the tables were made
         return 0
+
+
+def has_claims(path: Path, runs: int) -> bool:
+    """Whether some runs have each claimed cases."""
+    try:
+        return query(path, "SELECT count(DISTINCT run) FROM claims") == [(runs,)]
+    except sqlite3.OperationalError:  # the tables are not there yet
+        return False
 
 
 def test_what_is_stored_is_not_evaluated_again(gradcheck: Command, tmp_path: Path) -> None:
@@ -164,8 +173,12 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_two_processes_share_a_store(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "gradcheck", *map(str, RUN), "--seed", "0:150", "--format", "json"]
+    problem, released = held(tmp_path)
+    words = ["run", problem, "-b", "right", "--store", "s.sqlite", "--seed", "0:150", "--format", "json"]
+    command = [sys.executable, "-m", "gradcheck", *map(str, words)]
     both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    wait_for(lambda: has_claims(tmp_path / "s.sqlite", runs=2))
+    released.touch()
     printed = [process.communicate(timeout=300)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert all('"cases": 150' in each for each in printed), "each of them has the summary of all"

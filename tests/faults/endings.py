@@ -96,7 +96,25 @@ def program(folder: Path, way: str) -> str:
     return f"exec:{path}"
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+def held(folder: Path, calls: int = 0) -> tuple[Path, Path]:
+    """A problem whose backend `right` waits in each process, after some calls, until a file exists: both paths.
+
+    A run of it is under way for as long as a test needs, however fast the machine is.
+    """
+    problem, released = folder / "held.py", folder / "released"
+    problem.write_text(
+        f"import os, time\n{RIGHT.read_text()}\nfree = right\ncalls = []\n\n"
+        "def right(a, b):\n"
+        "    calls.append(a.shape)\n"
+        f"    while len(calls) > {calls} and not os.path.exists({str(released)!r}):\n"
+        "        time.sleep(0.01)\n"
+        "    return free(a, b)\n\n"
+        "gradients = {'right': right}\n"
+    )
+    return problem, released
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
     """Wait until something is true.
 
     Raises:
