@@ -96,7 +96,7 @@ class Session:
         self,
         problem: str | os.PathLike[str] | Callable[..., Any],
         *,
-        inputs: _functions.Shapes | None = None,
+        inputs: _functions.Shapes | Mapping[str, Any] | None = None,
         wrt: Sequence[str] | None = None,
         gradients: Mapping[str, Any] | None = None,
         sample: Callable[..., Mapping[str, Any]] | None = None,
@@ -110,7 +110,9 @@ class Session:
             problem: a problem's name, the path of its file, or its loss as a function: `loss(**inputs)` in NumPy, or
                 `loss(ops, **inputs)`. If it returns arrays and not one number, L = Σ cotangent · output is checked, and
                 hand-written gradients get the argument `cotangent`.
-            inputs: where `problem` is a function: the inputs' shapes by name, or a function of `k` that gives them.
+            inputs: where `problem` is a function: the inputs' shapes by name, or a function of `k` that gives them. Or,
+                for any problem, the inputs themselves: arrays by name, of NumPy or another framework. Without `dtype`,
+                the case has the dtype of its floating arrays; `seed` draws cotangents and directions alone.
             wrt: where `problem` is a function: the inputs whose gradients are wanted; default: every floating one.
             gradients: where `problem` is a function: hand-written gradients by name, each a function of the inputs.
             sample: where `problem` is a function: a function of `rng`, and of `k` if `inputs` is a function, that gives
@@ -134,8 +136,21 @@ class Session:
         }
         __tracebackhide__ = True
         with WithoutFrames():
+            if are_given(problem, inputs):
+                return self._check_given(problem, inputs, {"wrt": wrt, **functions}, options)
             problem = named(problem, inputs=inputs, wrt=wrt, **functions)
             return self._runner.run(settings.of({"problem": problem, **options}, others=FUNCTIONS))
+
+    def _check_given(
+        self, problem: Named, inputs: Any, functions: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Report:
+        """Evaluate the case of given arrays."""
+        from gradcheck.runs import given
+
+        arrays = given.arrays_of(inputs)
+        name = named(problem, inputs=arrays if callable(problem) else None, **functions)
+        chosen = settings.of({"problem": name, **options}, others=FUNCTIONS)
+        return given.check(self._runner, chosen, inputs, arrays)
 
     def sweep(self, problem: Problems, **options: Any) -> Summary:
         """Evaluate many cases in several backends, and judge the answers; `gradcheck.sweep` describes the arguments.
@@ -147,6 +162,8 @@ class Session:
         with WithoutFrames():
             parts = {part: options.pop(part, None) for part in FUNCTIONS}
             several = problem if isinstance(problem, Sequence) and not isinstance(problem, str) else [problem]
+            if any(are_given(each, parts["inputs"]) for each in several):
+                raise RequestError("inputs: arrays are one case: expected shapes, or check(), which takes arrays")
             names = [named(each, **parts) for each in several]
             chosen = settings.of({"problem": names, **options}, others=FUNCTIONS, many=True)
             planned = plan(chosen, self._runner.problem)
@@ -187,6 +204,13 @@ def verify(
         else:
             loaded = problems.load(os.fspath(problem), authors=authors)
         return verify(record_of(loaded.name, inputs, answers, "verify"), "verify", loaded, checked.gate, again)
+
+
+def are_given(problem: Named, inputs: Any) -> bool:
+    """Whether inputs are arrays, and not the shapes of those of a function."""
+    from gradcheck.runs import given
+
+    return inputs is not None and (not callable(problem) or given.are_arrays(inputs))
 
 
 def named(problem: str | os.PathLike[str] | Callable[..., Any], **parts: Any) -> str:

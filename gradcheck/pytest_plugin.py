@@ -6,8 +6,8 @@
     def test_my_kernel(gradcheck):
         gradcheck(fused, (x, w), reference=plain)
 
-Its options are those of `gradcheck.check`, and `seeds`; for tensors, and arrays of JAX, they are those of
-`gradcheck.torch.check` and `gradcheck.jax.check`.
+Its options are those of `gradcheck.check`, also `inputs` as arrays, which hypothesis may draw, and `seeds`; for
+tensors, and arrays of JAX, they are those of `gradcheck.torch.check` and `gradcheck.jax.check`.
 """
 
 from __future__ import annotations
@@ -39,16 +39,17 @@ def gradcheck_session() -> Iterator[Session]:
         yield session
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")  # hypothesis refuses fixtures of one function
 def gradcheck(gradcheck_session: Session, request: pytest.FixtureRequest) -> Callable[..., list[Report]]:
     """`gradcheck(problem, inputs, seeds=..., **options)`: check cases of a problem, and fail with the findings.
 
     The options are those of `gradcheck.Session.check`; `seeds` are several values of `seed`, of which all are checked
-    before the test fails. The path of a problem's
-    file starts from the test's folder or pytest's root folder if the file exists there. If the inputs are tensors, or
-    arrays of JAX, the problem is a function of them, and the options are those of `gradcheck.torch.check` or
-    `gradcheck.jax.check`; with `dtypes`, each dtype has a report. It returns the reports.
+    before the test fails. `inputs` may be arrays by name. The path of a problem's file starts from the test's folder or
+    pytest's root folder if the file exists there. If the problem is a function of tensors, or of arrays of JAX, the
+    options are those of `gradcheck.torch.check` or `gradcheck.jax.check`; with `dtypes`, each dtype has a report. It
+    returns the reports.
     """
+    from gradcheck.api import are_given
     from gradcheck.errors import RequestError
 
     def checked(problem: Any, door: str | None, **options: Any) -> list[Report] | RequestError:
@@ -71,10 +72,13 @@ def gradcheck(gradcheck_session: Session, request: pytest.FixtureRequest) -> Cal
         found = next((str(folder / problem) for folder in folders if (folder / problem).is_file()), problem)
         if seeds is not None and "seed" in options:
             pytest.fail(f"seed={options['seed']!r}: expected none where seeds are given", pytrace=False)
+        door = door_of(inputs) if callable(found) else None
+        if seeds is not None and door is None and are_given(found, inputs):
+            pytest.fail("seeds: expected none where inputs are arrays: they are one case", pytrace=False)
         reports: list[Report] = []
         cases: list[dict[str, Any]] = [{}] if seeds is None else [{"seed": seed} for seed in seeds]
         for case in cases:
-            several = checked(found, door_of(inputs), **options, **case)
+            several = checked(found, door, **options, **case)
             if isinstance(several, RequestError):
                 pytest.fail(str(several), pytrace=False)
             reports += several

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.conftest import FAKES
@@ -135,3 +137,43 @@ def test_a_path_may_start_from_the_root_folder_of_pytest(pytester: pytest.Pytest
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
         pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_hypothesis_draws_inputs_and_finds_the_smallest_bad_ones(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(huber=(FAKES / "huber.py").read_text())
+    pytester.makepyfile(
+        """
+        import numpy as np
+        from hypothesis import given, settings, strategies as st
+
+        numbers = st.lists(st.integers(-4, 4).map(float), min_size=1, max_size=1).map(np.array)
+
+        @settings(deadline=None, database=None, derandomize=True)
+        @given(w=numbers, y=numbers)
+        def test_huber(gradcheck, w, y):
+            gradcheck("huber.py", {"X": np.ones((1, 1)), "w": w + 0.5, "y": y})  # without the tie at w = y
+
+        @settings(deadline=None, database=None, derandomize=True, max_examples=5)
+        @given(y=numbers)
+        def test_one_branch(gradcheck, y):
+            gradcheck("huber.py", {"X": np.ones((1, 1)), "w": y + 0.5, "y": y})
+        """
+    )
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*mine: differs (proved): dL/dw is proved wrong",
+            "*again: gradcheck run *huber.py --k 1 --seed 0 --dtype float64 --inputs *.npz",
+        ]
+    )
+    smallest = np.load(re.search(r"--inputs (\S+)", result.stdout.str())[1])
+    assert {name: smallest[name].tolist() for name in ("w", "y")} == {"w": [0.5], "y": [3.0]}
+    assert "pytest_plugin.py" not in result.stdout.str(), "no traceback of gradcheck"
+
+
+def test_arrays_are_one_case_whatever_the_seeds(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_layer(gradcheck):\n    gradcheck('layer.py', {'a': [1.0]}, seeds=[1, 2])\n")
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*seeds: expected none where inputs are arrays: they are one case"])

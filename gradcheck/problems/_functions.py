@@ -48,7 +48,8 @@ def write(
 
     Args:
         loss: a function of `ops` and the inputs, made with `def` or `lambda`.
-        inputs: the inputs' shapes by name, or a function that gives them, of `k` where there are several sizes.
+        inputs: the inputs' shapes by name, or a function that gives them, of `k` where there are several sizes; or
+            arrays of NumPy by name, whose shapes and kinds are meant.
         wrt: the inputs whose gradients are wanted; default: every floating one.
         gradients: hand-written gradients by name.
         sample: draws inputs with a structure, as in a problem's file.
@@ -67,6 +68,9 @@ def write(
         lines.append(f"inputs = {sources.add(inputs)}")
     else:
         lines.append(f"\n\ndef inputs():\n    return {_shapes(inputs, name)!r}\n\n")
+        if sample is None and (whole := _whole(inputs)):
+            zeros = ", ".join(f"{each!r}: numpy.zeros({shape}, {kind!r})" for each, (shape, kind) in whole.items())
+            lines.append(f"import numpy\n\n\ndef sample(rng):\n    return {{{zeros}}}\n\n")
     if sample is not None:
         lines.append(f"sample = {sources.add(sample)}")
     if wrt is not None:
@@ -96,11 +100,18 @@ def _shapes(inputs: Mapping[str, Any], name: str) -> dict[str, tuple[int, ...]]:
         expected = "expected shapes by name, such as {'x': (3, 4)}"
         doors = "for tensors or JAX's arrays write gradcheck.torch.check or gradcheck.jax.check"
         raise ProblemError(f"{name}: inputs is of type {type(inputs).__name__}: {expected}; {doors}")
-    for each, shape in inputs.items():
+    shapes: dict[str, Any] = {each: getattr(shape, "shape", shape) for each, shape in inputs.items()}
+    for each, shape in shapes.items():
         if not isinstance(shape, (tuple, list)) or not all(isinstance(size, int) for size in shape):
             what = f"{name}: inputs[{each!r}] is of type {type(shape).__name__}"
-            raise ProblemError(f"{what}: expected its shape, such as (3, 4): gradcheck draws the entries from a seed")
-    return {each: tuple(shape) for each, shape in inputs.items()}
+            raise ProblemError(f"{what}: expected its shape, such as (3, 4), or an array of NumPy")
+    return {each: tuple(shape) for each, shape in shapes.items()}
+
+
+def _whole(inputs: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:
+    """The shapes and the dtypes of arrays of integers and booleans, which have no gradient."""
+    dtypes = {name: each.dtype for name, each in inputs.items() if hasattr(each, "dtype")}
+    return {name: (inputs[name].shape, dtype.name) for name, dtype in dtypes.items() if dtype.kind in "biu"}
 
 
 def _declared(own: Any, sources: WrittenFunctions) -> str:

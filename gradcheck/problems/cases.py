@@ -279,14 +279,17 @@ def given(
     arrays: Mapping[str, npt.NDArray[np.floating]],
     source: str,
     order: int = 1,
+    seed: int | None = None,
 ) -> Case:
-    """A case with inputs from a file.
+    """A case with inputs from a file, or from the caller; a `seed` draws cotangents and directions that they lack.
 
     Raises:
         RequestError: a name is missing or unknown, a shape does not fit `k`, a value is not finite or overflows the
             dtype, every entry that is not zero underflows, or an entry is not of the input's kind.
     """
     graph = graph_of(problem, k, arrays, dtype)
+    drawn = {} if seed is None else added(problem, k, graph, arrays, Stream(seed), order)
+    arrays, of_added = {**arrays, **drawn}, "the seed" if drawn else source
     shapes = problem.shapes(k) | graph.cotangents
     shapes |= {direction: shapes[name] for name, direction in directions(problem, k, order).items()}
     kinds = {**dict.fromkeys(shapes, FLOATING), **kinds_of(problem, k)}
@@ -304,8 +307,17 @@ def given(
         if is_nothing_left(arrays[name], array):
             raise RequestError(f"{source}: {name} underflows to 0 in {dtype}: expected larger numbers")
     notes = [note for name, array in inputs.items() for note in underflowed(name, arrays[name], array, dtype)]
-    notes += [*about_outputs(graph, source), *about_order(order, source)]
+    notes += [*about_outputs(graph, of_added), *about_order(order, of_added)]
     return Case(problem, k, None, dtype, "given", 1.0, inputs, tuple(notes), order)
+
+
+def added(
+    problem: Problem, k: int | None, graph: Graph, arrays: Mapping[str, Array], stream: Stream, order: int
+) -> dict[str, Array]:
+    """The cotangents and directions that a case has beside some arrays."""
+    found = {name: cotangent(stream, shape) for name, shape in graph.cotangents.items() if name not in arrays}
+    along = {name: each for name, each in directions(problem, k, order).items() if each not in arrays}
+    return {**found, **{each: direction(stream, arrays[name]) for name, each in along.items()}}
 
 
 def in_kind(kind: Kind, array: npt.NDArray[Any], dtype: str, where: str) -> npt.NDArray[Any]:

@@ -154,7 +154,7 @@ def _answer_of(answer: Any, inputs: Mapping[str, Any], where: str) -> dict[str, 
     if not isinstance(answer, Mapping):
         raise RequestError(f"{where}: {_found(answer)}: expected {EXPECTED_WHOLE[AnswerRecord]}")
     gradients = answer.get("gradients")
-    dtypes = [_dtype_of(each) for each in gradients.values()] if isinstance(gradients, Mapping) else []
+    dtypes = [dtype_name(each) for each in gradients.values()] if isinstance(gradients, Mapping) else []
     own = dtypes[0] if dtypes and len(set(dtypes)) == 1 and dtypes[0] in DTYPES else "float64"
     plain: dict[str, Any] = {"dtype": own, **_plain(answer)}
     if isinstance(plain.get("loss"), (list, np.ndarray)):
@@ -163,7 +163,7 @@ def _answer_of(answer: Any, inputs: Mapping[str, Any], where: str) -> dict[str, 
     return plain
 
 
-def _dtype_of(array: Any) -> str:
+def dtype_name(array: Any) -> str:
     """The name of an array's dtype, "float32", in any framework."""
     return str(getattr(array, "dtype", "")).rpartition(".")[2]
 
@@ -181,7 +181,7 @@ def _plain(value: Any) -> Any:
 def plain(array: Any) -> npt.NDArray[Any]:
     """An array of any framework in NumPy, bfloat16 as float32."""
     array = array.detach().cpu() if hasattr(array, "detach") else array
-    array = array.float() if hasattr(array, "float") and _dtype_of(array) == "bfloat16" else array
+    array = array.float() if hasattr(array, "float") and dtype_name(array) == "bfloat16" else array
     found = np.asarray(array)
     return found.astype(np.float32) if found.dtype.name == "bfloat16" else found
 

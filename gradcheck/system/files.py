@@ -39,18 +39,18 @@ def check_writable(path: Path, label: str) -> None:
         raise _refused(path, label, error) from None
 
 
-def write(path: Path, text: str, label: str) -> None:
-    """Write a file in UTF-8; one that is not a regular file, a pipe for example, is written directly.
+def write(path: Path, content: str | bytes, label: str) -> None:
+    """Write a file, text in UTF-8; one that is not a regular file, a pipe for example, is written directly.
 
     Args:
         path: the file; if it is a link, its target is written.
-        text: its content.
+        content: its content.
         label: its name in messages.
 
     Raises:
         RequestError: it cannot be written; the old content stays.
     """
-    content = text.encode("utf-8", "backslashreplace")
+    content = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     try:
         if _is_standard_output(path):
             sys.stdout.write(content.decode())
