@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import psutil
 import pytest
 
 from tests.conftest import FAKES, Command
-from tests.faults.endings import Run, wait_for
+from tests.faults.endings import Run, held, wait_for
 from tests.test_jobs import outcomes
 from tests.test_store import count
 
@@ -43,13 +42,14 @@ def workers_of(run: Run) -> list[psutil.Process]:
 
 
 def test_a_killed_worker_costs_no_case_and_the_store_is_that_of_one_process(gradcheck: Command, tmp_path: Path) -> None:
-    shutil.copy(FAULTY, tmp_path)
-    words = ["run", "faulty.py", "-b", "right", "-b", "wrong_sign", "--seed", "0:150", "--store"]
-    one = gradcheck(*words, "one.sqlite")
+    problem, released = held(tmp_path, calls=40)
+    words = ["run", problem, "-b", "right", "-b", "wrong_sign", "--seed", "0:150", "--store"]
     with Run(tmp_path, [*words, "dask.sqlite", *TWO], cwd=tmp_path) as run:
         wait_for(lambda: (tmp_path / "dask.sqlite").exists() and count(tmp_path / "dask.sqlite") > 0)
         workers_of(run)[0].kill()
+        released.touch()
         printed, errors = run.process.communicate(timeout=120)
+    one = gradcheck(*words, "one.sqlite")
     assert run.process.returncode == one.returncode == 1, printed + errors
     assert outcomes(tmp_path / "dask.sqlite") == outcomes(tmp_path / "one.sqlite")
     assert "Traceback" not in errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -11,11 +12,13 @@ import pytest
 from tests.conftest import FAKES
 
 pytest_plugins = ["pytester"]
+CACHE = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
 
 
 @pytest.fixture(autouse=True)
 def files(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("XDG_CACHE_HOME", CACHE)  # pytester has a home of its own, without environments
     pytester.makepyfile(layer=(FAKES / "faulty.py").read_text())
 
 

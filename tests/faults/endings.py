@@ -109,7 +109,7 @@ def held(folder: Path, calls: int = 0) -> tuple[Path, Path]:
         f"    while len(calls) > {calls} and not os.path.exists({str(released)!r}):\n"
         "        time.sleep(0.01)\n"
         "    return free(a, b)\n\n"
-        "gradients = {'right': right}\n"
+        "gradients['right'] = right\n"
     )
     return problem, released
 
