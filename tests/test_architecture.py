@@ -45,6 +45,10 @@ FLOORS = {
     "api": {"errors", "outcomes", "problems", "results", "runs", "settings"},
     "jax": {"answers", "backends", "dtypes", "errors", "graphs", "results", "runs", "settings"},
     "torch": {"answers", "backends", "dtypes", "errors", "graphs", "results", "runs", "settings"},
+    "testing": {
+        "answers", "api", "backends", "dtypes", "errors", "execution", "graphs", "judging", "oracle", "problems",
+        "results", "runs", "text",
+    },
     "": {"_version", "api", "errors", "outcomes", "problems", "results"},
     "pytest_plugin": {"api", "errors", "results"},
     "cli": {

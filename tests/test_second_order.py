@@ -14,7 +14,7 @@ from gradcheck.oracle import Format, analyse, tape_of
 from gradcheck.problems import cases
 from gradcheck.problems.recording import graph_of
 from gradcheck.problems.sampling import wrt_of
-from tests.conformance.test_vocabulary import SAMPLES, WORD_OF, directions, drawn, source
+from gradcheck.testing.problems import SAMPLES, WORD_OF, directions, drawn, source
 from tests.conftest import Command
 
 LAYER = """
@@ -188,7 +188,7 @@ def test_the_product_of_a_word_is_the_change_of_its_gradient(word: str, tmp_path
     """(∇L(x + hv) − ∇L(x − hv))/(2h), whose own error is about 1e-10."""
     for number in (number for number, each in enumerate(WORD_OF) if each == word):
         path = tmp_path / f"sample_{number}.py"
-        path.write_text(source({number: SAMPLES[number]}, 3))
+        path.write_text(source([number], 3))
         problem = problems.load(str(path))
         graph, wrt = graph_of(problem, 3), wrt_of(problem, 3)
         inputs, along = drawn(problem, 3, "float64", "uniform"), directions(graph.along(wrt), "float64")

@@ -9,17 +9,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from gradcheck import problems
 from gradcheck.execution import engines
-from gradcheck.execution.messages import Request
-from gradcheck.execution.pool import Pool
 from gradcheck.execution.worker import Failure
-from gradcheck.problems.recording import graph_of
-from gradcheck.problems.sampling import wrt_of
 from gradcheck.results import Verdict
+from gradcheck.testing import WORDS, Suite
+from gradcheck.testing.problems import WORD_OF, drawn
 from tests.conformance.findings import FINDINGS
-from tests.conformance.test_vocabulary import SAMPLES, drawn, source, worker
-from tests.conformance.words import WORDS
 
 DTYPES = ("float64", "float32")
 SIZE = 3
@@ -33,14 +28,10 @@ Compiled, eager and forward variants of an engine have the words of that engine.
 """
 
 
-def lacking(pool: Pool, name: str, path: Path, word: str, dtype: str) -> str | None:
+def lacking(suite: Suite, name: str, word: str, dtype: str) -> str | None:
     """Why an engine lacks a word, or None; a finding may be that it crashes."""
-    numbers = [number for number, sample in enumerate(SAMPLES) if sample in WORDS[word]]
-    path.write_text(source({number: SAMPLES[number] for number in numbers}, SIZE))
-    problem = problems.load(str(path))
-    inputs = drawn(problem, SIZE, dtype, "uniform")
-    request = Request(problem.path, graph_of(problem, SIZE), dtype, wrt_of(problem, SIZE), inputs)
-    ((_, outcome),) = pool.evaluate(request, [name])
+    written = suite.written(tuple(number for number, each in enumerate(WORD_OF) if each == word), SIZE)
+    outcome = suite.answer(name, written, dtype, drawn(written.problem, SIZE, dtype, "uniform"))
     if not isinstance(outcome, Failure):
         return None
     if outcome.verdict is Verdict.UNSUPPORTED:
@@ -58,23 +49,17 @@ def names() -> Iterator[str]:
 
 def main() -> None:
     """Print the page."""
-    pools: dict[str, Pool] = {}
     reasons: dict[str, int] = {}
     columns = list(names())
     cells: dict[tuple[str, str], str] = {}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, Suite(Path(folder)) as suite:
         for name in columns:
-            pool = worker(pools, name)
-            for place, word in enumerate(WORDS):
-                path = Path(folder) / f"{name.replace('-', '_')}_{place}.py"
-                found = [
-                    lacking(pool, name, path, word, dtype) for dtype in DTYPES if dtype in engines.find(name).formats
-                ]
+            for word in WORDS:
+                found = [lacking(suite, name, word, dtype) for dtype in DTYPES if dtype in engines.find(name).formats]
                 kept = [reason for reason in found if reason is not None]
                 numbers = [str(reasons.setdefault(reason, len(reasons) + 1)) for reason in kept]
                 wrong = any((name, word, dtype) in FINDINGS for dtype in DTYPES)
                 cells[word, name] = ", ".join(f"({number})" for number in numbers) or (WRONG if wrong else YES)
-            pool.close()
     print(HEADER)
     print(f"| | {' | '.join(columns)} |\n| --- |{' --- |' * len(columns)}")
     for word in WORDS:

@@ -19,7 +19,6 @@ from tests.conftest import Command
 
 ROOT = Path(__file__).parents[2]
 DISTRIBUTION = ROOT / "tests" / "distributions" / "gradcheck-tape"
-SUITE = "tests/conformance/test_vocabulary.py"
 COSINE = '"cos": lambda a, v: -np.sin(a)'
 
 
@@ -35,18 +34,21 @@ def install(source: Path, folder: Path) -> Path:
     return target
 
 
-def conformance(installed: Path, chosen: str, words: str) -> subprocess.CompletedProcess[str]:
-    """The conformance suite beside an installed distribution, as its authors run it in a checkout."""
-    command = [sys.executable, "-m", "pytest", "-rA", "--color=no", "-p", "no:cacheprovider", SUITE, "-k", chosen]
-    command += ["--words", words]
-    environment = {**os.environ, "PYTHONPATH": str(installed)}
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300)
+def conformance(installed: Path, folder: Path, **attributes: object) -> subprocess.CompletedProcess[str]:
+    """The test file of an engine's authors, beside their installed distribution and outside of this repository."""
+    lines = ["from gradcheck.testing import Conformance", "class TestTape(Conformance):", "    engine = 'tape'"]
+    attributes = {"dtypes": ("float64",), **attributes}
+    lines += [f"    {name} = {value!r}" for name, value in attributes.items()]
+    (folder / "test_conformance.py").write_text("\n".join(lines))
+    command = [sys.executable, "-m", "pytest", "-rA", "--color=no", "-p", "no:cacheprovider", "test_conformance.py"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(installed), str(ROOT)])}
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=300)
 
 
 def outcomes(printed: str) -> dict[str, str]:
-    """A test's parameters -> its outcome, from pytest's summary."""
-    lines = [line.split() for line in printed.splitlines() if "::" in line]
-    return {words[1].partition("[")[2].rstrip("]"): words[0] for words in lines if words[0].isupper()}
+    """A test's name -> its outcome, from pytest's summary."""
+    lines = [line.split() for line in printed.splitlines() if line.startswith(("PASSED", "FAILED"))]
+    return {words[1].rpartition("::")[2]: words[0] for words in lines}
 
 
 @pytest.fixture(scope="module")
@@ -54,21 +56,46 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install(DISTRIBUTION, tmp_path_factory.mktemp("tape"))
 
 
-def test_it_passes_the_conformance_suite(installed: Path) -> None:
-    """It has no ``var``: the suite asks for the words of a problem one by one where one is unsupported."""
-    done = conformance(installed, "tape", "matmul,reshape,concat,sum,max,exp,cos,sigmoid,softmax,where,var,+,*,[]")
-    expected = {f"tape-{dtype}": "PASSED" for dtype in ("float64",)}
-    assert (outcomes(done.stdout), done.returncode) == (expected, 0), done.stdout
+ONCE, TWICE = "test_every_word_agrees_with_the_oracle[float64]", "test_every_word_is_differentiated_twice[float64]"
 
 
-def test_a_wrong_derivative_in_it_fails_the_conformance_suite(tmp_path: Path) -> None:
-    shutil.copytree(DISTRIBUTION, tmp_path / "wrong")
-    file = tmp_path / "wrong" / "gradcheck_tape.py"
+def test_it_passes_the_conformance_suite(installed: Path, tmp_path: Path) -> None:
+    """It has no `var` and no second derivatives: what it lacks is no error."""
+    words = ("matmul", "softmax", "where", "var", "[]")
+    done = conformance(installed, tmp_path, words=words, second_order=("float64",))
+    assert (outcomes(done.stdout), done.returncode) == ({ONCE: "PASSED", TWICE: "PASSED"}, 0), done.stdout
+
+
+@pytest.fixture(scope="module")
+def mistaken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with the derivative of cos as sin."""
+    folder = tmp_path_factory.mktemp("mistaken")
+    shutil.copytree(DISTRIBUTION, folder / "wrong")
+    file = folder / "wrong" / "gradcheck_tape.py"
     assert COSINE in file.read_text()
     file.write_text(file.read_text().replace(COSINE, COSINE.replace("-", "")))
-    done = conformance(install(tmp_path / "wrong", tmp_path), "tape-float64", "cos,sin")
-    assert (outcomes(done.stdout), done.returncode) == ({"tape-float64": "FAILED"}, 1), done.stdout
-    assert "{'cos': [" in done.stdout
+    return install(folder / "wrong", folder)
+
+
+def test_a_wrong_derivative_in_it_fails_the_conformance_suite(mistaken: Path, tmp_path: Path) -> None:
+    done = conformance(mistaken, tmp_path, words=("cos", "sin"))
+    assert (outcomes(done.stdout), done.returncode) == ({ONCE: "FAILED"}, 1), done.stdout
+    assert re.search(r"cos: ops\.cos\(a\), uniform at k = 33: .* is proved wrong in 33 of 33 entries", done.stdout)
+    assert "sin: " not in done.stdout
+
+
+def test_a_known_error_passes_and_one_that_is_mended_must_leave_the_list(mistaken: Path, tmp_path: Path) -> None:
+    known = {("cos", "float64"): "the derivative is sin", ("sin", "float64"): "mended"}
+    done = conformance(mistaken, tmp_path, words=("cos", "sin"), known=known)
+    assert (outcomes(done.stdout), done.returncode) == ({ONCE: "FAILED"}, 1), done.stdout
+    assert "sin: no error, but one is listed: remove it from the list" in done.stdout
+    assert "cos: " not in done.stdout
+
+
+def test_the_suite_of_an_unknown_engine_fails_with_one_line(installed: Path, tmp_path: Path) -> None:
+    done = conformance(installed, tmp_path, engine="tap")
+    assert done.returncode == 2
+    assert "TestTape: backend 'tap': unknown: did you mean 'tape'?" in done.stdout
 
 
 def test_the_command_lists_it_and_runs_it(gradcheck: Command, installed: Path) -> None:
@@ -96,7 +123,7 @@ def found_by_entry_points(folder: Path, **modules: str) -> None:
 
 
 def test_the_engine_of_the_page_about_engines_is_one(gradcheck: Command, tmp_path: Path) -> None:
-    (source,) = re.findall(
+    source, *_ = re.findall(
         r"^```python\n(.*?)^```", (ROOT / "docs" / "engines.md").read_text(), re.DOTALL | re.MULTILINE
     )
     (tmp_path / "gradcheck_mine.py").write_text(source)
