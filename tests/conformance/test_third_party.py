@@ -66,15 +66,19 @@ def test_it_passes_the_conformance_suite(installed: Path, tmp_path: Path) -> Non
     assert (outcomes(done.stdout), done.returncode) == ({ONCE: "PASSED", TWICE: "PASSED"}, 0), done.stdout
 
 
+def installed_with(folder: Path, before: str, after: str) -> Path:
+    """The distribution with a planted mistake, installed in a folder."""
+    shutil.copytree(DISTRIBUTION, folder / "wrong")
+    file = folder / "wrong" / "gradcheck_tape.py"
+    assert before in file.read_text()
+    file.write_text(file.read_text().replace(before, after))
+    return install(folder / "wrong", folder)
+
+
 @pytest.fixture(scope="module")
 def mistaken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with the derivative of cos as sin."""
-    folder = tmp_path_factory.mktemp("mistaken")
-    shutil.copytree(DISTRIBUTION, folder / "wrong")
-    file = folder / "wrong" / "gradcheck_tape.py"
-    assert COSINE in file.read_text()
-    file.write_text(file.read_text().replace(COSINE, COSINE.replace("-", "")))
-    return install(folder / "wrong", folder)
+    return installed_with(tmp_path_factory.mktemp("mistaken"), COSINE, COSINE.replace("-", ""))
 
 
 def test_a_wrong_derivative_in_it_fails_the_conformance_suite(mistaken: Path, tmp_path: Path) -> None:
@@ -82,6 +86,14 @@ def test_a_wrong_derivative_in_it_fails_the_conformance_suite(mistaken: Path, tm
     assert (outcomes(done.stdout), done.returncode) == ({ONCE: "FAILED"}, 1), done.stdout
     assert re.search(r"cos: ops\.cos\(a\), uniform at k = 33: .* is proved wrong in 33 of 33 entries", done.stdout)
     assert "sin: " not in done.stdout
+
+
+def test_a_gradient_that_contradicts_the_adjoints_fails_the_conformance_suite(tmp_path: Path) -> None:
+    """The samples of many words share inputs, so that their gradients show it where one sample runs alone."""
+    doubled = installed_with(tmp_path, "gradient(leaves[name])", "2 * gradient(leaves[name])")
+    done = conformance(doubled, tmp_path, words=("sin",))
+    assert (outcomes(done.stdout), done.returncode) == ({ONCE: "FAILED"}, 1), done.stdout
+    assert "dL/da_0 is proved wrong in 3 of 3 entries" in done.stdout
 
 
 def test_a_known_error_passes_and_one_that_is_mended_must_leave_the_list(mistaken: Path, tmp_path: Path) -> None:
