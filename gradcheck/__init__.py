@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gradcheck import shown
 from gradcheck._version import __version__
 from gradcheck.errors import WithoutFrames
 
@@ -45,6 +46,15 @@ _HOMES = {
     "Session": "api",
     "Summary": "outcomes",
 }
+
+
+def _formats() -> shown.Formats:
+    from gradcheck import reports
+
+    return reports
+
+
+shown.use(_formats)
 
 
 def __getattr__(name: str) -> Any:

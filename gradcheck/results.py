@@ -23,7 +23,7 @@ from gradcheck.findings import (
     Source,
     WrongStep,
 )
-from gradcheck.shown import Shown, pandas
+from gradcheck.shown import ShownCase
 from gradcheck.text.escaping import all_escaped
 from gradcheck.text.suggestions import did_you_mean
 from gradcheck.text.wording import change, in_words, index_in_code, two_digits
@@ -298,7 +298,7 @@ MOST_UNTRIED = 3
 """The largest number of branches that no entry took, of which a report in words has a line each."""
 
 
-class Report(Shown, Record, frozen=True, kw_only=True):
+class Report(ShownCase, Record, frozen=True, kw_only=True):
     """A whole run. `conditions` select the branches of the loss; see `untried`. `stages` are none if there are many."""
 
     schema: str = SCHEMA
@@ -342,21 +342,6 @@ class Report(Shown, Record, frozen=True, kw_only=True):
     def __iter__(self) -> Iterator[Backend]:
         """The backends, in the requested order."""
         return iter(self.backends)
-
-    def to_dataframe(self) -> Any:
-        """A pandas DataFrame with a row for each gradient of each backend, or one without gradient if it has none.
-
-        Columns: backend, version, verdict, loss, loss_error, gradient, and the numbers of `ArrayError`.
-
-        Raises:
-            ImportError: pandas is not installed.
-        """
-        rows = []
-        for backend in self.backends:
-            own: dict[str, Any] = {"backend": backend.spec, "version": backend.version, "verdict": str(backend.verdict)}
-            own |= {"loss": backend.loss, "loss_error": backend.loss_error}
-            rows += [own | {"gradient": name} | error.numbers() for name, error in backend.errors.items()] or [own]
-        return pandas().DataFrame(rows)
 
     def finding(self) -> str:
         """The findings of the run in words, and the command that runs it again."""

@@ -3,16 +3,48 @@
 from __future__ import annotations
 
 import html
-import importlib
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 WIDTH_IN_NOTEBOOKS = 100
 """Of the tables, in columns."""
 
 
+class Formats(Protocol):
+    """What a report needs of the formats, which are above this layer: the package hands them down with `use`."""
+
+    def tables(self, found: Any, details: bool, gradients: bool, width: int | None) -> str:
+        """The tables for people."""
+
+    def text(self, found: Any, format: str) -> str:
+        """A report in a format."""
+
+    def save(self, found: Any, path: str) -> None:
+        """Write a report to a file."""
+
+    def data_frame(self, report: Any) -> Any:
+        """The errors of a report as a table of pandas."""
+
+    def figure(self, report: Any) -> Any:
+        """The heat maps of a report."""
+
+
+_formats: Callable[[], Formats]
+
+
+def use(formats: Callable[[], Formats]) -> None:
+    """Take the formats of reports.
+
+    Args:
+        formats: a function that imports them, when they are used first.
+    """
+    global _formats
+    _formats = formats
+
+
 class Shown:
-    """The base of reports: the formats are above this layer, and found by name."""
+    """The base of reports."""
 
     __slots__ = ()
 
@@ -28,9 +60,7 @@ class Shown:
             gradients: with the gradients, even if they have more than 32 entries.
             width: in columns; by default that of the terminal.
         """
-        reports = _reports()
-        written: str = reports.text(self, "table", reports.View(details, gradients, width))
-        return written.rstrip("\n")
+        return _formats().tables(self, details, gradients, width).rstrip("\n")
 
     def _repr_html_(self) -> str:
         """The tables for notebooks."""
@@ -38,8 +68,7 @@ class Shown:
 
     def to_json(self) -> str:
         """The report as JSON: what `gradcheck run --format json` prints."""
-        written: str = _reports().text(self, "json")
-        return written
+        return _formats().text(self, "json")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a file, in the format that the file's ending names: .html, .json, .md, .txt or .xml.
@@ -47,20 +76,33 @@ class Shown:
         Raises:
             RequestError: the ending is unknown, or the file cannot be written.
         """
-        _reports().save(self, os.fspath(path))
+        _formats().save(self, os.fspath(path))
 
 
-def _reports() -> Any:
-    return importlib.import_module("gradcheck.reports")
+class ShownCase(Shown):
+    """The base of the reports on one case."""
 
+    __slots__ = ()
 
-def pandas() -> Any:
-    """The module pandas.
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame with a row for each gradient of each backend, or one without gradient if it has none.
 
-    Raises:
-        ImportError: it is not installed.
-    """
-    try:
-        return importlib.import_module("pandas")
-    except ImportError:
-        raise ImportError("to_dataframe: no pandas here: expected it to be installed: pip install pandas") from None
+        Columns: backend, version, verdict, loss, loss_error, gradient, and the numbers of `ArrayError`.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        return _formats().data_frame(self)
+
+    def plot(self) -> Any:
+        """A figure of matplotlib: for each gradient of each backend a heat map of log₁₀(error/bound).
+
+        Blue is within the bound, orange to red is proved wrong, black is not a number. A ring marks the worst entry;
+        a gradient of more than 32 entries along an axis is reduced by its maximum. `matplotlib.pyplot` keeps the
+        figure: a notebook shows it, and elsewhere `pyplot.show()` does, or its own `savefig(path)`.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            ValueError: no backend gave an answer.
+        """
+        return _formats().figure(self)

@@ -49,7 +49,7 @@ FLOORS = {
         "answers", "api", "backends", "dtypes", "errors", "execution", "graphs", "judging", "oracle", "problems",
         "results", "runs", "text",
     },
-    "": {"_version", "api", "errors", "outcomes", "problems", "results"},
+    "": {"_version", "api", "errors", "outcomes", "problems", "reports", "results", "shown"},
     "pytest_plugin": {"api", "errors", "results"},
     "cli": {
         "_version", "errors", "execution", "graphs", "outcomes", "problems", "reports", "results", "runs", "settings",

@@ -1,4 +1,4 @@
-"""Reports in Python: backends by name, arrays of NumPy, JSON, files, data frames; errors at the caller's own line."""
+"""Reports in Python: backends by name, arrays, JSON, files, data frames, plots; errors at the caller's own line."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
 import gradcheck
 from gradcheck.outcomes import Summary
@@ -17,6 +18,7 @@ from tests.conftest import FAKES
 from tests.reports.examples import example
 
 FAULTY = FAKES / "faulty.py"
+pyplot.switch_backend("agg")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,6 @@ def test_print_shows_tables(summary: Summary) -> None:
 
 
 def test_a_data_frame_has_a_row_for_each_gradient(report: Report) -> None:
-    pytest.importorskip("pandas")
     frame = report.to_dataframe()
     assert list(frame["backend"]) == ["right", "right", "wrong_sign", "wrong_sign", "exits"]
     assert list(frame["gradient"])[:4] == ["a", "b", "a", "b"]
@@ -81,6 +82,35 @@ def test_without_pandas_the_error_says_what_to_install(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match="pip install pandas"):
         example("agree").to_dataframe()
+
+
+def test_a_plot_has_a_heat_map_of_each_gradient_with_its_worst_entry(report: Report) -> None:
+    figure = report.plot()
+    maps = [axes for axes in figure.axes if axes.get_title()]
+    assert [axes.get_title() for axes in maps] == [
+        f"{name}: {gradient}" for name in ("right", "wrong_sign") for gradient in ("dL/da", "dL/db")
+    ]
+    right, wrong = maps[1], maps[3]
+    red, _, blue, _ = wrong.images[0].to_rgba(wrong.images[0].get_array())[0, 0]
+    assert red > blue, "an entry that is proved wrong is red"
+    red, _, blue, _ = right.images[0].to_rgba(right.images[0].get_array())[0, 0]
+    assert red < blue
+    cells = report["wrong_sign"].errors["b"].map.cells
+    (ring,) = wrong.lines
+    assert cells[ring.get_ydata()[0]][ring.get_xdata()[0]] == max(map(max, cells))
+    figure.canvas.draw()
+    pyplot.close(figure)
+
+
+def test_a_plot_needs_an_answer() -> None:
+    with pytest.raises(ValueError, match="plot: no errors in the report: expected a backend that gave an answer"):
+        gradcheck.check(FAULTY, k=2, backends=["exits"]).plot()
+
+
+def test_without_matplotlib_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"plot: no matplotlib here: .* pip install matplotlib"):
+        example("differ").plot()
 
 
 def lines_of_gradcheck(error: BaseException) -> list[str]:

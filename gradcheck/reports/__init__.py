@@ -17,6 +17,8 @@ from typing import TextIO
 
 from gradcheck.errors import RequestError
 from gradcheck.outcomes import Summary
+from gradcheck.reports._data_frame import data_frame as data_frame
+from gradcheck.reports._figure import figure as figure
 from gradcheck.reports._view import QUIET
 from gradcheck.reports._view import View as View
 from gradcheck.results import Report
@@ -54,6 +56,11 @@ def text(found: Report | Summary, format: str, view: View = QUIET) -> str:
     stream = io.StringIO()
     _write(found, format, view, stream)
     return stream.getvalue()
+
+
+def tables(found: Report | Summary, details: bool, gradients: bool, width: int | None) -> str:
+    """The tables of a report, or of the summary of many cases; see `View`."""
+    return text(found, "table", View(details, gradients, width))
 
 
 def save(found: Report | Summary, path: str) -> None:
