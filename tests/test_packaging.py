@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -31,3 +32,15 @@ def test_the_base_installs_no_framework() -> None:
 
 def test_the_citation_names_this_version() -> None:
     assert f"\nversion: {__version__}\n" in (Path(__file__).parents[1] / "CITATION.cff").read_text()
+
+
+def test_the_changelog_dates_this_version_and_has_each_heading_once() -> None:
+    lines = (Path(__file__).parents[1] / "CHANGELOG.md").read_text().splitlines()
+    releases = [line for line in lines if line.startswith("## ")]
+    assert releases[0] == "## [Unreleased]"
+    assert re.fullmatch(rf"## \[{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d", releases[1])
+    first = lines[lines.index(releases[1]) :]
+    kinds = [line for line in first if line.startswith("##")]
+    assert len(kinds) == len(set(kinds))
+    starts = [line[:60] for line in first if line.startswith("- ")]
+    assert len(starts) == len(set(starts)), "two entries on one thing are one"
