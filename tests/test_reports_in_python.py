@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import sys
 import traceback
@@ -52,6 +53,14 @@ def test_gradients_are_arrays(report: Report) -> None:
 def test_json_is_that_of_the_command(report: Report, summary: Summary) -> None:
     assert json.loads(report.to_json())["schema"] == "gradcheck-report/1"
     assert json.loads(summary.to_json())["schema"] == "gradcheck-summary/1"
+
+
+def test_a_notebook_shows_the_table(report: Report, summary: Summary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rich finds a notebook's shell, it displays each line by itself, and writes none."""
+    shell = type("ZMQInteractiveShell", (), {})()
+    monkeypatch.setattr(builtins, "get_ipython", lambda: shell, raising=False)
+    assert "wrong_sign: differs" in report._repr_html_()
+    assert "2 cases in" in summary._repr_html_()
 
 
 @pytest.mark.parametrize("ending", ["html", "json", "md", "txt", "xml"])

@@ -21,7 +21,7 @@ MOST_REASONS = 12
 def write_summary(summary: Summary, stream: TextIO) -> None:
     """Write the summary of many cases: a line for each problem, dtype and backend, then reasons and the worst case."""
     summary = summary.printable()
-    console = Console(file=stream, highlight=False, markup=False, emoji=False)
+    console = Console(file=stream, highlight=False, markup=False, emoji=False, force_jupyter=False)
     values = dict(summary.values)
     problem, size, seed = values.pop("problem"), values.pop("k"), values.pop("seed")
     scale = "" if values["scale"] == "1" else f" × {values['scale']}"
