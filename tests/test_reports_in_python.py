@@ -56,11 +56,13 @@ def test_json_is_that_of_the_command(report: Report, summary: Summary) -> None:
 
 
 def test_a_notebook_shows_the_table(report: Report, summary: Summary, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where rich finds a notebook's shell, it displays each line by itself, and writes none."""
+    """In a notebook rich displays each line by itself and writes none; the kernel asks for colours."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
     shell = type("ZMQInteractiveShell", (), {})()
     monkeypatch.setattr(builtins, "get_ipython", lambda: shell, raising=False)
     assert "wrong_sign: differs" in report._repr_html_()
     assert "2 cases in" in summary._repr_html_()
+    assert "\x1b" not in report._repr_html_() + summary._repr_html_()
 
 
 @pytest.mark.parametrize("ending", ["html", "json", "md", "txt", "xml"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TextIO
 
-from rich.console import Console
 from rich.text import Text
 
 from gradcheck.outcomes import Summary, Worst, in_cases
+from gradcheck.reports._console import console_of
 from gradcheck.reports._findings import hanging, style
 from gradcheck.reports._grid import Grid
 from gradcheck.results import SENTENCES, Verdict
@@ -21,7 +21,7 @@ MOST_REASONS = 12
 def write_summary(summary: Summary, stream: TextIO) -> None:
     """Write the summary of many cases: a line for each problem, dtype and backend, then reasons and the worst case."""
     summary = summary.printable()
-    console = Console(file=stream, highlight=False, markup=False, emoji=False, force_jupyter=False)
+    console = console_of(stream)
     values = dict(summary.values)
     problem, size, seed = values.pop("problem"), values.pop("k"), values.pop("seed")
     scale = "" if values["scale"] == "1" else f" × {values['scale']}"

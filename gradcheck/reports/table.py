@@ -11,6 +11,7 @@ from rich.console import Console, ConsoleDimensions
 from rich.text import Text
 
 from gradcheck.reports import _grids
+from gradcheck.reports._console import console_of
 from gradcheck.reports._explained import EXPLANATIONS
 from gradcheck.reports._findings import details, hanging, style, summary
 from gradcheck.reports._grid import Grid
@@ -29,9 +30,7 @@ MOST_ENTRIES = 32
 def write(report: Report, stream: TextIO, view: View = QUIET) -> None:
     """Write a report, as wide as the terminal (without one, 80 columns or the value of COLUMNS)."""
     report = report.printable()
-    console = Console(  # in a notebook rich would display each line, and write nothing into the stream
-        file=stream, width=view.width, highlight=False, markup=False, emoji=False, force_jupyter=False
-    )
+    console = console_of(stream, view.width)
     if view.width is None and console.is_dumb_terminal:  # for which rich assumes 80 columns
         console.size = ConsoleDimensions(shutil.get_terminal_size().columns, console.height)
     console.print(hanging(heading(report.case), console))
