@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from gradcheck.findings import Entry
 from gradcheck.oracle import DOUBT
 from gradcheck.oracle.formats import SMALLEST  # added to the divisor: no error is 0 units of a bound of 0
+from gradcheck.oracle.joined import Joined
 from gradcheck.oracle.lazy import lazy
 
 Array = npt.NDArray[np.floating[Any]]
@@ -54,6 +55,19 @@ class Check:
         """Where the error exceeds the limit; a NaN error exceeds it too, where the limit is known."""
         refused = ~(self.error <= self.threshold)
         return refused & np.isfinite(self.threshold) if refused.any() else refused
+
+    def pieces(self, joined: Joined) -> Iterator[Check]:
+        """The comparisons of arrays that were joined for this one."""
+        arrays = (self.true, self.error, self.bound, self.limit, self.threshold, self.refused)
+        typical = self.bound if self.typical is None else self.typical
+        radius = np.broadcast_to(self.radius, self.true.shape)
+        for true, error, bound, limit, threshold, refused, usual, wide in zip(
+            *map(joined.pieces, (*arrays, typical, radius)), strict=True
+        ):
+            own = None if self.typical is None else usual
+            piece = Check(true, error, bound, limit, self.limited, self.proof, own, wide)
+            piece.__dict__.update(threshold=threshold, refused=refused)
+            yield piece
 
     @property
     def lost(self) -> Mask:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,7 +15,9 @@ from gradcheck.findings import ArrayError, DetectionPower, Entry
 from gradcheck.judging.checks import Check, CheckedBlock, Mask
 from gradcheck.judging.pictures import Picture
 from gradcheck.oracle import DOUBT, TYPICAL, Format, Rows, Stage
+from gradcheck.oracle.enclosure import Enclosure
 from gradcheck.oracle.formats import SMALLEST
+from gradcheck.oracle.joined import Joined
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -224,6 +226,7 @@ def examine(
     estimate: Array | None = None,
     limited: bool,
     measured: bool,
+    checked: CheckedBlock | None = None,
 ) -> Finding:
     """Compare one array of an answer with the oracle's limits.
 
@@ -236,11 +239,15 @@ def examine(
         estimate: a numerical witness's own estimate of the error of each entry.
         limited: whether errors beyond rounding, short of a proof, count.
         measured: whether to measure errors.
+        checked: the whole array as a block, if `together` has checked it.
     """
     terms = output.size_of_terms if output is not None else lambda: 0.0
     finding = Finding(format, got.shape, measured, estimated=estimate is not None, terms=terms)
     finding.step_threshold = math.inf if step is None else 0.0
     with np.errstate(all="ignore"):
+        if checked is not None:
+            finding.add(checked)
+            return finding
         widest = _widest(output) if output is not None and estimate is not None else 0.0
         for rows, known, stage in _parts(output, step):
             unsure, whole = 0, None
@@ -254,6 +261,35 @@ def examine(
             start = rows.start if isinstance(rows, slice) else 0
             finding.add(CheckedBlock(start, got[rows], whole, walked, unsure, terms))
     return finding
+
+
+def together(
+    arrays: Mapping[oracle.Key, tuple[Array, oracle.Output, Stage]], limited: bool
+) -> dict[oracle.Key, CheckedBlock]:
+    """Check small arrays of an answer at once, each from end to end and by its step, as `examine` does one by one.
+
+    Args:
+        arrays: an array, and the knowledge about it, by key; those that do not fit are left out.
+        limited: see `examine`.
+    """
+    fit = {key: each for key, each in arrays.items() if each[1].is_evaluated and each[2].is_plain}
+    if len(fit) < 2:
+        return {}
+    gots, outputs, stages = zip(*fit.values(), strict=True)
+    joined = Joined([got.shape for got in gots])
+    blocks = [next(output.blocks()) for output in outputs]
+    enclosure = Enclosure(*map(joined.arrays, zip(*(block.enclosure.parts for block in blocks), strict=True)))
+    worst, spread = (joined.arrays(each) for each in zip(*(block[2:] for block in blocks), strict=True))
+    got = joined.arrays(gots)
+    with np.errstate(all="ignore"):
+        whole = _whole(got, oracle.Block(..., enclosure, worst, spread), 0.0, limited)
+        step = Stage.joined(joined, got, stages)
+        walked = Check(step.expected, step.error, step.bound, DOUBT * step.spread, limited, proof=False)
+        pieces = zip(fit.items(), whole.pieces(joined), walked.pieces(joined), strict=True)
+        return {
+            key: CheckedBlock(0, each, mine, stepped, terms=output.size_of_terms)
+            for (key, (each, output, _)), mine, stepped in pieces
+        }
 
 
 def _parts(output: Known | None, step: Stage | None) -> Iterator[tuple[Rows, oracle.Block | None, Stage | None]]:

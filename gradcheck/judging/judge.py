@@ -22,7 +22,7 @@ import numpy.typing as npt
 from gradcheck.answers import BackendAnswer
 from gradcheck.findings import ArrayError, Cause, Kind, WrongStep
 from gradcheck.judging.completeness import missing
-from gradcheck.judging.evidence import Finding, examine
+from gradcheck.judging.evidence import Finding, examine, together
 from gradcheck.judging.symmetric import symmetric_parts
 from gradcheck.judging.ties import Unshared, unshared
 from gradcheck.oracle import BALL_BITS, CONVENTIONS, Analysis, Format, Key, Slopes, Stage, Tape, analyse, stages, wholes
@@ -216,6 +216,11 @@ def examined(answer: BackendAnswer, truth: Truth, gate: str) -> Iterator[tuple[K
     if answer.printed is None:
         walk = stages(truth.tape, truth.inputs, truth.format, arrays)
         steps = {(stage.kind, stage.name): stage for stage in walk}
+    truth.analysis.evaluate()
+    several = (
+        {key: (arrays[key], truth.analysis[key], step) for key, step in steps.items()} if not answer.estimates else {}
+    )
+    checked = together(several, gate != "proved")
     for key in truth.tape.outputs:
         got = arrays.get(key)
         if got is not None:
@@ -234,6 +239,7 @@ def examined(answer: BackendAnswer, truth: Truth, gate: str) -> Iterator[tuple[K
                     estimate=estimate,
                     limited=gate != "proved",
                     measured=measured,
+                    checked=checked.get(key),
                 ),
             )
     if answer.slopes is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from gradcheck.oracle.cancellation import sizes_of_terms
 from gradcheck.oracle.enclosure import Enclosure, Rows, bound_of, spread_of
 from gradcheck.oracle.flushing import require_subnormal_numbers
 from gradcheck.oracle.formats import SMALLEST, Format
+from gradcheck.oracle.joined import SMALL, Joined
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Errors, Shape
 from gradcheck.oracle.operations.base import total
@@ -111,6 +113,31 @@ class Output:
     def _whole(self) -> Block:
         return self._block(..., self._quantity)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is small, and its quantity alone gives its block, unless the radius is wide."""
+        if not (self._sharp and 0 < math.prod(self.shape) <= SMALL) or any(self._choices) or "_whole" in self.__dict__:
+            return False
+        return self._quantity.coherent is None and self._quantity.middle.dtype.kind == "f"
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether it is small, and its block is known."""
+        return 0 < math.prod(self.shape) <= SMALL and "_whole" in self.__dict__
+
+    @staticmethod
+    def evaluate(outputs: Sequence[Output]) -> None:
+        """Evaluate the blocks of plain outputs at once: NumPy's calls cost more than their entries."""
+        joined = Joined([output.shape for output in outputs])
+        quantity = joined.quantity([output._quantity for output in outputs])
+        enclosure = Enclosure.of(quantity.middle, quantity.float64, quantity.radius)
+        worst = bound_of(quantity.worst, quantity.shape)
+        spread = spread_of(quantity.variance, None, quantity.shape)
+        if not enclosure.radius.max() < np.inf or _is_blurred(enclosure, spread):
+            return  # each for itself, some with balls
+        for output, *parts in zip(outputs, *map(joined.pieces, (*enclosure.parts, worst, spread)), strict=True):
+            output.__dict__["_whole"] = Block(..., Enclosure(*parts[:3]), *parts[3:])
+
     def _block(self, rows: Rows, quantity: Quantity) -> Block:
         enclosure, worst = Enclosure.of(quantity.middle, quantity.float64, quantity.radius), quantity.worst
         coherent = quantity.coherent
@@ -169,6 +196,11 @@ class Analysis(Mapping[Key, Output]):
         self.precision_bits = precision_bits
         self.ties = ties
         self._outputs = outputs
+
+    def evaluate(self) -> None:
+        """Evaluate the blocks of small outputs, those that have none yet."""
+        if len(plain := [output for output in self._outputs.values() if output.is_plain]) > 1:
+            Output.evaluate(plain)
 
     def __getitem__(self, key: Key) -> Output:
         return self._outputs[key]

@@ -125,9 +125,10 @@ def whole(result: Result) -> Quantity:
     """A result with all its rows, evaluated by blocks of rows."""
     if isinstance(result, Quantity):
         return result
-    blocks = [result.rows(rows) for rows in result.blocks()]
-    if len(blocks) == 1:
-        return blocks[0]
+    pieces = [*result.blocks()]
+    if len(pieces) == 1:
+        return evaluate(result.arithmetic, result.operation, result.operands)
+    blocks = [result.rows(rows) for rows in pieces]
     stacked = _stacked(blocks)
     stacked.chain = chained(result.operation, result.operands)
     return stacked

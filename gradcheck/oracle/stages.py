@@ -11,6 +11,7 @@ import numpy as np
 from gradcheck.oracle.enclosure import Rows, bound_of, spread_of
 from gradcheck.oracle.flushing import require_subnormal_numbers
 from gradcheck.oracle.formats import Format
+from gradcheck.oracle.joined import Joined
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Shape
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE, ADD
@@ -111,6 +112,16 @@ class Stage:
     def fails(self) -> Array:
         """Where the step is wrong, which proves nothing (W8): beyond a finite bound, or not finite where it must be."""
         return np.isfinite(self.bound) & ~(self.error <= self.bound)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is settled, and its numbers are those of a dtype that float64 has."""
+        return self.settled and self.got.dtype in (np.float64, np.float32, np.float16)
+
+    @staticmethod
+    def joined(joined: Joined, got: Array, stages: Sequence[Stage]) -> Stage:
+        """Several plain ones as one, whose entries are `got`."""
+        return Stage("joined", None, got, joined.quantity([stage._quantity for stage in stages]))
 
     def blocks(self, rows: int | None = None) -> Iterator[tuple[Rows, Stage]]:
         """The stage by blocks of rows, so that a large step never exists as a whole."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import sys
@@ -146,6 +147,7 @@ def answered(
     )
 
 
+@functools.lru_cache(maxsize=64)
 def stages(sources: Sources) -> tuple[LossStage, ...]:
     """The stages of the loss with their lines; none if there are many, as with `--watch all` of a model."""
     found = sources.graph.stages()
@@ -277,6 +279,7 @@ def environment(backends: Mapping[str, BackendEnvironment]) -> RunEnvironment:
     )
 
 
+@functools.cache
 def cpu() -> str:
     """The processor's name, if the system reports it."""
     information = Path("/proc/cpuinfo")

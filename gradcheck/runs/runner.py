@@ -93,6 +93,7 @@ class Runner:
         self._lock = threading.Lock()  # its workers answer one request at a time
         self._problems: dict[tuple[str, Path, float, Path | None], Problem] = {}
         self._tape = functools.lru_cache(_tape)
+        self._sources = functools.lru_cache(_sources)
         self._places: dict[Place, Environment] = {}
         self._in_flight: Sent | None = None
 
@@ -232,12 +233,12 @@ class Runner:
         from gradcheck.judging import judge
         from gradcheck.runs import assemble
         from gradcheck.runs.same_loss import check_same_loss
-        from gradcheck.runs.sources import Sources
 
         problem = case.problem
         outcomes = self._outcomes(request_of(case, tape), selection, settings, known_answers)
         formats = {backend.key: backend.format(case.dtype) for backend in selection.backends}
-        sources = {backend.key: Sources(problem, tape.graph, backend.spec.name) for backend in selection.backends}
+        sources_of = functools.partial(self._sources, Path.cwd(), problem, tape.graph)
+        sources = {backend.key: sources_of(backend.spec.name) for backend in selection.backends}
         truths = {format: judge.truth(tape, case.inputs, format) for format in dict.fromkeys(formats.values())}
         check_same_loss(case, truths.values())
         known = {key: truths[format] for key, format in formats.items()}
@@ -263,7 +264,7 @@ class Runner:
             backends=[records[backend.key] for backend in selection.backends],
             answers={backend.key: answers[backend.key] for backend in selection.backends if backend.key in answers},
             environments=self._environments(selection),
-            sources=Sources(problem, tape.graph),
+            sources=sources_of(),
         ).allowing(settings.allow)
 
     def _outcomes(
@@ -355,6 +356,13 @@ def _tape(graph: Graph, wrt: tuple[str, ...], watch: str, order: int) -> Tape:
 
     graph = graph.watching_all() if watch == "all" else graph
     return tape_of(graph.along(wrt) if order == 2 else graph, wrt)
+
+
+def _sources(_folder: Path, problem: Problem, graph: Graph, name: str = "") -> Sources:
+    """The lines of a problem, whose paths start from the current folder."""
+    from gradcheck.runs.sources import Sources
+
+    return Sources(problem, graph, name)
 
 
 def draw(settings: Settings, problem: Problem, k: int | None) -> Case:

@@ -327,7 +327,7 @@ def as_read(format: Format, term: Bounded) -> Bounded:
 
 def as_typically_read(format: Format, term: Spread) -> Spread:
     """The same of an operand with a variance."""
-    moved = _flushed(format, term, DOUBT * np.sqrt(term.variances))
+    moved = _flushed(format, term, DOUBT * np.sqrt(term.variances)) if format.flush else None
     return term if moved is None else Spread(term.source, term.variances + np.where(moved > 0, square(moved), 0.0))
 
 
