@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tools import commands, records, website
+from tools import commands, notebook, records, website
 
 ROOT = Path(__file__).parents[1]
 NAVIGATION = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"]
@@ -32,9 +34,25 @@ def test_a_generated_page_is_up_to_date(name: str) -> None:
     assert (ROOT / "docs" / name).read_text() == page(), f"run: python -m {module} > docs/{name}"
 
 
-@pytest.mark.parametrize("source", [each for each in website.places() if each.endswith(".md")])
+@pytest.mark.parametrize("source", [each for each, place in website.places().items() if place.endswith(".md")])
 def test_a_page_links_to_files_of_the_site(source: str) -> None:
-    website.rewritten((ROOT / source).read_text(), source, website.places())
+    text = (ROOT / source).read_text()
+    page = notebook.markdown(json.loads(text)) if source.endswith(".ipynb") else text
+    website.rewritten(page, source, website.places())
+
+
+def test_the_notebook_shows_its_outputs_and_no_folder_of_a_user() -> None:
+    text = (ROOT / "docs" / "tutorials" / "notebook.ipynb").read_text()
+    shown = notebook.markdown(json.loads(text))
+    for expected in (
+        "mine: differs (proved): dL/dW",
+        "'wrong formula'",
+        "<td>mine</td>",
+        "<img ",
+        "again: gradcheck run ~/",
+    ):
+        assert expected in shown, "run: python -m tools.notebook"
+    assert not re.search(r"/home/|/root/|/Users/|\x1b|/tmp/", text)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from tools.notebook import executed, markdown
+
 ROOT = Path(__file__).parents[1]
 PAGES, SITE = ROOT / "build" / "pages", ROOT / "build" / "site"
 OUTSIDE = {
@@ -39,8 +41,8 @@ class BrokenLinkError(ValueError):
 def places(root: Path = ROOT) -> dict[str, str]:
     """The files of the site: their place in the repository -> that in the site."""
     docs = root / "docs"
-    inside = {path.relative_to(root).as_posix(): path.relative_to(docs).as_posix() for path in docs.rglob("*.*")}
-    return dict(sorted(inside.items())) | OUTSIDE
+    paths = [path.relative_to(docs) for path in sorted(docs.rglob("*.*")) if ".ipynb_checkpoints" not in path.parts]
+    return {f"docs/{path.as_posix()}": path.as_posix().replace(".ipynb", ".md") for path in paths} | OUTSIDE
 
 
 def rewritten(text: str, source: str, known: dict[str, str]) -> str:
@@ -65,15 +67,19 @@ def rewritten(text: str, source: str, known: dict[str, str]) -> str:
     return LINK.sub(link, text)
 
 
+def text_of(path: Path) -> str:
+    """A page in Markdown; a notebook is executed for it."""
+    return markdown(executed(path)) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
+
+
 def copy_pages() -> None:
     """Put all files of the site into build/pages."""
     shutil.rmtree(PAGES, ignore_errors=True)
     known = places()
     for source, place in known.items():
         (PAGES / place).parent.mkdir(parents=True, exist_ok=True)
-        if source.endswith(".md"):
-            text = (ROOT / source).read_text(encoding="utf-8")
-            (PAGES / place).write_text(rewritten(text, source, known), encoding="utf-8")
+        if place.endswith(".md"):
+            (PAGES / place).write_text(rewritten(text_of(ROOT / source), source, known), encoding="utf-8")
         else:
             shutil.copyfile(ROOT / source, PAGES / place)
 

@@ -1,0 +1,1 @@
+"""What only maintainers run: mutants, and what makes pages of the documentation."""
