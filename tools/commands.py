@@ -11,11 +11,19 @@ import click
 
 from gradcheck.cli import gradcheck
 
-INTRODUCTION = """\
-# Commands
+INTRODUCTION = r"""# Commands
 
 `gradcheck COMMAND --help` prints the same in a terminal. `python -m tools.commands`
 makes this page from the declarations.
+
+Shells complete commands, options and their values, problems and backends, if one of these lines is in the file beside
+it:
+
+| shell | file | line |
+| --- | --- | --- |
+| bash | `~/.bashrc` | `eval "$(_GRADCHECK_COMPLETE=bash_source gradcheck)"` |
+| zsh | `~/.zshrc` | `eval "$(_GRADCHECK_COMPLETE=zsh_source gradcheck)"` |
+| fish | `~/.config/fish/completions/gradcheck.fish` | `_GRADCHECK_COMPLETE=fish_source gradcheck \| source` |
 """
 ELSEWHERE = {"gradcheck run": "Its options are on [a page of their own](options.md).\n"}
 """Commands whose options another page has."""

@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 
 from gradcheck._version import __version__
-from gradcheck.cli import _signals, _streams
+from gradcheck.cli import _completion, _signals, _streams
 from gradcheck.cli._commands import Commands
 from gradcheck.cli._descendants import DESCENDANTS
 from gradcheck.errors import Interrupted, RequestError
@@ -64,6 +64,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     if sys.platform == "win32":
         _say("Windows is not supported: expected Linux or macOS (WSL works)")
         sys.exit(WRONG_REQUEST)
+    if os.environ.get(_completion.VARIABLE):
+        gradcheck.main(arguments, prog_name="gradcheck", complete_var=_completion.VARIABLE)  # ends the process
     _streams.prepare()
     idle_threads.let_sleep(os.environ)
     gc.set_threshold(FEW_COLLECTIONS)

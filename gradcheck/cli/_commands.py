@@ -19,7 +19,7 @@ class Commands(click.Group):
             UsageError: there is no such command.
         """
         name, known = args[0], self.list_commands(ctx)
-        if name not in known and not name.startswith("-"):
+        if name not in known and not name.startswith("-") and not ctx.resilient_parsing:
             raise click.UsageError(f"{name!r}: no such command: {self._meant(name, known)}expected {', '.join(known)}")
         return super().resolve_command(ctx, args)
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from gradcheck.cli._completion import completion_of
 from gradcheck.settings import OPTIONS
 from gradcheck.settings.option import Option
 
@@ -39,6 +40,7 @@ def option(name: str, **others: Any) -> Callable[[Function], Function]:
         default=declared.default,
         metavar=declared.metavar,
         help=declared.command_help,
+        shell_complete=completion_of(declared),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gradcheck.cli._commands import Commands
+from gradcheck.cli._completion import known_engines
 from gradcheck.cli._listener import TerminalListener
 from gradcheck.text.escaping import escaped
 
@@ -81,7 +82,7 @@ def megabytes(size: int) -> str:
 
 
 @command.command("build", short_help="Build an engine's environment.")
-@click.argument("spec", metavar="NAME[==VERSION]", nargs=-1, required=True)
+@click.argument("spec", metavar="NAME[==VERSION]", nargs=-1, required=True, shell_complete=known_engines)
 def build(spec: tuple[str, ...]) -> int:
     """Build the environment of each named engine that has none yet."""
     from gradcheck.execution.environments import Environment
@@ -98,7 +99,7 @@ def build(spec: tuple[str, ...]) -> int:
 
 
 @command.command("remove", short_help="Remove an engine's environments.")
-@click.argument("spec", metavar="NAME[==VERSION]", nargs=-1, required=True)
+@click.argument("spec", metavar="NAME[==VERSION]", nargs=-1, required=True, shell_complete=known_engines)
 def remove(spec: tuple[str, ...]) -> None:
     """Remove every environment, or those of one release, of the distribution of each named engine.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gradcheck.cli._completion import known_problems
 from gradcheck.cli._descendants import DESCENDANTS
 from gradcheck.cli._listener import TerminalListener
 from gradcheck.cli._options import given, option, reader
@@ -22,7 +23,7 @@ MOST_LISTED = 10
 
 
 @click.command("hunt", short_help="Look for the smallest case in which a backend differs.")
-@click.argument("problem", type=reader(replace(OPTIONS["problem"], several=False)))
+@click.argument("problem", type=reader(replace(OPTIONS["problem"], several=False)), shell_complete=known_problems)
 @option("backend")
 @option("k", default=8, help="Largest size of the problem.")
 @option("dtype")

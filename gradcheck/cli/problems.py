@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gradcheck.cli._commands import Commands
+from gradcheck.cli._completion import known_problems
 from gradcheck.cli._listener import TerminalListener
 from gradcheck.cli._options import given, option
 from gradcheck.errors import ProblemError
@@ -36,7 +37,7 @@ def command(context: click.Context) -> None:
 
 
 @command.command("show", short_help="Show one problem: its inputs, gradients and backends.")
-@click.argument("name")
+@click.argument("name", shell_complete=known_problems)
 @option("k", help="Size at which to show the shapes.")
 @click.option("--graph", is_flag=True, help="Print the loss at size K as a graph of words, in JSON, and nothing else.")
 @click.pass_context

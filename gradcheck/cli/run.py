@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gradcheck.cli._completion import files, known_problems
 from gradcheck.cli._descendants import DESCENDANTS
 from gradcheck.cli._listener import TerminalListener
 from gradcheck.cli._options import every_option, given, reader
@@ -31,9 +32,14 @@ DRIFTED = 1
 
 
 @click.command("run", short_help="Evaluate one case or many in every backend, and judge the answers.", help=HELP)
-@click.argument("problem", nargs=-1, type=reader(OPTIONS["problem"]))
+@click.argument("problem", nargs=-1, type=reader(OPTIONS["problem"]), shell_complete=known_problems)
 @every_option
-@click.option("--config", metavar="FILE", help="Settings from a TOML file, whose keys are these options' names.")
+@click.option(
+    "--config",
+    metavar="FILE",
+    help="Settings from a TOML file, whose keys are these options' names.",
+    shell_complete=files,
+)
 @click.pass_context
 def command(context: click.Context, /, config: str | None, **_: Any) -> int:
     """Evaluate one case or many, as `HELP` says."""

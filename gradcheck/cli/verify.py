@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
+from gradcheck.cli._completion import files
 from gradcheck.cli._listener import TerminalListener
 from gradcheck.cli._options import option
 from gradcheck.text.escaping import escaped
 
 
 @click.command("verify", short_help="Judge gradients that were computed elsewhere.")
-@click.argument("record", nargs=-1, required=True, metavar="RECORD...")
+@click.argument("record", nargs=-1, required=True, metavar="RECORD...", shell_complete=files)
 @option("gate")
 @option("allow")
 @option("format")
