@@ -65,7 +65,17 @@ def test_a_case_that_ends_each_worker_has_crashed_it_and_others_have_not(
     assert done.returncode == 3, done.stderr
     verdicts = {(k, verdict) for _, k, _, _, _, _, verdict, *_ in outcomes(tmp_path / "s.sqlite")}
     assert verdicts == {(1, "agrees"), (2, "crashed"), (3, "agrees")}
-    assert "each worker of the cluster that evaluated this case ended" in done.stdout
+    assert "the process of this case ended: was killed by SIGKILL" in done.stdout
+
+
+def test_time_limits_of_a_problem_hold(gradcheck: Command, tmp_path: Path) -> None:
+    (tmp_path / "endless.py").write_text(DEADLY.replace("os.kill(os.getpid(), signal.SIGKILL)", "while True: pass"))
+    done = gradcheck("run", "endless.py", "--k", "1,2,3", "--timeout", 2, "--dask", "local", "--jobs", 1)
+    assert done.returncode == 2, done.stderr
+    [line] = done.stderr.splitlines()
+    assert line.endswith(
+        "endless.py: sample(rng, 2) took longer than 2 s: expected code that ends, or a longer timeout"
+    )
 
 
 @pytest.mark.parametrize("seconds", [0, 4])

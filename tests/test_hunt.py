@@ -197,7 +197,9 @@ def test_without_hypothesis_one_line_says_what_to_install(gradcheck: Command, tm
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--minutes", "0"], "--minutes"),
+        (["--minutes", "0"], "--minutes 0: expected a number of minutes above 0, at most 100000"),
+        (["--minutes", "x"], "--minutes x: expected a number of minutes above 0, at most 100000"),
+        (["--cases", "1.5"], "--cases 1.5: expected a whole number from 1"),
         (["--output", "missing/found.json"], "missing"),
         (["--k", "0"], "--k 0"),
     ],

@@ -71,8 +71,11 @@ def other_arguments(x): return x
 
 def a_number(x, w): return 1.0
 
+def a_sum(x, w): return x.sum()
+
 implementations = {
-    **{each.__name__: ("torch", each) for each in (fused, without_mean, another_shape, other_arguments, a_number)},
+    **{each.__name__: ("torch", each) for each in (fused, without_mean, another_shape, other_arguments)},
+    **{each.__name__: ("torch", each) for each in (a_number, a_sum)},
     "in_jax": ("jax", in_jax),
     "in_tensorflow": ("tensorflow", in_tensorflow),
 }
@@ -121,6 +124,7 @@ def test_an_implementation_is_differentiated_twice(norm: str) -> None:
     [
         ("another_shape", None),
         ("other_arguments", "takes (x): expected (x, w), perhaps with ops first"),
+        ("a_sum", "returned an array of shape () as output: expected shape (4, 3), as the loss has it"),
         ("a_number", "returned 1.0 as output: expected shape (4, 3), as the loss has it"),
     ],
 )

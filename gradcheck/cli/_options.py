@@ -29,7 +29,11 @@ def reader(option: Option) -> Callable[[Any], Any]:
 
 def option(name: str, **others: Any) -> Callable[[Function], Function]:
     """The flag of a setting, with one value; a command may override attributes of `Option`."""
-    declared = replace(OPTIONS[name], **{"several": False, **others})
+    return flag(replace(OPTIONS[name], **{"several": False, **others}))
+
+
+def flag(declared: Option) -> Callable[[Function], Function]:
+    """The flag of a declared option."""
     flags = [declared.letter, declared.flag] if declared.letter else [declared.flag]
     if declared.is_switch:
         return click.option(*flags, is_flag=True, help=declared.command_help)

@@ -12,14 +12,33 @@ import click
 from gradcheck.cli._completion import known_problems
 from gradcheck.cli._descendants import DESCENDANTS
 from gradcheck.cli._listener import TerminalListener
-from gradcheck.cli._options import given, option, reader
+from gradcheck.cli._options import flag, given, option, reader
 from gradcheck.settings import OPTIONS
+from gradcheck.settings.option import Option
+from gradcheck.settings.validators import number, whole_number
 from gradcheck.text.escaping import as_argument, escaped, quoted
 
 if TYPE_CHECKING:
     from gradcheck.runs.hunt import Hunted
 
 MOST_LISTED = 10
+MINUTES = Option(
+    "minutes",
+    1.0,
+    number("a number of minutes above 0, at most 100000", lambda value: 0 < value <= 1e5),
+    "How long to search.",
+    metavar="N",
+    keyword=None,
+)
+CASES = Option(
+    "cases",
+    None,
+    whole_number(1, 24),
+    "Most cases of the search.",
+    metavar="N",
+    keyword=None,
+    unset="no limit",
+)
 
 
 @click.command("hunt", short_help="Look for the smallest case in which a backend differs.")
@@ -29,17 +48,8 @@ MOST_LISTED = 10
 @option("dtype")
 @option("order")
 @option("seed", help="Seed of the search.")
-@click.option(
-    "--minutes",
-    type=click.FloatRange(0, 1e5, min_open=True),
-    default=1.0,
-    show_default=True,
-    metavar="N",
-    help="How long to search.",
-)
-@click.option(
-    "--cases", type=click.IntRange(1, 10**7), metavar="N", help="Most cases of the search.  [default: no limit]"
-)
+@flag(MINUTES)
+@flag(CASES)
 @click.option(
     "--output",
     type=click.Path(path_type=Path),

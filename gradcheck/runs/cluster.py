@@ -1,7 +1,8 @@
-"""A Dask cluster that evaluates batches: each is a task, and the backends of a Dask worker stay warm.
+"""A Dask cluster that evaluates batches: each is a task, for a process beside the Dask worker.
 
-Dask gives the batches of a worker that is lost to others. The cases of a batch that lost several workers wait until the
-end, and are evaluated one by one, with no other beside: one that loses its worker again has crashed it.
+That process and its backends stay warm. Dask gives the batches of a worker that is lost to others. The cases of a batch
+that lost several workers, or ended that process, wait until the end, and are evaluated one by one, with no other
+beside: one that ends its process again has crashed it.
 """
 
 from __future__ import annotations
@@ -17,18 +18,20 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from gradcheck._version import __version__
 from gradcheck.errors import RequestError
+from gradcheck.execution.worker import Failure, Worker, exchange
 from gradcheck.outcomes import CaseOutcome
 from gradcheck.problems import Problem
 from gradcheck.results import Verdict
-from gradcheck.runs.many import Batch, Batches, Pace, evaluated, without_answer
+from gradcheck.runs.job import Outcomes
+from gradcheck.runs.jobs import LONGEST_WAIT, started
+from gradcheck.runs.many import Batch, Batches, Pace, without_answer
 from gradcheck.runs.plan import PlannedCase
-from gradcheck.runs.runner import Runner
 from gradcheck.settings import Settings
 from gradcheck.system.folders import Folders
 from gradcheck.system.interruptions import deferred
@@ -130,19 +133,21 @@ class Cluster:
     def _result(self, future: Any, batch: Batch, pace: Pace, is_alone: bool) -> Sequence[CaseOutcome]:
         """The outcomes of a batch; none if it lost its workers, and others were there that may have ended them."""
         try:
-            outcomes, seconds = future.result()
+            there = future.result()
         except self._dask.KilledWorker:
-            if len(batch) > 1 or not is_alone:
-                self._suspects.extend(batch)
-                return ()
-            reason = "each worker of the cluster that evaluated this case ended"
-            return [without_answer(case, self._problem(case.settings), Verdict.CRASHED, reason) for case in batch]
+            there = There(b"", 0.0, "each worker of the cluster that evaluated it ended")
         except ImportError as error:
             raise RequestError(f"{self._name}: {error} on a worker: expected gradcheck {__version__} there") from None
         except CancelledError:
             raise RequestError(f"{self._name}: the scheduler has ended: expected one as long as the run") from None
-        pace.took(len(batch), seconds)
-        return msgspec.msgpack.decode(outcomes, type=list[CaseOutcome])
+        if there.lost is not None:
+            if len(batch) > 1 or not is_alone:
+                self._suspects.extend(batch)
+                return ()
+            reason = f"the process of this case ended: {there.lost}"
+            return [without_answer(case, self._problem(case.settings), Verdict.CRASHED, reason) for case in batch]
+        pace.took(len(batch), there.seconds)
+        return msgspec.msgpack.decode(there.outcomes, type=list[CaseOutcome])
 
 
 def _distributed() -> Any:
@@ -167,30 +172,31 @@ def _local_cluster(workers: int | None, folder: Path) -> Any:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-class _Quiet:
-    """Receives no events: a worker of a cluster has no terminal."""
+_JOBS: dict[tuple[int, str], tuple[Worker, Folders]] = {}
+"""The process that evaluates batches for a process of a cluster, by the identifier of the latter and by its own folder.
 
-    def building(self, spec: str, text: str) -> None:
-        """An environment is under construction."""
-
-    def built(self, spec: str, complete: bool) -> None:
-        """An environment is complete, or cannot be built."""
-
-    def evaluating(self, specs: list[str]) -> None:
-        """Workers have started."""
-
-    def details(self, spec: str, text: str) -> None:
-        """A backend failed."""
-
-
-_RUNNERS: dict[int, Runner] = {}
-"""The runner of a process of a cluster, by its process identifier: it lives as long as the process."""
+It lives as long as the other one. Dask runs tasks in threads, and a time limit holds in a main thread alone.
+"""
 _ONE_BATCH = threading.Lock()
-"""The folder is that of the process: its threads evaluate one batch after the other."""
+"""A process evaluates one batch after the other, and its folder is the current one when it starts."""
 
 
-def evaluated_there(batch: Batch, folder: str, release: str) -> tuple[bytes, float]:
-    """The outcomes of a batch in MessagePack, and the seconds that it took; runs in a process of the cluster.
+class There(NamedTuple):
+    """What a process of the cluster did with a batch.
+
+    Attributes:
+        outcomes: in MessagePack.
+        seconds: that it took.
+        lost: why the process that evaluated it has ended; then there are no outcomes.
+    """
+
+    outcomes: bytes
+    seconds: float
+    lost: str | None = None
+
+
+def evaluated_there(batch: Batch, folder: str, release: str) -> There:
+    """The outcomes of a batch; runs in a process of the cluster.
 
     Args:
         batch: the cases.
@@ -202,8 +208,38 @@ def evaluated_there(batch: Batch, folder: str, release: str) -> tuple[bytes, flo
     """
     if release != __version__:
         raise RequestError(f"gradcheck {__version__} on a worker of the cluster: expected {release} there too")
-    with _ONE_BATCH, contextlib.chdir(folder if Path(folder).is_dir() else "."):
+    with _ONE_BATCH:
         began = time.perf_counter()
-        runner = _RUNNERS.setdefault(os.getpid(), Runner(_Quiet()))
-        outcomes = evaluated(batch, runner)
-        return msgspec.msgpack.encode(outcomes), time.perf_counter() - began
+        reply = _ask(batch, os.getpid(), folder if Path(folder).is_dir() else ".")
+        seconds = time.perf_counter() - began
+    if isinstance(reply, Failure):
+        return There(b"", seconds, reply.reason)
+    found = msgspec.json.decode(reply, type=Outcomes)
+    if found.refused is not None:
+        raise RequestError(found.refused)
+    return There(found.outcomes, seconds)
+
+
+def _ask(batch: Batch, owner: int, folder: str) -> msgspec.Raw | Failure:
+    """The reply of our process in a folder, which starts if there is none yet, and has ended after a failure."""
+    key = owner, folder
+    if key not in _JOBS:
+        folders = Folders()
+        private = folders.make(Path(_distributed().get_worker().local_directory))  # Dask removes it with the worker's
+        with contextlib.chdir(folder):
+            _JOBS[key] = started(private), folders
+        _reply(_JOBS[key][0])
+    worker, folders = _JOBS[key]
+    worker.send("evaluate", cases=list(batch))
+    reply = _reply(worker)
+    if isinstance(reply, Failure):
+        worker.end()
+        folders.close()
+        del _JOBS[key]
+    return reply
+
+
+def _reply(worker: Worker) -> msgspec.Raw | Failure:
+    while not worker.has_news:
+        exchange([worker], time.monotonic() + LONGEST_WAIT)
+    return worker.reply()

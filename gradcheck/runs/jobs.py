@@ -8,6 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import msgspec
 
@@ -133,10 +134,19 @@ class Processes:
     def _started(self) -> Worker:
         folder = self._folder / str(time.monotonic_ns())
         folder.mkdir()
-        worker = Worker(COMMAND, folder)
-        environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
-        worker.send("start", environment=environment, path=sys.path)
-        return worker
+        return started(folder)
+
+
+def started(folder: Path) -> Worker:
+    """A new process, which finds the modules that this one finds.
+
+    Args:
+        folder: a private one, for its temporary files.
+    """
+    worker = Worker(COMMAND, folder)
+    environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
+    worker.send("start", environment=environment, path=sys.path)
+    return worker
 
 
 def build(plan: Plan, listener: Listener) -> dict[str, Problem]:

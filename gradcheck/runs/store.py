@@ -43,6 +43,8 @@ CREATE TABLE answers(
 ) WITHOUT ROWID;
 """
 COLUMNS = "id, key, problem, k, seed, dtype, distribution, scale, verdict, seconds, replay, conditions"
+CONTENT = "the content of "
+"""The beginning of the name of a setting that is a digest of a problem's file."""
 AT_ONCE = 500
 """Keys in one query."""
 
@@ -84,10 +86,13 @@ class Store:
         other = [name for name, value in settings.items() if known.get(name, value) != value]
         if other:
             name = other[0]
+            if name.startswith(CONTENT):
+                changed = f"{name.removeprefix(CONTENT)} has changed since the outcomes in it were stored"
+                raise RequestError(f"--store {self.path}: {changed}: expected the former file, or another store")
             more = f", and so are {', '.join(other[1:])}" if other[1:] else ""
             raise RequestError(
                 f"--store {self.path}: {name} is {settings[name]!r} here, and {known[name]!r} in the store{more}: "
-                "expected the same, or another file"
+                "expected the same, or another store"
             )
         new = [(name, value) for name, value in settings.items() if name not in known]
         self._connection.executemany("INSERT INTO settings VALUES (?, ?)", new)

@@ -20,7 +20,7 @@ from gradcheck.runs.jobs import Processes
 from gradcheck.runs.many import Batches, Executor, OneProcess, row_of
 from gradcheck.runs.plan import AXES, Plan
 from gradcheck.runs.runner import Listener, Runner
-from gradcheck.runs.store import Store
+from gradcheck.runs.store import CONTENT, Store
 from gradcheck.runs.tally import Tally
 from gradcheck.settings import OPTIONS, Settings
 from gradcheck.text.escaping import quoted
@@ -150,7 +150,7 @@ def decisive(plan: Plan) -> dict[str, str]:
     for group in plan.groups:
         name = group.settings.problem
         found[f"the list of backends of {name}"] = ", ".join(group.backends)
-        found[f"the content of {name}"] = hashlib.sha256(find(name).read_bytes()).hexdigest()[:16]
+        found[f"{CONTENT}{name}"] = hashlib.sha256(find(name).read_bytes()).hexdigest()[:16]
     return found
 
 

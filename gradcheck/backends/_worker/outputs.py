@@ -100,7 +100,7 @@ def described(value: Any) -> str:
     """A wrong value, in the words of its writer."""
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple):
-        return f"an array of shape {shape}"
+        return f"an array of shape {tuple(shape)}"  # torch.Size is one too
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
         return repr(value) if len(repr(value)) <= 40 else f"a {type(value).__name__}"
     return f"a {type(value).__name__}" + (f" of {len(value)} things" if isinstance(value, (tuple, list)) else "")
