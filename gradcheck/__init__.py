@@ -70,6 +70,15 @@ def check(problem: Any, **options: Any) -> Report:
 
     `Session.check` describes the arguments; a `gradcheck.Session` keeps its workers for the next check.
 
+    >>> import numpy as np, gradcheck
+    >>> def loss(a):
+    ...     return np.sum(a**2)
+    >>> def mine(a):
+    ...     return loss(a), {"a": 3 * a}
+    >>> report = gradcheck.check(loss, inputs={"a": (3,)}, gradients={"mine": mine})
+    >>> report["mine"].verdict.value, report["mine"].first_wrong.pattern
+    ('differs', '1.5 × the truth')
+
     Args:
         problem: a problem's name, the path of its file, or its loss as a function of the inputs.
         **options: for a function `inputs` (name -> shape), `wrt`, `gradients` (name -> function) and `sample`; and the
@@ -153,7 +162,19 @@ def verify(
 
 
 def load_problem(problem: Any, **parts: Any) -> Problem:
-    """A problem by its name, the path of its file, or its loss as a function; see `gradcheck.problems.functions`.
+    """A problem by its name, the path of its file, or its loss as a function.
+
+    >>> import gradcheck
+    >>> problem = gradcheck.load_problem("sigmoid_skip")
+    >>> problem.shapes(2)
+    {'A': (2, 2), 'B': (2, 2), 'C': (2, 2), 'x': (2,)}
+    >>> problem.gradients
+    ('manual', 'numpy')
+
+    Args:
+        problem: as for `check`.
+        **parts: where `problem` is a function: `inputs`, `wrt`, `gradients`, `sample`, `hessian_products` and
+            `implementations`, as for `Session.check`.
 
     Raises:
         ProblemError: there is no such problem, or it is not complete.

@@ -328,6 +328,13 @@ class Report(ShownCase, Record, frozen=True, kw_only=True):
     def __getitem__(self, spec: str) -> Backend:
         """A backend by its spec, "torch==2.4.1", or by its name if no other backend has that.
 
+        >>> import gradcheck
+        >>> report = gradcheck.check("sigmoid_skip", k=2, backends=["numpy"])
+        >>> report
+        <Report sigmoid_skip k=2 seed=0 float64: agree, 1 of 1 agree>
+        >>> report["numpy"].arrays()["C"].shape
+        (2, 2)
+
         Raises:
             KeyError: there is no such backend, or several.
         """
