@@ -41,7 +41,7 @@ class Interrupted(BaseException):
 
 
 class WithoutFrames:
-    """A context from which errors of the request come without the frames inside it: a user sees the own call."""
+    """A context from which errors of the request come without the frames inside it: a user sees only their call."""
 
     __slots__ = ()
 

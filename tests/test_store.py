@@ -1,4 +1,4 @@
-"""Stores of outcomes: a run that was stopped goes on, and loses no more than the batch in flight."""
+"""Stores of outcomes: a run that was stopped goes on, and loses only the batch that is being written."""
 
 from __future__ import annotations
 

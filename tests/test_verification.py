@@ -74,7 +74,7 @@ def test_the_notebooks_run(gradcheck: Command) -> None:
 
 
 def test_the_notebooks_altered_entry_is_a_wrong_step_of_its_own(gradcheck: Command) -> None:
-    """dL/dB follows from the run's own dL/dz but for one entry."""
+    """dL/dB follows from the run's own dL/dz except for one entry."""
     steps = {(step["kind"], step["name"]): step for step in verified(gradcheck, NOTEBOOK, 1)["manual"]["wrong_steps"]}
     altered = steps["gradient", "B"]
     assert (altered["bad_entries"], altered["entries"]) == (1, 9)

@@ -73,7 +73,7 @@ def with_ddof(function: Callable[..., Any], whole: bool = False) -> Callable[...
 
 
 def vector_norm(np: Any) -> Callable[..., Any]:
-    """A norm of vectors where `np.linalg.norm` has none of several axes but for the Euclidean one."""
+    """A norm of vectors where `np.linalg.norm` has none of several axes except for the Euclidean one."""
 
     def reduced(a: Any, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
         if ord == 1:

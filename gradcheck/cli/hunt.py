@@ -64,7 +64,7 @@ CASES = Option(
 def command(context: click.Context, /, minutes: float, cases: int | None, output: Path | None, **common: Any) -> int:
     """Look for the smallest case in which a backend differs from the truth or crashes.
 
-    Beside sizes, seeds, distributions and scales, hunt tries single entries, ties, zeros, repeated indices, extremes,
+    Besides sizes, seeds, distributions and scales, hunt tries single entries, ties, zeros, repeated indices, extremes,
     and the numbers in the problem's file. It makes the case that it finds smaller (the size, the entries that are not
     zero, the digits), and writes it as a record. Failing cases are kept in the user's cache, and tried first. Without a
     failing case, hunt lists the branches of the loss that no usual case takes.

@@ -9,7 +9,7 @@ import click
 from gradcheck.cli._options import option
 
 
-@click.command("report", short_help="Print reports anew, or merged, from stores and JSON.")
+@click.command("report", short_help="Print reports again, or merged, from stores and JSON.")
 @click.argument("file", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @option("format")
 @option("report", help="Write the report to a file too, in the format that its ending names.")
@@ -24,7 +24,7 @@ def command(
     show_gradients: bool,
     store: str | None,
 ) -> int:
-    """Print the report of each FILE anew in any format: a JSON report of `gradcheck run`, or a store.
+    """Print the report of each FILE again, in any format: a JSON report of `gradcheck run`, or a store.
 
     The outcomes of several files, such as the parts of a run on several machines, are merged to one summary.
 

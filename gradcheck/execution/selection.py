@@ -213,7 +213,7 @@ def home_of(spec: Spec, device: str, is_engine: bool) -> EngineDeclaration | Non
 def default_backends(problem: Problem, device: str = CPU, order: int = 1) -> Sequence[str]:
     """The backends that a problem names itself, without engines that lack the device, unless all engines lack it.
 
-    Gradients are asked in order 1, and products of the Hessian in order 2, if there are any.
+    Gradients are requested in order 1, and products of the Hessian in order 2, if there are any.
 
     Raises:
         RequestError: it names none.

@@ -111,7 +111,7 @@ DISTRIBUTIONS: dict[str, Callable[[Stream, Shape, Setting], Array]] = {
 class Case:
     """Concrete inputs: `inputs` maps each name to an array that is already rounded to `dtype` (bfloat16 in float32).
 
-    If the loss returns arrays, their cotangents are the last inputs (`gradcheck.graphs.Graph.cotangents`), but for the
+    If the loss returns arrays, their cotangents are the last inputs (`gradcheck.graphs.Graph.cotangents`), except for the
     directions of order 2 (`gradcheck.graphs.Graph.directions`).
     Those that the problem's `sample` gives as integers or booleans are int64 or bool, in any `dtype`.
 

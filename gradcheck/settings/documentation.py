@@ -18,7 +18,7 @@ separate its values. A relative path in a file starts from the file's folder.
 
 An option with `Several` takes several values, each of them for other cases, and the run prints a summary:
 [docs/many-cases.md](many-cases.md). In a file they are a list too, and in `gradcheck.sweep` a list or a range.
-`store`, `jobs`, `dask` and `partition` are keywords of `gradcheck.sweep` alone.
+`store`, `jobs`, `dask` and `partition` are keywords of `gradcheck.sweep` only.
 
 `gradcheck.check`, `Session.check` and the pytest fixture take the keywords of the last column; they read no file and no
 variable. `python -m gradcheck.settings.documentation` makes this page from the declarations.

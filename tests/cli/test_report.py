@@ -1,4 +1,4 @@
-"""`gradcheck report`: any format anew, and several files as one run."""
+"""`gradcheck report`: any format again, and several files as one run."""
 
 from __future__ import annotations
 

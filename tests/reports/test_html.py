@@ -102,7 +102,7 @@ def test_the_diagram_shows_what_is_wrong_first_and_what_follows() -> None:
     assert {name for name, state in states.items() if state == "wrong"} == {"dL/dz"}
     assert {name for name, state in states.items() if state == "also"} == {"dL/dA", "dL/dB", "dL/dC"}
     assert {name for name, state in states.items() if state == "follows"} == {"dL/dy", "dL/du", "dL/dv"}
-    assert "dL/dx" not in states, "no gradient of x is asked"
+    assert "dL/dx" not in states, "no gradient of x is requested"
     assert diagram.description == (
         "Stages of the loss in manual: dL/dA wrong by itself, dL/dB wrong by itself, dL/dC wrong by itself, "
         "dL/dz first wrong"

@@ -204,7 +204,7 @@ class IndexOf(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A contribution to the gradient of an array: zeros, but for the entries at an index."""
+    """A contribution to the gradient of an array: zeros, except for the entries at an index."""
 
     place: Index | IndexOf
     entries: Variable
