@@ -45,8 +45,8 @@ def product(call: Call, asked: Asked) -> tuple[Answer, list[str]]:
 def batched(call: Call, asked: Asked) -> tuple[Answer, list[str]]:
     """The answer whose gradients come from a batch of cotangents, and the inputs that the function changed.
 
-    The batch holds each cotangent c and −c, whose gradients are the same except for the sign, rounding errors too. Of the
-    two the answer has, entry by entry, the one that is further from the gradient of c alone.
+    The batch holds each cotangent c and −c, whose gradients are the same except for the sign, rounding errors too. Of
+    the two the answer has, entry by entry, the one that is further from the gradient of c alone.
 
     Args:
         call: of the function.

@@ -111,8 +111,8 @@ DISTRIBUTIONS: dict[str, Callable[[Stream, Shape, Setting], Array]] = {
 class Case:
     """Concrete inputs: `inputs` maps each name to an array that is already rounded to `dtype` (bfloat16 in float32).
 
-    If the loss returns arrays, their cotangents are the last inputs (`gradcheck.graphs.Graph.cotangents`), except for the
-    directions of order 2 (`gradcheck.graphs.Graph.directions`).
+    If the loss returns arrays, their cotangents are the last inputs (`gradcheck.graphs.Graph.cotangents`), except for
+    the directions of order 2 (`gradcheck.graphs.Graph.directions`).
     Those that the problem's `sample` gives as integers or booleans are int64 or bool, in any `dtype`.
 
     `k` is None where the problem has one size, and `seed` where the inputs are from a file.

@@ -1,8 +1,8 @@
 """A store of outcomes: a SQLite file. What was stored is not evaluated again, whatever ended the run.
 
-Each batch of outcomes is one transaction, so that a run that ends at any moment loses only the batch that is being written.
-Several processes of one machine may share a store: each claims the cases that it is about to evaluate. The claims of a
-process that has ended are void.
+Each batch of outcomes is one transaction, so that a run that ends at any moment loses only the last batch. Several
+processes of one machine may share a store: each claims the cases that it is about to evaluate. The claims of a process
+that has ended are void.
 """
 
 from __future__ import annotations
