@@ -343,7 +343,7 @@ def _refused(block: CheckedBlock, check: Check, refused: Mask) -> Iterator[Entry
     if not few:
         return
     errors = np.nan_to_num(np.where(refused, check.error, -1.0), nan=np.inf)
-    for number in np.argpartition(errors, -few, axis=None)[-few:]:
+    for number in np.argpartition(errors.ravel(), -few)[-few:]:  # NumPy 1 gives no array for one of no axes
         yield block.entry(int(number), check)
 
 

@@ -107,8 +107,8 @@ def test_an_operand_that_is_read_as_zero_is_accepted_where_that_is_stated(reads,
 
 def _bfloat16(array):
     """Round float32 to the nearest bfloat16, ties to even."""
-    bits = np.asarray(array, np.float32).view(np.uint32)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
+    bits, half, one = np.asarray(array, np.float32).view(np.uint32), np.uint32(0x7FFF), np.uint32(1)
+    return ((bits + half + ((bits >> np.uint32(16)) & one)) & np.uint32(0xFFFF0000)).view(np.float32)
 
 
 @pytest.mark.parametrize("k", [1, 4, 16, 64])
