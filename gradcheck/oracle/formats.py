@@ -17,6 +17,8 @@ SMALLEST = 5e-324
 WIDENING = 1 + 1e-9
 """Covers the float64 rounding of a bound itself: a thousand times some 10⁴ roundings of 2⁻⁵³."""
 
+HALVED = 32
+"""Products of up to so many terms are summed one after the other, longer ones in halves, where a format does that."""
 LARGEST_EXPONENT = 700.0
 """e to it is still far from float64's largest number."""
 
@@ -39,6 +41,7 @@ class Format:
         flushes_results: subnormal results become zero (FTZ).
         flushes_inputs: subnormal operands are read as zero (DAZ).
         excess_precision: a fused kernel may continue with more digits than the watched value shows (XLA in float16).
+        sums_in_halves: matrix products are summed in halves, those in halves, and so on (ours, not a backend's).
     """
 
     name: str
@@ -54,6 +57,7 @@ class Format:
     flushes_inputs: bool = False
     excess_precision: bool = False
     truncates_products: bool = False
+    sums_in_halves: bool = False
 
     @classmethod
     def of(
@@ -155,6 +159,13 @@ class Format:
     def sum_error(self, terms: int) -> float:
         """The relative error θ(n, u) of n roundings in any order: (1+u)ⁿ − 1 (docs/math.md, R10 and R6)."""
         return theta(terms, self.roundoff)
+
+    def roundings(self, terms: int) -> int:
+        """The most roundings that a term of a matrix product of n terms passes: n in any order (R14)."""
+        halvings, piece = 0, terms
+        while self.sums_in_halves and piece > HALVED:
+            halvings, piece = halvings + 1, -(-piece // 2)
+        return HALVED + halvings if halvings else terms
 
     def product_error(self, terms: int, pieces: int = 1) -> float:
         """The relative error ρ(n) of an n-term dot product, in any order of summation, fused or not (R14).

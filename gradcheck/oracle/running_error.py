@@ -83,6 +83,7 @@ class Arithmetic:
             accumulator_roundoff=roundoff,
             function_roundoff=2 * roundoff,
             normal=own.smallest,  # the true ones are 0 in float64, where bounds are computed
+            sums_in_halves=True,
         )
         return cls(np.dtype(np.longdouble), wider, backend)
 

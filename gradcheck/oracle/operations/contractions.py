@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.graphs.shapes import matrix_shape, paired_axes
-from gradcheck.oracle.formats import Format
+from gradcheck.oracle.formats import HALVED, Format
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
     Operation,
@@ -48,7 +48,7 @@ class MatrixProduct(Bilinear):
 
     def relative_error(self, format: Format, terms: int) -> float:
         """ρ(n)."""
-        return format.product_error(terms, self.pieces)
+        return format.product_error(format.roundings(terms), self.pieces)
 
     def relative_variance(self, format: Format, terms: int) -> float:
         """κ = (0.6u)²(1+n/2) of the accumulator, two roundings of operands, and those of P pieces of n/P terms.
@@ -91,8 +91,15 @@ class MatrixProduct(Bilinear):
 
 
 def _matrix_value(a: Array, b: Array) -> Array:
-    if a.dtype == np.longdouble and b.ndim == 1:
-        return np.asarray(np.einsum("...j,j->...", a, b))  # without BLAS, twice as fast as matmul on a transpose
+    """A@B; in longdouble, for which there is no BLAS that could sum in any order, it is summed in halves (R14)."""
+    if a.dtype != np.longdouble:
+        return np.asarray(np.matmul(a, b))
+    if a.shape[-1] > HALVED:
+        middle = a.shape[-1] // 2
+        first, second = (b[:middle], b[middle:]) if b.ndim == 1 else (b[..., :middle, :], b[..., middle:, :])
+        return np.asarray(_matrix_value(a[..., :middle], first) + _matrix_value(a[..., middle:], second))
+    if b.ndim == 1:
+        return np.asarray(np.einsum("...j,j->...", a, b))  # twice as fast as matmul on a transpose
     return np.asarray(np.matmul(a, b))
 
 
