@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import signal
 import subprocess
@@ -27,7 +28,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Emulate a processor before any library detects the real one; take Ctrl-C even in a background job of a shell."""
+    """Emulate a processor before any library detects the real one; take Ctrl-C even in a background job of a shell.
+
+    Compile the package: tests start the command a thousand times, and where PYTHONDONTWRITEBYTECODE is set, each start
+    would compile it again, a third of the command's time.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if processor := config.getoption("--processor"):
@@ -36,6 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
                 "--processor: a plug-in of pytest has imported NumPy: expected it to be loaded later"
             )
         os.environ.update(PROCESSORS[processor])
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(Path(__file__).parents[1] / "gradcheck", quiet=2)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
