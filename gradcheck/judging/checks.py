@@ -56,6 +56,16 @@ class Check:
         refused = ~(self.error <= self.threshold)
         return refused & np.isfinite(self.threshold) if refused.any() else refused
 
+    @lazy
+    def of_bound(self) -> Array:
+        """The errors in units of their bounds."""
+        return self.error / (self.bound + SMALLEST)
+
+    @lazy
+    def of_spread(self) -> Array:
+        """The errors in standard deviations; the radius of the reference counts as a part of these."""
+        return self.error / (self.limit * (1 / DOUBT) + SMALLEST)
+
     def pieces(self, joined: Joined) -> Iterator[Check]:
         """The comparisons of arrays that were joined for this one."""
         arrays = (self.true, self.error, self.bound, self.limit, self.threshold, self.refused)

@@ -124,10 +124,9 @@ class Finding:
         self.largest_error = _larger(self.largest_error, check.error)
         self.largest_ulp = _larger(self.largest_ulp, check.error / ulp(size, self.format))
         self.largest_spread_ratio = max(self.largest_spread_ratio, _spread_ratio(check))
-        ratios = check.error / (check.bound + SMALLEST)
-        number = int(np.argmax(ratios))  # the first NaN, if there is one
+        number = int(np.argmax(check.of_bound))  # the first NaN, if there is one
         self.picture = self.picture or Picture(self.shape)
-        self.picture.add(block.row, ratios, check.error / (check.limit / DOUBT + SMALLEST))
+        self.picture.add(block.row, check.of_bound, check.of_spread)
         entry = block.entry(number, check)
         if self.closest is None or not entry.bound_ratio <= self.closest.bound_ratio:
             self.closest = entry if self.closest is None or not math.isnan(self.closest.error) else self.closest
@@ -353,8 +352,8 @@ def _worst(entries: list[Entry]) -> list[Entry]:
 
 
 def _spread_ratio(check: Check) -> float:
-    """The largest error in standard deviations, counting the reference's own radius as a part of these."""
-    ratio = float((check.error / (check.limit + SMALLEST)).max(initial=0.0)) * DOUBT
+    """The largest error in standard deviations."""
+    ratio = float(check.of_spread.max(initial=0.0))
     return 0.0 if math.isnan(ratio) else ratio
 
 

@@ -44,10 +44,11 @@ class Picture:
         self._of_spread += _counts(of_spread, SPREAD_EDGES)
         wide = self._cells.shape[1]
         matrix = np.ascontiguousarray(of_bound).reshape(-1, self._columns)
-        narrow = np.maximum.reduceat(matrix, np.arange(wide) * self._columns // wide, axis=1)
         rows = row * self._rows_of_block + np.arange(len(matrix))
         cells, starts = np.unique(_cell(rows, self._rows, self._high), return_index=True)
-        self._cells[cells] = np.maximum(self._cells[cells], np.maximum.reduceat(narrow, starts, axis=0))
+        low = np.maximum.reduceat(matrix, starts, axis=0)
+        largest = np.maximum.reduceat(low, np.arange(wide) * self._columns // wide, axis=1)
+        self._cells[cells] = np.maximum(self._cells[cells], largest)
 
     def record(self) -> ErrorMap:
         """Its record in a report."""

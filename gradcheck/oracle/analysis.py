@@ -176,7 +176,8 @@ class Output:
 
 def _is_blurred(enclosure: Enclosure, spread: Array) -> bool:
     """Whether the radius hides errors that rounding does not explain."""
-    return bool(np.any((enclosure.radius > DOUBT * spread + SMALLEST) & np.isfinite(spread) & (spread > 0)))
+    hidden = enclosure.radius > DOUBT * spread + SMALLEST
+    return bool(hidden.any() and np.any(hidden & np.isfinite(spread) & (spread > 0)))
 
 
 def _beyond(errors: Errors, radius: Errors) -> Errors:

@@ -132,9 +132,11 @@ def _of_orders(format: Format, factors: Factors, reach: Array | float, exponent:
     """
     products = max(factors.factors - 1, 0)
     growth = 1 + format.sum_error(2 * (products + factors.divisors))
-    peak, deepest = factors.high * factors.divisor_low, 1 / (2 * format.normal * growth)
+    peak, lowest, deepest = factors.high, factors.low, 1 / (2 * format.normal * growth)
+    if factors.divisors:
+        peak, lowest = peak * factors.divisor_low, lowest * factors.divisor_high
     lost = ~np.less_equal(peak, format.safe_largest / growth)
-    open_ = factors.low * factors.divisor_high > deepest
+    open_ = lowest > deepest
     roundings = products + (factors.divisors if np.any(factors.divisor_high > deepest) else 0)
     added = np.where(open_, _lost(format, growth, roundings - 1, exponent) * peak + growth * format.underflow, 0.0)
     if factors.divisors > 1:

@@ -118,8 +118,13 @@ def _together(bounds: Iterable[Any], factors: int, divisors: int) -> Factors:
 
 def product(factors: Sequence[Factors], multiply: Multiply) -> Factors:
     """All factors together."""
-    bounds = (reduce(multiply, each) for each in zip(*(each.bounds for each in factors), strict=True))
-    return _together(bounds, sum(each.factors for each in factors), sum(each.divisors for each in factors))
+    count, divisors = sum(each.factors for each in factors), sum(each.divisors for each in factors)
+    highs, lows, divisor_highs, divisor_lows = zip(*(each.bounds for each in factors), strict=True)
+    high, low = reduce(multiply, highs), reduce(multiply, lows)
+    if divisors:
+        return Factors(high, low, reduce(multiply, divisor_highs), reduce(multiply, divisor_lows), count, divisors)
+    one = 1.0 if isinstance(high, float) else np.broadcast_to(1.0, high.shape)
+    return Factors(high, low, one, one, count)
 
 
 def widest(factors: Sequence[Factors], together: Callable[..., Any]) -> Factors:
