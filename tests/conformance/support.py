@@ -61,7 +61,7 @@ def main() -> None:
                 wrong = any((name, word, dtype) in FINDINGS for dtype in DTYPES)
                 cells[word, name] = ", ".join(f"({number})" for number in numbers) or (WRONG if wrong else YES)
     print(HEADER)
-    print(f"| | {' | '.join(columns)} |\n| --- |{' --- |' * len(columns)}")
+    print(f"| word | {' | '.join(columns)} |\n| --- |{' --- |' * len(columns)}")
     for word in WORDS:
         shown = word.replace("|", "\\|")
         print(f"| `{shown}` | {' | '.join(cells[word, name] for name in columns)} |")
