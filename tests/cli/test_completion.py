@@ -10,39 +10,40 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.shell_completion import BashComplete
 
 from gradcheck import problems
+from gradcheck.cli import gradcheck as cli
 from gradcheck.execution import engines
 from tests.conftest import Command
 
 PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
 
 
-def offered(gradcheck: Command, *words: str) -> list[str]:
+def offered(*words: str) -> list[str]:
     """What TAB offers after these words, the last of which is not complete; a file is "file: its beginning"."""
-    variables = {"COMP_WORDS": " ".join(["gradcheck", *words]), "COMP_CWORD": str(len(words))}
-    done = gradcheck(_GRADCHECK_COMPLETE="bash_complete", **variables)
-    assert (done.returncode, done.stderr) == (0, "")
-    return [line.removeprefix("plain,").replace("file,", "file: ") for line in done.stdout.splitlines() if line]
+    found = BashComplete(cli, {}, "gradcheck", "_GRADCHECK_COMPLETE").get_completions([*words[:-1]], words[-1])
+    return [each.value if each.type == "plain" else f"{each.type}: {each.value}" for each in found]
 
 
-def test_commands_and_options_are_offered(gradcheck: Command) -> None:
-    assert offered(gradcheck, "r") == ["report", "run"]
-    assert offered(gradcheck, "run", "--dt") == ["--dtype"]
+def test_commands_and_options_are_offered() -> None:
+    assert offered("r") == ["report", "run"]
+    assert offered("run", "--dt") == ["--dtype"]
 
 
-def test_run_offers_problems_and_files_of_python(gradcheck: Command, tmp_path: Path) -> None:
+def test_run_offers_problems_and_files_of_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "layer.py").touch()
     (tmp_path / "notes.txt").touch()
-    assert offered(gradcheck, "run", "") == [*problems.names(), "layer.py"]
-    assert offered(gradcheck, "run", "sigmoid_skip", "lay") == ["layer_norm", "layer.py"]
-    assert offered(gradcheck, "run", "folder/l") == ["file: folder/l"]
+    assert offered("run", "") == [*problems.names(), "layer.py"]
+    assert offered("run", "sigmoid_skip", "lay") == ["layer_norm", "layer.py"]
+    assert offered("run", "folder/l") == ["file: folder/l"]
 
 
-def test_backends_are_offered(gradcheck: Command) -> None:
-    assert offered(gradcheck, "run", "-b", "") == [*engines.paths(), "all", "exec:"]
-    assert offered(gradcheck, "hunt", "layer.py", "--backend", "jax") == ["jax", "jax-eager", "jax-forward"]
-    assert offered(gradcheck, "backends", "build", "m") == ["mlx", "mxnet"]
+def test_backends_are_offered() -> None:
+    assert offered("run", "-b", "") == [*engines.paths(), "all", "exec:"]
+    assert offered("hunt", "layer.py", "--backend", "jax") == ["jax", "jax-eager", "jax-forward"]
+    assert offered("backends", "build", "m") == ["mlx", "mxnet"]
 
 
 @pytest.mark.parametrize(
@@ -58,13 +59,13 @@ def test_backends_are_offered(gradcheck: Command) -> None:
         ("--seed", "1", []),
     ],
 )
-def test_values_of_options_are_offered(gradcheck: Command, option: str, incomplete: str, expected: list[str]) -> None:
-    assert offered(gradcheck, "run", option, incomplete) == expected
+def test_values_of_options_are_offered(option: str, incomplete: str, expected: list[str]) -> None:
+    assert offered("run", option, incomplete) == expected
 
 
-def test_nothing_is_offered_after_a_wrong_command_line(gradcheck: Command) -> None:
-    assert offered(gradcheck, "rin", "sig") == []
-    assert offered(gradcheck, "run", "--dtype", "float63", "--ga") == ["--gate"]
+def test_nothing_is_offered_after_a_wrong_command_line() -> None:
+    assert offered("rin", "sig") == []
+    assert offered("run", "--dtype", "float63", "--ga") == ["--gate"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
