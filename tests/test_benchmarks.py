@@ -215,3 +215,15 @@ def test_whole_commands_and_warm_checks_are_timed(tmp_path: Path) -> None:
     assert all(0 < row["its seconds"] < row["seconds"] * 2 for row in whole)
     assert warm["checks"] == 20
     assert warm["median, ms"] < 1000 * warm["first, seconds"] / 5
+
+
+def test_the_rates_of_many_cases_are_measured(tmp_path: Path) -> None:
+    tables = measured("sweep", tmp_path)
+    for row in rows_of(tables, "Cases a second"):
+        assert row["k"] == 3
+        ways = ("one at a time", "many", "with a store", "2 processes", "Dask, 2 workers")
+        assert all(row[way] > 0 for way in ways), row
+    [finished] = rows_of(tables, "A finished store")
+    assert finished["cases"] == finished["stored before"] == 500
+    assert finished["store, MiB"] > 0
+    assert [row["cases"] for row in rows_of(tables, "Largest memory")] == [500]
