@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -66,18 +66,24 @@ class Check:
         """The errors in standard deviations; the radius of the reference counts as a part of these."""
         return self.error / (self.limit * (1 / DOUBT) + SMALLEST)
 
-    def pieces(self, joined: Joined) -> Iterator[Check]:
-        """The comparisons of arrays that were joined for this one."""
-        arrays = (self.true, self.error, self.bound, self.limit, self.threshold, self.refused)
-        typical = self.bound if self.typical is None else self.typical
-        radius = np.broadcast_to(self.radius, self.true.shape)
-        for true, error, bound, limit, threshold, refused, usual, wide in zip(
-            *map(joined.pieces, (*arrays, typical, radius)), strict=True
-        ):
-            own = None if self.typical is None else usual
-            piece = Check(true, error, bound, limit, self.limited, self.proof, own, wide)
-            piece.__dict__.update(threshold=threshold, refused=refused)
-            yield piece
+    def piece(self, joined: Joined, place: int) -> Check:
+        """The comparison of one of the arrays that were joined for this one."""
+
+        def own(array: Array) -> Array:
+            return joined.piece(array, place)
+
+        piece = Check(
+            own(self.true),
+            own(self.error),
+            own(self.bound),
+            own(self.limit),
+            self.limited,
+            self.proof,
+            None if self.typical is None else own(self.typical),
+            self.radius if isinstance(self.radius, float) else own(self.radius),
+        )
+        piece.__dict__.update(threshold=own(self.threshold), refused=joined.piece(self.refused, place))
+        return piece
 
     @property
     def lost(self) -> Mask:
@@ -90,12 +96,29 @@ class Check:
         return self.refused & np.isfinite(self.bound) & ~(self.error <= self.bound) & self.proof
 
 
+class Largest(NamedTuple):
+    """The largest numbers of a block in which nothing is refused, and every error is finite."""
+
+    true: float
+    threshold: float
+    bound: float
+    step_threshold: float
+
+
+def largest_of(joined: Joined, whole: Check, step: Check) -> list[Largest] | None:
+    """The largest numbers of each joined array, if nothing is refused in any, and every error is finite."""
+    if whole.refused.any() or step.refused.any() or not whole.error.max() < np.inf:
+        return None
+    columns = np.abs(whole.true), whole.threshold, whole.bound, step.threshold
+    return [Largest(*row) for row in zip(*map(joined.largest, columns), strict=True)]
+
+
 @dataclass(frozen=True, eq=False)
 class CheckedBlock:
     """Some rows of an array, from `row` on: the answer, and its checks, from end to end or of the step or both.
 
     `unsure` counts the entries whose own error estimate is larger than a correct backend's error may be, and `terms` is
-    the size of the terms whose sum the array is.
+    the size of the terms whose sum the array is. Where `largest` is given, only a block that is measured has checks.
     """
 
     row: int
@@ -104,6 +127,7 @@ class CheckedBlock:
     step: Check | None
     unsure: int = 0
     terms: Callable[[], float] = lambda: 0.0
+    largest: Largest | None = None
 
     @lazy
     def checks(self) -> list[Check]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gradcheck import oracle
 from gradcheck.findings import ArrayError, DetectionPower, Entry
-from gradcheck.judging.checks import Check, CheckedBlock, Mask
+from gradcheck.judging.checks import Check, CheckedBlock, Largest, Mask, largest_of
 from gradcheck.judging.pictures import Picture
 from gradcheck.oracle import DOUBT, TYPICAL, Format, Rows, Stage
 from gradcheck.oracle.enclosure import Enclosure
@@ -86,6 +86,9 @@ class Finding:
 
     def add(self, block: CheckedBlock) -> None:
         """Add a block."""
+        if block.largest is not None:
+            self._add_accepted(block, block.largest)
+            return
         size = np.abs(block.checks[0].true)
         self.entries += block.got.size
         self.unsure += block.unsure
@@ -101,6 +104,16 @@ class Finding:
             self.lost += int(np.count_nonzero(block.checks[0].lost & ~block.refused))
         if self.measured and block.got.size:
             self._measure(block, size)
+
+    def _add_accepted(self, block: CheckedBlock, largest: Largest) -> None:
+        """Add a block in which nothing is refused, and every error is finite."""
+        self.entries += block.got.size
+        self.largest_true = max(self.largest_true, largest.true)
+        self.threshold = max(self.threshold, largest.threshold)
+        self.bound = max(self.bound, largest.bound)
+        self.step_threshold = max(self.step_threshold, largest.step_threshold)
+        if self.measured:
+            self._measure(block, np.abs(block.checks[0].true))
 
     def _refuse(self, block: CheckedBlock) -> None:
         self.bad += int(np.count_nonzero(block.refused))
@@ -263,13 +276,14 @@ def examine(
 
 
 def together(
-    arrays: Mapping[oracle.Key, tuple[Array, oracle.Output, Stage]], limited: bool
+    arrays: Mapping[oracle.Key, tuple[Array, oracle.Output, Stage]], limited: bool, measured: Collection[oracle.Key]
 ) -> dict[oracle.Key, CheckedBlock]:
     """Check small arrays of an answer at once, each from end to end and by its step, as `examine` does one by one.
 
     Args:
         arrays: an array, and the knowledge about it, by key; those that do not fit are left out.
         limited: see `examine`.
+        measured: the keys of arrays whose errors will be measured.
     """
     fit = {key: each for key, each in arrays.items() if each[1].is_evaluated and each[2].is_plain}
     if len(fit) < 2:
@@ -284,11 +298,14 @@ def together(
         whole = _whole(got, oracle.Block(..., enclosure, worst, spread), 0.0, limited)
         step = Stage.joined(joined, got, stages)
         walked = Check(step.expected, step.error, step.bound, DOUBT * step.spread, limited, proof=False)
-        pieces = zip(fit.items(), whole.pieces(joined), walked.pieces(joined), strict=True)
-        return {
-            key: CheckedBlock(0, each, mine, stepped, terms=output.size_of_terms)
-            for (key, (each, output, _)), mine, stepped in pieces
-        }
+        largest = largest_of(joined, whole, walked)
+        found = {}
+        for place, (key, (each, output, _)) in enumerate(fit.items()):
+            needed = largest is None or key in measured
+            mine, stepped = (check.piece(joined, place) if needed else None for check in (whole, walked))
+            most = None if largest is None else largest[place]
+            found[key] = CheckedBlock(0, each, mine, stepped, terms=output.size_of_terms, largest=most)
+    return found
 
 
 def _parts(output: Known | None, step: Stage | None) -> Iterator[tuple[Rows, oracle.Block | None, Stage | None]]:

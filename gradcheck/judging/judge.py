@@ -220,12 +220,12 @@ def examined(answer: BackendAnswer, truth: Truth, gate: str) -> Iterator[tuple[K
     several = (
         {key: (arrays[key], truth.analysis[key], step) for key, step in steps.items()} if not answer.estimates else {}
     )
-    checked = together(several, gate != "proved")
+    measured = {key for key in arrays if key[0] in ("loss", "gradient")}
+    checked = together(several, gate != "proved", measured)
     for key in truth.tape.outputs:
         got = arrays.get(key)
         if got is not None:
             step = steps.get(key)
-            measured = key[0] in ("loss", "gradient")
             slack = answer.printed.half_unit(got) if answer.printed else None
             estimate = answer.estimates.get(key[1] or "") if key[0] == "gradient" else None
             yield (
@@ -238,7 +238,7 @@ def examined(answer: BackendAnswer, truth: Truth, gate: str) -> Iterator[tuple[K
                     slack=slack,
                     estimate=estimate,
                     limited=gate != "proved",
-                    measured=measured,
+                    measured=key in measured,
                     checked=checked.get(key),
                 ),
             )

@@ -130,11 +130,12 @@ class Output:
         """Evaluate the blocks of plain outputs at once: NumPy's calls cost more than their entries."""
         joined = Joined([output.shape for output in outputs])
         quantity = joined.quantity([output._quantity for output in outputs])
-        enclosure = Enclosure.of(quantity.middle, quantity.float64, quantity.radius)
-        worst = bound_of(quantity.worst, quantity.shape)
-        spread = spread_of(quantity.variance, None, quantity.shape)
-        if not enclosure.radius.max() < np.inf or _is_blurred(enclosure, spread):
-            return  # each for itself, some with balls
+        with np.errstate(all="ignore"):
+            enclosure = Enclosure.of(quantity.middle, quantity.float64, quantity.radius)
+            worst = bound_of(quantity.worst, quantity.shape)
+            spread = spread_of(quantity.variance, None, quantity.shape)
+            if not enclosure.radius.max() < np.inf or _is_blurred(enclosure, spread):
+                return  # each for itself, some with balls
         for output, *parts in zip(outputs, *map(joined.pieces, (*enclosure.parts, worst, spread)), strict=True):
             output.__dict__["_whole"] = Block(..., Enclosure(*parts[:3]), *parts[3:])
 

@@ -61,3 +61,13 @@ class Joined:
     def pieces(self, joined: Array) -> Iterator[Array]:
         """What was computed entry by entry, in arrays of the given shapes."""
         return (joined[place].reshape(shape) for place, shape in self._places)
+
+    def piece(self, joined: npt.NDArray[Any], number: int) -> npt.NDArray[Any]:
+        """One of these arrays."""
+        place, shape = self._places[number]
+        return joined[place].reshape(shape)
+
+    def largest(self, joined: Array) -> list[float]:
+        """The largest entry of each array; each has one at least."""
+        found: list[float] = np.maximum.reduceat(joined, [place.start for place, _ in self._places]).tolist()
+        return found
