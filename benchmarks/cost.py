@@ -1,13 +1,17 @@
-"""The cost of a check: compared with torch.autograd.gradcheck, alone up to large sizes, and in a small run."""
+"""The cost of a check: in passes of torch, beside the checkers of torch and JAX, alone, and in a small run."""
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
+
+import click
 
 from benchmarks.common import Table, answer, command, draw, problem, selection_of
 from benchmarks.peers import Peers
@@ -17,23 +21,58 @@ from gradcheck.results import Verdict
 from tests.recorded import record_tape
 
 REPEATS = 5
+IN_TURN = 7
 BACKENDS_OF_A_RUN = 4
 MILLISECONDS = 1000.0
 # Slow gradcheck takes K⁴ steps: above this size it is run once.
 LARGEST_REPEATED = 128
 
 
-def cost(small: bool) -> list[Table]:
-    """Time and memory of the whole check of one backend, in this process, and of torch.autograd.gradcheck."""
+def cost(small: bool, compare: Path | None = None) -> list[Table]:
+    """Time and memory of the whole check of one backend, in this process, and of others' checkers."""
     sizes = (8, 16, 32) if small else (16, 32, 64, 128, 256)
     large = (64, 256) if small else (256, 1024, 2048, 4096)
-    return [beside(sizes), alone(large), small_run()]
+    passes = in_passes((64, 256) if small else (16, 64, 1024, 2048))
+    tables = [passes, beside(sizes), alone(large), small_run()]
+    return [*tables, grown(passes, compare)] if compare else tables
+
+
+def in_passes(sizes: Iterable[int]) -> Table:
+    """This check in units of one forward and one backward pass of torch, in turn."""
+    table = Table(f"Milliseconds, and how many passes of torch a check takes (medians of {IN_TURN})")
+    with Peers(selection_of(["torch"]).places["torch"].python) as peers:
+        for dtype in ("float32", "float64"):
+            for k in sizes:
+                check, inputs = prepared(k, dtype), draw(k, dtype).inputs
+                peers.call("passes_of_torch", inputs)  # the first is slower
+                turns = [(timed(check), peers.call("passes_of_torch", inputs)) for _ in range(IN_TURN)]
+                ours, theirs = (statistics.median(seconds) for seconds in zip(*turns, strict=True))
+                table.rows.append({
+                    "dtype": dtype,
+                    "K": k,
+                    "this check": ours * MILLISECONDS,
+                    "passes of torch": theirs * MILLISECONDS,
+                    "this / passes": ours / theirs,
+                })  # fmt: skip
+    return table
+
+
+def grown(table: Table, compare: Path) -> Table:
+    """The rows whose ratio is half as large again as in an earlier output, by its file."""
+    (before,) = (each for each in json.loads(compare.read_text())["tables"] if each["title"] == table.title)
+    ratios = {(row["dtype"], row["K"]): row["this / passes"] for row in before["rows"]}
+    larger = [row for row in table.rows if row["this / passes"] > 1.5 * ratios[row["dtype"], row["K"]]]
+    return Table(
+        f"A check takes half as many passes again as in {compare.name}" if larger else "No cost has grown by half",
+        larger,
+    )
 
 
 def beside(sizes: Iterable[int]) -> Table:
-    """This check and torch's, on the same float64 loss."""
+    """This check, torch's and JAX's, on the same float64 loss."""
     table = Table(f"Milliseconds for one backend in float64 (medians of {REPEATS})")
-    with Peers(selection_of(["torch"]).places["torch"].python) as peers:
+    places = selection_of(["torch", "jax"]).places
+    with Peers(places["torch"].python) as peers, Peers(places["jax"].python) as of_jax:
         for k in sizes:
             check, inputs = prepared(k, "float64"), draw(k, "float64").inputs
             peers.call("gradcheck_of_torch", inputs, fast=True)  # the first is slower
@@ -41,6 +80,8 @@ def beside(sizes: Iterable[int]) -> Table:
             turns = [(timed(check), peers.call("gradcheck_of_torch", inputs, fast=True)) for _ in range(REPEATS)]
             ours = statistics.median(seconds for seconds, _ in turns)
             fast, fast_passes = outcome([answered for _, answered in turns])
+            of_jax.call("check_grads_of_jax", inputs)
+            jax, jax_passes = outcome([of_jax.call("check_grads_of_jax", inputs) for _ in range(REPEATS)])
             slow_repeats = REPEATS if k <= LARGEST_REPEATED else 1
             slow, slow_passes = outcome(
                 [peers.call("gradcheck_of_torch", inputs, fast=False) for _ in range(slow_repeats)]
@@ -52,8 +93,10 @@ def beside(sizes: Iterable[int]) -> Table:
                 "this check": ours * MILLISECONDS,
                 "gradcheck, fast": fast * MILLISECONDS,
                 "gradcheck, slow": slow * MILLISECONDS,
+                "check_grads of JAX": jax * MILLISECONDS,
                 "fast passes": fast_passes,
                 "slow passes": slow_passes,
+                "JAX passes": jax_passes,
                 "fast / this": fast / ours,
                 "slow / this": slow / ours,
             })  # fmt: skip
@@ -61,7 +104,7 @@ def beside(sizes: Iterable[int]) -> Table:
 
 
 def outcome(answers: Sequence[Mapping[str, Any]]) -> tuple[float, str]:
-    """The median of torch's seconds, and whether it passes the gradient, which is correct."""
+    """The median of a peer's seconds, and whether it passes the gradient, which is correct."""
     passes = all(each["passes"] for each in answers)
     return statistics.median(each["seconds"] for each in answers), "yes" if passes else "no"
 
@@ -133,5 +176,11 @@ def peak_memory(function: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
+COMPARE = click.Option(
+    ["--compare"],
+    type=click.Path(path_type=Path, exists=True),
+    help="An output of this command: print which costs have grown by half since then.",
+)
+
 if __name__ == "__main__":
-    command(cost)()
+    command(cost, COMPARE)()

@@ -1,4 +1,4 @@
-"""The checkers that torch ships, in the interpreter that has torch: a process that answers requests by JSON lines.
+"""The checkers that torch and JAX ship, in an interpreter that has one: a process that answers requests by JSON lines.
 
 `Peers` is the benchmark's own side; as a program, this file is the other. That interpreter has torch and NumPy alone:
 what is imported of gradcheck and its tests over there needs no more.
@@ -30,7 +30,7 @@ LARGEST_COMPARED = 16
 
 
 class Peers:
-    """A context in which the peers answer; `python` is an interpreter that has torch."""
+    """A context in which the peers answer; `python` is an interpreter that has the framework."""
 
     def __init__(self, python: Path) -> None:
         command = [str(python), "-m", "benchmarks.peers"]
@@ -159,7 +159,39 @@ def refused_by_gradcheck(steps: Steps, inputs: Mapping[str, Any], fast: bool) ->
         return not torch.autograd.gradcheck(Backend.apply, tensors, fast_mode=fast, raise_exception=False)
 
 
-REQUESTS: Mapping[str, Callable[..., Any]] = {"gradcheck_of_torch": gradcheck_of_torch, "refused": refused}
+def passes_of_torch(inputs: Mapping[str, Any]) -> float:
+    """The seconds of one forward and one backward pass of the problem's loss in torch, in the dtype of the inputs."""
+    import torch
+
+    tensors = [torch.tensor(array, requires_grad=name != "x") for name, array in inputs.items()]
+    begin = time.perf_counter()
+    torch.autograd.grad(torch_loss(*tensors), tensors[:3])
+    return time.perf_counter() - begin
+
+
+def check_grads_of_jax(inputs: Mapping[str, Any]) -> dict[str, float | bool]:
+    """The seconds of `jax.test_util.check_grads` in reverse mode on the problem's loss, and whether it passes."""
+    import jax
+    import jax.numpy as jnp
+    from jax.test_util import check_grads
+
+    jax.config.update("jax_enable_x64", True)
+
+    def loss(A: Any, B: Any, C: Any) -> Any:
+        w = C @ (jax.nn.sigmoid(A @ inputs["x"]) + B @ inputs["x"])
+        return jnp.sum(w * w)
+
+    begin = time.perf_counter()
+    try:
+        check_grads(loss, [inputs[name] for name in "ABC"], order=1, modes=("rev",))
+    except AssertionError:
+        return {"seconds": time.perf_counter() - begin, "passes": False}
+    return {"seconds": time.perf_counter() - begin, "passes": True}
+
+
+REQUESTS: Mapping[str, Callable[..., Any]] = {
+    each.__name__: each for each in (gradcheck_of_torch, refused, passes_of_torch, check_grads_of_jax)
+}
 
 
 def serve() -> None:

@@ -145,10 +145,13 @@ def test_every_shipped_problem_agrees(tmp_path: Path) -> None:
 
 
 def test_costs_are_measured(cost: dict[str, Rows]) -> None:
-    beside, alone, small = cost.values()
+    passes, beside, alone, small = cost.values()
+    assert [(row["dtype"], row["K"]) for row in passes] == [(d, k) for d in ("float32", "float64") for k in (64, 256)]
+    assert all(row["this / passes"] > 0 for row in passes)
     assert [row["K"] for row in beside] == [8, 16, 32]
     assert all(0 < row["this check"] < row["gradcheck, slow"] for row in beside[1:])
     assert all(row["gradcheck, fast"] > 0 and row["fast passes"] == row["slow passes"] == "yes" for row in beside)
+    assert all(row["check_grads of JAX"] > 0 for row in beside)
     assert {row["dtype"] for row in alone} == {"float32", "float64"}
     assert all(row["seconds"] > 0 and row["in units of the three matrices"] > 0 for row in alone)
     assert 0 < small[0]["milliseconds"] < 1000
