@@ -44,8 +44,10 @@ class Picture:
         self._of_spread += _counts(of_spread, SPREAD_EDGES)
         wide = self._cells.shape[1]
         matrix = np.ascontiguousarray(of_bound).reshape(-1, self._columns)
-        rows = row * self._rows_of_block + np.arange(len(matrix))
-        cells, starts = np.unique(_cell(rows, self._rows, self._high), return_index=True)
+        first = row * self._rows_of_block
+        of_rows = _cell(np.arange(first, first + len(matrix)), self._rows, self._high)
+        starts = np.flatnonzero(np.diff(of_rows, prepend=-1))
+        cells = of_rows[starts]
         low = np.maximum.reduceat(matrix, starts, axis=0)
         largest = np.maximum.reduceat(low, np.arange(wide) * self._columns // wide, axis=1)
         self._cells[cells] = np.maximum(self._cells[cells], largest)
