@@ -30,10 +30,15 @@ def parameter_names(function: Callable[..., Any], count: int) -> list[str]:
 
 
 def modules_of(torch: Any, function: Any) -> dict[str, Any]:
-    """The modules whose parameters a function uses, by name; "" is the function itself."""
+    """The modules whose parameters a function uses, by name; "" is the function itself.
+
+    Those of a callable object, or of a method's object, are its attributes.
+    """
     if isinstance(function, torch.nn.Module):
         return {"": function}
-    return {name: each for name, each in used_by(function) if isinstance(each, torch.nn.Module)}
+    used = dict(used_by(function))
+    held = {} if isinstance(used.get("self"), torch.nn.Module) else getattr(used.get("self"), "__dict__", {})
+    return {name: each for name, each in {**held, **used}.items() if isinstance(each, torch.nn.Module)}
 
 
 def used_by(function: Any) -> Iterator[tuple[str, Any]]:

@@ -24,6 +24,7 @@ from tests.torch_front.functions import (
     DetachedInput,
     FlatCotangent,
     FlatInput,
+    Holder,
     IgnoredCotangent,
     MissingMeanPath,
     NarrowCotangent,
@@ -145,6 +146,8 @@ def cases():
     yield "lambda", lambda: check(lambda a, b: torch.tanh(a) @ b, x)
     yield "closure", lambda: check(lambda a: tagged.layer(a[:, :3]).sum(), x[:1])
     yield "method", lambda: check(tagged.loss, (batch,))
+    yield "callable object", lambda: check(Holder(), x[:1])
+    yield "method of an object", lambda: check(Holder().squared, x[:1])
     yield "buffers", lambda: bool(torch.equal(before, tagged.norm.running_mean))
     yield "outputs", lambda: check(tagged, {"batch": batch, "scale": 0.5})
     yield "partial", lambda: check(functools.partial(torch.addcmul, value=0.3), (*x, x[1]))

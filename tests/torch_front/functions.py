@@ -283,6 +283,19 @@ class Scaled(nn.Module):
         return x * self.weights
 
 
+class Holder:
+    """An object that is no module, has one, and can be called."""
+
+    def __init__(self):
+        self.layer = nn.Linear(5, 2, dtype=torch.float64)
+
+    def __call__(self, x):
+        return self.layer(x).exp()
+
+    def squared(self, x):
+        return self.layer(x).square()
+
+
 def multiplied(x):
     """A product of matrices that do not fit."""
     return x @ x

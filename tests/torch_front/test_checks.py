@@ -39,6 +39,8 @@ AGREES = {
     "lambda": ["a", "b"],
     "closure": ["a", "tagged.layer.bias", "tagged.layer.weight", "tagged.norm.bias", "tagged.norm.weight"],
     "method": ["batch[x]", "self.layer.bias", "self.layer.weight", "self.norm.bias", "self.norm.weight"],
+    "callable object": ["layer.bias", "layer.weight", "x"],
+    "method of an object": ["layer.bias", "layer.weight", "x"],
     "outputs": ["batch[x]", "layer.bias", "layer.weight", "norm.bias", "norm.weight"],
     "partial": ["input 0", "input 1", "input 2"],
     "partial of a module": ["input 0[x]", "self.layer.bias", "self.layer.weight", "self.norm.bias", "self.norm.weight"],
