@@ -127,7 +127,8 @@ class Source(Record, frozen=True, kw_only=True):
     """A line of the user's source: the path of its file, its number from 1, and its text.
 
     `shown` is its path in messages. `of` is what the line belongs to: the hand-written gradient, or the loss. A line of
-    the loss is `instead` of one of the gradient if the backend is a hand-written gradient and its own line is unknown.
+    the loss is `instead` of one of the backend's own code if that is a hand-written gradient or an implementation, or
+    ran elsewhere, and its own line is unknown.
     """
 
     file: str
@@ -146,7 +147,7 @@ class Source(Record, frozen=True, kw_only=True):
         """The line with its place, "layer.py:12  dz = C.T @ dw", cut to fit into 80 columns, and its owner."""
         whole = f"{self.place}  {self.text}"
         cut = whole if len(whole) <= LONGEST else f"{whole[: LONGEST - 1]}…"
-        return f"{cut}  (the {self.of}; the line of your gradient is not known)" if self.instead else cut
+        return f"{cut}  (the {self.of}; the line of your own code is not known)" if self.instead else cut
 
 
 class Condition(Record, frozen=True, kw_only=True):

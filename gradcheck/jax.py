@@ -19,6 +19,7 @@ from gradcheck.answers import BackendAnswer
 from gradcheck.backends import _jax_calls as calls
 from gradcheck.backends import _jax_export as export
 from gradcheck.backends._engine import Answer, Malformed
+from gradcheck.backends._jax_bodies import raised_at
 from gradcheck.backends._worker.comparison import differences
 from gradcheck.backends.jax_forward import LACKS as FORWARD_LACKS
 from gradcheck.dtypes import DTYPES
@@ -219,6 +220,12 @@ def _answer(
             return call.product(dtype, outputs, cotangents, wrt, directions)
         return (call.forward_answer if forward else call.answer)(dtype, outputs, cotangents, wrt)
 
-    with _having(dtype):
-        first, again = evaluated(), evaluated()
+    try:
+        with _having(dtype):
+            first, again = evaluated(), evaluated()
+    except (Malformed, RequestError):
+        raise
+    except Exception as error:  # of the user's code
+        why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        raise RequestError(f"{calls.name_of(call.function)}: {raised_at(jax, error)}{why}") from error
     return BackendAnswer(first.loss, first.gradients, first.values, varies=dict(differences(first, again)))

@@ -25,7 +25,7 @@ from gradcheck.findings import (
 )
 from gradcheck.shown import ShownCase
 from gradcheck.text.escaping import all_escaped
-from gradcheck.text.suggestions import did_you_mean
+from gradcheck.text.suggestions import expected_one_of
 from gradcheck.text.wording import change, in_words, index_in_code, two_digits
 
 if TYPE_CHECKING:
@@ -343,7 +343,7 @@ class Report(ShownCase, Record, frozen=True, kw_only=True):
         if len(named) != 1:
             specs = [backend.spec for backend in self.backends]
             found = "several backends" if named else "no such backend"
-            raise KeyError(f"{spec!r}: {found}: {did_you_mean(str(spec), specs)}expected one of {', '.join(specs)}")
+            raise KeyError(f"{spec!r}: {found}: {expected_one_of(str(spec), specs)}")
         return named[0]
 
     def __iter__(self) -> Iterator[Backend]:

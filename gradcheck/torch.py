@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Unpack, overload
 
+import numpy as np
 import torch
 
 from gradcheck.answers import BackendAnswer
@@ -101,6 +102,8 @@ def check(
     __tracebackhide__ = True
     with WithoutFrames():
         asked = in_process.checked_options(seed=seed, gate=gate, order=order)
+        for each in (function, reference):
+            _check_function(each)
         place = in_process.place_of(sys._getframe(1))
 
         def in_dtype(cast: str | None) -> Report:
@@ -154,12 +157,25 @@ def _report(
         raise RequestError(f"{name}: {error}") from None
 
 
+def _check_function(function: Any) -> None:
+    """Refuse what cannot be called as a function.
+
+    Raises:
+        RequestError: it is an autograd.Function, and not its `apply`; or nothing to call.
+    """
+    if isinstance(function, type) and issubclass(function, torch.autograd.Function):
+        name = function.__name__
+        raise RequestError(f"{name}: an autograd.Function by itself: expected a function: write {name}.apply")
+    if function is not None and not callable(function):
+        raise RequestError(f"{callables.name_of(function)} is no function: expected a function, a method or a module")
+
+
 def _check_tensors(call: calls.Call) -> None:
     """Refuse tensors that cannot be checked.
 
     Raises:
-        RequestError: one is sparse, or of another layout; all that require a gradient are empty; or one that does is
-            no argument.
+        RequestError: an input is an array of NumPy; a tensor is sparse, or of another layout; all that require a
+            gradient are empty; or one that does is no argument.
     """
     for name, each in call.tensors.items():
         if each.layout != torch.strided or each.is_quantized or each.is_nested:
@@ -167,6 +183,10 @@ def _check_tensors(call: calls.Call) -> None:
     for name, each in callables.used_by(call.function):
         if isinstance(each, torch.Tensor) and each.requires_grad:
             raise RequestError(f"{name} requires a gradient, and is no argument: expected it among the inputs")
+    arrays = [name for name, each in call.leaves.items() if isinstance(each, np.ndarray)]
+    if arrays:
+        instead = "write torch.from_numpy(array), and requires_grad_() for its gradient"
+        raise RequestError(f"{arrays[0]} is an array of NumPy: expected a tensor: {instead}")
     if call.wrt and not any(call.tensors[name].numel() for name in call.wrt):
         raise RequestError("the inputs that require a gradient have no entries: expected one at least")
 
@@ -256,7 +276,12 @@ def _evaluator(call: calls.Call, graph: Graph, dtype: str, mode: Mode, with_faul
         cotangents = {label: given[COTANGENT + label] for label in outputs}
         directions = {name: given[along] for name, along in in_process.directions(call.wrt).items() if along in given}
         asked = calls.Asked(None if other == dtype else other, outputs, cotangents, modules, directions)
-        (first, changed), (again, _) = mode(call, asked), mode(call, asked)
+        try:
+            (first, changed), (again, _) = mode(call, asked), mode(call, asked)
+        except (Malformed, RequestError):
+            raise
+        except Exception as error:  # of the user's code
+            raise RequestError(f"{callables.name_of(call.function)}: {export.reason(torch, error)}") from error
         return BackendAnswer(
             first.loss,
             first.gradients,

@@ -128,7 +128,7 @@ def test_a_function_whose_surroundings_cannot_be_written_is_refused() -> None:
         ({"backends": ["nope"]}, "backend 'nope': unknown"),
         ({"backends": "numpy"}, r"backends='numpy': did you mean \['numpy'\]\? expected a list of backends, each NAME"),
         ({"watch": "al"}, r"watch='al': did you mean 'all'\? expected named or all"),
-        ({"kk": 3}, r"kk=3: unknown option: did you mean 'k'\? expected one of problem, k, seed, .*, implementations$"),
+        ({"kk": 3}, r"kk=3: unknown option: did you mean 'k'\?$"),
         ({"backend": ["numpy"]}, r"unknown option: did you mean 'backends'\?"),
         ({"input": {"x": (2,)}}, r"unknown option: did you mean 'inputs'\?"),
         ({"scale": float("nan")}, "scale=nan: expected a finite number"),

@@ -50,7 +50,7 @@ def test_lists_and_booleans_from_the_environment(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("toml", "message"),
     [
-        ("kk = 3", r"kk = 3: unknown setting: did you mean 'k'. expected one of problem, k, seed"),
+        ("kk = 3", r"kk = 3: unknown setting: did you mean 'k'.$"),
         ("k = 'three'", r"k = 'three': expected a whole number from 1"),
         ("k = 0", r"k = 0: expected a whole number from 1"),
         ("k = true", r"k = true: expected a whole number from 1"),
@@ -68,7 +68,7 @@ def test_lists_and_booleans_from_the_environment(tmp_path: Path) -> None:
         ("backend = [3]", r"backend = \[3\]: expected a list of backends"),
         ("device = 'gpu'", r"device = 'gpu': expected cpu, cuda or cuda:N"),
         ("gate = 'proven'", r"gate = 'proven': did you mean 'proved'. expected rounding, formula or proved"),
-        ("no_build = true", r"no_build = true: unknown setting: did you mean 'no-build'. expected one of problem, k"),
+        ("no_build = true", r"no_build = true: unknown setting: did you mean 'no-build'.$"),
         ("no-build = 1", r"no-build = 1: expected true or false"),
         ("k = ", r"expected TOML"),
     ],
@@ -97,7 +97,7 @@ def test_a_keyword_is_read_and_an_unknown_one_is_refused_with_a_suggestion() -> 
     chosen = settings.of({"k": 5, "backends": ["numpy", "torch"], "no_build": True})
     assert (chosen.k, chosen.backend, chosen.no_build) == (5, ("numpy", "torch"), True)
     assert chosen.given == {"k", "backend", "no_build"}
-    with pytest.raises(RequestError, match=r"backend=\['numpy'\]: unknown option: did you mean 'backends'\? expected"):
+    with pytest.raises(RequestError, match=r"backend=\['numpy'\]: unknown option: did you mean 'backends'\?"):
         settings.of({"backend": ["numpy"]})
     with pytest.raises(
         RequestError, match=r"report=\['r.json'\]: unknown option: expected one of problem, k, .*, shapes"

@@ -20,7 +20,7 @@ from gradcheck.execution.worker import Failure
 from gradcheck.problems import Problem
 from gradcheck.results import Verdict
 from gradcheck.settings import Settings
-from gradcheck.text.suggestions import did_you_mean
+from gradcheck.text.suggestions import did_you_mean, expected_one_of
 
 if TYPE_CHECKING:
     from gradcheck.oracle import Format
@@ -246,8 +246,7 @@ def known_engine(spec: Spec, others: Sequence[str] = ()) -> EngineDeclaration:
             expected = "expected a gradient that the problem's file names in `gradients`, or an engine, such as torch"
             raise RequestError(f"backend {str(spec)!r}: a hand-written gradient of shipped problems: {expected}")
         known = dict.fromkeys((*others, *engines.paths()))
-        meant = did_you_mean(spec.name, known)
-        raise RequestError(f"backend {str(spec)!r}: unknown: {meant}expected one of {', '.join(known)}")
+        raise RequestError(f"backend {str(spec)!r}: unknown: {expected_one_of(spec.name, known)}")
     return found
 
 

@@ -224,8 +224,11 @@ def files_near(name: str) -> list[str]:
 def _named(name: str) -> Path:
     known = names()
     if name not in known:
+        if os.path.isdir(name):  # noqa: PTH112 (a name that is too long for a folder is none)
+            raise ProblemError(f"problem {name!r}: a folder: expected the path of a .py file, such as {name}/layer.py")
         meant = did_you_mean(name, [*known, *files_near(name)])
-        raise ProblemError(f"problem {name!r}: unknown: {meant}expected {', '.join(known)} or the path of a .py file")
+        expected = meant.rstrip() or f"expected {', '.join(known)} or the path of a .py file"
+        raise ProblemError(f"problem {name!r}: unknown: {expected}")
     return known[name]
 
 

@@ -36,7 +36,9 @@ def checked_shapes(
     entries = sum(map(prod, shapes.values()))
     if entries * FEWEST_BYTES > memory():
         call = f"inputs({_written(k)})"
-        raise ProblemError(f"{path}: {call} have {entries} entries: expected a size for which there is memory")
+        needed = f"{entries:.3g} entries, which need {entries * FEWEST_BYTES / 1e9:.3g} GB"
+        expected = f"expected a size for which there is memory, {memory() / 1e9:.3g} GB"
+        raise ProblemError(f"{path}: {call} have {needed}: {expected}")
     return shapes
 
 

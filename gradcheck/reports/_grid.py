@@ -38,7 +38,12 @@ class Grid:
     def print(self, console: Console) -> None:
         """Print it in the width of a console, with an empty line between tables."""
         for number, table in enumerate(self.tables(console.width)):
-            console.print(*([""] if number else []), table, sep="\n")
+            if number:
+                console.print()
+            for line in console.render_lines(table, pad=False):
+                text = Text.assemble(*((piece.text, piece.style or "") for piece in line))
+                text.rstrip()
+                console.print(text, soft_wrap=True)
 
     def fits(self, width: int) -> bool:
         """Whether it is one table of such a width, with no label folded."""

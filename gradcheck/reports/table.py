@@ -43,9 +43,8 @@ def write(report: Report, stream: TextIO, view: View = QUIET) -> None:
         console.print()
         console.print(hanging(Text(title, "bold"), console))  # not the table's title, which folds at its width
         table.print(console)
-        for name in dict.fromkeys(table.names) if view.details else ():
-            if name in EXPLANATIONS:
-                console.print(hanging(Text(f"  {name}: {EXPLANATIONS[name]}", "dim"), console))
+        if view.details:
+            explain(table, console)
     console.print()
     console.print(hanging(Text(power(report)), console))
     if not view.details:
@@ -61,9 +60,16 @@ def heading(case: CaseRecord) -> Text:
 
 def conclude(report: Report, console: Console, view: View) -> None:
     """Print the findings, the verdict, and the command that runs the case again."""
+    worst = None
     for backend in report.backends:
         for line in (details if view.details else summary)(backend, console):
-            line.print(console) if isinstance(line, Grid) else console.print(line)
+            if isinstance(line, Grid):
+                worst = line
+                worst.print(console)
+            else:
+                console.print(line)
+    if worst:
+        explain(worst, console)
     verdicts = {backend.spec: backend.verdict for backend in report.backends}
     for divergence in report.first_divergences:
         emphasis = "bold" if verdicts[divergence.left] != verdicts[divergence.right] else ""
@@ -73,6 +79,13 @@ def conclude(report: Report, console: Console, view: View) -> None:
     for branch in report.untried():
         console.print(hanging(Text(branch, style(Verdict.UNDECIDED)), console))
     console.print(f"again: {report.case.replay}", soft_wrap=True)  # one line, to be copied
+
+
+def explain(grid: Grid, console: Console) -> None:
+    """Print what the columns of a table mean."""
+    for name in dict.fromkeys(grid.names):
+        if name in EXPLANATIONS:
+            console.print(hanging(Text(f"  {name}: {EXPLANATIONS[name]}", "dim"), console))
 
 
 def parts(report: Report, width: int, view: View) -> Iterator[tuple[str, Grid]]:

@@ -31,6 +31,7 @@ from gradcheck.results import Backend, BackendEnvironment, Report, Verdict
 from gradcheck.runs import assemble
 from gradcheck.runs.function_sources import BackwardPass, FunctionSources
 from gradcheck.settings import Settings
+from gradcheck.text.suggestions import did_you_mean
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Evaluate = Callable[[str, Arrays], BackendAnswer]
@@ -138,7 +139,8 @@ def names_of(dtypes: Iterable[Any]) -> Sequence[str]:
         return DTYPES
     names = [str(getattr(each, "__name__", each)).rpartition(".")[2] for each in given]
     if unknown := [name for name in names if name not in DTYPES]:
-        raise RequestError(f"dtypes={unknown[0]!r}: expected some of {', '.join(DTYPES)}, or all")
+        wrong, meant = unknown[0], did_you_mean(unknown[0], DTYPES)
+        raise RequestError(f"dtypes: {wrong!r} is no dtype: {meant}expected some of {', '.join(DTYPES)}, or all")
     if not names:
         raise RequestError(f"dtypes is empty: expected some of {', '.join(DTYPES)}, or all")
     return names
@@ -286,11 +288,13 @@ def diagnosed(
     def rerun(dtype: str) -> tuple[BackendAnswer, judge.Truth] | str:
         try:
             other = cases.in_dtype(case, dtype)
-            again = function.evaluate(dtype, other.inputs)
         except RequestError as error:
             return str(error)
+        try:
+            again = function.evaluate(dtype, other.inputs)
         except Exception as error:  # a kernel may lack the dtype
-            return f"run again in {dtype}: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            kind = "" if isinstance(error, RequestError) else f"{type(error).__name__}: "
+            return f"run again in {dtype}: {kind}{str(error).partition(chr(10))[0]}"
         return again, judge.truth(known.tape, other.inputs, format_of(function, dtype))
 
     other = functools.partial(diagnosis.other_dtype, by_hand=False, lacks=lambda _: False)

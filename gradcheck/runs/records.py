@@ -278,6 +278,9 @@ def _numbers(value: Any, depth: int = 0) -> Any:
 
 def _read(path: Path) -> Any:
     """The unchecked content of a file, with single strings and numbers of a .npz file as such."""
+    if path.suffix == ".py":
+        instead = f"judge its gradients with: gradcheck run {path}"
+        raise RequestError(f"{path}: a problem's file: expected a record, a .json or .npz file; {instead}")
     try:
         if path.suffix == ".npz":
             return {name: array.item() if array.shape == () else array for name, array in archives.read(path).items()}

@@ -28,14 +28,16 @@ class Sources:
     Args:
         problem: the problem.
         graph: its loss.
-        gradient: the name of a backend; if it is a hand-written gradient, its own lines come first.
+        backend: the name of a backend; if it is a hand-written gradient, its own lines come first.
+        is_elsewhere: whether the backend has code of its own, which is unknown.
     """
 
-    def __init__(self, problem: Problem, graph: Graph, gradient: str = "") -> None:
+    def __init__(self, problem: Problem, graph: Graph, backend: str = "", is_elsewhere: bool = False) -> None:
         self._problem = problem
         self.graph = graph
         functions = problem.hessian_products if graph.directions else problem.functions
-        self._function = functions.get(gradient)
+        self._function = functions.get(backend)
+        self._has_own_code = is_elsewhere or self._function is not None or backend in problem.implementations
 
     @cached_property
     def _by_hand(self) -> Mapping[Key, Line]:
@@ -50,7 +52,7 @@ class Sources:
             file, line, text = self._by_hand[kind, name]
             return Source(file=file, shown=self.shown(file), line=line, text=text, of="gradient")
         found = self.of_loss(kind, name)
-        return found and msgspec.structs.replace(found, instead=self._function is not None)
+        return found and msgspec.structs.replace(found, instead=self._has_own_code)
 
     def of_loss(self, kind: str, name: str | None) -> Source | None:
         """The line of the loss that computes an array, or None if it is unknown."""

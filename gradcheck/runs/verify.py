@@ -89,7 +89,7 @@ def verify(record: RecordFile, path: str, loaded: Problem, gate: str, again: str
     for dtype in dtypes:
         check_same_loss(drawn[dtype], [truths[dtype]])
     answers = {name: recorded.answer(f"{path}: {name}") for name, recorded in record.answers.items()}
-    sources = Sources(loaded, tapes[first].graph)
+    sources = Sources(loaded, tapes[first].graph, is_elsewhere=True)
     backends = [
         assemble.answered(
             Spec(name),

@@ -9,7 +9,7 @@ from typing import Any
 from gradcheck.errors import RequestError
 from gradcheck.settings.declared import OPTIONS, Settings
 from gradcheck.settings.option import PREFIX, Option
-from gradcheck.text.suggestions import did_you_mean
+from gradcheck.text.suggestions import expected_one_of
 from gradcheck.text.wording import shortened
 
 MOST_BYTES = 1 << 20
@@ -80,7 +80,7 @@ def _known(name: str, options: Mapping[str, Option], unknown: str, others: Itera
     """The option that a name means."""
     if name not in options:
         names = [*options, *others]
-        raise RequestError(f"{unknown}: {did_you_mean(name, names)}expected one of {', '.join(names)}")
+        raise RequestError(f"{unknown}: {expected_one_of(name, names)}")
     return options[name]
 
 

@@ -134,6 +134,8 @@ def test_exit_codes(gradcheck: Command, words: tuple[str, ...], code: int) -> No
         (("run", "--watch", "al"), "--watch al: did you mean 'all'? expected named or all"),
         (("run", "--timeout", "0"), "--timeout 0: expected a number of seconds above 0, at most 1000000"),
         (("run", "--kk", "3"), "No such option '--kk'"),
+        (("run", "."), "problem '.': a folder: expected the path of a .py file, such as ./layer.py"),
+        (("verify", "layer.py"), "layer.py: a problem's file: expected a record, a .json or .npz file; judge its"),
         (("run", "nope"), "problem 'nope': unknown: expected attention, batch_norm"),
         (
             ("run", "attention", "-b", "manual"),

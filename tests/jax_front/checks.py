@@ -38,6 +38,10 @@ def narrow_cotangent(saved, g):
     return right(saved, g.astype("float32").astype("float64"))
 
 
+def raising(saved, g):
+    return g @ saved[0], saved[1]  # two shapes that do not fit
+
+
 def one_entry(saved, g):
     dx, dw = right(saved, g)
     return dx.at[1, 2].add(1e-9), dw
@@ -176,6 +180,7 @@ def cases():
     yield "every dtype", lambda: check(rms_norm, x, dtypes="all")
     yield "float64 where JAX has none", lambda: in_float64(norms["float32"])
     yield "wrong in one dtype", lambda: check(cubes(wrong_in_float32), x[0], dtypes=[jnp.float64, jnp.float32])
+    yield "mistake in a rule", lambda: check(with_rule(raising), x)
     yield "unknown dtype", lambda: check(jnp.tanh, x[:1], dtypes=["float8"])
     yield "closure", lambda: check(lambda a: mlp(params["float64"], a), x[:1])
     yield "method", lambda: check(scaled.loss, ({"x": x[0], "places": np.arange(3)},))

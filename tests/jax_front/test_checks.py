@@ -58,7 +58,8 @@ REFUSED = {
     "forward mode of custom_vjp": "a function with jax.custom_vjp has no forward mode: expected jax.custom_jvp, or",
     "forward mode in float16": "forward=True in float16: tangents underflow where adjoints do not",
     "second derivatives in forward mode": "forward=True with order=2: expected one of the two",
-    "unknown dtype": "dtypes='float8': expected some of float64, float32, float16, bfloat16, or all",
+    "mistake in a rule": "tests/jax_front/checks.py:",
+    "unknown dtype": "dtypes: 'float8' is no dtype: did you mean 'float64'? expected some of float64, float32",
     "callback": "pure_callback: JAX does not see what it computes: expected primitives of docs/jax.md, or reference=",
     "until": "the number of turns of a while_loop depends on floating numbers: expected a number that does not, or "
     "reference= with the same function in plain operators",

@@ -35,6 +35,7 @@ from tests.torch_front.functions import (
     OnceDifferentiable,
     OneEntry,
     OtherShape,
+    Raising,
     RmsNorm,
     Rounded,
     Scaled,
@@ -174,6 +175,10 @@ def cases():
     yield "group norm and its statistics", lambda: check(group_norm, x[:1])
     yield "mean of a layer norm", lambda: check(lambda a: torch.native_layer_norm(a, (5,), None, None, EPS)[:2], x[:1])
     yield "docstring", lambda: doctest.testmod(gradcheck.torch) == (0, 4)
+    yield "Function by itself", lambda: check(RmsNorm, x)
+    yield "no function", lambda: check(3, x)
+    yield "array of NumPy", lambda: check(torch.mul, (x[0], x[0].detach().numpy()))
+    yield "mistake in a backward pass", lambda: check(Raising.apply, x[:1], reference=lambda x: x**3)
     yield "no gradient", lambda: check(rms_norm, (x[0].detach(), x[1].detach()))
     yield "two dtypes", lambda: check(torch.mul, (x[0], norms[torch.float32][0]))
     yield "tensor from outside", lambda: check(lambda a: a * outside, x[:1])

@@ -59,6 +59,14 @@ class Cube(torch.autograd.Function):
         return 3 * ctx.saved_tensors[0] ** 2 * g
 
 
+class Raising(Cube):
+    """Its backward pass raises."""
+
+    @staticmethod
+    def backward(ctx, g):
+        return g @ ctx.saved_tensors[0]  # two shapes that do not fit
+
+
 class DetachedInput(Cube):
     """Its gradient is right, and not a function of x."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,7 +92,11 @@ REFUSED = {
     "forward mode in float16": "forward=True in float16: an underflow in forward mode may cause",
     "forward mode of a batch": "its forward mode cannot be batched: In order to use an autograd.Function with",
     "second derivatives in forward mode": "forward=True with order=2: expected one of the two",
-    "unknown dtype": "dtypes='float8': expected some of float64, float32, float16, bfloat16, or all",
+    "Function by itself": "RmsNorm: an autograd.Function by itself: expected a function: write RmsNorm.apply",
+    "no function": "int is no function: expected a function, a method or a module",
+    "array of NumPy": "input 1 is an array of NumPy: expected a tensor: write torch.from_numpy(array), and",
+    "mistake in a backward pass": "RuntimeError: mat1 and mat2 shapes cannot be multiplied",
+    "unknown dtype": "dtypes: 'float8' is no dtype: did you mean 'float64'? expected some of float64, float32",
     "no dtype": "dtypes is empty: expected some of float64, float32, float16, bfloat16, or all",
     "overflow": "in float16: input 0 holds a value that is not finite: expected finite numbers",
     "OtherShape": "PyTorch refuses a gradient: Function OtherShapeBackward returned an invalid gradient at index 0 - "
@@ -142,6 +147,12 @@ def test_a_known_error_of_an_operator_is_found(found: dict[str, Any], name: str)
 def test_a_wrong_request_is_refused_in_one_line(found: dict[str, Any], name: str) -> None:
     assert REFUSED[name] in found[name].get("refused", found[name])
     assert "\n" not in found[name]["refused"]
+
+
+def test_a_mistake_in_a_backward_pass_is_shown_with_its_own_line(found: dict[str, Any]) -> None:
+    lines = (Path(__file__).parent / "functions.py").read_text().splitlines()
+    (line,) = (number for number, text in enumerate(lines, 1) if text.endswith("# two shapes that do not fit"))
+    assert f"functions.py:{line}: RuntimeError" in found["mistake in a backward pass"]["refused"]
 
 
 @pytest.mark.parametrize("name", HOLDS)
