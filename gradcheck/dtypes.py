@@ -44,3 +44,5 @@ LAYOUTS = dict(
         strict=True,
     )
 )
+WIDE_DTYPES = tuple(name for name in DTYPES if LAYOUTS[name].bits >= LAYOUTS["float32"].bits)
+"""Those with at least the bits of float32."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -37,3 +38,14 @@ def test_a_template_of_issues_has_what_the_forge_needs_and_names_real_commands(p
     assert all(field["attributes"]["label"] for field in fields)
     named = re.findall(r"`gradcheck ([a-z]+)", path.read_text())
     assert set(named) <= set(command.list_commands(click.Context(command)))
+
+
+MUTANTS = tomllib.loads((ROOT / "tools" / "mutants.toml").read_text())["mutant"]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant["right"][:40])
+def test_a_mutant_changes_one_place_and_names_tests_that_exist(mutant: dict[str, Any]) -> None:
+    """Else `tools/mutants.py` ends before it has tried one."""
+    assert (ROOT / mutant["file"]).read_text().count(mutant["right"]) == 1
+    for path, _, name in (each.partition("::") for each in mutant["tests"]):
+        assert f"def {name.partition('[')[0]}" in (ROOT / path).read_text()

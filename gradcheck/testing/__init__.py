@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from gradcheck.dtypes import WIDE_DTYPES
 from gradcheck.errors import RequestError
-from gradcheck.testing.suite import HOSTILE, ORDINARY, WIDE_DTYPES, Suite, engine_of
+from gradcheck.testing.suite import HOSTILE, ORDINARY, Suite, engine_of
 from gradcheck.testing.words import WORDS
 
 __all__ = ["WORDS", "Conformance", "Suite", "assert_only"]

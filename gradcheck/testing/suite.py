@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from gradcheck.answers import BackendAnswer
 from gradcheck.api import Logged
+from gradcheck.dtypes import WIDE_DTYPES
 from gradcheck.errors import RequestError
 from gradcheck.execution.engines import EngineDeclaration, parse
 from gradcheck.execution.environments import Missing
@@ -40,7 +41,6 @@ TIMEOUT = 300
 """Seconds that an engine has for an answer; some engines compile."""
 SMALL = 3
 """The largest size for an engine that evaluates the loss once for every entry."""
-WIDE_DTYPES = ("float64", "float32")
 
 
 class Trial(NamedTuple):

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from gradcheck.dtypes import WIDE_DTYPES
 from gradcheck.execution import engines
 from gradcheck.graphs import OPERATORS, VOCABULARY
 from gradcheck.testing import Suite, assert_only
 from gradcheck.testing.problems import SAMPLES, WORD_OF, drawn, with_words_of
-from gradcheck.testing.suite import HOSTILE, ORDINARY, WIDE_DTYPES
+from gradcheck.testing.suite import HOSTILE, ORDINARY
 from gradcheck.testing.words import WORDS
 from tests.conformance.findings import FINDINGS, OF_SECOND_ORDER, SOMETIMES
 
