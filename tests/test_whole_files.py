@@ -379,6 +379,10 @@ START = 'import torch\nengine = "torch"\ndef inputs(k): return {"x": (3, k)}\n'
             f"{START}implementations = {{'original': ('torch', 1)}}\ndef loss(x): return x",
             "implementations names 'original'",
         ),
+        (
+            f"{START}implementations = {{'fused': lambda x: x}}\ndef loss(x): return x",
+            r"implementations is \{'fused': <function .*\}: expected a mapping of names to functions, such as",
+        ),
         (f"{START}gradients = 3\ndef loss(x): return x", "gradients is 3: expected a mapping of names to functions"),
         (START.replace("(3, k)", "3.0") + "def loss(x): return x", "inputs\\(1\\)\\['x'\\] is 3.0: expected a shape"),
         (

@@ -184,7 +184,10 @@ def checked_functions(path: Path, key: str, functions: Any) -> dict[str, Own]:
     of = isinstance(functions, Mapping) and {name: _own(each, key) for name, each in functions.items()}
     if not isinstance(of, dict) or None in of.values():
         expected = f"expected a mapping of names to functions, such as {EXAMPLES[key]}"
-        raise ProblemError(f"{path}: {key} is {_shown(functions)}: {expected}")
+        wrong = (
+            {name: functions[name] for name, own in of.items() if own is None} if isinstance(of, dict) else functions
+        )
+        raise ProblemError(f"{path}: {key} is {_shown(wrong)}: {expected}")
     for name in functions:
         check_name(name, f"{path}: {key}")
         if not re.fullmatch(GRADIENT_NAME, name):
