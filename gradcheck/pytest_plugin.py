@@ -49,7 +49,6 @@ def gradcheck(gradcheck_session: Session, request: pytest.FixtureRequest) -> Cal
     options are those of `gradcheck.torch.check` or `gradcheck.jax.check`; with `dtypes`, each dtype has a report. It
     returns the reports.
     """
-    from gradcheck.api import are_given
     from gradcheck.errors import RequestError
 
     def checked(problem: Any, door: str | None, **options: Any) -> list[Report] | RequestError:
@@ -65,16 +64,11 @@ def gradcheck(gradcheck_session: Session, request: pytest.FixtureRequest) -> Cal
     ) -> list[Report]:
         __tracebackhide__ = True
         options = options if inputs is None else {**options, "inputs": inputs}
-        if problem is None:
-            given = ", ".join(f"{name}=..." for name in options)
-            pytest.fail(f"check({given}): no problem: expected a loss, a name or a path first", pytrace=False)
         folders = (request.path.parent, request.config.rootpath) if isinstance(problem, (str, Path)) else ()
         found = next((str(folder / problem) for folder in folders if (folder / problem).is_file()), problem)
-        if seeds is not None and "seed" in options:
-            pytest.fail(f"seed={options['seed']!r}: expected none where seeds are given", pytrace=False)
         door = door_of(inputs) if callable(found) else None
-        if seeds is not None and door is None and are_given(found, inputs):
-            pytest.fail("seeds: expected none where inputs are arrays: they are one case", pytrace=False)
+        if wrong := mistake(found, door, seeds, options):
+            pytest.fail(wrong, pytrace=False)
         reports: list[Report] = []
         cases: list[dict[str, Any]] = [{}] if seeds is None else [{"seed": seed} for seed in seeds]
         for case in cases:
@@ -89,6 +83,20 @@ def gradcheck(gradcheck_session: Session, request: pytest.FixtureRequest) -> Cal
         return reports
 
     return check
+
+
+def mistake(problem: Any, door: str | None, seeds: Iterable[int] | None, options: Mapping[str, Any]) -> str | None:
+    """What is wrong with the arguments of the fixture, in one line; None if nothing."""
+    from gradcheck.api import are_given
+
+    if problem is None:
+        given = ", ".join(f"{name}=..." for name in options)
+        return f"check({given}): no problem: expected a loss, a name or a path first"
+    if seeds is not None and "seed" in options:
+        return f"seed={options['seed']!r}: expected none where seeds are given"
+    if seeds is not None and door is None and are_given(problem, options.get("inputs")):
+        return "seeds: expected none where inputs are arrays: they are one case"
+    return None
 
 
 def finding(reports: Sequence[Report]) -> str:
