@@ -56,6 +56,42 @@ def test_arrays_are_judged_together_as_each_alone(
     assert together == check()
 
 
+def floors(ops: Any, x: Any) -> Any:
+    return ops.sum(ops.watch("z", ops.floor(ops.watch("y", x * 3.0))) * x)
+
+
+def by_floors(x: Any) -> Any:
+    z = np.floor(x * 3.0)
+    return np.sum(z * x), {"x": z}, {"y": x * 3.0, "z": z}
+
+
+def squares(ops: Any, x: Any) -> Any:
+    return ops.sum(ops.watch("y", x * x) * 1e-300)
+
+
+def by_squares(x: Any) -> Any:
+    with np.errstate(over="ignore"):
+        y = x * x
+    return np.sum(y * 1e-300), {"x": 2e-300 * x}, {"y": y}
+
+
+@pytest.mark.parametrize(
+    ("loss", "gradient", "x"),
+    [(floors, by_floors, [1 / 3, 0.5]), (floors, by_floors, [1 / 3 + 1e-16, 2.0]), (squares, by_squares, [1e200, 1.0])],
+)
+def test_open_choices_and_wide_radii_are_judged_as_alone(
+    session: gradcheck.Session, monkeypatch: pytest.MonkeyPatch, loss: Any, gradient: Any, x: list[float]
+) -> None:
+    def check() -> Any:
+        content = found(session.check(loss, inputs={"x": np.array(x)}, gradients={"mine": gradient}))
+        del content["case"]["replay"]
+        return content
+
+    together = check()
+    monkeypatch.setattr(analysis, "SMALL", 0)
+    assert together == check()
+
+
 def test_errors_of_joined_quantities_keep_their_places() -> None:
     joined = Joined([(2,), (), (1, 2)])
     exact = Quantity(np.array([1.0, 2.0]))
