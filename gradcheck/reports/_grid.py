@@ -56,8 +56,15 @@ class Grid:
             yield self._table(columns, self._widened(columns, least, width))
 
     def _least_widths(self, width: int) -> list[int]:
-        """The least width of each column: labels are folded if they leave no space for the widest other column."""
+        """The least width of each column: labels are folded if they leave no space for the widest other column.
+
+        A word of a text, such as a path, is folded before them.
+        """
         widths = [self._least(column) for column in range(len(self.names))]
+        left = max(width - total(widths[: self.labels]) - GAP, LONGEST_NAME)
+        for column in range(self.labels, len(self.names)):
+            if self.names[column] in self.texts:
+                widths[column] = min(widths[column], left)
         beside = max(widths[self.labels :], default=0)
         for column in sorted(range(self.labels), key=lambda column: -widths[column]):
             excess = total([*widths[: self.labels], beside]) - width

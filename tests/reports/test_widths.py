@@ -86,3 +86,13 @@ def test_a_label_that_is_wider_than_the_terminal_is_folded_and_not_lost() -> Non
     assert "0 of 32" in " ".join(lines)
     first = next(number for number, line in enumerate(lines) if line.startswith("exec:"))
     assert "".join(line.replace("0 of 32", "").strip() for line in lines[first:]) == label
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_path_longer_than_the_table_folds_no_label_and_leaves_no_spaces_at_ends(width: int) -> None:
+    grid = Grid(["backend", "python"], labels=1, texts=("python",))
+    grid.add("missing_gradient", f"/home/user/{'environment/' * 12}bin/python3")
+    lines = printed(grid, width)
+    assert lines[0].split() == ["backend", "python"]
+    assert lines[1].startswith("missing_gradient  /home/user/")
+    assert lines == [line.rstrip() for line in lines]
