@@ -147,7 +147,7 @@ class Source(Record, frozen=True, kw_only=True):
         """The line with its place, "layer.py:12  dz = C.T @ dw", cut to fit into 80 columns, and its owner."""
         whole = f"{self.place}  {self.text}"
         cut = whole if len(whole) <= LONGEST else f"{whole[: LONGEST - 1]}…"
-        return f"{cut}  (the {self.of}; the line of your own code is not known)" if self.instead else cut
+        return f"{cut}  (the {self.of}; your own line is not known)" if self.instead else cut
 
 
 class Condition(Record, frozen=True, kw_only=True):
