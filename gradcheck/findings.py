@@ -144,10 +144,9 @@ class Source(Record, frozen=True, kw_only=True):
         return f"{self.shown}:{self.line}"
 
     def __str__(self) -> str:
-        """The line with its place, "layer.py:12  dz = C.T @ dw", cut to fit into 80 columns, and its owner."""
+        """The line with its place, "layer.py:12  dz = C.T @ dw", cut to fit into 80 columns."""
         whole = f"{self.place}  {self.text}"
-        cut = whole if len(whole) <= LONGEST else f"{whole[: LONGEST - 1]}…"
-        return f"{cut}  (the {self.of}; your own line is not known)" if self.instead else cut
+        return whole if len(whole) <= LONGEST else f"{whole[: LONGEST - 1]}…"
 
 
 class Condition(Record, frozen=True, kw_only=True):
@@ -222,8 +221,11 @@ class WrongStep(Record, frozen=True, kw_only=True):
     narrow: str | None = None
 
     def lines(self, label: str) -> list[str]:
-        """The step after a label, and the line of source that computes it."""
-        return [f"{label}: {self}", *([f"           at: {self.source}"] if self.source else [])]
+        """The step after a label, and the line of source that computes it, or that of the loss: "loss at"."""
+        if self.source is None:
+            return [f"{label}: {self}"]
+        at = f"{self.source.of} at" if self.source.instead else "at"
+        return [f"{label}: {self}", f"{at:>13}: {self.source}"]
 
     def __str__(self) -> str:
         """The step in one line of less than 80 columns."""

@@ -97,7 +97,7 @@ def test_a_custom_function_and_a_kernel_are_judged(norm: str, dtype: str) -> Non
     wrong = report.backends[1]
     assert wrong.first_wrong is not None
     assert (wrong.first_wrong.kind, wrong.first_wrong.name) == ("gradient", "x")
-    assert "(the loss; your own line is not known)" in str(wrong.first_wrong.source)
+    assert "      loss at: norm.py:" in wrong.first_wrong.lines("first")[1]
     assert wrong.cause is not None
     assert wrong.cause.kind == "wrong formula"
 
