@@ -114,7 +114,7 @@ class Problem:
         Raises:
             ProblemError: there is none.
         """
-        with ProblemCode(self.path, "inputs(k)", self.timeout):
+        with ProblemCode(self.path, "inputs(k)", self.timeout), self.imports:  # entered once, not for each k
             for k in _possible_sizes(shapes) if self.has_size else [None]:
                 if stated_shapes(self.path, self.inputs, k, self.timeout) == dict(shapes):
                     return k

@@ -238,7 +238,7 @@ def test_the_command_reports_it_in_one_line(gradcheck: Command, write: Write, to
         ("inputs = lambda k: {'a': (-k,)}", r"is \(-1,\): expected a tuple of sizes"),
         (
             "inputs = lambda k: {'a': (10**30,)}",
-            "1e+30 entries, which need 6.4e+22 GB: expected a size for",
+            r"1e\+30 entries, which need 6\.4e\+22 GB: expected a size for",
         ),
         ("wrt = 5", r"wrt is 5: expected a tuple of names, such as \('a',\)"),
         ("wrt = {'a'}", r"wrt is {'a'}: expected a tuple of names, such as \('a',\)"),
