@@ -69,9 +69,9 @@ def test_the_current_folder_and_pythonpath_are_searched_after_the_files_own(grad
 
 def test_nothing_that_a_worker_needs_is_shadowed(gradcheck: Command, tmp_path: Path) -> None:
     write(tmp_path)
-    for name in ("numpy", "torch", "random", "queue", "json", "inspect", "gradcheck"):
+    for name in ("numpy", "torch", "random", "queue", "json", "inspect", "wave", "gradcheck"):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('shadowed')\n")
-    (tmp_path / "layer.py").write_text(SOURCE.replace("import helper\n", "import helper, numpy, random\n", 1))
+    (tmp_path / "layer.py").write_text(SOURCE.replace("import helper\n", "import helper, numpy, random, wave\n", 1))
     done = gradcheck("run", str(tmp_path / "layer.py"), "-b", "mine", "-b", "torch", PYTHONSAFEPATH="1")
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -189,20 +189,22 @@ def test_an_engine_that_flushes_loses_a_whole_subnormal_product():
     assert max(flushing[1], rounding[1]) < 2.0**-120
 
 
-def test_the_gradients_of_a_matrix_product_are_in_the_chain():
+@pytest.mark.parametrize("rows", [2, BLOCK + 1], ids=["at once", "by blocks of rows"])
+def test_the_gradients_of_a_matrix_product_are_in_the_chain(rows):
     """The gradient of W is outer(g·s, x), and g·x alone overflows."""
     inputs = {
-        "W": np.full((2, 2), 0.001, half),
+        "W": np.full((rows, 2), 0.001, half),
         "x": np.full(2, 400, half),
-        "s": np.full(2, 0.001, half),
-        "g": np.full(2, 400, half),
+        "s": np.full(rows, 0.001, half),
+        "g": np.full(rows, 400, half),
     }
-    tape = record(
-        lambda ops, W, x, s, g: ops.sum(g * (s * (W @ x))), {"W": (2, 2), "x": (2,), "s": (2,), "g": (2,)}, ("W",)
-    )
-    assert np.isinf(analyse(tape, inputs, HALF)["gradient", "W"].worst).all()
+    shapes = {name: array.shape for name, array in inputs.items()}
+    tape = record(lambda ops, W, x, s, g: ops.sum(g * (s * (W @ x))), shapes, ("W",))
+    worst = np.concatenate([block.worst for block in analyse(tape, inputs, HALF)["gradient", "W"].blocks()])
+    assert np.isinf(worst).all()
     inputs["x"] = np.full(2, 100, half)
-    assert np.isfinite(analyse(tape, inputs, HALF)["gradient", "W"].worst).all()
+    worst = np.concatenate([block.worst for block in analyse(tape, inputs, HALF)["gradient", "W"].blocks()])
+    assert np.isfinite(worst).all()
 
 
 def test_moved_entries_keep_their_factors():
