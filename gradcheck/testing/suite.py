@@ -210,4 +210,6 @@ def complaints(answer: BackendAnswer, truth: judge.Truth, ordinary: bool) -> Ite
             elif whole and ordinary and not finding.has_power:
                 yield key, f"{in_words(*key)} cannot be judged"
     if truth.analysis.ties:
-        yield from ((broken.keys[0], broken.reason) for broken in judge.at_ties(answer, truth, "rounding"))
+        for broken in judge.at_ties(answer, truth, "rounding"):
+            of_all = [key for key in broken.keys if key[0] not in ("value", "adjoint")]  # in it others may be wrong
+            yield (of_all or broken.keys)[0], broken.reason

@@ -104,7 +104,7 @@ WORDS: dict[str, tuple[Sample, ...]] = {
         Sample("ops.var(ops.concat([M, N], axis=1), 1, 1)"),
     ),
     "prod": (
-        Sample("ops.prod(M, axis=(0, 1), keepdims=True) * M"),
+        Sample("ops.prod(1.0 + M / 64, axis=(0, 1), keepdims=True) * M"),
         Sample("ops.prod(ops.concat([M, N]), axis=-1)"),
     ),
     "cumulative_prod": (Sample("ops.cumulative_prod(a) * b"), Sample("ops.cumulative_prod(M, axis=-2)")),
@@ -194,7 +194,7 @@ WORDS: dict[str, tuple[Sample, ...]] = {
     "acosh": (Sample("ops.acosh(a + 1.25)", POSITIVE),),
     "atanh": (Sample("ops.atanh(ops.tanh(a) * 0.9)"),),
     "log_sigmoid": (Sample("ops.log_sigmoid(a)"),),
-    "leaky_relu": (Sample("ops.leaky_relu(a[0]) * a"), Sample("ops.leaky_relu(a, negative_slope=0.25)")),
+    "leaky_relu": (Sample("ops.leaky_relu(a[0]) * a"), Sample("ops.leaky_relu(a, negative_slope=0.3)")),
     "elu": (Sample("ops.elu(a)"), Sample("ops.elu(a * 4)"), Sample("ops.elu(a, alpha=0.7)")),
     "sign": (Sample("ops.sign(a) * b"),),
     "floor": (Sample("ops.floor(a * 4) * b"),),
