@@ -257,22 +257,31 @@ def examine(
     finding = Finding(format, got.shape, measured, estimated=estimate is not None, terms=terms)
     finding.step_threshold = math.inf if step is None else 0.0
     with np.errstate(all="ignore"):
-        if checked is not None:
-            finding.add(checked)
-            return finding
-        widest = _widest(output) if output is not None and estimate is not None else 0.0
-        for rows, known, stage in _parts(output, step):
-            unsure, whole = 0, None
-            if known is not None and estimate is not None:
-                whole, unsure = _estimated(got[rows], known, estimate[rows], widest, limited)
-            elif known is not None:
-                whole = _whole(got[rows], known, 0.0 if slack is None else slack[rows], limited)
-            walked = None
-            if stage is not None:
-                walked = Check(stage.expected, stage.error, stage.bound, DOUBT * stage.spread, limited, proof=False)
-            start = rows.start if isinstance(rows, slice) else 0
-            finding.add(CheckedBlock(start, got[rows], whole, walked, unsure, terms))
+        for block in _checked(got, output, step, slack, estimate, limited, terms) if checked is None else [checked]:
+            finding.add(block)
     return finding
+
+
+def _checked(
+    got: Array,
+    output: Known | None,
+    step: Stage | None,
+    slack: Array | None,
+    estimate: Array | None,
+    limited: bool,
+    terms: Callable[[], float],
+) -> Iterator[CheckedBlock]:
+    """The blocks of rows of an array, each compared with the limits; see `examine`."""
+    widest = _widest(output) if output is not None and estimate is not None else 0.0
+    for rows, known, stage in _parts(output, step):
+        unsure, whole = 0, None
+        if known is not None and estimate is not None:
+            whole, unsure = _estimated(got[rows], known, estimate[rows], widest, limited)
+        elif known is not None:
+            whole = _whole(got[rows], known, 0.0 if slack is None else slack[rows], limited)
+        walked = None if stage is None else _walked(stage, limited)
+        start = rows.start if isinstance(rows, slice) else 0
+        yield CheckedBlock(start, got[rows], whole, walked, unsure, terms)
 
 
 def together(
@@ -296,8 +305,7 @@ def together(
     got = joined.arrays(gots)
     with np.errstate(all="ignore"):
         whole = _whole(got, oracle.Block(..., enclosure, worst, spread), 0.0, limited)
-        step = Stage.joined(joined, got, stages)
-        walked = Check(step.expected, step.error, step.bound, DOUBT * step.spread, limited, proof=False)
+        walked = _walked(Stage.joined(joined, got, stages), limited)
         largest = largest_of(joined, whole, walked)
         found = {}
         for place, (key, (each, output, _)) in enumerate(fit.items()):
@@ -327,6 +335,11 @@ def _whole(got: Array, known: oracle.Block, slack: Array | float, limited: bool)
     error = np.abs(enclosure.distance(got))
     limit, typical = (spreads * known.spread + allowed for spreads in (DOUBT, TYPICAL))
     return Check(enclosure.high, error, known.worst + allowed, limit, limited, typical=typical, radius=enclosure.radius)
+
+
+def _walked(step: Stage, limited: bool) -> Check:
+    """The check by the step."""
+    return Check(step.expected, step.error, step.bound, DOUBT * step.spread, limited, proof=False)
 
 
 def _widest(output: Known) -> float:

@@ -21,8 +21,6 @@ from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.running_error import Arithmetic, Result, Walk, row_blocks, whole
 from gradcheck.oracle.tape import ADJOINT, WATCH, Key, Tape
 
-WIDTH = 8
-"""Bytes of a number in float64."""
 Summand = tuple[Index, Result]
 """A summand, and its place in the sum."""
 
@@ -118,7 +116,7 @@ class Stage:
     @property
     def is_plain(self) -> bool:
         """Whether it is settled, and its numbers are those of a dtype that float64 has."""
-        return self.settled and self.got.dtype.kind == "f" and self.got.dtype.itemsize <= WIDTH
+        return self.settled and self.got.dtype.kind == "f" and np.can_cast(self.got.dtype, float)
 
     @staticmethod
     def joined(joined: Joined, got: Array, stages: Sequence[Stage]) -> Stage:
