@@ -122,7 +122,7 @@ def keep(case: Case, path: Path) -> None:
     Raises:
         RequestError: it cannot be written.
     """
-    content = io.BytesIO()
+    content = io.BytesIO()  # not by np.savez: an input may be called `file`, as one of its own arguments is
     with zipfile.ZipFile(content, "w") as archive:
         for name, array in case.inputs.items():
             with archive.open(f"{name}.npy", "w") as member:
