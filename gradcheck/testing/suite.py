@@ -40,7 +40,7 @@ from gradcheck.text.wording import in_words
 TIMEOUT = 300
 """Seconds that an engine has for an answer; some engines compile."""
 SMALL = 3
-"""The largest size for an engine that evaluates the loss once for every entry."""
+"""The largest size for an engine that evaluates the loss once per entry."""
 
 
 class Trial(NamedTuple):
@@ -138,7 +138,7 @@ class Suite:
     def _problems(
         self, name: str, dtype: str, trials: Collection[Trial], only_at: int | None
     ) -> Iterator[tuple[tuple[int, ...], Trial]]:
-        """The problems for an engine: all samples together, or each alone if it evaluates the loss for every entry."""
+        """The problems for an engine: all samples together, or each alone if it evaluates the loss once per entry."""
         small = self.written((0,), 1)
         possible = [trial for trial in trials if exists(small.problem, trial.k, dtype, trial.distribution)]
         first = self.answer(name, small, dtype, drawn(small.problem, 1, dtype, "uniform"))
