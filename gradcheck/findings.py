@@ -148,6 +148,11 @@ class Source(Record, frozen=True, kw_only=True):
         whole = f"{self.place}  {self.text}"
         return whole if len(whole) <= LONGEST else f"{whole[: LONGEST - 1]}…"
 
+    def labelled(self) -> str:
+        """The line after a label: "at", or "loss at" if it is that of the loss."""
+        label = f"{self.of} at" if self.instead else "at"
+        return f"{label:>13}: {self}"
+
 
 class Condition(Record, frozen=True, kw_only=True):
     """What selects a branch of the loss, and in how many entries it was `true` and `false`.
@@ -221,11 +226,8 @@ class WrongStep(Record, frozen=True, kw_only=True):
     narrow: str | None = None
 
     def lines(self, label: str) -> list[str]:
-        """The step after a label, and the line of source that computes it, or that of the loss: "loss at"."""
-        if self.source is None:
-            return [f"{label}: {self}"]
-        at = f"{self.source.of} at" if self.source.instead else "at"
-        return [f"{label}: {self}", f"{at:>13}: {self.source}"]
+        """The step after a label, and the line of source that computes it."""
+        return [f"{label}: {self}", *([self.source.labelled()] if self.source else [])]
 
     def __str__(self) -> str:
         """The step in one line of less than 80 columns."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 
 import msgspec
 
-from gradcheck.findings import Condition, Number, Record
-from gradcheck.results import SENTENCES, Report, RunVerdict, Verdict
+from gradcheck.findings import Condition, Number, Record, Source
+from gradcheck.results import SENTENCES, Backend, Report, RunVerdict, Verdict
 from gradcheck.shown import Shown
 from gradcheck.text.escaping import all_escaped
 
@@ -110,8 +111,22 @@ class Row(Record, frozen=True, kw_only=True):
         return most_severe(list(self.verdicts))
 
 
+NUMBERS = ((re.compile(r" in [\d,]+ of [\d,]+ entries"), ""), (re.compile(r"up to \S+ standard"), "many standard"))
+"""What of a reason belongs to its case alone, and what stands in its place: how many entries are wrong, by how much."""
+
+
+def without_numbers(reason: str) -> str:
+    """A reason that many cases share."""
+    for pattern, instead in NUMBERS:
+        reason = pattern.sub(instead, reason)
+    return reason
+
+
 class Reason(Record, frozen=True, kw_only=True):
-    """Why a backend does not agree: in how many cases of a problem in a dtype, and the command of the first of them."""
+    """Why a backend does not agree: in how many cases of a problem in a dtype, and the command of the first of them.
+
+    `source` is the line of the first wrong step in that first case, if it is known.
+    """
 
     problem: str
     dtype: str
@@ -120,6 +135,12 @@ class Reason(Record, frozen=True, kw_only=True):
     reason: str
     cases: int
     replay: str
+    source: Source | None = None
+
+    def is_of(self, backend: Backend) -> bool:
+        """Whether a backend of a report does not agree for this reason."""
+        reason = without_numbers(backend.reason or "")
+        return (self.backend, self.verdict, self.reason) == (backend.spec, backend.verdict, reason)
 
 
 class Worst(Record, frozen=True, kw_only=True):
@@ -172,11 +193,16 @@ class Summary(Shown, Record, frozen=True, kw_only=True):
             lines += ["worst case:", shown.worst.report.finding()]
         return "\n".join([*lines, f"{self.verdict}: {SENTENCES[self.verdict]}", *shown.branches()])
 
-    def merged(self) -> tuple[Reason, ...]:
-        """The reasons, each once for all problems and dtypes of a backend, with the first one's command."""
-        found: dict[tuple[str, str, str], Reason] = {}
+    def merged(self, by_line: bool = False) -> tuple[Reason, ...]:
+        """The reasons, each once for all problems and dtypes of a backend, with the first one's command.
+
+        Args:
+            by_line: whether those of different lines of source stay apart.
+        """
+        found: dict[tuple[str, str, str, str | None], Reason] = {}
         for each in self.reasons:
-            key = each.backend, each.verdict, each.reason
+            line = each.source.place if each.source and by_line else None
+            key = each.backend, each.verdict, each.reason, line
             cases = found[key].cases + each.cases if key in found else each.cases
             found[key] = msgspec.structs.replace(found.get(key, each), cases=cases)
         return tuple(found.values())

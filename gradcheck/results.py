@@ -178,6 +178,11 @@ class Backend(Record, frozen=True, kw_only=True):
             raise ValueError(f"{self.spec}: no gradients in the report: {why}")
         return {name: np.array(nested, np.float64) for name, nested in self.gradients.items()}
 
+    @property
+    def source(self) -> Source | None:
+        """The line of the first wrong step, if it is known."""
+        return self.first_wrong.source if self.first_wrong else None
+
     def measured(self) -> dict[str, ArrayError]:
         """The errors of its gradients and slopes, by what these are called in words."""
         gradients = {in_words("gradient", name): error for name, error in self.errors.items()}

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TextIO
 
-from gradcheck.outcomes import Summary, in_cases
+from gradcheck.findings import Condition, Source
+from gradcheck.outcomes import Reason, Summary, in_cases
 from gradcheck.reports._view import View
 from gradcheck.reports._wording import case_in_words, in_workspace
 from gradcheck.results import SENTENCES, Backend, Report, Verdict
@@ -26,14 +27,13 @@ def write(report: Report, stream: TextIO, view: View) -> None:
 
 
 def write_summary(summary: Summary, stream: TextIO) -> None:
-    """Write the summary of many cases: an annotation for each reason, and for the worst case at its line."""
+    """Write the summary of many cases: an annotation for each reason at its line, the worst case in full."""
     summary = summary.printable()
     lines = [in_cases(summary.cases)]
-    for each in summary.merged():
-        message = f"{each.reason} ({in_cases(each.cases)})\nagain: {each.replay}"
-        lines.append(annotation(level(each.verdict), f"{each.backend} {each.verdict}", message))
-    if summary.worst and summary.worst.report:
-        lines += of_report(summary.worst.report.printable())
+    worst = summary.worst.report if summary.worst else None
+    for reason in summary.merged(by_line=True):
+        those = [each for each in worst or () if reason.is_of(each) and each.source == reason.source]
+        lines.append(of_backend(those[0], worst.case.replay, reason.cases) if worst and those else of_reason(reason))
     lines += [annotation("notice", "branch not tried", each.strip()) for each in summary.branches()]
     stream.write("\n".join([*lines, f"{summary.verdict}: {SENTENCES[summary.verdict]}"]) + "\n")
 
@@ -45,17 +45,22 @@ def of_report(report: Report) -> Iterator[str]:
             yield of_backend(backend, report.case.replay)
     for condition in report.conditions if not report.exit_code else ():
         for branch in condition.untried:
-            yield annotation("notice", "branch not tried", branch, condition.file, condition.line)
+            yield annotation("notice", "branch not tried", branch, condition)
 
 
-def of_backend(backend: Backend, again: str) -> str:
-    """The annotation of a backend that does not agree, at the line that is wrong."""
-    source = backend.first_wrong.source if backend.first_wrong else None
+def of_backend(backend: Backend, again: str, cases: int = 1) -> str:
+    """The annotation of a backend that does not agree, at the line that is wrong, in one or the worst of some cases."""
     evidence = f" ({backend.evidence})" if backend.evidence else ""
-    message = "\n".join([*backend.finding(), f"again: {again}"])
-    title = f"{backend.spec} {backend.verdict}{evidence}"
-    place = (source.file, source.line) if source else ()
-    return annotation(level(backend.verdict), title, message, *place)
+    heading = [f"{in_cases(cases)}, the worst:"] if cases > 1 else []
+    message = "\n".join([*heading, *backend.finding(), f"again: {again}"])
+    return annotation(level(backend.verdict), f"{backend.spec} {backend.verdict}{evidence}", message, backend.source)
+
+
+def of_reason(reason: Reason) -> str:
+    """The annotation of a reason, at the line that is wrong."""
+    at = [reason.source.labelled()] if reason.source else []
+    message = "\n".join([f"{reason.reason} ({in_cases(reason.cases)})", *at, f"again: {reason.replay}"])
+    return annotation(level(reason.verdict), f"{reason.backend} {reason.verdict}", message, reason.source)
 
 
 def level(verdict: Verdict) -> str:
@@ -63,10 +68,10 @@ def level(verdict: Verdict) -> str:
     return "warning" if verdict in MILD else "error"
 
 
-def annotation(level: str, title: str, message: str, file: str | None = None, line: int | None = None) -> str:
-    """One annotation; without its file if that is not in the workspace."""
-    path = in_workspace(file) if file else None
-    place = f"file={_property(path)},line={line}," if path else ""
+def annotation(level: str, title: str, message: str, at: Source | Condition | None = None) -> str:
+    """One annotation, at a line of a file, if that is in the workspace."""
+    path = in_workspace(at.file) if at else None
+    place = f"file={_property(path)},line={at.line}," if at and path else ""
     return f"::{level} {place}title={_property(f'gradcheck: {title}')}::{_data(message)}"
 
 

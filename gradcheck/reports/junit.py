@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TextIO
 from xml.etree import ElementTree
 
-from gradcheck.outcomes import Row, Summary, in_cases
+from gradcheck.findings import Source
+from gradcheck.outcomes import Reason, Row, Summary, in_cases
 from gradcheck.reports._view import View
-from gradcheck.reports._wording import case_in_words
+from gradcheck.reports._wording import case_in_words, in_workspace
 from gradcheck.results import Backend, Report, Verdict
 
 SUFFIX = ".xml"
@@ -28,6 +29,7 @@ class TestCase:
     kind: str = ""
     message: str = ""
     text: str = ""
+    at: Source | None = None
 
 
 def write(report: Report, stream: TextIO, view: View) -> None:
@@ -56,6 +58,7 @@ def of_backend(report: Report, backend: Backend) -> TestCase:
         kind=backend.evidence or backend.verdict,
         message=backend.reason or backend.verdict,
         text="\n".join([*lines, f"again: {report.case.replay}"]),
+        at=backend.source,
     )
 
 
@@ -71,10 +74,15 @@ def of_row(summary: Summary, row: Row) -> TestCase:
         outcome=outcome_of(row.verdict, passes),
         kind=row.verdict,
         message=those[0].reason if those else row.verdict,
-        text="\n".join(
-            f"{each.verdict}: {each.reason} ({in_cases(each.cases)})\nagain: {each.replay}" for each in those
-        ),
+        text="\n".join(line for each in those for line in in_lines(each)),
+        at=next((each.source for each in those if each.source), None),
     )
+
+
+def in_lines(reason: Reason) -> list[str]:
+    """A reason, its line of source, and the command of its first case."""
+    at = [reason.source.labelled()] if reason.source else []
+    return [f"{reason.verdict}: {reason.reason} ({in_cases(reason.cases)})", *at, f"again: {reason.replay}"]
 
 
 def outcome_of(verdict: Verdict, passes: bool) -> str | None:
@@ -96,6 +104,8 @@ def _write(name: str, cases: Sequence[TestCase], again: str, stream: TextIO) -> 
     ElementTree.SubElement(properties, "property", {"name": "again", "value": again})
     for case in cases:
         attributes = {"name": case.name, "classname": case.group, "time": f"{case.seconds:.6f}"}
+        if case.at:
+            attributes |= {"file": in_workspace(case.at.file) or case.at.file, "line": str(case.at.line)}
         element = ElementTree.SubElement(suite, "testcase", attributes)
         if case.outcome == "skipped":
             ElementTree.SubElement(element, "skipped", {"message": case.message})

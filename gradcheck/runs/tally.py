@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import msgspec
-
 from gradcheck.judging.coverage import Coverage
-from gradcheck.outcomes import BackendOutcome, CaseOutcome, Reason, Row, Summary, Worst, most_severe
+from gradcheck.outcomes import (
+    BackendOutcome,
+    CaseOutcome,
+    Reason,
+    Row,
+    Summary,
+    Worst,
+    most_severe,
+    without_numbers,
+)
 from gradcheck.results import Report, RunVerdict, Verdict
 
 MOST_REASONS = 20
 """The largest number of different reasons in each row."""
 OTHER_REASONS = "other reasons"
-NUMBERS = ((re.compile(r" in [\d,]+ of [\d,]+ entries"), ""), (re.compile(r"up to \S+ standard"), "many standard"))
-"""What of a reason belongs to its case alone, and what stands in its place: how many entries are wrong, by how much."""
+
+Place = tuple[str, str, str]
+"""A problem, a dtype and a backend."""
 
 
 @dataclass
@@ -37,6 +44,14 @@ class Count:
             self.bound_ratio = max(outcome.bound_ratio, self.bound_ratio or 0.0)
 
 
+@dataclass
+class Those:
+    """The cases with one reason so far: the first of them, and their number."""
+
+    first: CaseOutcome
+    cases: int = 0
+
+
 class Tally:
     """Counts outcomes, in any order.
 
@@ -49,8 +64,8 @@ class Tally:
     def __init__(self) -> None:
         self.cases = self.stored = 0
         self.worst: CaseOutcome | None = None
-        self._counts: dict[tuple[str, str, str], Count] = {}
-        self._reasons: dict[tuple[tuple[str, str, str], Verdict, str], Reason] = {}
+        self._counts: dict[Place, Count] = {}
+        self._reasons: dict[tuple[Place, Verdict, str], Those] = {}
         self._coverage: dict[str, Coverage] = {}
 
     def add(self, outcome: CaseOutcome, stored: bool = False) -> None:
@@ -73,16 +88,7 @@ class Tally:
         key = row, outcome.verdict, reason
         if key not in self._reasons and sum(each == row for each, _, _ in self._reasons) >= MOST_REASONS:
             key = row, outcome.verdict, OTHER_REASONS
-        known = self._reasons.get(key) or Reason(
-            problem=case.problem,
-            dtype=case.dtype,
-            backend=outcome.spec,
-            verdict=outcome.verdict,
-            reason=key[2],
-            cases=0,
-            replay=case.replay,
-        )
-        self._reasons[key] = msgspec.structs.replace(known, cases=known.cases + 1)
+        self._reasons.setdefault(key, Those(case)).cases += 1
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -125,12 +131,27 @@ class Tally:
             stored=self.stored,
             values=dict(values),
             rows=rows,
-            reasons=tuple(self._reasons.values()),
+            reasons=tuple(reason_of(*key, those, report_of(those.first)) for key, those in self._reasons.items()),
             worst=worst(self.worst, report_of(self.worst)) if self.worst else None,
             untried={problem: tuple(found.untried) for problem, found in self._coverage.items() if found.untried},
             seconds=seconds,
             notes=notes,
         )
+
+
+def reason_of(place: Place, verdict: Verdict, reason: str, those: Those, report: Report | None) -> Reason:
+    """The record of a reason, with the line of source in the report of its first case."""
+    problem, dtype, backend = place
+    return Reason(
+        problem=problem,
+        dtype=dtype,
+        backend=backend,
+        verdict=verdict,
+        reason=reason,
+        cases=those.cases,
+        replay=those.first.replay,
+        source=next((each.source for each in report if each.spec == backend), None) if report else None,
+    )
 
 
 def worst(outcome: CaseOutcome, report: Report | None) -> Worst:
@@ -152,10 +173,3 @@ def verdict_of(rows: tuple[Row, ...]) -> RunVerdict:
     verdicts = [verdict for row in rows for verdict in row.verdicts]
     supported: list[Verdict] = [verdict for verdict in verdicts if verdict is not Verdict.UNSUPPORTED]
     return RunVerdict.of(supported or verdicts) if verdicts else RunVerdict.AGREE
-
-
-def without_numbers(reason: str) -> str:
-    """A reason that many cases share."""
-    for pattern, instead in NUMBERS:
-        reason = pattern.sub(instead, reason)
-    return reason

@@ -99,11 +99,42 @@ def test_a_file_outside_the_workspace_has_no_place(monkeypatch: pytest.MonkeyPat
     assert "file=" not in printed
 
 
-def test_annotations_of_many_cases_have_each_reason(summary: Summary) -> None:
-    printed = written(github, summary)
-    assert "::error title=gradcheck%3A wrong_sign differs::dL/db is proved wrong" in printed
-    assert "(6 cases)%0Aagain: gradcheck run" in printed
-    assert printed.splitlines()[-1] == "differ: at least one backend differs"
+def test_many_cases_annotate_each_fault_once_at_its_line(summary: Summary, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(ROOT))
+    first, *annotations, last = written(github, summary).splitlines()
+    assert (first, last) == ("6 cases", "differ: at least one backend differs")
+    sign, exits = (each for each in annotations if not each.startswith("::notice"))
+    assert sign.startswith("::error file=tests/fakes/faulty.py,line=25,title=gradcheck%3A wrong_sign differs")
+    assert "6 cases, the worst:%0Awrong_sign: differs (proved): dL/db is proved wrong in 4 of 4 entries" in sign
+    assert exits.startswith("::error title=gradcheck%3A exits crashed::")
+
+
+def test_a_fault_outside_the_worst_case_has_its_line_too(summary: Summary, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(ROOT))
+    printed = written(github, msgspec.structs.replace(summary, worst=None))
+    assert "::error file=tests/fakes/faulty.py,line=25,title=gradcheck%3A wrong_sign differs::dL/db" in printed
+    assert '%0A           at: faulty.py:25  -gradients["b"]%0Aagain: gradcheck run' in printed
+
+
+def test_one_reason_at_two_lines_is_annotated_at_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "upper.py").write_text(FAULTY.read_text())
+    (tmp_path / "lower.py").write_text("\n\n" + FAULTY.read_text())
+    found = sweep(["upper.py", "lower.py"], k=1, backends=["wrong_sign"])
+    places = re.findall(r"::error file=(.*?),line=(\d+),", written(github, found))
+    assert sorted(places) == [("lower.py", "27"), ("upper.py", "25")]
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["one case", "many cases"])
+def test_a_test_case_that_fails_has_the_users_file_and_line(
+    many: bool, summary: Summary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(ROOT))
+    found = summary if many else check(FAULTY, k=2, backends=["right", "wrong_sign", "exits"])
+    suite = ElementTree.fromstring(written(junit, found))[0]
+    places = [(case.get("file"), case.get("line")) for case in suite.iter("testcase")]
+    assert places == [(None, None), ("tests/fakes/faulty.py", "25"), (None, None)]
+    assert 'at: faulty.py:25  -gradients["b"]' in (next(suite.iter("failure")).text or "")
 
 
 @pytest.mark.parametrize("module", [github, markdown, junit])
