@@ -135,6 +135,12 @@ def test_import_and_help_load_nothing_heavy(statement: str) -> None:
     assert loaded(statement) == set()
 
 
+def test_a_worker_starts_before_anything_heavy_is_imported() -> None:
+    """Then it imports NumPy while this process does, which takes the time of one import."""
+    first = "from gradcheck.execution.worker import Worker; Worker.__init__ = lambda *_: sys.exit()"
+    assert loaded(f"{first}; from gradcheck.cli import main; main(['run', '-b', 'mine'])") == set()
+
+
 def test_the_test_of_loading_can_fail() -> None:
     assert loaded("import numpy") == {"numpy"}
 

@@ -47,7 +47,7 @@ def command(context: click.Context, /, config: str | None, **_: Any) -> int:
     from pathlib import Path
 
     from gradcheck import reports, settings
-    from gradcheck.runs import expectations, sweep
+    from gradcheck.runs import expectations, one_or_many
     from gradcheck.system import files
 
     chosen = settings.load(given(context), config, os.environ, Path.cwd())
@@ -58,10 +58,14 @@ def command(context: click.Context, /, config: str | None, **_: Any) -> int:
         files.check_writable(Path(chosen.write), "--write")
     DESCENDANTS.adopt()
     with TerminalListener() as listener:
-        found = sweep.run(chosen, listener)
+        found = one_or_many.run(chosen, listener)
     view = reports.View(chosen.details, chosen.show_gradients)
     for destination in destinations:
         destination.write(found, view)
+    if not chosen.write and expected is None:
+        return found.exit_code
+    from gradcheck.runs import sweep
+
     rows = sweep.rows_of(found)
     if chosen.write:
         files.write(Path(chosen.write), "".join(expectations.lines(rows, header)), "--write")

@@ -8,12 +8,13 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from gradcheck.backends._worker.stream import Stream
 from gradcheck.backends._worker.whole_files import ORIGINAL
 from gradcheck.errors import ProblemError
-from gradcheck.graphs.front_ends import DUMPED, rows_of
+
+if TYPE_CHECKING:
+    from gradcheck.backends._worker.stream import Stream
 
 VARIABLE = "engine"
 """The variable of a file that names its engine."""
@@ -51,6 +52,8 @@ def engine_of(path: Path) -> str | None:
     for statement in statements:
         match statement:
             case ast.Assign(targets=[ast.Name(id="engine")], value=value):
+                from gradcheck.graphs.front_ends import DUMPED
+
                 name = value.value if isinstance(value, ast.Constant) else ast.unparse(value)
                 if name not in DUMPED:
                     expected = " or ".join(map(repr, DUMPED))
@@ -93,6 +96,8 @@ def fixed_in(author: Asking) -> Callable[[int | None], Collection[str]]:
 
 def dump_of(author: Asking, engine: str) -> Callable[[int | None, str, Mapping[str, Any]], Mapping[str, Any]]:
     """The program of a loss at a size and in a dtype, for these integers and booleans."""
+    from gradcheck.graphs.front_ends import rows_of
+
     return lambda k, dtype, known: author("dump", size=_size(k), dtype=dtype, known=known, rows=rows_of(engine))
 
 

@@ -1,4 +1,4 @@
-"""A run of one case or of many, from settings to a report or a summary."""
+"""A run of many cases, from a plan to a summary."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from gradcheck.errors import Interrupted
 from gradcheck.outcomes import CaseOutcome, Row, Summary, in_cases, unpack
 from gradcheck.problems import find
 from gradcheck.results import Report
-from gradcheck.runs import plan as plans
 from gradcheck.runs.cluster import Cluster
 from gradcheck.runs.jobs import Processes
 from gradcheck.runs.many import Batches, Executor, OneProcess, row_of
-from gradcheck.runs.plan import AXES, Plan
+from gradcheck.runs.plan import AXES, Plan, listed
 from gradcheck.runs.runner import Listener, Runner
 from gradcheck.runs.store import CONTENT, Store
 from gradcheck.runs.tally import Tally
@@ -39,26 +38,6 @@ class ManyListener(Listener, Protocol):
 
     def notice(self, text: str) -> None:
         """A sentence about the run for its user."""
-
-
-def run(settings: Settings, listener: ManyListener) -> Report | Summary:
-    """Evaluate one case, or many, in every requested backend, and judge the answers.
-
-    Args:
-        settings: the settings of the run.
-        listener: receives events during the run.
-
-    Raises:
-        RequestError: the request is wrong; nothing was run.
-    """
-    with Runner(listener) as runner:
-        if not plans.is_of_many(settings):
-            return runner.run(settings)
-        plan = plans.plan(settings, runner.problem)
-        if len(plan) == 1 and not (settings.store or settings.partition):
-            return runner.run(next(iter(plan)).settings)
-        with executor_of(plan, runner, listener) as executor:
-            return sweep(plan, executor, listener)
 
 
 @contextlib.contextmanager
@@ -138,7 +117,7 @@ def command(settings: Settings) -> str:
     for name, option in OPTIONS.items():
         values = settings.values.get(name)
         if values is not None and name in AXES:
-            words += [option.flag, plans.listed(values)]
+            words += [option.flag, listed(values)]
         elif name in settings.given | settings.stated and name != "problem":
             words += option.words(getattr(settings, name))
     return quoted(words)
