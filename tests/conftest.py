@@ -18,8 +18,12 @@ from tests.processors import PROCESSORS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Most of the conformance suite takes minutes, since each dtype is compiled again: CI runs that too."""
-    parser.addoption("--every-case", action="store_true", help="try words in every dtype and on hostile inputs: for CI")
+    """Most of the conformance suite takes minutes, since each dtype is compiled again: CI runs that of words too."""
+    parser.addoption(
+        "--every-case",
+        action="store_true",
+        help="try words in every dtype and on hostile inputs, and whole models: for CI",
+    )
     parser.addoption("--words", help="try only these words in engines, as matmul,take: while you add one")
     parser.addoption(
         "--thorough", action="store_true", help="benchmarks, more faults, random losses and models: for CI"

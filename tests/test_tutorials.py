@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 BLOCK = re.compile(r'^```(?:python title="([\w.]+)"|(console))\n(.*?)^```', re.DOTALL | re.MULTILINE)
 FRAMEWORKS = {"torch": TORCH, "jax": JAX}
-SLOW = ("torch", "jax", "port")
+SLOW = ("torch", "jax", "port", "release")
 
 
 def shared(left: str, right: str) -> int:

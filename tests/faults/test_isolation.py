@@ -216,8 +216,12 @@ def test_a_flood_of_errors_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the memory folder is Linux's")
-def test_workers_write_to_disk_where_a_program_fills_the_memory_folder(tmp_path: Path) -> None:
+def test_workers_write_to_disk_where_a_program_fills_the_memory_folder(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
     """The folder has 160 MB, in a mount namespace of its own."""
+    if not pytestconfig.getoption("--thorough"):
+        pytest.skip("it waits for a timeout")
     apart, small = ("unshare", "-rm", "sh", "-c"), "mount -t tmpfs -o size=160m none /dev/shm"
     if not shutil.which("unshare") or subprocess.run([*apart, small], capture_output=True, check=False).returncode:
         pytest.skip("no mount namespace can be made here")
