@@ -20,10 +20,13 @@ class Commands(click.Group):
         """
         name, known = args[0], self.list_commands(ctx)
         if name not in known and not name.startswith("-") and not ctx.resilient_parsing:
-            raise click.UsageError(f"{name!r}: no such command: {self._meant(name, known)}expected {', '.join(known)}")
+            raise click.UsageError(
+                f"{name!r}: no such command: {self._meant(ctx, name, known)}expected {', '.join(known)}"
+            )
         return super().resolve_command(ctx, args)
 
-    def _meant(self, name: str, known: list[str]) -> str:
-        if name.endswith(".py") and "run" in known:
-            return f"did you mean 'gradcheck run {name}'? "
+    def _meant(self, ctx: click.Context, name: str, known: list[str]) -> str:
+        for each in ("run", "show"):
+            if name.endswith(".py") and each in known:
+                return f"did you mean '{ctx.command_path} {each} {name}'? "
         return did_you_mean(name, [*known, "--help"])

@@ -34,9 +34,10 @@ def command(context: click.Context) -> None:
     environment: its size, how long ago it was built and last used, and whether an engine would use it.
     """
     if context.invoked_subcommand is None:
-        listing()
+        context.invoke(listing)
 
 
+@command.command("list", short_help="List engines and environments, as without a command.")
 def listing() -> None:
     """Print two lines for each engine, and one for each environment."""
     from gradcheck.execution.environments import Environment

@@ -29,11 +29,17 @@ if TYPE_CHECKING:
 def command(context: click.Context) -> None:
     """List the problems with names, show one, or write a new one."""
     if context.invoked_subcommand is None:
-        from gradcheck import problems
+        context.invoke(listing)
 
-        for name, problem in problems.described():
-            title = problem if isinstance(problem, Exception) else problem.title
-            click.echo(escaped(f"{name:24} {title}"))
+
+@command.command("list", short_help="List the problems with names, as without a command.")
+def listing() -> None:
+    """Print a line for each problem that has a name."""
+    from gradcheck import problems
+
+    for name, problem in problems.described():
+        title = problem if isinstance(problem, Exception) else problem.title
+        click.echo(escaped(f"{name:24} {title}"))
 
 
 @command.command("show", short_help="Show one problem: its inputs, gradients and backends.")

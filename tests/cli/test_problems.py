@@ -14,6 +14,14 @@ def test_the_list_has_names_and_titles(gradcheck: Command) -> None:
     assert "sigmoid_skip             Sigmoid branch plus linear skip: L = ‖C(σ(Ax) + Bx)‖²." in printed.splitlines()
 
 
+def test_a_group_lists_with_its_name_alone_and_with_list(gradcheck: Command) -> None:
+    for group in ("problems", "backends"):
+        listed = gradcheck(group, "list")
+        assert listed.returncode == 0
+        alone = gradcheck(group).stdout
+        assert listed.stdout.split("\n\n")[0] == alone.split("\n\n")[0]  # ages of environments come after
+
+
 def test_one_problem_is_shown_with_its_shapes(gradcheck: Command) -> None:
     printed = gradcheck("problems", "show", "sigmoid_skip", "--k", "5").stdout
     assert "k = 5      A        5 × 5\n" in printed
