@@ -11,6 +11,11 @@
 A failure inside a backend raises no exception: it is that backend's verdict (see `gradcheck.results.Verdict`).
 """
 
+import sys
+
+FRAMEWORKS = {"torch": "PyTorch", "jax": "JAX"}
+"""Those whose functions gradcheck checks in their own process, and whose code a problem's file may be written in."""
+
 
 class GradcheckError(Exception):
     """Everything that gradcheck raises on purpose."""
@@ -38,6 +43,21 @@ class EngineUnavailable(RequestError):
 
 class Interrupted(BaseException):
     """A signal ends the run; no `except Exception` in a user's file may swallow that."""
+
+
+def not_installed(error: ModuleNotFoundError) -> ModuleNotFoundError:
+    """The error of `gradcheck.torch` or `gradcheck.jax` in an environment without that framework.
+
+    Args:
+        error: of the framework's import; it stays if the framework lacks something itself.
+    """
+    name = error.name or ""
+    if name not in FRAMEWORKS:
+        return error
+    instead = f"expected pip install 'gradcheck[{name}]'"
+    managed = f"(that of `gradcheck run -b {name}` is for its workers alone)"
+    message = f"gradcheck.{name}: no {FRAMEWORKS[name]} in this environment, {sys.prefix}: {instead} {managed}"
+    return ModuleNotFoundError(message, name=name)
 
 
 class WithoutFrames:

@@ -13,7 +13,12 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Unpack, overload
 
-import jax
+try:
+    import jax
+except ModuleNotFoundError as error:
+    from gradcheck.errors import not_installed
+
+    raise not_installed(error) from None
 
 from gradcheck.answers import BackendAnswer
 from gradcheck.backends import _jax_calls as calls

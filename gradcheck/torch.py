@@ -14,7 +14,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Unpack, overload
 
 import numpy as np
-import torch
+
+try:
+    import torch
+except ModuleNotFoundError as error:
+    from gradcheck.errors import not_installed
+
+    raise not_installed(error) from None
 
 from gradcheck.answers import BackendAnswer
 from gradcheck.backends import _torch_callables as callables

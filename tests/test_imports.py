@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shlex
 import sys
@@ -168,16 +169,72 @@ def test_folders_on_the_path_of_this_process_only_are_found_and_are_in_the_comma
             "import nowhere",
             "layer.py:2: loading raised ModuleNotFoundError: No module named 'nowhere': expected a module",
         ),
+        (
+            "import gradcheck.jax",
+            "no JAX in this environment, {prefix}: expected pip install 'gradcheck[jax]' "
+            "(that of `gradcheck run -b jax` is for its workers alone)",
+        ),
+        ("import torch", "No module named 'torch': expected a line engine = \"torch\" in a file in PyTorch; what"),
         ("from math import tann", "layer.py:2: loading raised ImportError: cannot import name 'tann' from 'math'"),
     ],
 )
-def test_the_message_about_a_failed_import_has_what_to_write(tmp_path: Path, line: str, message: str) -> None:
+def test_the_message_about_a_failed_import_has_what_to_write(
+    tmp_path: Path, line: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_frameworks(monkeypatch)
     layer = write(tmp_path)
     layer.write_text(SOURCE.replace("import helper", line, 1))
     with pytest.raises(ProblemError) as refusal:
         problems.load(str(layer))
-    assert message in str(refusal.value)
+    assert message.replace("{prefix}", sys.prefix) in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+class Absent:
+    """A finder of an environment without PyTorch and JAX."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name in ("torch", "jax"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def without_frameworks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
+    for name in ("torch", "jax", "gradcheck.torch", "gradcheck.jax"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+@pytest.mark.parametrize(("module", "title"), [("torch", "PyTorch"), ("jax", "JAX")])
+def test_a_check_without_its_framework_says_what_to_install(
+    module: str, title: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_frameworks(monkeypatch)
+    expected = rf"gradcheck.{module}: no {title} in this environment, .*: expected pip install 'gradcheck\[{module}\]'"
+    with pytest.raises(ModuleNotFoundError, match=expected):
+        importlib.import_module(f"gradcheck.{module}")
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [("fused.py", "python fused.py"), ("test_fused.py", "pytest test_fused.py")]
+)
+def test_a_script_that_checks_by_itself_is_not_started_and_its_command_is_named(
+    gradcheck: Command, tmp_path: Path, name: str, command: str
+) -> None:
+    source = "print('started')\nfrom gradcheck.torch import check\n\ndef loss(x): return x\n\ncheck(loss, (3,))\n"
+    (tmp_path / name).write_text(source)
+    done = gradcheck("run", name)
+    assert (done.returncode, done.stdout) == (2, "")
+    message = f"no function 'inputs', and it imports gradcheck: write {command} for a script that checks by itself"
+    assert f"{name}: {message}; expected inputs(k) and loss(ops, ...) in a problem's file" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_problem_that_imports_gradcheck_is_one(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("def factor(): return 2.0\n")
+    (tmp_path / "layer.py").write_text("import gradcheck\n" + SOURCE)
+    assert problems.load(str(tmp_path / "layer.py")).backends == ("mine",)
+    (tmp_path / "all.py").write_text("import gradcheck\nfrom layer import *\n")
+    assert problems.load(str(tmp_path / "all.py")).backends == ("mine",)
 
 
 def test_a_module_in_src_is_named_with_what_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

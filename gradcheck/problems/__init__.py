@@ -15,7 +15,7 @@ from typing import Any
 
 from gradcheck import entry_points
 from gradcheck.backends._worker.imports import Imports
-from gradcheck.errors import ProblemError
+from gradcheck.errors import FRAMEWORKS, ProblemError
 from gradcheck.problems._checks import (
     EXAMPLES,
     Shape,
@@ -30,6 +30,7 @@ from gradcheck.problems._checks import (
 )
 from gradcheck.problems._guard import TIMEOUT, ProblemCode, described_error
 from gradcheck.problems._paths import folders
+from gradcheck.problems._scripts import EXPECTED, NEEDED, refuse_script
 from gradcheck.problems._whole_files import Authors, dump_of, engine_of, fixed_in, module_of
 from gradcheck.text.suggestions import did_you_mean
 
@@ -170,6 +171,7 @@ def load(name: str, timeout: float = TIMEOUT, authors: Authors | None = None) ->
     engine = engine_of(path)
     if engine:
         return _in_engine(name, path, timeout, engine, authors)
+    refuse_script(name, path)
     with contextlib.suppress(OSError):
         if b"import" in path.read_bytes():
             importlib.import_module("numpy")  # before its code runs, so that changes by the code are found
@@ -243,6 +245,9 @@ def _execute(path: Path, imports: Imports) -> ModuleType:
         raise ProblemError(f"{path}: loading raised {described_error(error)}") from error
 
 
+IN_A_FUNCTION = "what a gradient alone needs can be imported in its function"
+
+
 def _not_imported(path: Path, error: ImportError) -> str:
     """Why an import in a problem's file failed, and what to write."""
     lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
@@ -252,22 +257,24 @@ def _not_imported(path: Path, error: ImportError) -> str:
         expected = "expected the module's full name, such as `import layers`, as a file that is run by itself has it"
         return f"{where}: {statement}: {expected}"
     message = f"{where}: loading raised {described_error(error)}"
-    if not isinstance(error, ModuleNotFoundError):
+    if not isinstance(error, ModuleNotFoundError) or ": expected " in str(error):
         return message
     expected = "expected a module in the file's folder, the current one, on PYTHONPATH, or installed with gradcheck"
     package = (error.name or "").partition(".")[0]
     for source in (Path("src"), path.parent / "src"):
         if package and ((source / package).is_dir() or (source / f"{package}.py").is_file()):
             return f"{message}: {source / package} exists: write PYTHONPATH={source} gradcheck ..."
-    return f"{message}: {expected}; what a gradient alone needs can be imported in its function"
+    if package in FRAMEWORKS:
+        return f'{message}: expected a line engine = "{package}" in a file in {FRAMEWORKS[package]}; {IN_A_FUNCTION}'
+    return f"{message}: {expected}; {IN_A_FUNCTION}"
 
 
 def _problem(
     name: str, path: Path, module: ModuleType, timeout: float, folders: tuple[str, ...], imports: Imports
 ) -> Problem:
-    for function in ("inputs", "loss"):
+    for function in NEEDED:
         if not callable(getattr(module, function, None)):
-            raise ProblemError(f"{path}: no function {function!r}: expected inputs(k) and loss(ops, ...)")
+            raise ProblemError(f"{path}: no function {function!r}: {EXPECTED}")
     if not isinstance(module.__doc__, str | None):
         raise ProblemError(f"{path}: __doc__ is {module.__doc__!r}: expected a text")
     title = next(iter((module.__doc__ or "").strip().splitlines()), "")
