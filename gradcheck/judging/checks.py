@@ -10,13 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck.findings import Entry
-from gradcheck.oracle import DOUBT
+from gradcheck.oracle import DOUBT, TYPICAL, Format
 from gradcheck.oracle.formats import SMALLEST  # added to the divisor: no error is 0 units of a bound of 0
 from gradcheck.oracle.joined import Joined
 from gradcheck.oracle.lazy import lazy
 
 Array = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.bool_]
+
+EXPONENT_BITS = np.int64(0x7FF0_0000_0000_0000)
+UNMOVED = 2.0**-1000
+"""Numbers from here on do not change by the addition of `SMALLEST`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +29,8 @@ class Check:
 
     `limit` is the largest error that rounding explains; it counts where `limited`. The errors of an answer that is
     itself an estimate are no `proof`, and neither are those of a step: the backend may have computed earlier values
-    again. `typical` is the usual distance of correct backends, and `radius` the largest distance of the true values
-    from `true`.
+    again. `spread` is the standard deviation of correct backends, `radius` the largest distance of the true values from
+    `true`, and `allowed` that and the rounding for print.
     """
 
     true: Array
@@ -35,8 +39,29 @@ class Check:
     limit: Array
     limited: bool
     proof: bool = True
-    typical: Array | None = None
+    spread: Array | None = None
     radius: Array | float = 0.0
+    allowed: Array | float = 0.0
+
+    @lazy
+    def size(self) -> Array:
+        """The magnitudes of the true values."""
+        return np.abs(self.true)
+
+    @lazy
+    def largest_size(self) -> float:
+        """The largest of them; NaN if one of them is."""
+        return float(self.size.max(initial=0.0))
+
+    @lazy
+    def largest_error(self) -> float:
+        """The largest error; NaN if one of them is."""
+        return float(self.error.max(initial=0.0))
+
+    @property
+    def typical(self) -> Array | None:
+        """The usual distance of correct backends; None where it is unknown."""
+        return None if self.spread is None else TYPICAL * self.spread + self.allowed
 
     @lazy
     def threshold(self) -> Array:
@@ -46,7 +71,7 @@ class Check:
         number ≥ 0, and entries whose true value itself is not finite.
         """
         threshold = np.minimum(self.bound, self.limit) if self.limited else self.bound
-        if threshold.min(initial=0.0) >= 0 and np.isfinite(np.sum(self.true)):
+        if threshold.min(initial=0.0) >= 0 and self.largest_size < np.inf:
             return threshold
         return np.where((threshold >= 0) & np.isfinite(self.true), threshold, np.inf)
 
@@ -59,12 +84,12 @@ class Check:
     @lazy
     def of_bound(self) -> Array:
         """The errors in units of their bounds."""
-        return self.error / (self.bound + SMALLEST)
+        return self.error / _divisor(self.bound)
 
     @lazy
     def of_spread(self) -> Array:
         """The errors in standard deviations; the radius of the reference counts as a part of these."""
-        return self.error / (self.limit * (1 / DOUBT) + SMALLEST)
+        return self.error / _divisor(self.limit * (1 / DOUBT))
 
     def piece(self, joined: Joined, place: int) -> Check:
         """The comparison of one of the arrays that were joined for this one."""
@@ -79,8 +104,9 @@ class Check:
             own(self.limit),
             self.limited,
             self.proof,
-            None if self.typical is None else own(self.typical),
+            None if self.spread is None else own(self.spread),
             self.radius if isinstance(self.radius, float) else own(self.radius),
+            self.allowed if isinstance(self.allowed, float) else own(self.allowed),
         )
         piece.__dict__.update(threshold=own(self.threshold), refused=joined.piece(self.refused, place))
         return piece
@@ -96,6 +122,19 @@ class Check:
         return self.refused & np.isfinite(self.bound) & ~(self.error <= self.bound) & self.proof
 
 
+def _divisor(bound: Array) -> Array:
+    """A bound that is not 0."""
+    return bound if bound.min(initial=np.inf) > UNMOVED else bound + SMALLEST
+
+
+def largest_in_ulps(error: Array, size: Array, format: Format) -> float:
+    """The largest error in units in the last place of float64 magnitudes: their distances to the next numbers above."""
+    # The exponent bits of a float64 alone are the power of two below it.
+    powers = (np.ascontiguousarray(size).view(np.int64) & EXPONENT_BITS).view(np.float64)
+    np.maximum(powers, format.normal, out=powers)
+    return float(np.divide(error, powers, out=powers).max(initial=0.0)) / (2 * format.roundoff)
+
+
 class Largest(NamedTuple):
     """The largest numbers of a block in which nothing is refused, and every error is finite."""
 
@@ -107,9 +146,9 @@ class Largest(NamedTuple):
 
 def largest_of(joined: Joined, whole: Check, step: Check) -> list[Largest] | None:
     """The largest numbers of each joined array, if nothing is refused in any, and every error is finite."""
-    if whole.refused.any() or step.refused.any() or not whole.error.max() < np.inf:
+    if whole.refused.any() or step.refused.any() or not whole.largest_error < np.inf:
         return None
-    columns = np.abs(whole.true), whole.threshold, whole.bound, step.threshold
+    columns = whole.size, whole.threshold, whole.bound, step.threshold
     return [Largest(*row) for row in zip(*map(joined.largest, columns), strict=True)]
 
 
@@ -141,19 +180,21 @@ class CheckedBlock:
         That is meaningful only where their distance is less than the values, or than the terms that cancel in them.
         """
         assert self.step is not None, "there is a step"
-        refused = self.step.refused
-        if self.whole is None or self.whole.typical is None or not refused.any():
+        refused, typical = self.step.refused, None if self.whole is None else self.whole.typical
+        if self.whole is None or typical is None:
             return np.zeros_like(refused)
-        near = refused & (self.whole.error <= self.whole.typical)
-        reach = np.abs(self.whole.true).max(initial=0.0)
-        if near.any() and not (self.whole.typical[near] <= reach).all():
-            near &= self.whole.typical <= max(reach, self.terms())
+        near = refused & (self.whole.error <= typical)
+        reach = self.whole.largest_size
+        if near.any() and not (typical[near] <= reach).all():
+            near &= typical <= max(reach, self.terms())
         return near
 
     @lazy
     def step_refused(self) -> Mask:
         """Where the step is refused and not excused."""
-        return self.step.refused & ~self.excused if self.step is not None else np.zeros(self.got.shape, bool)
+        if self.step is None:
+            return np.zeros(self.got.shape, bool)
+        return self.step.refused & ~self.excused if self.step.refused.any() else self.step.refused
 
     @lazy
     def refused(self) -> Mask:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gradcheck import oracle
 from gradcheck.findings import ArrayError, DetectionPower, Entry
-from gradcheck.judging.checks import Check, CheckedBlock, Largest, Mask, largest_of
+from gradcheck.judging.checks import Check, CheckedBlock, Largest, Mask, largest_in_ulps, largest_of
 from gradcheck.judging.pictures import Picture
 from gradcheck.oracle import DOUBT, TYPICAL, Format, Rows, Stage
 from gradcheck.oracle.enclosure import Enclosure
@@ -24,7 +24,6 @@ Array = npt.NDArray[np.floating[Any]]
 WORST_SHOWN = 5
 # The number of entries on which the power of a check is measured, evenly spaced: all of them in a small array.
 MEASURED = 1 << 12
-EXPONENT_BITS = np.int64(0x7FF0_0000_0000_0000)
 
 # glibc hands freed memory back to the kernel above a threshold that it raises when a large block is freed, even one
 # never touched (mallopt(3), M_MMAP_THRESHOLD). Otherwise every temporary causes new page faults: half of the time at K
@@ -89,21 +88,21 @@ class Finding:
         if block.largest is not None:
             self._add_accepted(block, block.largest)
             return
-        size = np.abs(block.checks[0].true)
+        check = block.checks[0]
         self.entries += block.got.size
         self.unsure += block.unsure
-        self.largest_true = _larger(self.largest_true, size)
-        self.threshold = _larger(self.threshold, block.checks[0].threshold)
-        self.bound = _larger(self.bound, block.checks[0].bound)
+        self.largest_true = _larger(self.largest_true, check.largest_size)
+        self.threshold = _larger(self.threshold, _largest(check.threshold))
+        self.bound = _larger(self.bound, _largest(check.bound))
         if block.step is not None:
-            self.step_threshold = _larger(self.step_threshold, block.step.threshold)
+            self.step_threshold = _larger(self.step_threshold, _largest(block.step.threshold))
             self._follow(block, block.step)
         if block.refused.any():
             self._refuse(block)
-        if not block.checks[0].error.max(initial=0.0) < np.inf:
-            self.lost += int(np.count_nonzero(block.checks[0].lost & ~block.refused))
+        if not check.largest_error < np.inf:
+            self.lost += int(np.count_nonzero(check.lost & ~block.refused))
         if self.measured and block.got.size:
-            self._measure(block, size)
+            self._measure(block)
 
     def _add_accepted(self, block: CheckedBlock, largest: Largest) -> None:
         """Add a block in which nothing is refused, and every error is finite."""
@@ -113,7 +112,7 @@ class Finding:
         self.bound = max(self.bound, largest.bound)
         self.step_threshold = max(self.step_threshold, largest.step_threshold)
         if self.measured:
-            self._measure(block, np.abs(block.checks[0].true))
+            self._measure(block)
 
     def _refuse(self, block: CheckedBlock) -> None:
         self.bad += int(np.count_nonzero(block.refused))
@@ -132,20 +131,21 @@ class Finding:
         self.excused += int(np.count_nonzero(block.excused))
         self.excused_worst = _worst([*self.excused_worst, *_refused(block, step, block.excused)])
 
-    def _measure(self, block: CheckedBlock, size: Array) -> None:
+    def _measure(self, block: CheckedBlock) -> None:
         check = block.checks[0]
-        self.largest_error = _larger(self.largest_error, check.error)
-        self.largest_ulp = _larger(self.largest_ulp, check.error / ulp(size, self.format))
+        self.largest_error = _larger(self.largest_error, check.largest_error)
+        self.largest_ulp = _larger(self.largest_ulp, largest_in_ulps(check.error, check.size, self.format))
         self.largest_spread_ratio = max(self.largest_spread_ratio, _spread_ratio(check))
-        number = int(np.argmax(check.of_bound))  # the first NaN, if there is one
         self.picture = self.picture or Picture(self.shape)
         self.picture.add(block.row, check.of_bound, check.of_spread)
-        entry = block.entry(number, check)
-        if self.closest is None or not entry.bound_ratio <= self.closest.bound_ratio:
-            self.closest = entry if self.closest is None or not math.isnan(self.closest.error) else self.closest
+        number = int(np.argmax(check.of_bound))  # the first NaN, if there is one
+        if self.closest is None or not (
+            check.of_bound.item(number) <= self.closest.bound_ratio or math.isnan(self.closest.error)
+        ):
+            self.closest = block.entry(number, check)
         stride = -(-math.prod(self.shape) // MEASURED)
-        some = size.ravel()[::stride]
-        radius = np.broadcast_to(check.radius, size.shape).ravel()[::stride]
+        some = check.size.ravel()[::stride]
+        radius = np.broadcast_to(check.radius, check.size.shape).ravel()[::stride]
         self.powers.append((check.threshold.ravel()[::stride] / some)[some > radius])
 
     @property
@@ -278,7 +278,7 @@ def _checked(
         if known is not None and estimate is not None:
             whole, unsure = _estimated(got[rows], known, estimate[rows], widest, limited)
         elif known is not None:
-            whole = _whole(got[rows], known, 0.0 if slack is None else slack[rows], limited)
+            whole = _whole(got[rows], known, None if slack is None else slack[rows], limited)
         walked = None if stage is None else _walked(stage, limited)
         start = rows.start if isinstance(rows, slice) else 0
         yield CheckedBlock(start, got[rows], whole, walked, unsure, terms)
@@ -304,7 +304,7 @@ def together(
     worst, spread = (joined.arrays(each) for each in zip(*(block[2:] for block in blocks), strict=True))
     got = joined.arrays(gots)
     with np.errstate(all="ignore"):
-        whole = _whole(got, oracle.Block(..., enclosure, worst, spread), 0.0, limited)
+        whole = _whole(got, oracle.Block(..., enclosure, worst, spread), None, limited)
         walked = _walked(Stage.joined(joined, got, stages), limited)
         largest = largest_of(joined, whole, walked)
         found = {}
@@ -328,13 +328,16 @@ def _parts(output: Known | None, step: Stage | None) -> Iterator[tuple[Rows, ora
         yield from ((known.rows, known, stage) for known, (_, stage) in pairs)
 
 
-def _whole(got: Array, known: oracle.Block, slack: Array | float, limited: bool) -> Check:
+def _whole(got: Array, known: oracle.Block, slack: Array | None, limited: bool) -> Check:
     """The check from end to end."""
     enclosure = known.enclosure
-    allowed = enclosure.radius + slack
-    error = np.abs(enclosure.distance(got))
-    limit, typical = (spreads * known.spread + allowed for spreads in (DOUBT, TYPICAL))
-    return Check(enclosure.high, error, known.worst + allowed, limit, limited, typical=typical, radius=enclosure.radius)
+    allowed = enclosure.radius if slack is None else enclosure.radius + slack
+    error = enclosure.distance(got)
+    np.abs(error, out=error)
+    limit = DOUBT * known.spread
+    limit += allowed
+    bound, spread = known.worst + allowed, known.spread
+    return Check(enclosure.high, error, bound, limit, limited, True, spread, enclosure.radius, allowed)
 
 
 def _walked(step: Stage, limited: bool) -> Check:
@@ -359,13 +362,6 @@ def _estimated(got: Array, known: oracle.Block, estimate: Array, widest: float, 
     return check, int(np.count_nonzero(unsure))
 
 
-def ulp(size: Array, format: Format) -> Array:
-    """The unit in the last place of float64 magnitudes: the distance to the next number above, in `format`."""
-    # The exponent bits of a float64 alone are the power of two below it.
-    powers = (np.ascontiguousarray(size).view(np.int64) & EXPONENT_BITS).view(np.float64)
-    return np.maximum(powers, format.normal) * (2 * format.roundoff)
-
-
 def _refused(block: CheckedBlock, check: Check, refused: Mask) -> Iterator[Entry]:
     """The refused entries of a block with the largest errors: these matter, for any bounds."""
     few = min(int(np.count_nonzero(refused)), WORST_SHOWN)
@@ -387,7 +383,11 @@ def _spread_ratio(check: Check) -> float:
     return 0.0 if math.isnan(ratio) else ratio
 
 
-def _larger(known: float, candidates: Array) -> float:
+def _largest(candidates: Array) -> float:
     """The largest, NaN if one of them is."""
-    highest = float(candidates.max(initial=0.0))
-    return known if highest <= known or math.isnan(known) else highest
+    return float(candidates.max(initial=0.0))
+
+
+def _larger(known: float, candidate: float) -> float:
+    """The larger one, NaN if one of them is."""
+    return known if candidate <= known or math.isnan(known) else candidate

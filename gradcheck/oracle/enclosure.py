@@ -68,7 +68,9 @@ class Enclosure:
             got: an array of the same shape, of any floating dtype.
         """
         with np.errstate(all="ignore"):
-            return np.asarray((np.asarray(got, dtype=np.float64) - self.high) - self.low)
+            distance = np.asarray(np.asarray(got, dtype=np.float64) - self.high)
+            distance -= self.low
+            return distance
 
 
 def bound_of(errors: Errors, shape: Shape) -> Array:

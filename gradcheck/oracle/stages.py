@@ -106,7 +106,7 @@ class Stage:
         """|got − expected|; inf where exactly one of them is not a finite number."""
         with np.errstate(all="ignore"):
             error = np.asarray(np.abs(self.got - self.expected))
-            return np.where(self.got == self.expected, 0.0, error) if np.isnan(np.sum(error)) else error
+            return np.where(self.got == self.expected, 0.0, error) if np.isnan(error.max(initial=0.0)) else error
 
     @property
     def fails(self) -> Array:
