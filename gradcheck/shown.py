@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -64,6 +63,8 @@ class Shown:
 
     def _repr_html_(self) -> str:
         """The tables for notebooks."""
+        import html
+
         return f"<pre>{html.escape(self.table(width=WIDTH_IN_NOTEBOOKS))}</pre>"
 
     def to_json(self) -> str:

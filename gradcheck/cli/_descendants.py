@@ -11,7 +11,6 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 PATIENCE = 2.0  # seconds in which a killed process ends
@@ -47,11 +46,11 @@ class Descendants:
 def _running_children() -> Iterator[int]:
     """The children of this process in other sessions than its own: its own session has those of the shell."""
     own, session = os.getpid(), os.getsid(0)
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            state, parent, _, its_session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
-            if int(parent) == own and int(its_session) != session and state not in "ZX":
-                yield int(folder.name)
+    for name in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208 (a path for each takes three times as long)
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
+            state, parent, _, its_session = file.read().rpartition(b")")[2].split(maxsplit=4)[:4]
+            if int(parent) == own and int(its_session) != session and state not in b"ZX":
+                yield int(name)
 
 
 DESCENDANTS = Descendants()

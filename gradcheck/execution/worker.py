@@ -203,6 +203,11 @@ class Worker:
                 os.close(self._end)
 
     def _ended(self, patience: float) -> bool:
+        if self._end is not None and self._process.poll() is None:
+            ending = select.poll()  # it wakes at once, where `wait` with a limit looks every few milliseconds
+            ending.register(self._end, select.POLLIN)
+            ending.poll(patience * 1000)
+            patience = 0.0
         try:
             self._process.wait(patience)
         except subprocess.TimeoutExpired:

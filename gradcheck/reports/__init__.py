@@ -13,12 +13,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from gradcheck.errors import RequestError
 from gradcheck.outcomes import Summary
-from gradcheck.reports._data_frame import data_frame as data_frame
-from gradcheck.reports._figure import figure as figure
 from gradcheck.reports._view import QUIET
 from gradcheck.reports._view import View as View
 from gradcheck.results import Report
@@ -70,6 +68,16 @@ def save(found: Report | Summary, path: str) -> None:
         RequestError: the ending is unknown, or the file cannot be written.
     """
     _to_file(Path(path)).write(found, QUIET)
+
+
+def data_frame(report: Report) -> Any:
+    """The errors of a report as a table of pandas; see `Report.to_dataframe`."""
+    return importlib.import_module("gradcheck.reports._data_frame").data_frame(report)
+
+
+def figure(report: Report) -> Any:
+    """The heat maps of a report as a figure of matplotlib; see `Report.plot`."""
+    return importlib.import_module("gradcheck.reports._figure").figure(report)
 
 
 def _write(found: Report | Summary, format: str, view: View, stream: TextIO) -> None:

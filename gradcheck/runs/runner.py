@@ -330,6 +330,8 @@ class Runner:
         settings: Settings,
     ) -> Judgement:
         """A judgement with the cause of a difference, for which the backend runs once more."""
+        if judgement.verdict is not Verdict.DIFFERS:
+            return judgement
         from gradcheck.judging import diagnosis, judge
         from gradcheck.problems import cases
 
