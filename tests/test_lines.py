@@ -76,16 +76,16 @@ def wrong_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install(copy, tmp_path_factory.mktemp("installed"))
 
 
-UNNAMED = LAYER.replace(
-    "    z = np.cos(y) + B @ x\n    return np.sum(z**2)", "    return np.sum((np.cos(A @ x) + B @ x)**2)"
-)
+def without_names(text: str) -> str:
+    named = "    y = A @ x\n    z = np.cos(y) + B @ x\n    return np.sum(z**2)\n"
+    return text.replace(named, "    return np.sum((np.cos(A @ x) + B @ x)**2)\n")
 
 
 def test_watch_all_finds_the_first_wrong_step_of_an_engine_without_names(
     gradcheck: Command, tmp_path: Path, wrong_engine: Path
 ) -> None:
     path = tmp_path / "unnamed.py"
-    path.write_text(UNNAMED.replace("    y = A @ x\n    return", "    return"))
+    path.write_text(without_names(LAYER))
     words = ("run", path, "--k", 2, "-b", "tape", "--format", "json")
     named, everything = (
         json.loads(gradcheck(*words, *more, PYTHONPATH=str(wrong_engine)).stdout)["backends"][0]
@@ -425,9 +425,7 @@ def test_a_line_of_the_loss_needs_no_such_words_for_an_engine(wrong_engine: Path
 
 
 def test_a_variable_that_a_helper_computes_has_the_line_of_its_assignment(gradcheck: Command, project: Path) -> None:
-    (project / "checks/check.py").write_text(
-        CHECK.replace('{"g": 2 * m.forward(G, x)[0]}', "dict(g=2 * g) if x else {}")
-    )
+    (project / "checks/check.py").write_text('wrt = ("G",)\n\n\n' + CHECK.replace('("G", "x")}', '("G",)}'))
     words = ("run", "checks/check.py", "--k", 2, "--format", "json")
     done = gradcheck(*words, "-b", "mine")
     narrow = json.loads(done.stdout)["backends"][0]["first_wrong"]["narrow"]
@@ -442,22 +440,57 @@ def test_without_adjoints_the_report_names_variables_between_which_to_look(gradc
     layer.write_text(ONLY_GRADIENTS)
     lines = gradcheck("run", layer, "--k", 2).stdout.splitlines()
     [narrow] = [line for line in lines if "narrow it" in line]
-    assert narrow == '    narrow it: return adjoints too: "y" (layer.py:10), "z" (:11)'
+    assert narrow == '    narrow it: return adjoints too: "y" (layer.py:10)'  # dL/dB is right, so dL/dz is
+    layer.write_text(ONLY_GRADIENTS.replace("2 * z", "2.1 * z"))
+    both = 'narrow it: return adjoints too: "y" (layer.py:10), "z" (:11)\n'
+    assert both in gradcheck("run", layer, "--k", 2).stdout
     layer.write_text(ONLY_GRADIENTS.replace("B.T @ dz}", 'B.T @ dz, "z": dz}'))
     assert 'narrow it: return adjoints too: "y" (layer.py:10)\n' in gradcheck("run", layer, "--k", 2).stdout
     layer.write_text(ONLY_GRADIENTS.replace("* np.sin", "* -np.sin").replace("dz}", 'dz + 1, "y": dy}'))
-    assert 'narrow it: return adjoints too: "z" (layer.py:11)\n' in gradcheck("run", layer, "--k", 2).stdout
+    assert "narrow it" not in gradcheck("run", layer, "--k", 2).stdout  # dL/dA and dL/dB are right
     layer.write_text(ONLY_GRADIENTS.replace("* np.sin", "* -np.sin").replace("outer(dy, x)", "outer(dy, 2 * x)"))
-    layer.write_text(layer.read_text().replace("dz}", 'dz, "y": dy}'))
+    layer.write_text(layer.read_text().replace("dz}", 'dz + 1, "y": dy}').replace("outer(dz, x)", "outer(dz, 3 * x)"))
     assert "first wrong: dL/dA[" in gradcheck("run", layer, "--k", 2).stdout
     assert "narrow it" not in gradcheck("run", layer, "--k", 2).stdout
     layer.write_text(LAYER)
     assert "narrow it" not in gradcheck("run", layer, "--k", 2).stdout
 
 
+@pytest.mark.parametrize(
+    ("gradient", "is_narrowed"),
+    [
+        ("np.outer(dz * np.sin(y), x)", True),
+        ("dA", True),
+        ("np.outer(twice(z) * np.sin(y), x)", True),
+        ("np.outer(2 * z * np.sin(y), x[:])", False),
+    ],
+    ids=["of another line's adjoint", "in place", "through a function", "all on one line"],
+)
+def test_a_line_that_is_all_of_the_gradient_is_not_narrowed(
+    gradcheck: Command, layer: Path, gradient: str, is_narrowed: bool
+) -> None:
+    in_place = "dA = np.zeros((2, 2))\n    dA += np.outer(dy, x)\n    dB = "
+    source = ONLY_GRADIENTS.replace("dA, dB = np.outer(dy, x), ", in_place) + "\n\ndef twice(a): return 2 * a\n"
+    layer.write_text(source.replace('"A": dA, "B": dB', f'"A": {gradient}, "B": -dB'))
+    done = gradcheck("run", layer, "--k", 2, "--format", "json")
+    first = json.loads(done.stdout)["backends"][0]["first_wrong"]
+    assert first["name"] == "A"
+    assert (first["narrow"] is not None) == is_narrowed
+
+
+@pytest.mark.parametrize("has_names", [True, False], ids=["with names", "without names"])
+def test_a_line_whose_operands_a_right_gradient_confirms_is_not_narrowed(
+    gradcheck: Command, layer: Path, has_names: bool
+) -> None:
+    source = ONLY_GRADIENTS if has_names else without_names(ONLY_GRADIENTS)
+    layer.write_text(source.replace("np.outer(dz, x)", "2 * np.outer(dz, x)").replace("* np.sin", "* -np.sin"))
+    printed = gradcheck("run", layer, "--k", 2).stdout
+    assert "first wrong: dL/dB[" in printed
+    assert "narrow it" not in printed
+
+
 def test_a_loss_without_names_is_asked_for_names(gradcheck: Command, layer: Path) -> None:
-    unnamed = UNNAMED.replace("    y = A @ x\n    return np.sum((np", "    return np.sum((np")
-    layer.write_text(unnamed.replace(', "y": dy, "z": dz', ""))
+    layer.write_text(without_names(ONLY_GRADIENTS))
     expected = "    narrow it: assign steps to variables in the loss, and return their adjoints\n"
     assert expected in gradcheck("run", layer, "--k", 2).stdout
 

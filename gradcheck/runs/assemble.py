@@ -116,7 +116,8 @@ def answered(
     """The record of a backend that gave an answer, right or wrong."""
     first_wrong = judgement.first_wrong and with_source(judgement.first_wrong, sources)
     if first_wrong:
-        narrow = sources.narrowing(first_wrong.kind, first_wrong.name, answer.adjoints)
+        right = [name for name, error in judgement.errors.items() if not error.bad_entries]
+        narrow = sources.narrowing(first_wrong.kind, first_wrong.name, answer.adjoints, right)
         first_wrong = msgspec.structs.replace(first_wrong, narrow=narrow)
     seconds = None
     if started is not None:

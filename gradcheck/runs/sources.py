@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -49,39 +50,47 @@ class Sources:
     def of(self, kind: str, name: str | None) -> Source | None:
         """The line that computes an array, or None if it is unknown."""
         if (kind, name) in self._by_hand:
-            file, line, text = self._by_hand[kind, name]
-            return Source(file=file, shown=self.shown(file), line=line, text=text, of="gradient")
+            return self._source(self._by_hand[kind, name], "gradient")
         found = self.of_loss(kind, name)
         return found and msgspec.structs.replace(found, instead=self._has_own_code)
 
     def of_loss(self, kind: str, name: str | None) -> Source | None:
         """The line of the loss that computes an array, or None if it is unknown."""
-        place = self._of_loss(kind, name)
-        if place is None:
-            return None
-        return Source(file=place.file, shown=self.shown(place.file), line=place.line, text=place.text, of="loss")
+        line = self._of_loss(kind, name)
+        return line and self._source(line, "loss")
+
+    def _source(self, line: Line, of: Literal["gradient", "loss"]) -> Source:
+        return Source(file=line.file, shown=self.shown(line.file), line=line.line, text=line.text, of=of)
 
     def order(self, key: Key) -> tuple[str, int]:
         """The file and the number of the line that computes a gradient by hand; all other arrays come before."""
         line = self._by_hand.get(key) if key[0] == "gradient" else None
         return (line.file, line.line) if line else ("", 0)
 
-    def narrowing(self, kind: str, name: str | None, given: Collection[str]) -> str | None:
+    def narrowing(self, kind: str, name: str | None, given: Collection[str], right: Collection[str] = ()) -> str | None:
         """What a hand-written gradient could return too, to name a shorter piece of itself; None if nothing.
+
+        Nothing helps if its line is all of the piece. What a right gradient is computed from is right too.
 
         Args:
             kind: of the wrong array.
             name: of it.
             given: the names of the adjoints that it returned.
+            right: the names of the inputs whose gradients are right.
         """
         if self._function is None or kind not in ("adjoint", "gradient") or name is None:
             return None
+        line = self._by_hand.get((kind, name))
+        if line and line.is_formula:
+            return None
+        confirmed = {place for each in right for place in self.graph.after(each, given)}
         between = self.graph.after(name, given)
-        watched = [each for each, place in self.graph.watched.items() if place in between and each not in given]
+        doubtful = {*between} - confirmed
+        watched = [each for each, place in self.graph.watched.items() if place in doubtful and each not in given]
         if watched:
             return _joined("return adjoints too: ", [f'"{each}"{place}' for each, place in self._places(watched)])
         steps = [place for place in between if self.graph.nodes[place].is_step]
-        if self.graph.watched or len(steps) < FEWEST_STEPS:
+        if self.graph.watched or len(steps) < FEWEST_STEPS or confirmed.issuperset(steps[1:]):
             return None
         return "assign steps to variables in the loss, and return their adjoints"
 
