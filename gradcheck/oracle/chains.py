@@ -138,17 +138,19 @@ def _of_orders(format: Format, factors: Factors, reach: Array | float, exponent:
     lost = ~np.less_equal(peak, format.safe_largest / growth)
     open_ = lowest > deepest
     roundings = products + (factors.divisors if np.any(factors.divisor_high > deepest) else 0)
-    added = np.where(open_, _lost(format, growth, roundings - 1, exponent) * peak + growth * format.underflow, 0.0)
+    added = np.where(
+        open_, lost_in_orders(format, growth, roundings - 1, exponent) * peak + growth * format.underflow, 0.0
+    )
     if factors.divisors > 1:
         lost |= ~np.less_equal(factors.divisor_high, format.safe_largest / growth)
         underflows = np.greater(factors.divisor_low, deepest)
-        relative = _lost(format, growth, factors.divisors - 1, exponent) * factors.divisor_low
+        relative = lost_in_orders(format, growth, factors.divisors - 1, exponent) * factors.divisor_low
         lost |= underflows & ~(relative < 1)
         added = added + np.where(underflows, relative / (1 - relative) * reach, 0.0)
     return np.where(lost, np.inf, added)
 
 
-def _lost(format: Format, growth: float, roundings: int, exponent: float) -> float:
+def lost_in_orders(format: Format, growth: float, roundings: int, exponent: float) -> float:
     """What some roundings that underflow are off by, and what two reads for each and two more may flush."""
     roundings = max(roundings, 0)
     return float(growth * (format.underflow * roundings**exponent + format.flush * (2 * roundings + 2) ** exponent))

@@ -21,8 +21,10 @@ from gradcheck.oracle.formats import Format
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Errors, Operation, Shape
 from gradcheck.oracle.operations.base import as_read, as_typically_read, middle, total
+from gradcheck.oracle.operations.products import OUTER
 from gradcheck.oracle.operations.shares import EVEN
 from gradcheck.oracle.operations.terms import DOUBT, Bounded, Decision, Doubts, Spread, Values
+from gradcheck.oracle.outer import OuterErrors, outer_errors
 from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.tape import Tape, TapeNode, entries_of
 
@@ -104,8 +106,20 @@ class Deferred:
 
     def rows(self, rows: Rows) -> Quantity:
         """Some rows of the result."""
-        operands = zip(self.operands, self.cut, strict=True)
-        return evaluate(self.arithmetic, self.operation, [each.rows(rows) if cut else each for each, cut in operands])
+        operands = [each.rows(rows) if cut else each for each, cut in zip(self.operands, self.cut, strict=True)]
+        known = None
+        if self.errors is not None:
+            middles = [operand.middle for operand in operands]
+            known = self.errors.of(rows, middle(self.arithmetic.dtype, self.operation, middles))
+        return known or evaluate(self.arithmetic, self.operation, operands)
+
+    @lazy
+    def errors(self) -> OuterErrors | None:
+        """The errors of all rows, if it is an outer product for which they are known."""
+        if self.operation is not OUTER:
+            return None
+        formats = self.arithmetic
+        return outer_errors(self.operands, formats.own if formats.radii else None, formats.distance, formats.backend)
 
     @lazy
     def cut(self) -> tuple[bool, ...]:

@@ -166,12 +166,12 @@ def test_blocks_of_rows_make_the_whole_array():
         blocks = list(output.blocks(7))
         assert len(blocks) == (3 if output.shape else 1)
         for block in blocks:
-            assert np.array_equal(output.worst[block.rows], block.worst)
-            assert np.array_equal(output.spread[block.rows], block.spread)
+            assert np.allclose(output.worst[block.rows], block.worst, rtol=1e-12, atol=0)
+            assert np.allclose(output.spread[block.rows], block.spread, rtol=1e-12, atol=0)
             assert np.array_equal(output.enclosure.high[block.rows], block.enclosure.high)
     for stage in stages(tape, inputs, Format.of("float32"), dict(sigmoid_skip(np.matmul, **inputs).arrays())):
         for rows, block in stage.blocks(7):
-            assert np.array_equal(stage.bound[rows], block.bound)
+            assert np.allclose(stage.bound[rows], block.bound, rtol=1e-12, atol=0)
             assert np.array_equal(stage.error[rows], block.error)
 
 

@@ -1,0 +1,182 @@
+"""The errors of outer products of vectors: sums of a few outer products too, which are found once for all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradcheck.oracle.chains import lost_in_orders
+from gradcheck.oracle.distribution import ROUNDINGS
+from gradcheck.oracle.enclosure import Rows
+from gradcheck.oracle.factors import Factors
+from gradcheck.oracle.formats import Format
+from gradcheck.oracle.operations import Array
+from gradcheck.oracle.operations.base import as_read, as_typically_read
+from gradcheck.oracle.operations.products import Pairs, StoredProduct
+from gradcheck.oracle.operations.terms import Bounded, Spread, Values
+from gradcheck.oracle.quantities import Quantity
+
+
+class OuterSum:
+    """A sum of outer products of vectors, none of which has a negative entry.
+
+    Args:
+        pairs: the vectors (left, right).
+    """
+
+    def __init__(self, pairs: Pairs) -> None:
+        self._pairs = pairs
+
+    def __iadd__(self, number: float) -> OuterSum:
+        left, right = self._pairs[0]
+        return self.beside([(np.full(left.shape, number), np.ones(right.shape))])
+
+    def beside(self, pairs: Pairs) -> OuterSum:
+        """The sum with some more."""
+        return OuterSum([*self._pairs, *pairs])
+
+    @property
+    def most(self) -> float:
+        """A bound of all entries; NaN where one may be."""
+        return sum(float(left.max()) * float(right.max()) for left, right in self._pairs)
+
+    def matrices(self) -> Matrices:
+        """The matrices of which it is the product."""
+        left, right = zip(*self._pairs, strict=True)
+        return Matrices(np.stack(left, axis=1), np.stack(right))
+
+
+@dataclass(frozen=True, eq=False)
+class Matrices:
+    """A matrix as the product of a high and a wide one: BLAS sums a few terms as fast as NumPy multiplies by one."""
+
+    left: Array
+    right: Array
+
+    def rows(self, rows: Rows) -> Array:
+        """Some rows of the product."""
+        return np.asarray(self.left[rows] @ self.right)
+
+
+_RULE: Any = StoredProduct(OuterSum)  # type: ignore[arg-type]
+"""The rule of outer products, without their entries."""
+
+
+@dataclass(frozen=True, eq=False)
+class OuterErrors:
+    """The errors of an outer product, as ``evaluate`` finds them for its entries; see ``Quantity``.
+
+    Attributes:
+        mixed: the rows whose errors are no such sums.
+    """
+
+    radius: Matrices | None
+    worst: Matrices
+    variance: Matrices
+    mixed: Array
+
+    def of(self, rows: Rows, middle: Array) -> Quantity | None:
+        """Some rows of the product, with their errors; None where these are no such sums."""
+        if self.mixed[rows].any():
+            return None
+        radius = None if self.radius is None else self.radius.rows(rows)
+        return Quantity(middle, radius, self.worst.rows(rows), self.variance.rows(rows))
+
+
+def outer_errors(
+    operands: Sequence[Quantity], own: Format | None, distance: Format, backend: Format
+) -> OuterErrors | None:
+    """The errors of an outer product; None where it may overflow, or where they are no sums of outer products.
+
+    Args:
+        operands: two vectors.
+        own: the format of their middles, if radii are wanted.
+        distance: the format of the distance between a backend's value and ours.
+        backend: the format whose errors are bounded.
+    """
+    a, b = operands
+    if not (a.middle.size and b.middle.size) or any(each.coherent is not None or each.decides for each in operands):
+        return None
+    with np.errstate(all="ignore"):
+        read = [as_read(distance, Bounded(each, each.worst)) for each in operands]
+        typically_read = [as_typically_read(backend, Spread(each, each.variance)) for each in operands]
+        worst = _RULE.worst(distance, Values(a), *read)
+        variance = _RULE.variance(backend, Values(a), *typically_read)
+        radius = None
+        if own is not None:
+            radius = _RULE.worst(own, Values(a), Bounded(a, a.radius), Bounded(b, b.radius))
+            distributed = _distributed(backend, a, b)
+            if distributed is None:
+                return None
+            worst = worst.beside(distributed)
+        if not 2 * float(a.size.max()) * float(b.size.max()) + worst.most <= backend.safe_largest:
+            return None
+        if not (variance.most < np.inf and (radius is None or radius.most < np.inf)):
+            return None
+        mixed = np.zeros(a.shape, bool)
+        if a.chain or b.chain:
+            added = _of_orders(backend, a.worst_factors, b.worst_factors)
+            typically = _of_orders(backend, a.typical_factors, b.typical_factors, squared=True)
+            if added is None or typically is None:
+                return None
+            worst, variance = worst.beside(added.pairs), variance.beside(typically.pairs)
+            mixed = added.mixed | typically.mixed
+    return OuterErrors(radius and radius.matrices(), worst.matrices(), variance.matrices(), mixed)
+
+
+def _distributed(format: Format, a: Quantity, b: Quantity) -> Pairs | None:
+    """The increase of the worst error if the product is distributed over sums (docs/math.md, W7); None: overflow."""
+    if a.parts is None and b.parts is None:
+        return []
+    relative = ROUNDINGS["outer"](format, (), a.size)
+    left, right = (each.size if each.parts is None else np.maximum(each.parts, each.size) for each in (a, b))
+    if not float(left.max()) * float(right.max()) <= format.safe_largest:
+        return None
+    return [(relative * (left - a.size), right), (relative * a.size, right - b.size)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Orders:
+    """What orders of factors add to an error, and the rows for which that is no sum of outer products."""
+
+    pairs: Pairs
+    mixed: Array
+
+
+def _of_orders(format: Format, a: Factors, b: Factors, squared: bool = False) -> _Orders | None:
+    """What an order of one's own may add to an error of a product of two chains (docs/math.md, R22).
+
+    Args:
+        format: of the backend.
+        a: the factors of the first operand.
+        b: those of the second one.
+        squared: whether the factors are those of typical errors, whose squares are added to a variance.
+
+    Returns:
+        It where no order overflows, and nothing is divided.
+    """
+    products = max(a.factors + b.factors - 1, 0)
+    growth = 1 + format.sum_error(2 * products)
+    if a.divisors or b.divisors or not float(a.high.max()) * float(b.high.max()) <= format.safe_largest / growth:
+        return None
+    relative = lost_in_orders(format, growth, products - 1, 0.5 if squared else 1.0)
+    absolute = growth * format.underflow
+    ones = np.ones(a.high.shape), np.ones(b.high.shape)
+    pairs = [(relative * a.high, b.high), (absolute * ones[0], ones[1])]
+    if squared:
+        both = (2 * relative * absolute * a.high, b.high)
+        pairs = [both, *((np.square(left), np.square(right)) for left, right in pairs)]
+    # An order may lose digits where both lows are positive and their product is above `deepest`.
+    deepest = 1 / (2 * format.normal * growth)
+    some, others = a.low > 0, b.low > 0
+    rows = some & (a.low * b.low.min(initial=np.inf, where=others) > deepest)
+    columns = others & (b.low * a.low.min(initial=np.inf, where=some) > deepest)
+    mixed = ~rows & (a.low * b.low.max(initial=0.0, where=~columns) > deepest)
+    masks = [(rows, others), (some & ~rows, columns)]
+    added = [
+        (mask * left, other * right) for mask, other in masks if mask.any() and other.any() for left, right in pairs
+    ]
+    return _Orders(added, mixed)

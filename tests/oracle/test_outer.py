@@ -1,0 +1,79 @@
+"""The errors of outer products, found for vectors, are those that the rules find entry by entry."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gradcheck.oracle import Format
+from gradcheck.oracle.operations.products import MULTIPLY, OUTER
+from gradcheck.oracle.quantities import Quantity
+from gradcheck.oracle.running_error import Arithmetic, Deferred, evaluate
+
+FORMATS = {
+    "float64": Format.of("float64"),
+    "float32": Format.of("float32"),
+    "float32, flushing": Format.of("float32", flushes=True),
+    "float16": Format.of("float16"),
+    "truncated products": Format.of("float32", truncates_products=True),
+}
+LENGTHS = (40, 30)
+
+
+def vector(rng: np.random.Generator, length: int, arithmetic: Arithmetic, widest: int, as_product: bool) -> Quantity:
+    """A vector with errors and terms: one factor, or a product of two; some entries are zero."""
+    sizes = rng.uniform(-1, 1, length) * 2.0 ** rng.integers(-widest, 2, length)
+    sizes[rng.random(length) < 0.2] = 0.0
+    u = arithmetic.backend.roundoff
+    errors = np.abs(sizes) * u * rng.uniform(0, 5, length) + rng.choice([0.0, 4 * arithmetic.backend.smallest], length)
+    single = Quantity(sizes, 1e-6 * errors, errors, np.square(0.1 * errors), parts=2 * np.abs(sizes))
+    return evaluate(arithmetic, MULTIPLY, [single, single]) if as_product else single
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("as_product", [False, True])
+@pytest.mark.parametrize("name", FORMATS)
+def test_errors_are_those_of_each_entry(name: str, as_product: bool, seed: int) -> None:
+    format, rng = FORMATS[name], np.random.default_rng(seed)
+    # From numbers near one to such whose products underflow.
+    widest = seed * (6 if name == "float16" else 30)
+    for radii in (True, False):
+        arithmetic = Arithmetic.float64(format, radii)
+        operands = [vector(rng, length, arithmetic, widest, as_product) for length in LENGTHS]
+        product = Deferred(arithmetic, OUTER, operands, LENGTHS)
+        assert product.errors is not None, "nothing overflows"
+        known = 0
+        for row in range(LENGTHS[0]):
+            rows = slice(row, row + 1)
+            middle = np.multiply.outer(operands[0].middle[rows], operands[1].middle)
+            found = product.errors.of(rows, middle)
+            expected = evaluate(arithmetic, OUTER, [operands[0].rows(rows), operands[1]])
+            if found is None:  # whether an order of factors underflows depends on both
+                assert as_product
+                continue
+            known += 1
+            for errors in ("radius", "worst", "variance"):
+                mine, theirs = getattr(found, errors), getattr(expected, errors)
+                assert (mine is None) == (theirs is None)
+                if mine is not None:
+                    # `evaluate` may add a unit roundoff to all entries, where one of them needs it.
+                    assert (mine <= theirs * (1 + 1e-12)).all()
+                    assert (mine >= theirs / (1 + 1.01 * format.roundoff) * (1 - 1e-12)).all()
+        assert known
+
+
+@pytest.mark.parametrize("largest", [1e19, 1e25, np.inf, np.nan])
+def test_what_may_overflow_is_left_to_the_rules_of_entries(largest: float) -> None:
+    arithmetic = Arithmetic.float64(FORMATS["float32"])
+    vectors = [np.array([1.0, largest]), np.array([2.0, 1e20])]
+    product = Deferred(arithmetic, OUTER, [Quantity(vector) for vector in vectors], (2, 2))
+    assert product.errors is None
+    assert (product.rows(slice(0, 1)).worst < np.inf).all()
+    assert not (product.rows(slice(1, 2)).worst[:, 1] < np.inf).any()
+
+
+def test_an_error_that_may_overflow_is_left_to_the_rules_of_entries() -> None:
+    vectors = Quantity(np.array([1.0, 1.0]), worst=np.array([0.0, 3e38])), Quantity(np.array([1.0, 2.0]))
+    product = Deferred(Arithmetic.float64(FORMATS["float32"]), OUTER, vectors, (2, 2))
+    assert product.errors is None
+    assert product.rows(slice(1, 2)).worst[0, 1] == np.inf
