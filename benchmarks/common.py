@@ -59,18 +59,22 @@ def command(measure: Callable[..., list[Table]], *options: click.Option) -> clic
 
     def run(output: Path | None, **given: Any) -> None:
         tables = measure(**given)
-        # Wide enough for a log file, without a terminal.
-        console = Console() if Console().is_terminal else Console(width=200)
-        for table in tables:
-            console.print(table.title, style="italic", highlight=False)
-            if table.rows:
-                console.print(table.printed())
+        show(tables)
         if output:
             output.write_text(json.dumps(written(tables), indent=1, ensure_ascii=False) + "\n")
 
     small = click.Option(["--small"], is_flag=True, help="In seconds, for continuous integration.")
     path = click.Option(["--output"], type=click.Path(path_type=Path), help="Write the tables as JSON too.")
     return click.Command("benchmark", callback=run, params=[small, path, *options], help=measure.__doc__)
+
+
+def show(tables: Sequence[Table]) -> None:
+    """Print tables, wide enough for a log file where there is no terminal."""
+    console = Console() if Console().is_terminal else Console(width=200)
+    for table in tables:
+        console.print(table.title, style="italic", highlight=False)
+        if table.rows:
+            console.print(table.printed())
 
 
 def written(tables: Sequence[Table]) -> dict[str, Any]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-import click
 
 from benchmarks.common import Table, answer, command, draw, problem, selection_of
 from benchmarks.peers import Peers
@@ -28,13 +24,12 @@ MILLISECONDS = 1000.0
 LARGEST_REPEATED = 128
 
 
-def cost(small: bool, compare: Path | None = None) -> list[Table]:
+def cost(small: bool) -> list[Table]:
     """Time and memory of the whole check of one backend, in this process, and of others' checkers."""
     sizes = (8, 16, 32) if small else (16, 32, 64, 128, 256)
     large = (64, 256) if small else (256, 1024, 2048, 4096)
     passes = in_passes((64, 256) if small else (16, 64, 1024, 2048))
-    tables = [passes, beside(sizes), alone(large), small_run()]
-    return [*tables, grown(passes, compare)] if compare else tables
+    return [passes, beside(sizes), alone(large), small_run()]
 
 
 def in_passes(sizes: Iterable[int]) -> Table:
@@ -55,17 +50,6 @@ def in_passes(sizes: Iterable[int]) -> Table:
                     "this / passes": ours / theirs,
                 })  # fmt: skip
     return table
-
-
-def grown(table: Table, compare: Path) -> Table:
-    """The rows whose ratio is half as large again as in an earlier output, by its file."""
-    (before,) = (each for each in json.loads(compare.read_text())["tables"] if each["title"] == table.title)
-    ratios = {(row["dtype"], row["K"]): row["this / passes"] for row in before["rows"]}
-    larger = [row for row in table.rows if row["this / passes"] > 1.5 * ratios[row["dtype"], row["K"]]]
-    return Table(
-        f"A check takes half as many passes again as in {compare.name}" if larger else "No cost has grown by half",
-        larger,
-    )
 
 
 def beside(sizes: Iterable[int]) -> Table:
@@ -176,11 +160,5 @@ def peak_memory(function: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-COMPARE = click.Option(
-    ["--compare"],
-    type=click.Path(path_type=Path, exists=True),
-    help="An output of this command: print which costs have grown by half since then.",
-)
-
 if __name__ == "__main__":
-    command(cost, COMPARE)()
+    command(cost)()

@@ -36,16 +36,9 @@ def models(small: bool) -> list[Table]:
 
 def row(session: gradcheck.Session, name: str, k: int, dtype: str) -> dict[str, Any]:
     """The figures of one case."""
-    problem = problems.load(name)
-    inputs = cases.sample(problem, k, 0, dtype).inputs
-    tape = tape_of(graph_of(problem, k), wrt_of(problem, k))
-    answer = by_hand(name, inputs)
-
-    def checked() -> judge.Judgement:
-        return judge.judge(answer, judge.truth(tape, inputs, Format.of(dtype)), "rounding")
-
+    check = Check(name, k, dtype)
     begin = time.perf_counter()
-    verdict = checked().verdict
+    verdict = check.judgement().verdict
     seconds = time.perf_counter() - begin
     options: dict[str, Any] = {"k": k, "dtype": dtype, "backends": ["torch"]}
     session.check(name, **options)
@@ -56,21 +49,36 @@ def row(session: gradcheck.Session, name: str, k: int, dtype: str) -> dict[str, 
         "dtype": dtype,
         "verdict": str(verdict),
         "seconds": seconds,
-        "peak MiB": peak_memory(checked) / 2**20,
+        "peak MiB": peak_memory(check.judgement) / 2**20,
         "torch's passes, seconds": torch.seconds.again,
     }
 
 
-def by_hand(name: str, inputs: Any) -> BackendAnswer:
-    """The answer of the hand-written backward pass."""
-    loss, derivatives, values = execute(str(problems.find(name))).gradients["numpy"](**inputs)
-    arrays = {each: np.asarray(array) for each, array in derivatives.items()}
-    return BackendAnswer(
-        loss=np.asarray(loss),
-        gradients={each: array for each, array in arrays.items() if each in inputs},
-        values={each: np.asarray(array) for each, array in values.items()},
-        adjoints={each: array for each, array in arrays.items() if each not in inputs},
-    )
+class Check:
+    """The check of a shipped problem's gradient by hand, which is correct, in this process; its tape is recorded."""
+
+    def __init__(self, name: str, k: int, dtype: str) -> None:
+        problem = problems.load(name)
+        self.inputs = cases.sample(problem, k, 0, dtype).inputs
+        self.tape = tape_of(graph_of(problem, k), wrt_of(problem, k)).at(self.inputs)
+        self.format = Format.of(dtype)
+        self._by_hand = execute(str(problems.find(name))).gradients["numpy"]
+        self.answer = self.by_hand()
+
+    def by_hand(self) -> BackendAnswer:
+        """The answer of the gradient by hand."""
+        loss, derivatives, values = self._by_hand(**self.inputs)
+        arrays = {each: np.asarray(array) for each, array in derivatives.items()}
+        return BackendAnswer(
+            loss=np.asarray(loss),
+            gradients={each: array for each, array in arrays.items() if each in self.inputs},
+            values={each: np.asarray(array) for each, array in values.items()},
+            adjoints={each: array for each, array in arrays.items() if each not in self.inputs},
+        )
+
+    def judgement(self) -> judge.Judgement:
+        """The truth, and the judgement of the answer."""
+        return judge.judge(self.answer, judge.truth(self.tape, self.inputs, self.format), "rounding")
 
 
 if __name__ == "__main__":

@@ -157,6 +157,17 @@ def test_costs_are_measured(cost: dict[str, Rows]) -> None:
     assert 0 < small[0]["milliseconds"] < 1000
 
 
+def test_a_cost_that_has_grown_by_half_is_found(tmp_path: Path) -> None:
+    recorded = json.loads((ROOT / "benchmarks" / "ratios.json").read_text())
+    (work,) = (each for each in recorded if each.startswith("--help"))
+    (tmp_path / "ratios.json").write_text(json.dumps(dict.fromkeys(recorded, 1000000.0) | {work: recorded[work] / 2}))
+    command = [sys.executable, "-m", "benchmarks.ratios", str(tmp_path / "ratios.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: {work}: more than 1.5 times the ratio in ratios.json: expected a check")
+    assert all(each in done.stdout for each in recorded)
+
+
 def test_the_costs_of_long_losses_are_measured(tmp_path: Path) -> None:
     recurrent, chain = measured("lengths", tmp_path).values()
     assert [row["steps"] for row in recurrent] == [50, 100]
