@@ -36,9 +36,9 @@ class Entry(Record, frozen=True, kw_only=True):
     deviations: Number
 
     def __str__(self) -> str:
-        """The entry in one line."""
+        """The entry in one line, with its bound from end to end: that of one step stands beside it, see `WrongStep`."""
         if math.isfinite(self.error):
-            off = f"off by {two_digits(self.error)}, bound {two_digits(self.bound)}"
+            off = f"off by {two_digits(self.error)}, bound of all steps {two_digits(self.bound)}"
             return f"{index_in_code(self.index)} = {self.got:.10g}, true {self.true:.10g}: {off}"
         return f"{index_in_code(self.index)} {deviation(self.got, self.true, '')}"
 
@@ -233,7 +233,7 @@ class WrongStep(Record, frozen=True, kw_only=True):
         """The step in one line of less than 80 columns."""
         what = f"{in_words(self.kind, self.name)}{index_in_code(self.index)}"
         share = f", in {self.bad_entries} of {self.entries}" if self.entries > 1 else ""
-        allowed = f"bound {two_digits(self.bound)}"
+        allowed = f"bound {'' if self.by_step else 'of all steps '}{two_digits(self.bound)}"
         if abs(self.got - self.true) <= self.bound:  # so the bound is not the reason of the refusal
             allowed = f"{self.deviations:.1f} standard deviations"
         return f"{what} {deviation(self.got, self.true, allowed)}{share}"

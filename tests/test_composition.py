@@ -9,7 +9,7 @@ from gradcheck import problems
 from gradcheck.answers import BackendAnswer
 from gradcheck.backends._worker import comparison
 from gradcheck.execution.engines import Spec
-from gradcheck.findings import WrongStep
+from gradcheck.findings import Entry, WrongStep
 from gradcheck.judging import judge
 from gradcheck.judging.judge import Judgement
 from gradcheck.oracle import Format
@@ -75,6 +75,17 @@ def test_a_wrong_value_and_its_wrong_adjoint_are_both_named() -> None:
         "  first wrong: h[0] = 1 off by 1.0, bound 0.1, in 1 of 3",
         "   also wrong: dL/dh[0] = 1 off by 1.0, bound 0.1, in 1 of 3",
     ]
+
+
+@pytest.mark.parametrize(("by_step", "named"), [(True, "bound 0.1"), (False, "bound of all steps 0.1")])
+def test_a_bound_of_all_steps_is_called_so_beside_that_of_one(by_step: bool, named: str) -> None:
+    step = WrongStep(
+        kind="gradient", name="W", index=(0,), got=1.0, true=2.0, bound=0.1, deviations=99.0,
+        by_step=by_step, bad_entries=1, entries=3,
+    )  # fmt: skip
+    entry = Entry(index=(0,), got=1.0, true=2.0, error=1.0, bound=0.1, bound_ratio=10.0, deviations=99.0)
+    assert f", {named}, in 1 of 3" in str(step)
+    assert str(entry).endswith("off by 1.0, bound of all steps 0.1")
 
 
 def test_the_enclosure_of_the_loss_has_digits_beyond_float64() -> None:

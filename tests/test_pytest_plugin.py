@@ -46,7 +46,7 @@ def test_the_failure_message_is_the_finding(pytester: pytest.Pytester) -> None:
         [
             "one_entry_off: differs (proved): dL/db is proved wrong in 1 of 4 entries",
             "*first wrong: dL/db[[]0[]][[]0[]] = * off by *, bound *, in 1 of 4",
-            "*worst: dL/db[[]0[]][[]0[]] = *, true *: off by *, bound *",
+            "*worst: dL/db[[]0[]][[]0[]] = *, true *: off by *, bound of all steps *",
             "again: gradcheck run *layer.py --k 2 --seed 0 --dtype float64 --backend right --backend one_entry_off",
         ]
     )

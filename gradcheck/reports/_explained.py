@@ -10,10 +10,10 @@ EXPLANATIONS = {
     "python": "the interpreter that ran it",
     "gradient": "the array of derivatives that was judged",
     "in ulp": "the error in units in the last place of the true value",
-    "of bound": "the error in units of the largest error of any correct program; above 1 is a proof",
+    "of bound": "the error in units of the bound of all steps; above 1 is a proof",
     "of spread": "the error in standard deviations of rounding; above 32 is beyond rounding",
-    "bound": "the largest error of any correct program, from the inputs on; after `first wrong` that of one step, from "
-    "the backend's own values before it",
+    "bound": "of all steps: the largest error of any correct program, from the inputs on; after `first wrong` that of "
+    "the one step, from the backend's own values before it",
     "at": "the index of the entry with the largest error",
     "bad entries": "the entries that are refused",
     "median entry": "half of the entries are refused at a relative error above this",

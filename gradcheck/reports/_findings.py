@@ -54,7 +54,7 @@ def texts(backend: Backend) -> Iterator[Text]:
 
 def worst_entries(backend: Backend) -> Grid:
     """The worst of the bad entries of each gradient."""
-    table = Grid(["  worst, end to end", "got", "true", "|error|", "bound", "of bound"], labels=1)
+    table = Grid(["  worst, all steps", "got", "true", "|error|", "bound", "of bound"], labels=1)
     for name, error in backend.measured().items():
         for entry in error.worst if error.bad_entries else ():
             values = (number(entry.got, 10), number(entry.true, 10))
