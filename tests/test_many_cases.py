@@ -216,7 +216,7 @@ def test_a_case_has_the_verdict_and_figures_that_it_has_alone(problem: str | Pat
     assert {case.is_asked_twice for case in cases} == {True, False}
     with Runner(Logged()) as runner:
         together = evaluated(cases, runner)
-        alone = [outcome_of(case.key, runner.run(case.settings), 0.0) for case in cases[::5]]
+        alone = [outcome_of(case.key, runner.run(case.settings)) for case in cases[::5]]
     assert [without_times(each) for each in together[::5]] == [without_times(each) for each in alone]
     assert repr([comparable(each) for each in together[::5]]) == repr([comparable(each) for each in alone])
 

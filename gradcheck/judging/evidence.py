@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ from gradcheck.oracle.formats import SMALLEST
 from gradcheck.oracle.joined import Joined
 
 Array = npt.NDArray[np.floating[Any]]
+
+Place = TypeVar("Place", bound=Hashable)
 
 WORST_SHOWN = 5
 # The number of entries on which the power of a check is measured, evenly spaced: all of them in a small array.
@@ -285,12 +287,12 @@ def _checked(
 
 
 def together(
-    arrays: Mapping[oracle.Key, tuple[Array, oracle.Output, Stage]], limited: bool, measured: Collection[oracle.Key]
-) -> dict[oracle.Key, CheckedBlock]:
-    """Check small arrays of an answer at once, each from end to end and by its step, as `examine` does one by one.
+    arrays: Mapping[Place, tuple[Array, oracle.Output, Stage]], limited: bool, measured: Collection[Place]
+) -> dict[Place, CheckedBlock]:
+    """Check small arrays at once, each from end to end and by its step, as `examine` does one by one.
 
     Args:
-        arrays: an array, and the knowledge about it, by key; those that do not fit are left out.
+        arrays: an array of an answer, and the knowledge about it, by a key; those that do not fit are left out.
         limited: see `examine`.
         measured: the keys of arrays whose errors will be measured.
     """

@@ -21,11 +21,22 @@ import numpy.typing as npt
 
 from gradcheck.answers import BackendAnswer
 from gradcheck.findings import ArrayError, Cause, Kind, WrongStep
+from gradcheck.judging.comparison import Compared, compare
 from gradcheck.judging.completeness import missing
-from gradcheck.judging.evidence import Finding, examine, together
+from gradcheck.judging.evidence import Finding, examine
 from gradcheck.judging.symmetric import symmetric_parts
 from gradcheck.judging.ties import Unshared, unshared
-from gradcheck.oracle import BALL_BITS, CONVENTIONS, Analysis, Format, Key, Slopes, Stage, Tape, analyse, stages, wholes
+from gradcheck.oracle import (
+    BALL_BITS,
+    CONVENTIONS,
+    Analysis,
+    Format,
+    Key,
+    Slopes,
+    Tape,
+    analyse,
+    wholes,
+)
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.unbounded import WIDE, why_unbounded
 from gradcheck.results import Verdict
@@ -96,7 +107,9 @@ def as_computed(_key: Key) -> int:
     return 0
 
 
-def judge(answer: BackendAnswer, truth: Truth, gate: str, order: Order = as_computed) -> Judgement:
+def judge(
+    answer: BackendAnswer, truth: Truth, gate: str, order: Order = as_computed, compared: Compared | None = None
+) -> Judgement:
     """Judge one answer.
 
     Where entries tie, it agrees if it follows a convention, and differs if shares do not add up to one (R8, R21). Of
@@ -107,9 +120,10 @@ def judge(answer: BackendAnswer, truth: Truth, gate: str, order: Order = as_comp
         truth: the oracle's knowledge about the case in the backend's format.
         gate: "proved" refuses only proved errors, "rounding" and "formula" also errors beyond rounding.
         order: the order of wrong arrays that do not depend on each other, such as two gradients; smaller comes first.
+        compared: the answer as `compare` has compared it among others.
     """
     answer = symmetric_parts(answer, truth.tape)
-    judged = judge_once(answer, truth, gate, order)
+    judged = judge_once(answer, truth, gate, order, compared)
     if judged.verdict is Verdict.DIFFERS or not truth.analysis.ties or judged.undefined:
         return judged
     for resolved in truth.resolved():
@@ -130,14 +144,16 @@ def at_ties(answer: BackendAnswer, truth: Truth, gate: str) -> Iterator[Unshared
     return unshared(answer, known, truth.format, gate)
 
 
-def judge_once(answer: BackendAnswer, truth: Truth, gate: str, order: Order = as_computed) -> Judgement:
-    """Judge one answer by the bounds of one tape."""
+def judge_once(
+    answer: BackendAnswer, truth: Truth, gate: str, order: Order = as_computed, compared: Compared | None = None
+) -> Judgement:
+    """Judge one answer by the bounds of one tape; see `judge`."""
     lacking = missing(answer, truth.tape)
     if lacking is not None:
         return Judgement(Verdict.DIFFERS, PROVED, lacking)
     if answer.mutated:
         return Judgement(Verdict.DIFFERS, PROVED, f"it changes its inputs: {', '.join(answer.mutated)}")
-    findings = dict(examined(answer, truth, gate))
+    findings = dict(examined(answer, truth, gate, compared))
     measured = {key: each.record() for key, each in findings.items() if key[0] in DERIVATIVES and each.entries}
     judged = Judgement(
         verdict=Verdict.AGREES,
@@ -205,27 +221,22 @@ def first_wrong(findings: Mapping[Key, Finding], wrong: Mapping[Key, Finding]) -
     return next(iter([*by_step, *excused, *wrong]))
 
 
-def examined(answer: BackendAnswer, truth: Truth, gate: str) -> Iterator[tuple[Key, Finding]]:
+def examined(
+    answer: BackendAnswer, truth: Truth, gate: str, compared: Compared | None = None
+) -> Iterator[tuple[Key, Finding]]:
     """Check every array of an answer, in the order of computation: values, the loss, adjoints backwards, gradients.
 
     Every array is judged from end to end, and by its own step too. For the loss and the gradients the errors are
-    measured. Numbers that were rounded for print are not the real operands of a step: then there are no steps.
+    measured.
     """
+    limited = gate != "proved"
+    if compared is None:
+        [compared] = compare([answer], truth.tape, [truth.inputs], truth.format, [truth.analysis], limited)
     arrays = dict(answer.arrays())
-    steps: Mapping[Key, Stage] = {}
-    if answer.printed is None:
-        walk = stages(truth.tape, truth.inputs, truth.format, arrays)
-        steps = {(stage.kind, stage.name): stage for stage in walk}
-    truth.analysis.evaluate()
-    several = (
-        {key: (arrays[key], truth.analysis[key], step) for key, step in steps.items()} if not answer.estimates else {}
-    )
-    measured = {key for key in arrays if key[0] in ("loss", "gradient")}
-    checked = together(several, gate != "proved", measured)
     for key in truth.tape.outputs:
         got = arrays.get(key)
         if got is not None:
-            step = steps.get(key)
+            step = compared.steps.get(key)
             slack = answer.printed.half_unit(got) if answer.printed else None
             estimate = answer.estimates.get(key[1] or "") if key[0] == "gradient" else None
             yield (
@@ -237,9 +248,9 @@ def examined(answer: BackendAnswer, truth: Truth, gate: str) -> Iterator[tuple[K
                     truth.format,
                     slack=slack,
                     estimate=estimate,
-                    limited=gate != "proved",
-                    measured=key in measured,
-                    checked=checked.get(key),
+                    limited=limited,
+                    measured=key[0] in ("loss", "gradient"),
+                    checked=compared.checked.get(key),
                 ),
             )
     if answer.slopes is not None:

@@ -7,7 +7,8 @@
 The source of each formula and constant is beside it.
 """
 
-from gradcheck.oracle.analysis import BALL_BITS, Analysis, Block, Output, analyse
+from gradcheck.oracle.analysis import BALL_BITS, Analysis, Block, Output, analyse, analyse_together
+from gradcheck.oracle.batches import most_together
 from gradcheck.oracle.directions import Slopes
 from gradcheck.oracle.enclosure import Enclosure, Rows
 from gradcheck.oracle.formats import Format
@@ -15,7 +16,8 @@ from gradcheck.oracle.operations.base import TYPICAL
 from gradcheck.oracle.operations.shares import CONVENTIONS
 from gradcheck.oracle.operations.terms import DOUBT
 from gradcheck.oracle.plain import plain_values
-from gradcheck.oracle.stages import Stage, stages
+from gradcheck.oracle.running_error import NotTogetherError
+from gradcheck.oracle.stages import Stage, stages, stages_together
 from gradcheck.oracle.tape import Key, Tape, forward_of, record, tape_of
 from gradcheck.oracle.wholes import TiedSum, wholes
 
@@ -29,6 +31,7 @@ __all__ = [
     "Enclosure",
     "Format",
     "Key",
+    "NotTogetherError",
     "Output",
     "Rows",
     "Slopes",
@@ -36,10 +39,13 @@ __all__ = [
     "Tape",
     "TiedSum",
     "analyse",
+    "analyse_together",
     "forward_of",
+    "most_together",
     "plain_values",
     "record",
     "stages",
+    "stages_together",
     "tape_of",
     "wholes",
 ]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gradcheck.oracle.batches import BatchWalk
 from gradcheck.oracle.cancellation import sizes_of_terms
 from gradcheck.oracle.enclosure import Enclosure, Rows, bound_of, spread_of
 from gradcheck.oracle.flushing import require_subnormal_numbers
@@ -21,15 +22,9 @@ from gradcheck.oracle.operations.base import total
 from gradcheck.oracle.operations.shares import FIRST
 from gradcheck.oracle.operations.terms import DOUBT
 from gradcheck.oracle.quantities import Quantity
-from gradcheck.oracle.running_error import (
-    Arithmetic,
-    Result,
-    Walk,
-    has_extended_precision,
-    row_blocks,
-    whole,
-)
+from gradcheck.oracle.running_error import Arithmetic, has_extended_precision
 from gradcheck.oracle.tape import Key, Tape
+from gradcheck.oracle.walks import Result, Walk, row_blocks, whole
 
 BALL_BITS = 128
 """Precision of the Arb balls: twice that of the widest middles."""
@@ -199,9 +194,14 @@ class Analysis(Mapping[Key, Output]):
         self.ties = ties
         self._outputs = outputs
 
+    @property
+    def plain(self) -> list[Output]:
+        """The outputs that can be evaluated together, and are not yet."""
+        return [output for output in self._outputs.values() if output.is_plain]
+
     def evaluate(self) -> None:
         """Evaluate the blocks of small outputs, those that have none yet."""
-        if len(plain := [output for output in self._outputs.values() if output.is_plain]) > 1:
+        if len(plain := self.plain) > 1:
             Output.evaluate(plain)
 
     def __getitem__(self, key: Key) -> Output:
@@ -231,11 +231,29 @@ def analyse(tape: Tape, inputs: Mapping[str, Array], format: Format) -> Analysis
         RequestError: this process flushes subnormal numbers to zero.
     """
     require_subnormal_numbers()
-    tape = tape.at(inputs)
-    arithmetic = _arithmetic(format)
-    walk = Walk(tape, inputs, arithmetic)
+    walk = Walk(tape.at(inputs), inputs, _arithmetic(format))
     for _ in walk.steps():
         pass
+    return _analysis(walk)
+
+
+def analyse_together(tape: Tape, cases: Sequence[Mapping[str, Array]], format: Format) -> list[Analysis]:
+    """Analyse some cases of a tape at once, as `analyse` does each; at most `most_together` of them.
+
+    Raises:
+        NotTogetherError: a rule looks at the arrays of a case as a whole.
+        RequestError: this process flushes subnormal numbers to zero.
+    """
+    require_subnormal_numbers()
+    walk = BatchWalk(tape, cases, _arithmetic(format))
+    for _ in walk.steps():
+        pass
+    return [_analysis(walk.of_case(case)) for case in range(len(cases))]
+
+
+def _analysis(walk: Walk) -> Analysis:
+    tape, inputs, arithmetic = walk.tape, walk.inputs, walk.arithmetic
+    format = arithmetic.backend
 
     @cache
     def balls(bits: int) -> Mapping[Key, Enclosure]:

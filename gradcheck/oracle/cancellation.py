@@ -10,8 +10,9 @@ from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import Array, Operation
 from gradcheck.oracle.operations.base import TYPICAL
 from gradcheck.oracle.quantities import Quantity
-from gradcheck.oracle.running_error import Arithmetic, Walk, whole
+from gradcheck.oracle.running_error import Arithmetic
 from gradcheck.oracle.tape import Key, Tape
+from gradcheck.oracle.walks import Walk, whole
 
 LINEAR = frozenset(
     {

@@ -80,7 +80,7 @@ def reorder(format: Format, operation: Operation, result: Quantity) -> None:
     An error becomes infinite where an order may overflow. Where the largest addition is below a unit roundoff of the
     smallest error, it is added to every entry, and no entry is computed by itself.
     """
-    most = _at_most(format, operation, result)
+    most = most_reordered(format, operation, result)
     if not most:
         return
     if most <= format.roundoff * _least(result.worst):
@@ -106,12 +106,12 @@ def _least(errors: Errors) -> float:
 def overflows_reordered(format: Format, operation: Operation, result: Quantity) -> bool:
     """Whether some order of a product's factors overflows within reach of typical errors."""
     with np.errstate(all="ignore"):
-        if _at_most(format, operation, result) < np.inf:
+        if most_reordered(format, operation, result) < np.inf:
             return False
         return bool(np.isinf(_typically_of_orders(format, result)).any())
 
 
-def _at_most(format: Format, operation: Operation, result: Quantity) -> float:
+def most_reordered(format: Format, operation: Operation, result: Quantity) -> float:
     """The most that an order adds to an error of any entry; a product of single factors has a rule of its own."""
     chain = result.chain
     multiplies = operation.name in PRODUCTS or operation.multiplies is not None

@@ -79,10 +79,6 @@ class Factors(NamedTuple):
         """The same bounds for so many times as many factors."""
         return _together(self.bounds, count * self.factors, count * self.divisors)
 
-    def rows(self, rows: Any) -> Factors:
-        """Some rows of arrays."""
-        return self.mapped(lambda bound: bound[rows])
-
     def spread_out(self, shape: Shape) -> Factors:
         """Arrays of a shape."""
         return self.mapped(lambda bound: np.broadcast_to(bound, shape))

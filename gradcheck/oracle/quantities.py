@@ -129,10 +129,14 @@ class Quantity:
 
     def rows(self, rows: Rows) -> Quantity:
         """Some rows of the quantity."""
+        return self.moved(lambda array: array[rows])
+
+    def moved(self, move: Callable[[Array], Array]) -> Quantity:
+        """Some of its entries, or all of them in another shape; `move` does so to an array of its shape."""
         errors = (self.radius, self.worst, self.variance, self.coherent, self.parts)
-        radius, worst, variance, coherent, parts = (None if error is None else error[rows] for error in errors)
-        chain = self.chain and Chain([self], True, lambda factors: factors[0].rows(rows), lambda factors: factors[0])
-        return Quantity(self.middle[rows], radius, worst, variance, coherent, parts, self.decides, chain)
+        radius, worst, variance, coherent, parts = (None if error is None else move(error) for error in errors)
+        chain = self.chain and Chain([self], True, lambda factors: factors[0].mapped(move), lambda factors: factors[0])
+        return Quantity(move(self.middle), radius, worst, variance, coherent, parts, self.decides, chain)
 
 
 def _evaluated(

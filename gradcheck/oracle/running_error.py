@@ -6,27 +6,23 @@ table of operations has the rules.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from gradcheck.oracle.chains import chained, reorder
+from gradcheck.oracle.chains import chained, most_reordered, reorder
 from gradcheck.oracle.distribution import distributed
-from gradcheck.oracle.enclosure import SPLITTING, Rows
+from gradcheck.oracle.enclosure import SPLITTING
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Errors, Operation, Shape
 from gradcheck.oracle.operations.base import as_read, as_typically_read, middle, total
-from gradcheck.oracle.operations.products import OUTER
 from gradcheck.oracle.operations.shares import EVEN
 from gradcheck.oracle.operations.terms import DOUBT, Bounded, Decision, Doubts, Spread, Values
-from gradcheck.oracle.outer import OuterErrors, outer_errors
 from gradcheck.oracle.quantities import Quantity
-from gradcheck.oracle.tape import Tape, TapeNode, entries_of
 
 BLOCK = 1 << 15
 """Entries of a block of rows: 256 KiB in float64, so that several blocks stay in a core's cache."""
@@ -41,12 +37,14 @@ class Arithmetic:
         own: its format, with functions trusted to twice their stated accuracy.
         backend: the format whose errors are bounded.
         radii: whether the radius of the middles is wanted.
+        together: whether the first axis runs over cases: then none may need a look at its entries as a whole.
     """
 
     dtype: np.dtype[Any]
     own: Format
     backend: Format
     radii: bool = True
+    together: bool = False
 
     @lazy
     def distance(self) -> Format:
@@ -90,108 +88,19 @@ class Arithmetic:
         return cls(np.dtype(np.longdouble), wider, backend)
 
 
+class NotTogetherError(Exception):
+    """Some cases cannot be evaluated together: a rule looks at the entries of one as a whole."""
+
+
 def has_extended_precision() -> bool:
     """Whether longdouble is x86's 80-bit or IEEE's 128-bit format; elsewhere it is float64, or a pair of them."""
     return np.finfo(np.longdouble).nmant in (63, 112)
 
 
-@dataclass(frozen=True, eq=False)
-class Deferred:
-    """A result that is evaluated on request, and by blocks of rows."""
-
-    arithmetic: Arithmetic
-    operation: Operation
-    operands: Sequence[Quantity]
-    shape: Shape
-
-    def rows(self, rows: Rows) -> Quantity:
-        """Some rows of the result."""
-        operands = [each.rows(rows) if cut else each for each, cut in zip(self.operands, self.cut, strict=True)]
-        known = None
-        if self.errors is not None:
-            middles = [operand.middle for operand in operands]
-            known = self.errors.of(rows, middle(self.arithmetic.dtype, self.operation, middles))
-        return known or evaluate(self.arithmetic, self.operation, operands)
-
-    @lazy
-    def errors(self) -> OuterErrors | None:
-        """The errors of all rows, if it is an outer product for which they are known."""
-        if self.operation is not OUTER:
-            return None
-        formats = self.arithmetic
-        return outer_errors(self.operands, formats.own if formats.radii else None, formats.distance, formats.backend)
-
-    @lazy
-    def cut(self) -> tuple[bool, ...]:
-        """Which operands are cut into rows."""
-        assert self.operation.cut is not None
-        return self.operation.cut(*(operand.shape for operand in self.operands))
-
-    def blocks(self) -> Iterator[Rows]:
-        """Slices of rows in which the operands that are cut have at most ``BLOCK`` entries each."""
-        rows = [math.prod(each.shape[1:]) for each, cut in zip(self.operands, self.cut, strict=True) if cut]
-        return row_blocks(self.shape, max(BLOCK // max(*rows, 1), 1))
-
-
-Result = Quantity | Deferred
-
-
-def whole(result: Result) -> Quantity:
-    """A result with all its rows, evaluated by blocks of rows."""
-    if isinstance(result, Quantity):
-        return result
-    pieces = [*result.blocks()]
-    if len(pieces) == 1:
-        return evaluate(result.arithmetic, result.operation, result.operands)
-    blocks = [result.rows(rows) for rows in pieces]
-    stacked = _stacked(blocks)
-    stacked.chain = chained(result.operation, result.operands)
-    return stacked
-
-
-def row_blocks(shape: Shape, rows: int | None = None) -> Iterator[Rows]:
-    """Cut an array into slices of rows, by default of at most ``BLOCK`` entries; a scalar is one piece."""
-    if shape == ():
-        yield ...
-        return
-    step = rows or max(BLOCK // max(math.prod(shape[1:]), 1), 1)
-    for start in range(0, max(shape[0], 1), step):
-        yield slice(start, min(start + step, shape[0]))
-
-
-class Walk:
-    """One walk along a tape, one step at a time.
-
-    Attributes:
-        results: of the steps so far; a caller may replace the last one by its own values.
-    """
-
-    def __init__(self, tape: Tape, inputs: Mapping[str, Array], arithmetic: Arithmetic) -> None:
-        self.tape = tape
-        self.inputs = inputs
-        self.arithmetic = arithmetic
-        self.results: list[Result] = []
-
-    def steps(self) -> Iterator[int]:
-        """Take the steps one by one; yields the index of each when it is done."""
-        for index, node in enumerate(self.tape.nodes):
-            self.results.append(self._step(index, node))
-            yield index
-
-    def _step(self, index: int, node: TapeNode) -> Result:
-        if node.operation is None:
-            return Quantity(entries_of(node, self.inputs), decides=node.decides)
-        operands = [whole(self.results[operand]) for operand in node.operands]
-        if node.operation.cut is None or node.shape == ():
-            return evaluate(self.arithmetic, node.operation, operands)
-        deferred = Deferred(self.arithmetic, node.operation, operands, node.shape)
-        return whole(deferred) if index in self.tape.consumed else deferred
-
-
 def evaluate(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Quantity]) -> Quantity:
     """One step: the middle, and its errors by the table of operations."""
     with np.errstate(all="ignore"):
-        result = Quantity(middle(arithmetic.dtype, operation, [operand.middle for operand in operands]))
+        result = Quantity(packed(middle(arithmetic.dtype, operation, [operand.middle for operand in operands])))
         if arithmetic.radii:
             terms = [_bounded(operand, operand.radius) for operand in operands]
             radius = _certified(operation, operands).worst(arithmetic.own, Values(result), *terms)
@@ -212,10 +121,17 @@ def evaluate(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Qu
         result.chain = chained(operation, operands)
         if result.worst is not None and not operation.decides:
             lost = _mark_overflow(arithmetic.backend, operation, result, terms, operands)
+            if arithmetic.together and (lost is not None or most_reordered(arithmetic.backend, operation, result)):
+                raise NotTogetherError
             if lost is not None:
                 _mark_spread(arithmetic, operation, result, operands, typical, lost)
             reorder(arithmetic.backend, operation, result)
     return result
+
+
+def packed(array: Array) -> Array:
+    """A small array without gaps, so that BLAS takes the same steps for a case alone and among others."""
+    return array if array.flags.c_contiguous or array.size > BLOCK else array.copy()
 
 
 def _bounded(operand: Quantity, errors: Errors) -> Any:
@@ -285,8 +201,10 @@ def _openness(
 
 
 def _spread_out(errors: Errors, shape: Shape) -> Errors:
-    """Errors from a broadcast operand only, in the shape of the result."""
-    return errors if errors is None or errors.shape == shape else np.broadcast_to(errors, shape)
+    """Errors in the shape of the result, also those from a broadcast operand only."""
+    if errors is None:
+        return None
+    return packed(errors if errors.shape == shape else np.broadcast_to(errors, shape))
 
 
 def _mark_overflow(
@@ -349,26 +267,3 @@ def _keep_infinities(result: Quantity, operands: Sequence[Quantity]) -> None:
         for errors in (result.worst, result.variance, result.radius)
     )
     assert result.worst is not None
-
-
-def _stacked(blocks: Sequence[Quantity]) -> Quantity:
-    """Blocks of rows as one; a part that only some blocks have is exact, or certain, in the others."""
-
-    def stack(parts: list[Array | None]) -> Array | None:
-        if all(part is None for part in parts):
-            return None
-        return np.concatenate(
-            [
-                np.zeros(block.shape, dtype=bool) if part is None else part
-                for block, part in zip(blocks, parts, strict=True)
-            ]
-        )
-
-    return Quantity(
-        np.concatenate([block.middle for block in blocks]),
-        stack([block.radius for block in blocks]),
-        stack([block.worst for block in blocks]),
-        stack([block.variance for block in blocks]),
-        stack([block.coherent for block in blocks]),
-        stack([block.parts for block in blocks]),
-    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from gradcheck.oracle.batches import BatchWalk, stacked
 from gradcheck.oracle.enclosure import Rows, bound_of, spread_of
 from gradcheck.oracle.flushing import require_subnormal_numbers
 from gradcheck.oracle.formats import Format
@@ -18,8 +20,9 @@ from gradcheck.oracle.operations.arithmetic import ACCUMULATE, ADD
 from gradcheck.oracle.operations.base import ROUNDING_DEVIATION, total
 from gradcheck.oracle.operations.places import WHOLE, Index, Places, has_arrays
 from gradcheck.oracle.quantities import Quantity
-from gradcheck.oracle.running_error import Arithmetic, Result, Walk, row_blocks, whole
+from gradcheck.oracle.running_error import Arithmetic, NotTogetherError
 from gradcheck.oracle.tape import ADJOINT, WATCH, Key, Tape
+from gradcheck.oracle.walks import Result, Walk, row_blocks, whole
 
 Summand = tuple[Index, Result]
 """A summand, and its place in the sum."""
@@ -125,7 +128,11 @@ class Stage:
 
     def blocks(self, rows: int | None = None) -> Iterator[tuple[Rows, Stage]]:
         """The stage by blocks of rows, so that a large step never exists as a whole."""
-        for part in row_blocks(self.got.shape, rows):
+        parts = list(row_blocks(self.got.shape, rows))
+        if len(parts) == 1:
+            yield parts[0], self
+            return
+        for part in parts:
             yield part, Stage(self.kind, self.name, self.got[part], self.result.rows(part), settled=self.settled)
 
     @lazy
@@ -158,14 +165,56 @@ def stages(tape: Tape, inputs: Mapping[str, Array], format: Format, given: Mappi
             open_.add(index)
         for key in tape.outputs_of.get(index, ()):
             if key in given and key[0] != "gradient":
-                yield _stage(key, given[key], walk, index, index not in open_)
+                yield _stage(key, given[key], tape, walk.results.__getitem__, index, index not in open_)
                 open_.discard(index)
                 walk.results[index] = _continued(walk.results[index], key, given[key], format)
                 if key[0] == "value":
                     _hand_back(walk, index, given[key])
     for key, index in tape.outputs.items():
         if key in given and key[0] == "gradient":
-            yield _stage(key, given[key], walk, index, index not in open_)
+            yield _stage(key, given[key], tape, walk.results.__getitem__, index, index not in open_)
+
+
+def stages_together(
+    tape: Tape, cases: Sequence[Mapping[str, Array]], format: Format, given: Sequence[Mapping[Key, Array]]
+) -> list[dict[Key, Stage]]:
+    """Judge the answers to some cases at once, as `stages` does each; at most `most_together` of them.
+
+    Args:
+        tape: of the problem.
+        cases: their inputs.
+        format: of the backend.
+        given: the arrays of the answer to each, of the shapes of their steps.
+
+    Raises:
+        NotTogetherError: the answers lack different arrays, one is not finite, or a rule looks at them as a whole.
+        RequestError: this process flushes subnormal numbers to zero.
+    """
+    require_subnormal_numbers()
+    if any(each.keys() != given[0].keys() for each in given):
+        raise NotTogetherError
+    walk = BatchWalk(tape, cases, Arithmetic.float64(format, radii=False))
+    found: list[dict[Key, Stage]] = [{} for _ in cases]
+
+    def add(key: Key, index: int) -> None:
+        for case, (answer, stages) in enumerate(zip(given, found, strict=True)):
+            stages[key] = _stage(key, answer[key], tape, partial(walk.result, case=case), index, settled=True)
+
+    for index in walk.steps():
+        for key in tape.outputs_of.get(index, ()):
+            if key in given[0] and key[0] != "gradient":
+                add(key, index)
+                got = stacked([answer[key] for answer in given])
+                if (index in walk.shared and key[0] == "value") or not np.isfinite(np.sum(got)):
+                    raise NotTogetherError
+                walk.shared.discard(index)
+                walk.results[index] = _continued(walk.results[index], key, got, format)
+                if key[0] == "value":
+                    _hand_back(walk, index, got)
+    for key, index in tape.outputs.items():
+        if key in given[0] and key[0] == "gradient":
+            add(key, index)
+    return found
 
 
 def _is_open(walk: Walk, index: int) -> bool:
@@ -173,23 +222,22 @@ def _is_open(walk: Walk, index: int) -> bool:
     return walk.tape.nodes[index].kind == "integer" and whole(walk.results[index]).worst is not None
 
 
-def _stage(key: Key, got: Array, walk: Walk, index: int, settled: bool) -> Stage:
-    result = walk.results[index]
+def _stage(key: Key, got: Array, tape: Tape, result_of: Callable[[int], Result], index: int, settled: bool) -> Stage:
+    result = result_of(index)
     if got.shape != result.shape:
         raise ValueError(f"{key[0]} {key[1] or ''} has shape {got.shape}, expected {result.shape}")
-    return Stage(*key, got, result, _summands(walk, index), settled)
+    return Stage(*key, got, result, _summands(tape, result_of, index), settled)
 
 
-def _summands(walk: Walk, index: int) -> Sequence[Summand]:
-    node = walk.tape.nodes[index]
+def _summands(tape: Tape, result_of: Callable[[int], Result], index: int) -> Sequence[Summand]:
+    node = tape.nodes[index]
     while node.operation in (WATCH, ADJOINT):
-        node = walk.tape.nodes[node.operands[0]]
-    summed = [walk.results[operand] for operand in node.operands]
+        node = tape.nodes[node.operands[0]]
     if node.operation is not None and node.operation.places is not None:
-        return list(zip(node.operation.places.indices, summed, strict=True))
+        return list(zip(node.operation.places.indices, map(result_of, node.operands), strict=True))
     if node.operation not in (ADD, ACCUMULATE):
         return ()
-    return [(WHOLE, result) for result in summed if result.shape == node.shape]
+    return [(WHOLE, result) for result in map(result_of, node.operands) if result.shape == node.shape]
 
 
 def _hand_back(walk: Walk, index: int, got: Array) -> None:

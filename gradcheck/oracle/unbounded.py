@@ -10,8 +10,9 @@ from gradcheck.oracle.chains import overflows_reordered
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations import Array
 from gradcheck.oracle.quantities import Quantity
-from gradcheck.oracle.running_error import Arithmetic, Walk, may_overflow, whole
+from gradcheck.oracle.running_error import Arithmetic, may_overflow
 from gradcheck.oracle.tape import Key, Tape, TapeNode
+from gradcheck.oracle.walks import Walk, whole
 
 OVERFLOW = "an intermediate value may overflow"
 WIDE = "its bound grew too wide"

@@ -156,19 +156,18 @@ def evaluated(batch: Batch, runner: Runner) -> list[CaseOutcome]:
     began = time.perf_counter()
     reports = runner.run_several([(case.settings, case.is_asked_twice) for case in batch])
     for case, report in zip(batch, reports, strict=True):
-        now = time.perf_counter()
-        found.append(report if isinstance(report, InputsError) else outcome_of(case.key, report, now - began))
-        began = now
+        found.append(report if isinstance(report, InputsError) else outcome_of(case.key, report))
+    seconds = (time.perf_counter() - began) / len(batch)  # they are evaluated together, so that each has its share
     return [
         without_answer(case, runner.problem(case.settings), Verdict.UNSUPPORTED, str(each))
         if isinstance(each, InputsError)
-        else each
+        else msgspec.structs.replace(each, seconds=seconds)
         for case, each in zip(batch, found, strict=True)
     ]
 
 
-def outcome_of(key: str, report: Report, seconds: float) -> CaseOutcome:
-    """The outcome of a case that has a report."""
+def outcome_of(key: str, report: Report) -> CaseOutcome:
+    """The outcome of a case that has a report; its seconds are those of its batch."""
     found = report.case
     backends = tuple(map(of_backend, report.backends))
     needs_attention = most_severe([each.verdict for each in backends]) not in QUIET
@@ -183,7 +182,7 @@ def outcome_of(key: str, report: Report, seconds: float) -> CaseOutcome:
         verdict=report.verdict,
         backends=backends,
         replay=found.replay,
-        seconds=seconds,
+        seconds=0.0,
         conditions=report.conditions,
         report=pack(report) if needs_attention else None,
     )

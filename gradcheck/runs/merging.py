@@ -135,7 +135,7 @@ def of_report(path: Path) -> CaseOutcome:
     case = report.case
     k = None if case.k is msgspec.UNSET else case.k
     key = key_of(case.problem, (case.dtype, k, case.distribution, case.scale, case.seed))
-    return outcome_of(key, report, 0.0)
+    return outcome_of(key, report)
 
 
 def read(path: Path) -> Report | Summary:

@@ -7,7 +7,7 @@ import functools
 import itertools
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,8 @@ from gradcheck.execution.selection import (
 from gradcheck.execution.worker import Failure
 from gradcheck.problems import Problem
 from gradcheck.results import Backend, BackendEnvironment, Report, Verdict
+from gradcheck.runs.drawing import draw, read_inputs
+from gradcheck.runs.judged import JudgedCase, judged_together
 from gradcheck.runs.replaying import replay
 from gradcheck.runs.sent import Sent, request_of
 from gradcheck.settings import Settings
@@ -38,9 +40,10 @@ from gradcheck.settings import Settings
 if TYPE_CHECKING:
     from gradcheck.answers import BackendAnswer
     from gradcheck.graphs import Graph
-    from gradcheck.judging.judge import Judgement, Truth
+    from gradcheck.judging.judge import Judgement, Order, Truth
     from gradcheck.oracle import Tape
     from gradcheck.problems.cases import Case
+    from gradcheck.runs.judged import Answers
     from gradcheck.runs.sources import Sources
 
 AT_ONCE = 16
@@ -142,14 +145,16 @@ class Runner:
             following = self._send(pieces[0], prepared)
             try:
                 for number, piece in enumerate(pieces):
-                    sent, received = following, following.answers()
+                    sent = following
+                    sent.answers()  # workers take one message at a time
                     if number + 1 < len(pieces):
                         self._in_flight = following = self._send(pieces[number + 1], prepared)
-                    for (settings, _), drawn, answers in zip(piece, sent.cases, received, strict=True):
+                    judged = iter(self._judge(sent, prepared.selection, piece[0][0]))
+                    for (settings, _), drawn in zip(piece, sent.cases, strict=True):
                         if isinstance(drawn, InputsError):
                             yield drawn
                         else:
-                            yield self._assess(*drawn, prepared.selection, settings, answers)
+                            yield self._assess(*drawn, prepared.selection, settings, next(judged))
             finally:
                 self._in_flight = None
 
@@ -169,11 +174,24 @@ class Runner:
         twice = [asked for (_, asked), each in zip(several, found, strict=True) if not isinstance(each, InputsError)]
         return Sent(self._pool, found, [request_of(*each) for each in drawn], twice, launches)
 
+    def _judge(self, sent: Sent, selection: Selection, settings: Settings) -> list[JudgedCase]:
+        """Judge the answers to several cases."""
+        if not (cases := sent.drawn):
+            return []
+        backends = {backend.key: backend for backend in selection.backends}
+        formats = {key: backend.format(settings.dtype) for key, backend in backends.items()}
+
+        def order_of(key: str) -> Order:
+            case, tape = cases[0]
+            return self._sources(Path.cwd(), case.problem, tape.graph, backends[key].spec.name).order
+
+        return judged_together(cases, sent.answers(), formats, settings.gate, order_of)
+
     def _run(self, settings: Settings, given: Case | None) -> Report:
         problem, size, selection, inputs = self._prepare(settings, given)
         # From here on, this process imports NumPy and the oracle, while the workers import their frameworks.
         case = inputs or draw(settings, problem, size)
-        return self._assess(case, self._tape_of(case, settings.watch), selection, settings)
+        return self._assess(case, self._tape_of(case, settings.watch), selection, settings, JudgedCase())
 
     def _prepare(self, settings: Settings, given: Case | None) -> Prepared:
         """Load the problem, and start its backends."""
@@ -227,7 +245,7 @@ class Runner:
         tape: Tape,
         selection: Selection,
         settings: Settings,
-        known_answers: Mapping[str, BackendAnswer | Failure] | None = None,
+        known: JudgedCase,
     ) -> Report:
         """Evaluate a case in every backend, but for those with known answers, and judge the answers as they come."""
         from gradcheck.judging import judge
@@ -235,13 +253,16 @@ class Runner:
         from gradcheck.runs.same_loss import check_same_loss
 
         problem = case.problem
-        outcomes = self._outcomes(request_of(case, tape), selection, settings, known_answers)
+        outcomes = self._outcomes(request_of(case, tape), selection, settings, known.answers)
         formats = {backend.key: backend.format(case.dtype) for backend in selection.backends}
         sources_of = functools.partial(self._sources, Path.cwd(), problem, tape.graph)
         sources = {backend.key: sources_of(backend.spec.name) for backend in selection.backends}
-        truths = {format: judge.truth(tape, case.inputs, format) for format in dict.fromkeys(formats.values())}
+        truths = {
+            format: known.truths.get(format) or judge.truth(tape, case.inputs, format)
+            for format in dict.fromkeys(formats.values())
+        }
         check_same_loss(case, truths.values())
-        known = {key: truths[format] for key, format in formats.items()}
+        truth_of = {key: truths[format] for key, format in formats.items()}
         records = {
             key: assemble.unanswered(selection.specs[key], case.dtype, failure, selection.specs[key].version)
             for key, failure in selection.failures.items()
@@ -252,10 +273,12 @@ class Runner:
                 records[key] = self._without_answer(key, outcome, selection, case)
             else:
                 answers[key] = outcome
-                judged[key] = judge.judge(outcome, known[key], settings.gate, sources[key].order)
+                judged[key] = known.judgements.get(key) or judge.judge(
+                    outcome, truth_of[key], settings.gate, sources[key].order
+                )
         for backend in [backend for backend in selection.backends if backend.key in answers]:
             key = backend.key
-            judgement = self._diagnosed(backend, case, answers[key], known[key], judged[key], settings)
+            judgement = self._diagnosed(backend, case, answers[key], truth_of[key], judged[key], settings)
             records[key] = self._with_answer(backend, case, answers[key], judgement, sources[key])
         return assemble.report(
             case=case,
@@ -272,7 +295,7 @@ class Runner:
         request: Request,
         selection: Selection,
         settings: Settings,
-        known: Mapping[str, BackendAnswer | Failure] | None,
+        known: Answers | None,
     ) -> Iterator[tuple[str, BackendAnswer | Failure]]:
         """The answers to a request as they come, those that are known first."""
         if known is None:
@@ -365,27 +388,3 @@ def _sources(_folder: Path, problem: Problem, graph: Graph, name: str = "") -> S
     from gradcheck.runs.sources import Sources
 
     return Sources(problem, graph, name)
-
-
-def draw(settings: Settings, problem: Problem, k: int | None) -> Case:
-    """The case of the settings' seed."""
-    from gradcheck.problems import cases
-
-    drawn = settings.distribution, settings.scale
-    return cases.sample(problem, k, settings.seed, settings.dtype, *drawn, order=settings.order)
-
-
-def read_inputs(settings: Settings, problem: Problem, path: str) -> Case:
-    """The case whose inputs are in a file, at the size of their shapes; a requested size must fit them.
-
-    Raises:
-        RequestError: the file cannot be read, or its arrays do not fit the problem.
-    """
-    from gradcheck.problems import cases
-    from gradcheck.runs import records
-
-    arrays = records.read_arrays(Path(path))
-    k = cases.size_of(problem, arrays, path, settings.k)
-    if "k" in settings.given | settings.stated and k not in (None, settings.k):
-        raise RequestError(f"--k {settings.k}: {path} holds inputs of size {k}: expected --k {k}, or none")
-    return cases.given(problem, k, settings.dtype, arrays, path, settings.order)

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from gradcheck.answers import BackendAnswer
     from gradcheck.oracle import Tape
     from gradcheck.problems.cases import Case
-
-    Answers = Mapping[str, BackendAnswer | Failure]
+    from gradcheck.runs.judged import Answers
 
 
 class Sent:
@@ -47,15 +46,19 @@ class Sent:
         self._coming = pool.evaluate_several(requests, twice, own) if fit and own else iter(())
         self._answers: list[Answers] | None = None
 
+    @property
+    def drawn(self) -> list[tuple[Case, Tape]]:
+        """The cases with inputs."""
+        return [each for each in self.cases if not isinstance(each, InputsError)]
+
     def answers(self) -> list[Answers]:
-        """The answers to each case, by the key of the worker; a worker that has ended has none."""
+        """The answers to each case with inputs, by the key of the worker; a worker that has ended has none."""
         if self._answers is None:
             found: list[dict[str, BackendAnswer | Failure]] = [{} for _ in range(self._count)]
             for key, outcomes in self._coming:
                 for place, outcome in enumerate(outcomes if isinstance(outcomes, list) else ()):
                     found[place][key] = outcome
-            drawn = iter(found)
-            self._answers = [{} if isinstance(each, InputsError) else next(drawn) for each in self.cases]
+            self._answers = list(found)
         return self._answers
 
 

@@ -178,7 +178,7 @@ def test_blocks_of_rows_make_the_whole_array():
 def test_a_large_matrix_is_walked_in_blocks_with_the_same_result(monkeypatch):
     tape, inputs, _ = case("relu_network", 24, "float64", "uniform")
     before = analyse(tape, inputs, Format.of("float64"))
-    monkeypatch.setattr("gradcheck.oracle.running_error.BLOCK", 64)
+    monkeypatch.setattr("gradcheck.oracle.walks.BLOCK", 64)
     after = analyse(tape, inputs, Format.of("float64"))
     for key, output in after.items():
         assert np.allclose(output.worst, before[key].worst, rtol=1e-9, atol=0)

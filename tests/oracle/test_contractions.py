@@ -93,7 +93,7 @@ def test_blocks_of_rows_are_those_of_the_whole(a: Shape, b: Shape, monkeypatch: 
     inputs = {"a": generator.normal(size=a), "b": generator.normal(size=b)}
     tape = record(lambda ops, a, b: ops.sum(ops.watch("out", a @ b) ** 2), {"a": a, "b": b}, ("a", "b"))
     whole = analyse(tape, inputs, Format.of("float32"))
-    monkeypatch.setattr("gradcheck.oracle.running_error.BLOCK", 4)
+    monkeypatch.setattr("gradcheck.oracle.walks.BLOCK", 4)
     for key, output in analyse(tape, inputs, Format.of("float32")).items():
         assert np.allclose(output.enclosure.high, whole[key].enclosure.high, rtol=1e-12, atol=1e-12), (
             key

@@ -8,7 +8,8 @@ from flint import arb, ctx
 
 from gradcheck.oracle import Enclosure, Format, analyse, record
 from gradcheck.oracle.balls import walk
-from gradcheck.oracle.running_error import Arithmetic, Walk, whole
+from gradcheck.oracle.running_error import Arithmetic
+from gradcheck.oracle.walks import Walk, whole
 from tests.oracle.problems import PROBLEMS
 from tests.oracle.samples import DISTRIBUTIONS, EXTREMES, sample
 

@@ -8,7 +8,8 @@ import pytest
 from gradcheck.oracle import Format
 from gradcheck.oracle.operations.products import MULTIPLY, OUTER
 from gradcheck.oracle.quantities import Quantity
-from gradcheck.oracle.running_error import Arithmetic, Deferred, evaluate
+from gradcheck.oracle.running_error import Arithmetic, evaluate
+from gradcheck.oracle.walks import Deferred
 
 FORMATS = {
     "float64": Format.of("float64"),

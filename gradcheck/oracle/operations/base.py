@@ -74,6 +74,8 @@ class Operation:
         indices: how many operands these integers are.
         settle: entries of a case, of its only operand, -> the operation whose result is the integers that follow from
             them; its errors are infinite where errors of the entries leave these integers open. None for all others.
+        lifted: shapes of the operands in one case -> the operation for several cases at once, whose arrays have one
+            more axis before all others, or None where each case is evaluated by itself; see `over_cases`.
     """
 
     name: str
@@ -97,11 +99,34 @@ class Operation:
     bind: Callable[..., Operation] | None = None
     indices: int = 0
     settle: Callable[[Array], Operation] | None = None
+    lifted: Callable[..., Lifted | None] | None = None
 
     @property
     def decides(self) -> bool:
         """Whether the result selects a branch."""
         return self.variance is None
+
+
+class Lifted(NamedTuple):
+    """An operation for several cases at once, and the shape that it takes each operand in, without the first axis."""
+
+    operation: Operation
+    shapes: tuple[Shape, ...]
+
+
+def over_cases(operation: Operation, shapes: Sequence[Shape]) -> Lifted | None:
+    """An operation for several cases at once; None where each case needs an evaluation of its own.
+
+    Args:
+        operation: for one case.
+        shapes: of its operands in one case.
+    """
+    if operation.lifted is not None:
+        return operation.lifted(*shapes)
+    if operation.shape is not np.broadcast_shapes or operation.places is not None or operation.multiplies is not None:
+        return None
+    axes = max(map(len, shapes))  # entry by entry, so that it needs the same axes in all operands
+    return Lifted(operation, tuple((1,) * (axes - len(shape)) + shape for shape in shapes))
 
 
 class Recorder:

@@ -13,6 +13,7 @@ from gradcheck.graphs.shapes import matrix_shape, paired_axes
 from gradcheck.oracle.formats import HALVED, Format
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
+    Lifted,
     Operation,
     Shape,
     Variable,
@@ -98,8 +99,10 @@ def _matrix_value(a: Array, b: Array) -> Array:
         middle = a.shape[-1] // 2
         first, second = (b[:middle], b[middle:]) if b.ndim == 1 else (b[..., :middle, :], b[..., middle:, :])
         return np.asarray(_matrix_value(a[..., :middle], first) + _matrix_value(a[..., middle:], second))
-    if b.ndim == 1:
-        return np.asarray(np.einsum("...j,j->...", a, b))  # twice as fast as matmul on a transpose
+    if b.ndim == 1:  # einsum is twice as fast as matmul on a transpose
+        return np.asarray(np.einsum("...j,...j->...", a, b))
+    if b.shape[-1] == 1:  # a vector, in one of several cases
+        return np.asarray(np.einsum("...j,...j->...", a, np.swapaxes(b, -1, -2))[..., np.newaxis])
     return np.asarray(np.matmul(a, b))
 
 
@@ -113,6 +116,13 @@ def _rows_of(a: Shape, b: Shape) -> tuple[bool, bool]:
 
 def _has_first(shape: Shape, batch: Shape) -> bool:
     return len(shape) - 2 == len(batch) and shape[0] == batch[0]
+
+
+def _as_matrices(a: Shape, b: Shape) -> tuple[Shape, Shape]:
+    """The shapes with as many axes as each other; a vector is a row on the left, and a column on the right."""
+    left, right = (1, *a) if len(a) == 1 else a, (*b, 1) if len(b) == 1 else b
+    axes = max(len(left), len(right))
+    return (1,) * (axes - len(left)) + left, (1,) * (axes - len(right)) + right
 
 
 @cache
@@ -132,6 +142,7 @@ def matrix_product(pieces: int = 1, entrywise: bool = False) -> Operation:
         partial_sums=product.partial_sums,
         cut=_rows_of,
         relative=lambda format, sizes: product.relative_error(format, sizes[0].shape[-1]),
+        lifted=lambda a, b: Lifted(matrix_product(pieces, entrywise), _as_matrices(a, b)),
         **rules_of(product),
     )
 

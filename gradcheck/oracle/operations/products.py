@@ -13,6 +13,7 @@ from gradcheck.oracle.formats import SMALLEST, Format
 from gradcheck.oracle.operations.arithmetic import ANY
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
+    Lifted,
     Operand,
     Operation,
     Variable,
@@ -104,12 +105,18 @@ _ENTRYWISE = Bilinear(lambda pairs: reduce(np.add, [left * right for left, right
 _SCALED = StoredProduct(_ENTRYWISE.combine)
 
 
+def _outer_product(a: Array, b: Array) -> Array:
+    return np.asarray(a[..., :, np.newaxis] * b[..., np.newaxis, :])
+
+
 def _outer(pairs: Pairs) -> Array:
     """Two pairs are a matrix product of two terms, which BLAS computes six times as fast as two and their sum."""
     if len(pairs) == 1:
-        return np.asarray(np.multiply.outer(*pairs[0]))
+        return _outer_product(*pairs[0])
     left, right = map(np.array, zip(*pairs, strict=True))
-    return np.asarray(left.T @ right)
+    axes = range(1, left.ndim)
+    columns = np.ascontiguousarray(left.transpose(*axes, 0))  # so that BLAS takes the same steps in several cases
+    return np.asarray(columns @ right.transpose(*axes[:-1], 0, axes[-1]))
 
 
 _OUTER = StoredProduct(_outer)
@@ -155,12 +162,13 @@ def _outer_gradients(g: Variable, _v: Variable, a: Variable, b: Variable) -> tup
     )
 
 
-OUTER = Operation(
+OUTER: Operation = Operation(
     "outer",
-    np.multiply.outer,
+    _outer_product,
     _outer_gradients,
     shape=outer_shape,
     cut=lambda _a, _b: (True, False),
+    lifted=lambda a, b: Lifted(OUTER, (a, b)),
     **rules_of(_OUTER),
 )
 

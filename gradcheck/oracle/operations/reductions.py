@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from gradcheck.graphs.shapes import Axes, checked_shape, normalise_axes, reduced
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations.base import (
     ROUNDING_DEVIATION,
+    Lifted,
     Operation,
     Shape,
     Variable,
@@ -28,18 +30,34 @@ PAIRWISE = 128
 
 def pairwise_sum(a: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     """NumPy's sum, pairwise along every axis (Higham 2002, section 4.1), so that our own sum has only a small error."""
-    trailing = all(axis >= a.ndim - len(axes) for axis in axes)
-    if a.dtype == object or (trailing and a.flags.c_contiguous) or math.prod(a.shape[x] for x in axes) <= PAIRWISE:
+    if a.dtype == object or (_are_last(axes, a) and a.flags.c_contiguous):
         return np.asarray(np.sum(a, axis=axes, keepdims=keepdims))
+    if math.prod(a.shape[axis] for axis in axes) <= PAIRWISE:
+        return _sum_over(a, axes, keepdims)
+    return _sum_of_rows(a, axes, keepdims)
+
+
+def _are_last(axes: tuple[int, ...], a: Array) -> bool:
+    return all(axis >= a.ndim - len(axes) for axis in axes)
+
+
+def _sum_over(a: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """NumPy's sum; it orders the terms of several axes by all axes of the array, of which others may not matter."""
+    if len(axes) == 1 or _are_last(axes, a):
+        return np.asarray(np.sum(a, axis=axes, keepdims=keepdims))
+    return _sum_of_rows(a, axes, keepdims)
+
+
+def _sum_of_rows(a: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     last = np.moveaxis(a, axes, range(-len(axes), 0))
-    kept = last.shape[: a.ndim - len(axes)]
-    sums = np.sum(np.ascontiguousarray(last).reshape(*kept, -1), axis=-1)
+    kept, summed = last.shape[: -len(axes)], last.shape[-len(axes) :]
+    sums = np.sum(np.ascontiguousarray(last).reshape(*kept, math.prod(summed)), axis=-1)
     return np.asarray(sums.reshape(reduced_shape(a.shape, axes, keepdims)))
 
 
 def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
     def value(a: Array) -> Array:
-        return np.asarray(np.sum(a, axis=axes, keepdims=keepdims))
+        return _sum_over(a, axes, keepdims)
 
     def terms(a: Values) -> int:
         return math.prod(a.size.shape[axis] for axis in axes)
@@ -77,6 +95,7 @@ def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
         variance,
         shape=lambda shape: reduced_shape(shape, axes, keepdims),
         partial_sums=partial_sums,
+        lifted=cache(lambda shape: Lifted(_summation(tuple(axis + 1 for axis in axes), keepdims), (shape,))),
     )
 
 

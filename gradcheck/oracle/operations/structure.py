@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,12 +14,14 @@ import numpy as np
 from gradcheck.oracle.formats import Format
 from gradcheck.oracle.operations.base import (
     Contribution,
+    Lifted,
     Operand,
     Operation,
     Shape,
     Variable,
     apply,
     no_gradients,
+    over_cases,
 )
 from gradcheck.oracle.operations.terms import Array, Bounded, Decision, Doubts, Errors, Spread, Values, Variances
 
@@ -58,7 +63,22 @@ def structural(
         variance=variance,
         shape=shape,
         moves=True,
+        lifted=cache(lambda *shapes: Lifted(_gathering(name, move, shapes), shapes)),
     )
+
+
+def _gathering(name: str, move: Callable[..., Array], shapes: Sequence[Shape]) -> Operation:
+    """The same move in several cases at once: each entry of the result is one of the operands', or zero."""
+    ends = list(itertools.accumulate(map(math.prod, shapes), initial=1))
+    numbers = [np.arange(*ends[place : place + 2]).reshape(shape) for place, shape in enumerate(shapes)]
+    places = np.asarray(move(*numbers)).astype(np.intp)
+
+    def gathered(*arrays: Array) -> Array:
+        cases = max(len(array) for array in arrays)
+        flat = [np.broadcast_to(array, (cases, *array.shape[1:])).reshape(cases, -1) for array in arrays]
+        return np.concatenate([np.zeros((cases, 1), flat[0].dtype), *flat], axis=1)[:, places]
+
+    return structural(name, gathered, no_gradients, lambda *_: (-1, *places.shape))
 
 
 def with_gradients(
@@ -149,4 +169,8 @@ def of_conditions(move: Operation) -> Operation:
     def doubt(_format: Format, _result: Values, condition: Decision) -> Doubts:
         return None if condition.doubt is None else move.value(condition.doubt)
 
-    return replace(move, gradients=no_gradients, worst=doubt, variance=None, compares=True)
+    def lifted(*shapes: Shape) -> Lifted | None:
+        several = over_cases(move, shapes)
+        return several and Lifted(of_conditions(several.operation), several.shapes)
+
+    return replace(move, gradients=no_gradients, worst=doubt, variance=None, compares=True, lifted=lifted)

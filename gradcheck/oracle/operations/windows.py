@@ -159,7 +159,7 @@ def _padding(padding: Shape, value: float) -> Operation:
         lambda g, x: (pick(g, _inner(x.shape, padding)),),
         lambda shape: (*shape[:2], *(size + 2 * pad for size, pad in zip(shape[2:], padding, strict=True))),
     )
-    return replace(with_zeros, value=lambda x: _padded(x, padding, value))
+    return replace(with_zeros, value=lambda x: _padded(x, padding, value), lifted=lambda _shape: None)
 
 
 def _pieces(x: Variable, windows: Windows) -> Variable:

@@ -1,0 +1,162 @@
+"""Walks along a tape: each step evaluated once, large ones by blocks of rows on request."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcheck.oracle.chains import chained
+from gradcheck.oracle.enclosure import Rows
+from gradcheck.oracle.lazy import lazy
+from gradcheck.oracle.operations import Array, Operation, Shape
+from gradcheck.oracle.operations.base import middle
+from gradcheck.oracle.operations.products import OUTER
+from gradcheck.oracle.outer import OuterErrors, outer_errors
+from gradcheck.oracle.quantities import Quantity
+from gradcheck.oracle.running_error import BLOCK, Arithmetic, evaluate, packed
+from gradcheck.oracle.tape import Tape, TapeNode, entries_of
+
+
+@dataclass(frozen=True, eq=False)
+class Deferred:
+    """A result that is evaluated on request, and by blocks of rows."""
+
+    arithmetic: Arithmetic
+    operation: Operation
+    operands: Sequence[Quantity]
+    shape: Shape
+
+    def rows(self, rows: Rows) -> Quantity:
+        """Some rows of the result."""
+        operands = [each.rows(rows) if cut else each for each, cut in zip(self.operands, self.cut, strict=True)]
+        known = None
+        if self.errors is not None:
+            middles = [operand.middle for operand in operands]
+            known = self.errors.of(rows, middle(self.arithmetic.dtype, self.operation, middles))
+        return known or evaluate(self.arithmetic, self.operation, operands)
+
+    @lazy
+    def errors(self) -> OuterErrors | None:
+        """The errors of all rows, if it is an outer product for which they are known."""
+        if self.operation is not OUTER:
+            return None
+        formats = self.arithmetic
+        return outer_errors(self.operands, formats.own if formats.radii else None, formats.distance, formats.backend)
+
+    @lazy
+    def cut(self) -> tuple[bool, ...]:
+        """Which operands are cut into rows."""
+        assert self.operation.cut is not None
+        return self.operation.cut(*(operand.shape for operand in self.operands))
+
+    def blocks(self) -> Iterator[Rows]:
+        """Slices of rows in which the operands that are cut have at most ``BLOCK`` entries each."""
+        rows = [math.prod(each.shape[1:]) for each, cut in zip(self.operands, self.cut, strict=True) if cut]
+        return row_blocks(self.shape, max(BLOCK // max(*rows, 1), 1))
+
+    def whole(self) -> Quantity:
+        """All its rows, evaluated by blocks."""
+        pieces = [*self.blocks()]
+        if len(pieces) == 1:
+            return evaluate(self.arithmetic, self.operation, self.operands)
+        stacked = _stacked([self.rows(rows) for rows in pieces])
+        stacked.chain = chained(self.operation, self.operands)
+        return stacked
+
+
+@dataclass(frozen=True, eq=False)
+class OfBatch:
+    """The result of one case of several that were evaluated together."""
+
+    several: Quantity
+    case: int
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the values."""
+        return self.several.shape[1:]
+
+    def rows(self, rows: Rows) -> Quantity:
+        """Some rows of the result."""
+        return self._own.rows(rows)
+
+    def whole(self) -> Quantity:
+        """All its rows."""
+        return self._own
+
+    @lazy
+    def _own(self) -> Quantity:
+        return self.several.moved(lambda array: array[self.case])
+
+
+Result = Quantity | Deferred | OfBatch
+
+
+def whole(result: Result) -> Quantity:
+    """A result with all its rows."""
+    return result if isinstance(result, Quantity) else result.whole()
+
+
+def row_blocks(shape: Shape, rows: int | None = None) -> Iterator[Rows]:
+    """Cut an array into slices of rows, by default of at most ``BLOCK`` entries; a scalar is one piece."""
+    if shape == ():
+        yield ...
+        return
+    step = rows or max(BLOCK // max(math.prod(shape[1:]), 1), 1)
+    for start in range(0, max(shape[0], 1), step):
+        yield slice(start, min(start + step, shape[0]))
+
+
+class Walk:
+    """One walk along a tape, one step at a time.
+
+    Attributes:
+        results: of the steps so far; a caller may replace the last one by its own values.
+    """
+
+    def __init__(self, tape: Tape, inputs: Mapping[str, Array], arithmetic: Arithmetic) -> None:
+        self.tape = tape
+        self.inputs = inputs
+        self.arithmetic = arithmetic
+        self.results: list[Result] = []
+
+    def steps(self) -> Iterator[int]:
+        """Take the steps one by one; yields the index of each when it is done."""
+        for index, node in enumerate(self.tape.nodes):
+            self.results.append(self._step(index, node))
+            yield index
+
+    def _step(self, index: int, node: TapeNode) -> Result:
+        if node.operation is None:
+            return Quantity(packed(entries_of(node, self.inputs)), decides=node.decides)
+        operands = [whole(self.results[operand]) for operand in node.operands]
+        if node.operation.cut is None or node.shape == ():
+            return evaluate(self.arithmetic, node.operation, operands)
+        deferred = Deferred(self.arithmetic, node.operation, operands, node.shape)
+        return whole(deferred) if index in self.tape.consumed else deferred
+
+
+def _stacked(blocks: Sequence[Quantity]) -> Quantity:
+    """Blocks of rows as one; a part that only some blocks have is exact, or certain, in the others."""
+
+    def stack(parts: list[Array | None]) -> Array | None:
+        if all(part is None for part in parts):
+            return None
+        return np.concatenate(
+            [
+                np.zeros(block.shape, dtype=bool) if part is None else part
+                for block, part in zip(blocks, parts, strict=True)
+            ]
+        )
+
+    return Quantity(
+        np.concatenate([block.middle for block in blocks]),
+        stack([block.radius for block in blocks]),
+        stack([block.worst for block in blocks]),
+        stack([block.variance for block in blocks]),
+        stack([block.coherent for block in blocks]),
+        stack([block.parts for block in blocks]),
+    )
