@@ -210,7 +210,7 @@ def comparable(outcome: CaseOutcome) -> dict[str, Any]:
     ],
 )
 def test_a_case_has_the_verdict_and_figures_that_it_has_alone(problem: str | Path, options: dict[str, Any]) -> None:
-    """More than 64 cases, in messages of 16: of small ones only a sample is answered twice."""
+    """More than 64 cases, in messages of 32: of small ones only a sample is answered twice."""
     chosen = settings.of({"problem": [str(problem)], "seed": range(400), "k": 3, **options}, many=True)
     cases = sorted(plan(chosen), key=lambda case: not case.is_asked_twice)[5:41]
     assert {case.is_asked_twice for case in cases} == {True, False}

@@ -108,7 +108,12 @@ class Check:
             self.radius if isinstance(self.radius, float) else own(self.radius),
             self.allowed if isinstance(self.allowed, float) else own(self.allowed),
         )
-        piece.__dict__.update(threshold=own(self.threshold), refused=joined.piece(self.refused, place))
+        piece.__dict__.update(
+            threshold=own(self.threshold),
+            refused=joined.piece(self.refused, place),
+            of_bound=own(self.of_bound),
+            of_spread=own(self.of_spread),
+        )
         return piece
 
     @property
@@ -204,8 +209,8 @@ class CheckedBlock:
     def entry(self, number: int, check: Check) -> Entry:
         """One entry as a check sees it; `number` counts the block's entries."""
         position = np.unravel_index(number, self.got.shape)
-        arrays = (check.true, check.error, check.bound, check.limit)
-        true, error, bound, limit = (np.broadcast_to(each, self.got.shape) for each in arrays)
+        shape, arrays = self.got.shape, (check.true, check.error, check.bound, check.limit)
+        true, error, bound, limit = (each if each.shape == shape else np.broadcast_to(each, shape) for each in arrays)
         index = tuple(map(int, position))
         return Entry(
             index=(index[0] + self.row, *index[1:]) if index else (),

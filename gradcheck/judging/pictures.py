@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from typing import Any
 
@@ -67,6 +69,7 @@ class Picture:
         )
 
 
+@functools.cache
 def _starts(entries: int, cells: int) -> npt.NDArray[np.int64]:
     """Where the cells along an axis begin: the cell c at the place ⌊c · entries / cells⌋."""
     return np.arange(cells) * entries // cells
@@ -79,4 +82,4 @@ def _counts(ratios: Array, edges: tuple[float, ...]) -> npt.NDArray[np.int64]:
     """
     largest = ratios.max(initial=0.0)
     below = [ratios.size if largest <= edge else np.count_nonzero(ratios <= edge) for edge in edges]
-    return np.diff([0, *below, ratios.size])
+    return np.array([most - least for least, most in itertools.pairwise([0, *below, ratios.size])])

@@ -54,7 +54,8 @@ class BatchWalk(Walk):
     def of_case(self, case: int) -> Walk:
         """The walk of one case, which has taken the same steps."""
         walk = Walk(self.tape, self.cases[case], replace(self.arithmetic, together=False))
-        walk.results = [self.result(index, case) for index in range(len(self.results))]
+        results = enumerate(map(whole, self.results))
+        walk.results = [each if index in self.shared else OfBatch(each, case) for index, each in results]
         return walk
 
     def result(self, index: int, case: int) -> Result:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from gradcheck.oracle.tape import Key, Tape, TapeNode
 
 SYMMETRIC = ("cholesky",)
@@ -12,6 +14,7 @@ OF_BATCHES = frozenset({"reshape", "broadcast_to"})
 """Operations that make an array of symmetric matrices of another one where the last two axes keep their lengths."""
 
 
+@lru_cache(maxsize=64)  # every answer to a problem asks again
 def symmetric_outputs(tape: Tape) -> frozenset[Key]:
     """The adjoints and gradients of matrices that only such operations use, directly or entry by entry."""
     users: dict[int, list[int]] = {}

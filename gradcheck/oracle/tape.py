@@ -59,7 +59,7 @@ class TapeNode:
         return self.kind == "boolean"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tape:
     """A straight-line program for a loss, its gradients, its watched values and their adjoints.
 

@@ -67,7 +67,7 @@ class Deferred:
         return stacked
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class OfBatch:
     """The result of one case of several that were evaluated together."""
 

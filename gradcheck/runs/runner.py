@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from gradcheck.runs.judged import Answers
     from gradcheck.runs.sources import Sources
 
-AT_ONCE = 16
+AT_ONCE = 32
 """The largest number of cases in one message."""
 MOST_PROBLEMS = 128
 """The largest number of problems that a session keeps loaded."""
