@@ -183,6 +183,17 @@ def test_the_cost_of_watching_every_step_is_measured(tmp_path: Path) -> None:
     assert rows[-1]["all, ms"] > rows[-1]["named, ms"]
 
 
+def test_the_time_and_memory_of_each_stage_are_measured(tmp_path: Path) -> None:
+    times, memory = measured("profile", tmp_path).values()
+    problems = ["sigmoid_skip"] * 4 + ["gpt2_block"] * 2 + ["residual_block"] * 2
+    assert [row["problem"] for row in times] == [row["problem"] for row in memory] == problems
+    for row in times:
+        shares = {stage: row[stage] / row["all"] for stage in ("walk", "steps", "comparison", "recording", "report")}
+        assert all(0.005 < share < 0.8 for share in shares.values()), row
+    assert all(0.1 < row["all"] < 100 for row in memory)
+    assert all(row["walk"] <= row["all"] for row in memory)
+
+
 def test_the_cost_of_whole_models_is_measured(tmp_path: Path) -> None:
     (rows,) = measured("models", tmp_path).values()
     assert [(row["model"], row["dtype"]) for row in rows] == [
