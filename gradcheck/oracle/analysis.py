@@ -257,9 +257,9 @@ def _analysis(walk: Walk) -> Analysis:
 
     @cache
     def balls(bits: int) -> Mapping[Key, Enclosure]:
-        from gradcheck.oracle.balls import enclose  # importing flint takes 30 ms
+        from gradcheck.oracle.balls import Enclosures  # importing flint takes 30 ms
 
-        return enclose(tape, inputs, bits)
+        return Enclosures(tape, inputs, bits)
 
     @cache
     def terms() -> Mapping[Key, float]:

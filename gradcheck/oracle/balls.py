@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -99,10 +99,33 @@ def walk(tape: Tape, inputs: Mapping[str, Array], bits: int) -> dict[Key, Array]
     return {key: steps.results[index] for key, index in tape.outputs.items()}
 
 
-def enclose(tape: Tape, inputs: Mapping[str, Array], bits: int) -> dict[Key, Enclosure]:
-    """Evaluate a tape in ball arithmetic, and round outwards to float64: unbounded beyond its range."""
-    with ctx.workprec(bits):
-        return {key: _enclosure(balls) for key, balls in walk(tape, inputs, bits).items()}
+class Enclosures(Mapping[Key, Enclosure]):
+    """A tape in ball arithmetic: each output is rounded outwards to float64, unbounded beyond its range, on request.
+
+    Few outputs of a large case need their balls, and rounding all of them takes as long as the walk.
+
+    Args:
+        tape: the program.
+        inputs: as for `walk`.
+        bits: of the midpoints.
+    """
+
+    def __init__(self, tape: Tape, inputs: Mapping[str, Array], bits: int) -> None:
+        self._balls = walk(tape, inputs, bits)
+        self._bits = bits
+        self._rounded: dict[Key, Enclosure] = {}
+
+    def __getitem__(self, key: Key) -> Enclosure:
+        if key not in self._rounded:
+            with ctx.workprec(self._bits):
+                self._rounded[key] = _enclosure(self._balls[key])
+        return self._rounded[key]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._balls)
+
+    def __len__(self) -> int:
+        return len(self._balls)
 
 
 def undefined(tape: Tape, inputs: Mapping[str, Array], bits: int) -> str | None:
@@ -185,8 +208,9 @@ def _scalar(value: Any) -> Array:
 
 
 def _parts(ball: Any) -> tuple[float, float, float]:
-    if not ball.is_finite() or not math.isfinite(float(ball.mid())):
-        return 0.0, 0.0, math.inf
     high = float(ball.mid())
-    low = float((ball - high).mid())
-    return high, low, math.nextafter(float((ball - high - low).abs_upper()), math.inf)
+    if not math.isfinite(high) or not ball.is_finite():
+        return 0.0, 0.0, math.inf
+    rest = ball - high
+    low = float(rest.mid())
+    return high, low, math.nextafter(float((rest - low).abs_upper()), math.inf)
