@@ -83,11 +83,11 @@ def largest(check: Callable[[], None]) -> dict[str, Cell]:
 
 
 def whole_check(name: str, k: int, dtype: str) -> Callable[[], None]:
-    """All of a check of the gradient by hand, but for the worker's part: from the problem's file to JSON."""
+    """All of a check of the gradient by hand, without the worker: from the file of the problem to JSON."""
     answer = Check(name, k, dtype).answer
 
     def run() -> None:
-        problem = problems.load(name)  # anew: what was recorded of another one is kept
+        problem = problems.load(name)  # another one each time: its recording is kept
         case = cases.sample(problem, k, 0, dtype)
         tape = tape_of(graph_of(problem, k), wrt_of(problem, k)).at(case.inputs)
         known = truth(tape, case.inputs, Format.of(dtype))
