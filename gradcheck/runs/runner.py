@@ -248,12 +248,13 @@ class Runner:
         known: JudgedCase,
     ) -> Report:
         """Evaluate a case in every backend, but for those with known answers, and judge the answers as they come."""
+        outcomes = self._outcomes(request_of(case, tape), selection, settings, known.answers)
+        # Workers compute from here on, while this process imports what judges their answers.
         from gradcheck.judging import judge
         from gradcheck.runs import assemble
         from gradcheck.runs.same_loss import check_same_loss
 
         problem = case.problem
-        outcomes = self._outcomes(request_of(case, tape), selection, settings, known.answers)
         formats = {backend.key: backend.format(case.dtype) for backend in selection.backends}
         sources_of = functools.partial(self._sources, Path.cwd(), problem, tape.graph)
         sources = {backend.key: sources_of(backend.spec.name) for backend in selection.backends}
