@@ -254,9 +254,8 @@ class Runner:
         from gradcheck.runs import assemble
         from gradcheck.runs.same_loss import check_same_loss
 
-        problem = case.problem
         formats = {backend.key: backend.format(case.dtype) for backend in selection.backends}
-        sources_of = functools.partial(self._sources, Path.cwd(), problem, tape.graph)
+        sources_of = functools.partial(self._sources, Path.cwd(), case.problem, tape.graph)
         sources = {backend.key: sources_of(backend.spec.name) for backend in selection.backends}
         truths = {
             format: known.truths.get(format) or judge.truth(tape, case.inputs, format)
