@@ -149,12 +149,15 @@ class Largest(NamedTuple):
     step_threshold: float
 
 
-def largest_of(joined: Joined, whole: Check, step: Check) -> list[Largest] | None:
-    """The largest numbers of each joined array, if nothing is refused in any, and every error is finite."""
-    if whole.refused.any() or step.refused.any() or not whole.largest_error < np.inf:
-        return None
+def largest_of(joined: Joined, whole: Check, step: Check) -> list[Largest | None]:
+    """The largest numbers of each joined array; None where something is refused, or an error is not finite."""
     columns = whole.size, whole.threshold, whole.bound, step.threshold
-    return [Largest(*row) for row in zip(*map(joined.largest, columns), strict=True)]
+    found: list[Largest | None] = [Largest(*row) for row in zip(*map(joined.largest, columns), strict=True)]
+    needs_more = whole.refused | step.refused
+    if needs_more.any() or not whole.largest_error < np.inf:
+        needs_more |= ~(whole.error < np.inf)
+        found = [None if one else each for one, each in zip(joined.largest(needs_more), found, strict=True)]
+    return found
 
 
 @dataclass(frozen=True, eq=False)

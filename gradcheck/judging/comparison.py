@@ -50,7 +50,8 @@ def compare(
     found: list[dict[Key, Stage]] = [{}]
     if len(answers) > 1:
         found = stages_together(tape, cases, format, arrays)
-        if len(plain := [output for analysis in analyses for output in analysis.plain]) > 1:
+        distinct = {id(analysis): analysis for analysis in analyses}.values()  # several answers may share one
+        if len(plain := [output for analysis in distinct for output in analysis.plain]) > 1:
             Output.evaluate(plain)
     elif answers[0].printed is None:
         found = [{(step.kind, step.name): step for step in stages(tape, cases[0], format, arrays[0])}]

@@ -311,9 +311,9 @@ def together(
         largest = largest_of(joined, whole, walked)
         found = {}
         for place, (key, (each, output, _)) in enumerate(fit.items()):
-            needed = largest is None or key in measured
-            mine, stepped = (check.piece(joined, place) if needed else None for check in (whole, walked))
-            most = None if largest is None else largest[place]
+            most = largest[place]
+            mine = whole.piece(joined, place) if most is None or key in measured else None
+            stepped = walked.piece(joined, place) if most is None else None
             found[key] = CheckedBlock(0, each, mine, stepped, terms=output.size_of_terms, largest=most)
     return found
 

@@ -148,8 +148,7 @@ def judge_once(
     answer: BackendAnswer, truth: Truth, gate: str, order: Order = as_computed, compared: Compared | None = None
 ) -> Judgement:
     """Judge one answer by the bounds of one tape; see `judge`."""
-    lacking = missing(answer, truth.tape)
-    if lacking is not None:
+    if compared is None and (lacking := missing(answer, truth.tape)):
         return Judgement(Verdict.DIFFERS, PROVED, lacking)
     if answer.mutated:
         return Judgement(Verdict.DIFFERS, PROVED, f"it changes its inputs: {', '.join(answer.mutated)}")

@@ -67,7 +67,7 @@ class Joined:
         place, shape = self._places[number]
         return joined[place].reshape(shape)
 
-    def largest(self, joined: Array) -> list[float]:
-        """The largest entry of each array; each has one at least."""
-        found: list[float] = np.maximum.reduceat(joined, [place.start for place, _ in self._places]).tolist()
+    def largest(self, joined: npt.NDArray[Any]) -> list[Any]:
+        """The largest entry of each array, or of booleans whether one is true; each has one entry at least."""
+        found: list[Any] = np.maximum.reduceat(joined, [place.start for place, _ in self._places]).tolist()
         return found

@@ -57,11 +57,16 @@ def judged_together(
     for format in dict.fromkeys(formats.values()):
         for each, truth in zip(found, truths(cases[0][1], inputs, format), strict=True):
             each.truths[format] = truth
-    for key, format in formats.items():
-        given = {place: each[key] for place, each in enumerate(answers) if key in each}
-        some = {place: each for place, each in given.items() if not isinstance(each, Failure)}
-        known = [found[place].truths[format] for place in some]
-        judgements = judge_several([*some.values()], known, gate, order_of(key))
-        for place, judgement in zip(some, judgements, strict=True):
+    for format in dict.fromkeys(formats.values()):
+        given = [
+            (place, key, answer)
+            for place, each in enumerate(answers)
+            for key, answer in each.items()
+            if formats[key] == format and not isinstance(answer, Failure)
+        ]
+        known = [found[place].truths[format] for place, _, _ in given]
+        orders = [order_of(key) for _, key, _ in given]
+        judgements = judge_several([answer for _, _, answer in given], known, gate, orders)
+        for (place, key, _), judgement in zip(given, judgements, strict=True):
             found[place].judgements[key] = judgement
     return found

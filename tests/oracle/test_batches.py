@@ -11,7 +11,7 @@ import pytest
 
 from gradcheck import problems
 from gradcheck.answers import BackendAnswer
-from gradcheck.judging.judge import judge, truth
+from gradcheck.judging.judge import as_computed, judge, truth
 from gradcheck.judging.several import judge_several, truths
 from gradcheck.oracle import (
     Format,
@@ -137,7 +137,7 @@ def test_answers_that_differ_among_others_have_the_verdicts_that_they_have_alone
     answers[5] = replace(answers[5], mutated=["A"])
     format = Format.of("float64")
     known = truths(tape, several, format)
-    together = judge_several(answers, known, "rounding")
+    together = judge_several(answers, known, "rounding", [as_computed] * len(answers))
     alone = [
         judge(answer, truth(tape, each, format), "rounding") for answer, each in zip(answers, several, strict=True)
     ]
