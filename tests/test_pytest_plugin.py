@@ -154,7 +154,7 @@ def test_hypothesis_draws_inputs_and_finds_the_smallest_bad_ones(pytester: pytes
         @settings(deadline=None, database=None, derandomize=True)
         @given(w=numbers, y=numbers)
         def test_huber(gradcheck, w, y):
-            gradcheck("huber.py", {"X": np.ones((1, 1)), "w": w + 0.5, "y": y})  # without the tie at w = y
+            gradcheck("huber.py", {"X": np.ones((1, 1)), "w": w, "y": y})
 
         @settings(deadline=None, database=None, derandomize=True, max_examples=5)
         @given(y=numbers)
@@ -171,7 +171,7 @@ def test_hypothesis_draws_inputs_and_finds_the_smallest_bad_ones(pytester: pytes
         ]
     )
     smallest = np.load(re.search(r"--inputs (\S+)", result.stdout.str())[1])
-    assert {name: smallest[name].tolist() for name in ("w", "y")} == {"w": [0.5], "y": [3.0]}
+    assert {name: smallest[name].tolist() for name in ("w", "y")} == {"w": [0.0], "y": [3.0]}
     assert "pytest_plugin.py" not in result.stdout.str(), "no traceback of gradcheck"
 
 

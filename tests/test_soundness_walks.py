@@ -180,6 +180,26 @@ def test_a_gradient_that_is_zero_since_terms_cancel_agrees_by_the_size_of_its_te
     assert judge.judge(wrong, truth, "rounding").verdict is Verdict.DIFFERS
 
 
+def huber(ops: Any, X: Any, w: Any, y: Any) -> Any:
+    r = X @ w - y
+    a = ops.abs(r)
+    return ops.sum(ops.where(a > 2.25, 2.25 * (a - 1.125), 0.5 * r * r))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("weight", "size"), [(0.0, 1), (1.0, 1), (-4.0, 1), (1.0, 3)])
+def test_the_gradient_of_a_fit_without_residuals_agrees(weight: float, size: int, dtype: str) -> None:
+    """r = 0 by cancellation, and the tie of abs is in the branch that is not taken; X of one entry scales r."""
+    inputs = {"X": np.ones((size, size)), "w": np.full(size, weight), "y": np.full(size, size * weight)}
+    inputs = {name: array.astype(dtype) for name, array in inputs.items()}
+    truth = known(huber, inputs, ("w",), Format.of(dtype))
+    assert truth.analysis.ties
+    right = evaluate(truth.tape, inputs, np.dtype(dtype))
+    assert judge.judge(right, truth, "rounding").verdict is Verdict.AGREES
+    wrong = replace(right, gradients={"w": right.gradients["w"] + np.dtype(dtype).type(1e-4)})
+    assert judge.judge(wrong, truth, "rounding").verdict is Verdict.DIFFERS
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_power_excludes_entries_that_may_be_zero(dtype: str) -> None:
     """The first seven entries are zeros by cancellation, of which our own middles are noise."""

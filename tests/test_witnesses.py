@@ -17,7 +17,7 @@ from gradcheck import problems
 from gradcheck.answers import BackendAnswer
 from gradcheck.backends._worker.graph import InterpretedGraph
 from gradcheck.judging import judge
-from gradcheck.oracle import Format
+from gradcheck.oracle import Format, record
 from gradcheck.problems import cases
 from gradcheck.results import Verdict
 from tests.problems.test_shipped import MODELS
@@ -151,6 +151,19 @@ def test_a_witness_that_is_not_sure_of_one_entry_is_undecided() -> None:
     assert unsure.verdict is Verdict.UNDECIDED
     assert unsure.reason is not None
     assert "its own estimate of its error is wider than the bound in 1 of 9 entries" in unsure.reason
+
+
+def test_an_undecided_answer_blames_no_tie_that_is_not_why() -> None:
+    """The tie of abs is in the branch that is not taken."""
+    tape = record(lambda ops, x: ops.sum(ops.where(ops.abs(x) > 1, ops.abs(x), x * x)), {"x": (2,)}, ("x",))
+    truth = judge.truth(tape, {"x": np.zeros(2)}, Format.of("float64"))
+    assert truth.analysis.ties
+    unsure = BackendAnswer(np.zeros(()), {"x": np.zeros(2)}, estimates={"x": np.full(2, 1e-3)})
+    judged = judge.judge(unsure, truth, "rounding")
+    assert (judged.verdict, judged.reason) == (
+        Verdict.UNDECIDED,
+        "dL/dx cannot be judged: its own estimate of its error is wider than the bound in 2 of 2 entries",
+    )
 
 
 def with_slopes(answer: BackendAnswer) -> BackendAnswer:

@@ -126,13 +126,17 @@ def judge(
     judged = judge_once(answer, truth, gate, order, compared)
     if judged.verdict is Verdict.DIFFERS or not truth.analysis.ties or judged.undefined:
         return judged
+    reasons = set()
     for resolved in truth.resolved():
         again = judge_once(answer, resolved, gate)
         if again.verdict is Verdict.AGREES:
             return again
+        reasons.add(again.reason)
     broken = sorted(at_ties(answer, truth, gate), key=lambda each: not each.proved)
     if broken:
         return differs(judged, broken[0].reason, broken[0].proved)
+    if reasons == {judged.reason}:
+        return judged  # the ties are not why
     unusual = f"no convention for the ties of {', '.join(sorted(truth.analysis.ties))} explains it"
     reason = f"{judged.reason}, and {unusual}" if judged.reason else unusual
     return replace(judged, verdict=Verdict.UNDECIDED, reason=reason)

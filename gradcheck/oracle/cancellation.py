@@ -27,6 +27,7 @@ LINEAR = frozenset(
         "mul",
         "outer",
         "product of three",
+        "scale",
         "scatter add",
         "share",
     }
