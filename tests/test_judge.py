@@ -10,6 +10,7 @@ import pytest
 from gradcheck import problems
 from gradcheck.answers import BackendAnswer
 from gradcheck.judging import judge
+from gradcheck.judging.checks import Check, largest_in_ulps
 from gradcheck.judging.judge import Judgement, Truth
 from gradcheck.oracle import Format
 from gradcheck.problems import cases
@@ -145,6 +146,18 @@ def test_errors_are_measured_in_ulp_of_the_backends_dtype() -> None:
     moved = np.float32(exact) + 1000 * np.spacing(np.float32(exact))
     found = judged(replace(right, gradients={**right.gradients, "A": moved}), truth)
     assert abs(found.errors["A"].max_ulp - 1000) <= 0.5
+
+
+def test_the_largest_error_in_ulps_is_that_of_all_blocks() -> None:
+    rng, format = np.random.default_rng(0), Format.of("float32")
+    true = (rng.uniform(-1, 1, (200, 5)) * 2.0 ** rng.integers(-140, 20, (200, 5))).astype(np.float32)
+    true[3] = 0.0
+    error = np.abs(np.spacing(true)) * rng.exponential(1, true.shape)
+    found = 0.0
+    for row in range(len(true)):  # an error in any block may be the largest, though most are not
+        rows = (true[row].astype(np.float64), error[row].astype(np.float64))
+        found = largest_in_ulps(found, Check(*rows, rows[1], rows[1], limited=True), format)
+        assert found == np.max(error[: row + 1] / np.abs(np.spacing(true[: row + 1])))
 
 
 def test_the_shown_entry_is_the_important_one() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -132,12 +133,22 @@ def _divisor(bound: Array) -> Array:
     return bound if bound.min(initial=np.inf) > UNMOVED else bound + SMALLEST
 
 
-def largest_in_ulps(error: Array, size: Array, format: Format) -> float:
-    """The largest error in units in the last place of float64 magnitudes: their distances to the next numbers above."""
+def largest_in_ulps(known: float, check: Check, format: Format) -> float:
+    """The largest error in units in the last place, the distances of true values to the next numbers above, or `known`.
+
+    Those units are at most 2u·|v|, and more than half of it: most blocks have no larger error for sure.
+    """
+    if (check.error <= (known * 0.999 * format.roundoff) * check.size).all():
+        return known
     # The exponent bits of a float64 alone are the power of two below it.
-    powers = (np.ascontiguousarray(size).view(np.int64) & EXPONENT_BITS).view(np.float64)
+    powers = (np.ascontiguousarray(check.size).view(np.int64) & EXPONENT_BITS).view(np.float64)
     np.maximum(powers, format.normal, out=powers)
-    return float(np.divide(error, powers, out=powers).max(initial=0.0)) / (2 * format.roundoff)
+    return larger(known, float(np.divide(check.error, powers, out=powers).max(initial=0.0)) / (2 * format.roundoff))
+
+
+def larger(known: float, candidate: float) -> float:
+    """The larger one, NaN if one of them is."""
+    return known if candidate <= known or math.isnan(known) else candidate
 
 
 class Largest(NamedTuple):
@@ -207,7 +218,10 @@ class CheckedBlock:
     @lazy
     def refused(self) -> Mask:
         """Where a check refuses."""
-        return self.step_refused if self.whole is None else self.whole.refused | self.step_refused
+        if self.whole is None:
+            return self.step_refused
+        followed = self.step is None or not self.step.refused.any()
+        return self.whole.refused if followed else self.whole.refused | self.step_refused
 
     def entry(self, number: int, check: Check) -> Entry:
         """One entry as a check sees it; `number` counts the block's entries."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gradcheck import oracle
 from gradcheck.findings import ArrayError, DetectionPower, Entry
-from gradcheck.judging.checks import Check, CheckedBlock, Largest, Mask, largest_in_ulps, largest_of
+from gradcheck.judging.checks import Check, CheckedBlock, Largest, Mask, larger, largest_in_ulps, largest_of
 from gradcheck.judging.pictures import Picture
 from gradcheck.oracle import DOUBT, TYPICAL, Format, Rows, Stage
 from gradcheck.oracle.enclosure import Enclosure
@@ -93,11 +93,11 @@ class Finding:
         check = block.checks[0]
         self.entries += block.got.size
         self.unsure += block.unsure
-        self.largest_true = _larger(self.largest_true, check.largest_size)
-        self.threshold = _larger(self.threshold, _largest(check.threshold))
-        self.bound = _larger(self.bound, _largest(check.bound))
+        self.largest_true = larger(self.largest_true, check.largest_size)
+        self.threshold = larger(self.threshold, _largest(check.threshold))
+        self.bound = larger(self.bound, _largest(check.bound))
         if block.step is not None:
-            self.step_threshold = _larger(self.step_threshold, _largest(block.step.threshold))
+            self.step_threshold = larger(self.step_threshold, _largest(block.step.threshold))
             self._follow(block, block.step)
         if block.refused.any():
             self._refuse(block)
@@ -135,8 +135,8 @@ class Finding:
 
     def _measure(self, block: CheckedBlock) -> None:
         check = block.checks[0]
-        self.largest_error = _larger(self.largest_error, check.largest_error)
-        self.largest_ulp = _larger(self.largest_ulp, largest_in_ulps(check.error, check.size, self.format))
+        self.largest_error = larger(self.largest_error, check.largest_error)
+        self.largest_ulp = largest_in_ulps(self.largest_ulp, check, self.format)
         self.largest_spread_ratio = max(self.largest_spread_ratio, _spread_ratio(check))
         self.picture = self.picture or Picture(self.shape)
         self.picture.add(block.row, check.of_bound, check.of_spread)
@@ -147,7 +147,7 @@ class Finding:
             self.closest = block.entry(number, check)
         stride = -(-math.prod(self.shape) // MEASURED)
         some = check.size.ravel()[::stride]
-        radius = np.broadcast_to(check.radius, check.size.shape).ravel()[::stride]
+        radius = np.ravel(check.radius)[::stride]
         self.powers.append((check.threshold.ravel()[::stride] / some)[some > radius])
 
     @property
@@ -276,14 +276,14 @@ def _checked(
     """The blocks of rows of an array, each compared with the limits; see `examine`."""
     widest = _widest(output) if output is not None and estimate is not None else 0.0
     for rows, known, stage in _parts(output, step):
-        unsure, whole = 0, None
+        unsure, whole, mine = 0, None, got[rows] if stage is None else stage.got
         if known is not None and estimate is not None:
-            whole, unsure = _estimated(got[rows], known, estimate[rows], widest, limited)
+            whole, unsure = _estimated(mine, known, estimate[rows], widest, limited)
         elif known is not None:
-            whole = _whole(got[rows], known, None if slack is None else slack[rows], limited)
+            whole = _whole(mine, known, None if slack is None else slack[rows], limited)
         walked = None if stage is None else _walked(stage, limited)
         start = rows.start if isinstance(rows, slice) else 0
-        yield CheckedBlock(start, got[rows], whole, walked, unsure, terms)
+        yield CheckedBlock(start, mine, whole, walked, unsure, terms)
 
 
 def together(
@@ -388,8 +388,3 @@ def _spread_ratio(check: Check) -> float:
 def _largest(candidates: Array) -> float:
     """The largest, NaN if one of them is."""
     return float(candidates.max(initial=0.0))
-
-
-def _larger(known: float, candidate: float) -> float:
-    """The larger one, NaN if one of them is."""
-    return known if candidate <= known or math.isnan(known) else candidate

@@ -24,7 +24,7 @@ from gradcheck.oracle.operations.terms import DOUBT
 from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.running_error import Arithmetic, has_extended_precision
 from gradcheck.oracle.tape import Key, Tape
-from gradcheck.oracle.walks import Result, Walk, row_blocks, whole
+from gradcheck.oracle.walks import Deferred, Result, Walk, row_blocks, whole
 
 BALL_BITS = 128
 """Precision of the Arb balls: twice that of the widest middles."""
@@ -98,7 +98,17 @@ class Output:
             yield self._whole._replace(rows=parts[0])
             return
         for part in parts:
-            yield self._block(part, self._result.rows(part))
+            yield self._bounded(part) or self._block(part, self._result.rows(part))
+
+    def _bounded(self, rows: Rows) -> Block | None:
+        """Some rows of an outer product; None where their bounds are not known in advance to be finite."""
+        if not isinstance(self._result, Deferred) or not self._sharp or any(self._choices):
+            return None
+        bounds = self._result.bounds(rows)
+        if bounds is None or bounds.radius is None:
+            return None
+        enclosure = Enclosure.within(bounds.middle, bounds.radius)
+        return None if _is_blurred(enclosure, bounds.spread) else Block(rows, enclosure, bounds.worst, bounds.spread)
 
     @lazy
     def _quantity(self) -> Quantity:
@@ -172,8 +182,11 @@ class Output:
 
 def _is_blurred(enclosure: Enclosure, spread: Array) -> bool:
     """Whether the radius hides errors that rounding does not explain."""
-    hidden = enclosure.radius > DOUBT * spread + SMALLEST
-    return bool(hidden.any() and np.any(hidden & np.isfinite(spread) & (spread > 0)))
+    limit = DOUBT * spread
+    if (enclosure.radius <= limit).all():
+        return False
+    hidden = enclosure.radius > limit + SMALLEST
+    return bool(np.any(hidden & np.isfinite(spread) & (spread > 0)))
 
 
 def _beyond(errors: Errors, radius: Errors) -> Errors:

@@ -38,12 +38,18 @@ class Enclosure:
             radius: float64, None where the middles are exact.
         """
         with np.errstate(all="ignore"):
-            low = np.zeros(()) if middle.dtype.itemsize <= 8 else np.asarray(middle - high, dtype=np.float64)
+            low = _low(middle, high)
             if np.isfinite(np.sum(high)):
-                return cls(high, np.broadcast_to(low, high.shape), bound_of(radius, high.shape))
+                return cls(high, low, bound_of(radius, high.shape))
             finite = np.isfinite(high)
             radius = np.where(finite, bound_of(radius, high.shape), np.inf)
             return cls(np.where(finite, high, 0.0), np.where(finite, low, 0.0), radius)
+
+    @classmethod
+    def within(cls, middle: Array, radius: Array) -> Enclosure:
+        """The same of finite middles with finite, widened radii."""
+        high = np.asarray(middle, dtype=np.float64)
+        return cls(high, _low(middle, high), radius)
 
     @property
     def parts(self) -> tuple[Array, Array, Array]:
@@ -69,8 +75,16 @@ class Enclosure:
         """
         with np.errstate(all="ignore"):
             distance = np.asarray(np.asarray(got, dtype=np.float64) - self.high)
-            distance -= self.low
+            if any(self.low.strides) or any(self.low.flat[:1]):  # else it is one zero, for all entries
+                distance -= self.low
             return distance
+
+
+def _low(middle: Array, high: Array) -> Array:
+    """The part of middles that float64 lacks."""
+    if middle.dtype.itemsize <= 8:
+        return np.broadcast_to(0.0, high.shape)
+    return np.asarray(middle - high, dtype=np.float64)
 
 
 def bound_of(errors: Errors, shape: Shape) -> Array:

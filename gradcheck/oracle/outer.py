@@ -1,10 +1,10 @@
-"""The errors of outer products of vectors: sums of a few outer products too, which are found once for all rows."""
+"""Outer products of vectors: their errors are sums of a few outer products too, which are found once for all rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,87 +12,130 @@ from gradcheck.oracle.chains import lost_in_orders
 from gradcheck.oracle.distribution import ROUNDINGS
 from gradcheck.oracle.enclosure import Rows
 from gradcheck.oracle.factors import Factors
-from gradcheck.oracle.formats import Format
+from gradcheck.oracle.formats import WIDENING, Format
+from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array
 from gradcheck.oracle.operations.base import as_read, as_typically_read
-from gradcheck.oracle.operations.products import Pairs, StoredProduct
+from gradcheck.oracle.operations.products import SMALLEST_NORMAL, Pairs, StoredProduct
 from gradcheck.oracle.operations.terms import Bounded, Spread, Values
 from gradcheck.oracle.quantities import Quantity
 
+UNMOVED = 2.0**-960
+"""Numbers from here on do not change by the addition of a subnormal one."""
+
 
 class OuterSum:
-    """A sum of outer products of vectors, none of which has a negative entry.
+    """A sum of outer products of vectors, none of which has a negative entry, and of a number.
 
     Args:
         pairs: the vectors (left, right).
+        number: added to every entry.
     """
 
-    def __init__(self, pairs: Pairs) -> None:
+    def __init__(self, pairs: Pairs, number: float = 0.0) -> None:
         self._pairs = pairs
+        self._number = number
 
     def __iadd__(self, number: float) -> OuterSum:
-        left, right = self._pairs[0]
-        return self.beside([(np.full(left.shape, number), np.ones(right.shape))])
+        return OuterSum(self._pairs, self._number + number)
 
     def beside(self, pairs: Pairs) -> OuterSum:
         """The sum with some more."""
-        return OuterSum([*self._pairs, *pairs])
+        return OuterSum([*self._pairs, *pairs], self._number)
 
     @property
     def most(self) -> float:
         """A bound of all entries; NaN where one may be."""
-        return sum(float(left.max()) * float(right.max()) for left, right in self._pairs)
+        return sum((float(left.max()) * float(right.max()) for left, right in self._pairs), self._number)
 
-    def matrices(self) -> Matrices:
-        """The matrices of which it is the product."""
-        left, right = zip(*self._pairs, strict=True)
-        return Matrices(np.stack(left, axis=1), np.stack(right))
+    def matrices(self, factor: float = 1.0) -> Matrices:
+        """The matrices of which it is the product, times a factor.
+
+        A number that is not subnormal is one more product: processors take twenty times as long for others.
+        """
+        pairs, number = list(self._pairs), self._number
+        if number >= SMALLEST_NORMAL:
+            pairs.append((np.full_like(pairs[0][0], number), np.ones_like(pairs[0][1])))
+            number = 0.0
+        elif sum(float(left.min()) * float(right.min()) for left, right in pairs) > UNMOVED:
+            number = 0.0
+        left, right = zip(*pairs, strict=True)
+        return Matrices(np.stack(left, axis=1) * factor, np.stack(right), number * factor)
 
 
 @dataclass(frozen=True, eq=False)
 class Matrices:
-    """A matrix as the product of a high and a wide one: BLAS sums a few terms as fast as NumPy multiplies by one."""
+    """A matrix as the product of a high and a wide one, and a number.
+
+    BLAS sums a few terms faster than NumPy multiplies by one.
+    """
 
     left: Array
     right: Array
+    number: float = 0.0
 
     def rows(self, rows: Rows) -> Array:
         """Some rows of the product."""
-        return np.asarray(self.left[rows] @ self.right)
+        product = np.asarray(self.left[rows] @ self.right)
+        if self.number:
+            product += self.number
+        return product
 
 
 _RULE: Any = StoredProduct(OuterSum)  # type: ignore[arg-type]
 """The rule of outer products, without their entries."""
 
 
+class Bounds(NamedTuple):
+    """Some rows of a product: its middle, and bounds that are finite, and widened for their own rounding."""
+
+    middle: Array
+    radius: Array | None
+    worst: Array
+    spread: Array
+
+
 @dataclass(frozen=True, eq=False)
-class OuterErrors:
-    """The errors of an outer product, as ``evaluate`` finds them for its entries; see ``Quantity``.
+class OuterProduct:
+    """An outer product, with the errors that ``evaluate`` finds for its entries; see ``Quantity``.
 
     Attributes:
-        mixed: the rows whose errors are no such sums.
+        vectors: the operands' middles, in the dtype of the walk.
+        mixed: the rows whose errors are no sums of outer products.
     """
 
+    vectors: tuple[Array, Array]
     radius: Matrices | None
     worst: Matrices
     variance: Matrices
     mixed: Array
 
-    def of(self, rows: Rows, middle: Array) -> Quantity | None:
-        """Some rows of the product, with their errors; None where these are no such sums."""
+    def bounds(self, rows: Rows) -> Bounds | None:
+        """Some rows; None where their errors are no such sums."""
         if self.mixed[rows].any():
             return None
+        variance = self.variance.rows(rows)
         radius = None if self.radius is None else self.radius.rows(rows)
-        return Quantity(middle, radius, self.worst.rows(rows), self.variance.rows(rows))
+        return Bounds(self._middle(rows), radius, self.worst.rows(rows), np.sqrt(variance, out=variance))
+
+    @lazy
+    def _matrices(self) -> Matrices:
+        left, right = self.vectors
+        return Matrices(np.stack([left, np.zeros_like(left)], axis=1), np.stack([right, np.zeros_like(right)]))
+
+    def _middle(self, rows: Rows) -> Array:
+        left, right = self.vectors
+        return np.multiply.outer(left[rows], right) if left.dtype == np.longdouble else self._matrices.rows(rows)
 
 
-def outer_errors(
-    operands: Sequence[Quantity], own: Format | None, distance: Format, backend: Format
-) -> OuterErrors | None:
-    """The errors of an outer product; None where it may overflow, or where they are no sums of outer products.
+def outer_product(
+    operands: Sequence[Quantity], dtype: np.dtype[Any], own: Format | None, distance: Format, backend: Format
+) -> OuterProduct | None:
+    """An outer product; None where it may overflow, or where its errors are no sums of outer products.
 
     Args:
         operands: two vectors.
+        dtype: of their middles.
         own: the format of their middles, if radii are wanted.
         distance: the format of the distance between a backend's value and ours.
         backend: the format whose errors are bounded.
@@ -124,7 +167,9 @@ def outer_errors(
                 return None
             worst, variance = worst.beside(added.pairs), variance.beside(typically.pairs)
             mixed = added.mixed | typically.mixed
-    return OuterErrors(radius and radius.matrices(), worst.matrices(), variance.matrices(), mixed)
+    vectors = a.middle.astype(dtype, copy=False), b.middle.astype(dtype, copy=False)
+    widened = radius and radius.matrices(WIDENING)
+    return OuterProduct(vectors, widened, worst.matrices(WIDENING), variance.matrices(), mixed)
 
 
 def _distributed(format: Format, a: Quantity, b: Quantity) -> Pairs | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from gradcheck.oracle.operations.places import WHOLE, Index, Places, has_arrays
 from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.running_error import Arithmetic, NotTogetherError
 from gradcheck.oracle.tape import ADJOINT, WATCH, Key, Tape
-from gradcheck.oracle.walks import Result, Walk, row_blocks, whole
+from gradcheck.oracle.walks import Deferred, Result, Walk, row_blocks, whole
 
 Summand = tuple[Index, Result]
 """A summand, and its place in the sum."""
@@ -108,7 +108,8 @@ class Stage:
     def error(self) -> Array:
         """|got − expected|; inf where exactly one of them is not a finite number."""
         with np.errstate(all="ignore"):
-            error = np.asarray(np.abs(self.got - self.expected))
+            error = np.asarray(self.got - self.expected)
+            np.abs(error, out=error)
             return np.where(self.got == self.expected, 0.0, error) if np.isnan(error.max(initial=0.0)) else error
 
     @property
@@ -133,7 +134,18 @@ class Stage:
             yield parts[0], self
             return
         for part in parts:
-            yield part, Stage(self.kind, self.name, self.got[part], self.result.rows(part), settled=self.settled)
+            stage = self._bounded(part)
+            got, result = self.got[part], self.result
+            yield part, stage or replace(self, got=got, result=result.rows(part), summands=())
+
+    def _bounded(self, rows: Rows) -> Stage | None:
+        """Some rows of an outer product; None where their bounds are not known in advance to be finite."""
+        bounds = self.result.bounds(rows) if isinstance(self.result, Deferred) and self.is_plain else None
+        if bounds is None:
+            return None
+        stage = Stage(self.kind, self.name, np.asarray(self.got[rows], dtype=np.float64), Quantity(bounds.middle))
+        stage.__dict__.update(bound=bounds.worst, spread=bounds.spread)
+        return stage
 
     @lazy
     def _quantity(self) -> Quantity:

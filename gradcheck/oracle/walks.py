@@ -12,9 +12,8 @@ from gradcheck.oracle.chains import chained
 from gradcheck.oracle.enclosure import Rows
 from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array, Operation, Shape
-from gradcheck.oracle.operations.base import middle
 from gradcheck.oracle.operations.products import OUTER
-from gradcheck.oracle.outer import OuterErrors, outer_errors
+from gradcheck.oracle.outer import Bounds, OuterProduct, outer_product
 from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.running_error import BLOCK, Arithmetic, evaluate, packed
 from gradcheck.oracle.tape import Tape, TapeNode, entries_of
@@ -31,20 +30,19 @@ class Deferred:
 
     def rows(self, rows: Rows) -> Quantity:
         """Some rows of the result."""
-        operands = [each.rows(rows) if cut else each for each, cut in zip(self.operands, self.cut, strict=True)]
-        known = None
-        if self.errors is not None:
-            middles = [operand.middle for operand in operands]
-            known = self.errors.of(rows, middle(self.arithmetic.dtype, self.operation, middles))
-        return known or evaluate(self.arithmetic, self.operation, operands)
+        operands = zip(self.operands, self.cut, strict=True)
+        return evaluate(self.arithmetic, self.operation, [each.rows(rows) if cut else each for each, cut in operands])
+
+    def bounds(self, rows: Rows) -> Bounds | None:
+        """The same of an outer product in fewer passes, where nothing overflows."""
+        return None if self._product is None else self._product.bounds(rows)
 
     @lazy
-    def errors(self) -> OuterErrors | None:
-        """The errors of all rows, if it is an outer product for which they are known."""
+    def _product(self) -> OuterProduct | None:
         if self.operation is not OUTER:
             return None
-        formats = self.arithmetic
-        return outer_errors(self.operands, formats.own if formats.radii else None, formats.distance, formats.backend)
+        walk = self.arithmetic
+        return outer_product(self.operands, walk.dtype, walk.own if walk.radii else None, walk.distance, walk.backend)
 
     @lazy
     def cut(self) -> tuple[bool, ...]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gradcheck.oracle import Format
+from gradcheck.oracle.enclosure import bound_of, spread_of
 from gradcheck.oracle.operations.products import MULTIPLY, OUTER
 from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.running_error import Arithmetic, evaluate
@@ -42,25 +43,25 @@ def test_errors_are_those_of_each_entry(name: str, as_product: bool, seed: int) 
         arithmetic = Arithmetic.float64(format, radii)
         operands = [vector(rng, length, arithmetic, widest, as_product) for length in LENGTHS]
         product = Deferred(arithmetic, OUTER, operands, LENGTHS)
-        assert product.errors is not None, "nothing overflows"
         known = 0
         for row in range(LENGTHS[0]):
             rows = slice(row, row + 1)
-            middle = np.multiply.outer(operands[0].middle[rows], operands[1].middle)
-            found = product.errors.of(rows, middle)
+            found = product.bounds(rows)
             expected = evaluate(arithmetic, OUTER, [operands[0].rows(rows), operands[1]])
             if found is None:  # whether an order of factors underflows depends on both
                 assert as_product
                 continue
             known += 1
-            for errors in ("radius", "worst", "variance"):
-                mine, theirs = getattr(found, errors), getattr(expected, errors)
-                assert (mine is None) == (theirs is None)
-                if mine is not None:
-                    # `evaluate` may add a unit roundoff to all entries, where one of them needs it.
-                    assert (mine <= theirs * (1 + 1e-12)).all()
-                    assert (mine >= theirs / (1 + 1.01 * format.roundoff) * (1 - 1e-12)).all()
-        assert known
+            assert np.array_equal(found.middle, expected.middle)
+            assert (found.radius is not None) == radii
+            bounds = [(found.worst, bound_of(expected.worst, expected.shape))]
+            bounds += [(found.spread, spread_of(expected.variance, None, expected.shape))]
+            bounds += [] if found.radius is None else [(found.radius, bound_of(expected.radius, expected.shape))]
+            for mine, theirs in bounds:
+                # `evaluate` may add a unit roundoff to all entries, where one of them needs it.
+                assert (mine <= theirs * (1 + 1e-12)).all()
+                assert (mine >= theirs / (1 + 1.01 * format.roundoff) * (1 - 1e-12)).all()
+        assert known, "nothing overflows"
 
 
 @pytest.mark.parametrize("largest", [1e19, 1e25, np.inf, np.nan])
@@ -68,7 +69,7 @@ def test_what_may_overflow_is_left_to_the_rules_of_entries(largest: float) -> No
     arithmetic = Arithmetic.float64(FORMATS["float32"])
     vectors = [np.array([1.0, largest]), np.array([2.0, 1e20])]
     product = Deferred(arithmetic, OUTER, [Quantity(vector) for vector in vectors], (2, 2))
-    assert product.errors is None
+    assert product.bounds(slice(0, 1)) is None
     assert (product.rows(slice(0, 1)).worst < np.inf).all()
     assert not (product.rows(slice(1, 2)).worst[:, 1] < np.inf).any()
 
@@ -76,5 +77,5 @@ def test_what_may_overflow_is_left_to_the_rules_of_entries(largest: float) -> No
 def test_an_error_that_may_overflow_is_left_to_the_rules_of_entries() -> None:
     vectors = Quantity(np.array([1.0, 1.0]), worst=np.array([0.0, 3e38])), Quantity(np.array([1.0, 2.0]))
     product = Deferred(Arithmetic.float64(FORMATS["float32"]), OUTER, vectors, (2, 2))
-    assert product.errors is None
+    assert product.bounds(slice(0, 1)) is None
     assert product.rows(slice(1, 2)).worst[0, 1] == np.inf
