@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -43,13 +43,14 @@ Pair = tuple[Callable[[], object], Callable[[], object]]
 
 @click.command(help=__doc__)
 @click.option("--record", is_flag=True, help="Write the ratios to the file.")
+@click.option("--only", default="", help="Measure only works whose name has this text.")
 @click.argument("file", type=click.Path(path_type=Path), default=RECORDED)
-def main(record: bool, file: Path) -> None:
+def main(record: bool, only: str, file: Path) -> None:
     """Measure all ratios, print them, and exit with 1 if one has grown."""
     before: dict[str, float] = {} if record else json.loads(file.read_text())
     compileall.compile_dir(ROOT / "gradcheck", quiet=2)  # or commands do, where PYTHONDONTWRITEBYTECODE is set
     with tempfile.TemporaryDirectory() as folder:
-        pairs = dict(works(Path(folder)))
+        pairs = {work: pair() for work, pair in works(Path(folder)).items() if only in work}
         found = {work: ratio_of(*pair, TRIES * REPEATS if record else REPEATS) for work, pair in pairs.items()}
         for _ in range(TRIES):
             for work in grown(found, before):
@@ -72,24 +73,30 @@ def grown(found: Mapping[str, float], before: Mapping[str, float]) -> list[str]:
     return [work for work, ratio in found.items() if work in before and ratio > FACTOR * before[work]]
 
 
-def works(folder: Path) -> Iterator[tuple[str, Pair]]:
+def works(folder: Path) -> Mapping[str, Callable[[], Pair]]:
     """Each work by its name: whole commands beside imports, and checks beside the gradients by hand that they judge."""
     file = folder / "layer.py"
     run = [sys.executable, "-m", "gradcheck"]
     subprocess.run([*run, "problems", "new", file], stdout=subprocess.DEVNULL, check=True)
-    for name, words, beside in (
-        ("run layer.py -b mine / import numpy", [*run, "run", str(file), "-b", "mine"], "numpy"),
-        ("--help / import click", [*run, "--help"], "click"),
-    ):
-        yield name, (started(words), started([sys.executable, "-c", f"import {beside}"]))
-    for name, k, dtype in CASES:
-        check = Check(name, k, dtype)
-        yield f"check / gradient by hand of {name}, k = {k}, {dtype}", (check.judgement, check.by_hand)
+    return {
+        "run layer.py -b mine / import numpy": partial(started, [*run, "run", str(file), "-b", "mine"], "numpy"),
+        "--help / import click": partial(started, [*run, "--help"], "click"),
+    } | {
+        f"check / gradient by hand of {name}, k = {k}, {dtype}": partial(checked, name, k, dtype)
+        for name, k, dtype in CASES
+    }
 
 
-def started(words: list[str]) -> Callable[[], object]:
-    """A command to run."""
-    return partial(subprocess.run, words, stdout=subprocess.DEVNULL, check=True)
+def started(words: list[str], module: str) -> Pair:
+    """A command, beside an import in a process of its own."""
+    start = partial(subprocess.run, stdout=subprocess.DEVNULL, check=True)
+    return partial(start, words), partial(start, [sys.executable, "-c", f"import {module}"])
+
+
+def checked(name: str, k: int, dtype: str) -> Pair:
+    """A check, beside the gradient by hand that it judges."""
+    check = Check(name, k, dtype)
+    return check.judgement, check.by_hand
 
 
 def ratio_of(ours: Callable[[], object], beside: Callable[[], object], repeats: int = REPEATS) -> float:
