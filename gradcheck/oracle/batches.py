@@ -70,6 +70,8 @@ class BatchWalk(Walk):
         if self.shared.issuperset(node.operands):
             self.shared.add(index)
             return whole(super()._step(index, node))
+        if self.passes_on(node):
+            return self.results[node.operands[0]]
         lifted = over_cases(node.operation, [self.tape.nodes[operand].shape for operand in node.operands])
         if lifted is None:
             return self._one_by_one(node.operation, node.operands)

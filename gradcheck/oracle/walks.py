@@ -16,7 +16,7 @@ from gradcheck.oracle.operations.products import OUTER
 from gradcheck.oracle.outer import Bounds, OuterProduct, outer_product
 from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.running_error import BLOCK, Arithmetic, evaluate, packed
-from gradcheck.oracle.tape import Tape, TapeNode, entries_of
+from gradcheck.oracle.tape import ADJOINT, WATCH, Tape, TapeNode, entries_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,9 +127,16 @@ class Walk:
             self.results.append(self._step(index, node))
             yield index
 
+    def passes_on(self, node: TapeNode) -> bool:
+        """Whether a step is its operand, errors and all: a watched value, unless the engine flushes it."""
+        format = self.arithmetic.backend
+        return node.operation in (WATCH, ADJOINT) and not (format.flushes_results or format.flushes_inputs)
+
     def _step(self, index: int, node: TapeNode) -> Result:
         if node.operation is None:
             return Quantity(packed(entries_of(node, self.inputs)), decides=node.decides)
+        if self.passes_on(node):
+            return whole(self.results[node.operands[0]])
         operands = [whole(self.results[operand]) for operand in node.operands]
         if node.operation.cut is None or node.shape == ():
             return evaluate(self.arithmetic, node.operation, operands)
