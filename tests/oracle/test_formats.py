@@ -233,3 +233,12 @@ def test_overflow_behind_a_likely_branch_is_unbounded():
     analysis = analyse(tape, {"a": a.astype(np.float32), "b": np.array([3e38, 1.0], np.float32)}, Format.of("float32"))
     assert np.isinf(analysis["loss", None].worst)
     assert np.isinf(analysis["loss", None].spread)
+
+
+@pytest.mark.parametrize(("flushes", "expected"), [({"flushes": True}, 1e-40), ({}, 0.0)])
+def test_a_watched_subnormal_number_may_become_zero_where_an_engine_flushes(flushes, expected):
+    """Engines watch a value by adding a zero to it."""
+    tape = record(lambda ops, x: ops.sum(ops.watch("u", x)), {"x": (2,)}, ("x",))
+    analysis = analyse(tape, {"x": np.array([1e-40, 1.0], np.float32)}, Format.of("float32", **flushes))
+    assert analysis["value", "u"].worst[0] >= expected
+    assert (analysis["value", "u"].worst[0] > 0) == bool(flushes)
