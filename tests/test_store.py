@@ -98,7 +98,7 @@ def test_a_problem_that_has_changed_is_not_mixed_with_its_old_self(gradcheck: Co
         ("echo hello, this is a text and no database > s.sqlite", "file is not a database: expected a store"),
         ("sqlite 'CREATE TABLE a(b)'", "another program's SQLite file: expected a store of gradcheck"),
         (f"sqlite '{OF_LATER_RELEASE}'", "schema 9, of another release of gradcheck"),
-        ("mkdir s.sqlite", "unable to open database file"),
+        ("mkdir s.sqlite", "--store 's.sqlite': is a folder: expected a path that can be written"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_store_is_refused(gradcheck: Command, tmp_path: Path, made: str, message: str) -> None:
@@ -111,6 +111,13 @@ def test_a_file_that_is_no_store_is_refused(gradcheck: Command, tmp_path: Path, 
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_store_in_a_folder_that_does_not_exist_is_refused_by_its_name(gradcheck: Command) -> None:
+    done = gradcheck("run", FAULTY, "-b", "right", "--store", "no/such/s.sqlite", "--seed", "0:2")
+    assert (done.returncode, done.stdout) == (2, "")
+    expected = "no folder 'no/such': expected a path that can be written"
+    assert done.stderr == f"gradcheck: --store 'no/such/s.sqlite': {expected}\n"
 
 
 def test_a_wrong_backend_makes_no_store(gradcheck: Command, tmp_path: Path) -> None:

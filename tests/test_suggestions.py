@@ -24,6 +24,7 @@ def test_the_nearest_name_whatever_its_case(name: str, nearest: str | None) -> N
         (("rn",), "did you mean 'run'? expected backends, hunt, problems, report"),
         (("layer.py",), "did you mean 'gradcheck run layer.py'?"),
         (("backends", "biuld"), "did you mean 'build'?"),
+        (("report",), "Missing argument 'FILE...': expected gradcheck report [OPTIONS] FILE...\n"),
         (("problems", "layer.py"), "did you mean 'gradcheck problems show layer.py'? expected list, new, show"),
         (("help",), "did you mean '--help'?"),
         (("run", "settngs.py"), "problem 'settngs.py': no such file: did you mean 'settings.py'?"),

@@ -242,7 +242,7 @@ def put(value: Any, *path: str | int) -> Callable[[dict[str, Any]], None]:
 MALFORMED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "no dtype": (
         drop("answers", "torch", "dtype"),
-        'record.json: torch: no dtype: expected one of "float64", "float32"',
+        'record.json: torch: no key \'dtype\': expected one of "float64", "float32"',
     ),
     "an unknown dtype": (put("float8", "answers", "torch", "dtype"), "torch: dtype: 'float8': expected one of "),
     "an unknown problem": (put("nope", "problem"), "'nope'"),
@@ -269,7 +269,7 @@ MALFORMED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "torch: printed: decimals: 0: expected a number from 1 to 30",
     ),
     "no answers": (put({}, "answers"), "answers: an empty object: expected answers by name"),
-    "answers left out": (drop("answers"), "no answers: expected answers by name"),
+    "answers left out": (drop("answers"), "no key 'answers': expected answers by name"),
     "a number left out": (put([[1.0, None, 2.0]], "answers", "torch", "gradients", "B"), "a number is missing"),
     "a field that is unknown": (
         put([], "answers", "torch", "gradient"),

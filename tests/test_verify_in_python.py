@@ -74,7 +74,13 @@ def test_integers_have_no_gradient() -> None:
     [
         ("mlp", {"a": a}, {"mine": (1.0, {})}, {}, "verify: no input 'X' and no"),
         (cubes, {"a": a}, {"mine": (1.0, 2.0)}, {}, 'verify: mine: (1.0, 2.0): expected (loss, {"W": dL/dW, ...})'),
-        (cubes, {"a": a}, {"mine": {"loss": 1.0}}, {}, "verify: mine: no gradients: expected the gradients by name"),
+        (
+            cubes,
+            {"a": a},
+            {"mine": {"loss": 1.0}},
+            {},
+            "verify: mine: no key 'gradients': expected the gradients by name",
+        ),
         (cubes, {"a": a}, {}, {}, "verify: answers: an empty object: expected answers by name, one at least"),
         (cubes, {"a": a}, {"mine": (1.0, {"a": "x"})}, {}, "is not a number: expected an array of real numbers"),
         (

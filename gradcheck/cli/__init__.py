@@ -117,6 +117,9 @@ def _in_words(error: Exception) -> str:
     if isinstance(error, click.NoSuchOption) and not error.possibilities and error.ctx:
         options = [option for parameter in error.ctx.command.params for option in parameter.opts]
         return f"{error.option_name}: no such option: {did_you_mean(error.option_name, options)}see --help"
+    if isinstance(error, click.MissingParameter) and error.ctx:
+        usage = " ".join([error.ctx.command_path, *error.ctx.command.collect_usage_pieces(error.ctx)])
+        return f"{error.format_message().removesuffix('.')}: expected {usage}"
     if isinstance(error, click.ClickException):
         return " ".join(error.format_message().split())
     return f"{error}: expected a size for which there is memory" if isinstance(error, MemoryError) else str(error)

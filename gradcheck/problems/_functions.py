@@ -143,7 +143,7 @@ def _keep(path: Path, content: bytes) -> None:
                 Path(file.name).unlink(missing_ok=True)
                 raise
     except OSError as error:
-        raise ProblemError(f"{path}: {error.strerror}: expected free space for the problem's file") from None
+        raise ProblemError(f"{path}: {caches.trouble(error, 'its file')}") from None
 
 
 class WrittenFunctions:

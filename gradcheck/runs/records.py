@@ -355,7 +355,7 @@ def _in_words(error: str, value: Any, kind: type) -> str:
     Names in the file may be long, and may contain any text: only the end of the error is used.
     """
     if missing := re.fullmatch("Object missing required field `([a-z]+)`", error[:LONGEST_MESSAGE]):
-        return f"no {missing[1]}: expected {EXPECTED[missing[1]]}"
+        return f"no key {missing[1]!r}: expected {EXPECTED[missing[1]]}"
     if error.startswith("Object contains unknown field"):
         return _unknown(value, RecordFile if kind is RecordFile else AnswerRecord)
     place = re.search(r" - at `\$\.([a-z.]+)`$", error[-LONGEST_NAME:])

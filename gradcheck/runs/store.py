@@ -19,7 +19,7 @@ from gradcheck.errors import RequestError
 from gradcheck.findings import Condition
 from gradcheck.outcomes import BackendOutcome, CaseOutcome, unpack
 from gradcheck.results import Report, RunVerdict
-from gradcheck.system import processes
+from gradcheck.system import files, processes
 from gradcheck.system.interruptions import deferred
 
 APPLICATION = 0x67726164
@@ -63,6 +63,7 @@ class Store:
 
     def __init__(self, path: Path, command: str, settings: Mapping[str, str]) -> None:
         self.path = path
+        files.check_writable(path, "--store")
         self._connection = connected(path)
         with self._transaction():
             self._check(settings)

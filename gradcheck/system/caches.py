@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -13,12 +14,26 @@ from gradcheck.text.escaping import quoted
 
 ROOT = 0
 PRIVATE = 0o700
+NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def folder(name: str) -> Path:
     """The path of one of our folders in the user's cache, existing or not."""
     return platformdirs.user_cache_path("gradcheck") / name
+
+
+def trouble(error: OSError, what: str) -> str:
+    """Why the cache cannot be written, and what to do.
+
+    Args:
+        error: of the system.
+        what: is written there, "the environment".
+    """
+    reason = error.strerror or str(error)
+    if error.errno in NOT_WRITABLE:
+        return f"{reason}: expected XDG_CACHE_HOME=FOLDER with one that can be written"
+    return f"{reason}: expected free space for {what}"
 
 
 def make(path: Path) -> None:

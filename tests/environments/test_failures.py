@@ -103,7 +103,10 @@ def test_a_read_only_cache(tmp_path: Path, wheels: Path, cache: Path) -> None:
     words = shlex.join([*BUILD, str(tmp_path)])
     readonly = f"mount -o remount,ro {cache}"
     nothing = mounted(f"{readonly} && {words}", cache, tmp_path, "2m")
-    assert nothing.stdout == f"Missing(reason='cannot build in {cache}: Read-only file system', buildable=False)\n"
+    reason = (
+        f"cannot build in {cache}: Read-only file system: expected XDG_CACHE_HOME=FOLDER with one that can be written"
+    )
+    assert nothing.stdout == f"Missing(reason='{reason}', buildable=False)\n"
     cache.rmdir()
     prune = shlex.join([sys.executable, "-m", "gradcheck", "backends", "prune", "--unused-for", "0"])
     built = mounted(f"{words} && {readonly} && {words} && {prune}", cache, tmp_path, "2m")

@@ -90,7 +90,7 @@ def files(folder: Path) -> list[Path]:
 @pytest.mark.parametrize("limit", [0, 100])
 def test_a_disk_that_is_full_for_a_moment_leaves_nothing_half_written(tmp_path: Path, limit: int) -> None:
     refused, loaded = run(tmp_path, FULL.replace("BYTES", str(limit))).splitlines()
-    assert refused.endswith(".py: File too large: expected free space for the problem's file")
+    assert refused.endswith(".py: File too large: expected free space for its file")
     assert loaded == "('mine',)"
     assert len(files(tmp_path)) == 1
 

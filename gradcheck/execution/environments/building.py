@@ -113,7 +113,7 @@ class Builder:
                 self._build_alone(order)
             complete = True
         except OSError as error:
-            return Missing(f"cannot build in {order.path.parent}: {error.strerror or error}")
+            return Missing(f"cannot build in {order.path.parent}: {caches.trouble(error, 'it')}")
         except Failed as error:
             return Missing(f"uv could not build it: {error}; try again with: {order.command}")
         finally:
