@@ -45,7 +45,7 @@ FUNCTIONS = {
     "fmin": "write np.minimum(a, b)",
     "heaviside": "write np.where(a > 0, 1.0, 0.0)",
     "isfinite isinf isnan": FINITE,
-    "linalg.eig linalg.eigh linalg.pinv linalg.qr linalg.svd": NO_ALGEBRA,
+    "linalg.eig linalg.eigh linalg.eigvals linalg.eigvalsh linalg.pinv linalg.qr linalg.svd linalg.svdvals": NO_ALGEBRA,
     "linalg.det": "write np.exp(np.linalg.slogdet(a)[1]) where it is positive",
     "linalg.matrix_power": "write a @ a",
     "logaddexp.reduce": "write m + np.log(np.sum(np.exp(a - m))), with m = np.max(a)",
@@ -72,6 +72,7 @@ ARRAY_HINTS = {
     r"\]\s*=[^=]": PIECES,
     r"\b(?:np|numpy)\.((?:float|int|longdouble)\w*)\(": r"leave np.\1 out",
     r"\.eye\((\w+)\)\[(\w+)\]": r"write (\2[..., None] == np.arange(\1)).astype(float)",
+    r"\b(?:np|numpy)\.array\(\s*[\[(]": "write np.stack or np.concatenate of values in the place of np.array",
     r"\b(\w+)\[(\w+)\]": r"let sample give \1[\2], as an input",
 }
 """What to write instead where NumPy wants an array: patterns of the user's line -> advice."""

@@ -96,6 +96,8 @@ STATEMENTS = [
     ("B = np.zeros((3, 3))\nB[0] += x\nreturn np.sum(B)", 3, r"a\[i\] \+= b changes entries of an array"),
     ("return np.sum(np.eye(3)[x])", 2, r"write \(x\[\.\.\., None\] == np\.arange\(3\)\)\.astype\(float\)"),
     ("table = np.ones((3, 2))\nreturn np.sum(table[x])", 3, r"let sample give table\[x\], as an input"),
+    ("return np.sum(np.array([x[0], x[1]]))", 2, "write np.stack or np.concatenate of values in the place of np.array"),
+    ("return np.sum(np.linalg.eigvals(A))", 2, "np.linalg.eigvals: not recorded yet; where its matrix is constant"),
     ("return np.float64(np.sum(x**2))", 2, "leave np.float64 out"),
     ("return float(np.sum(x**2))", 2, r"leave float\(\) out"),
     ('print("%f" % np.sum(x))\nreturn s', 2, "leave the print out"),
