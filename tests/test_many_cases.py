@@ -147,6 +147,16 @@ def test_inputs_of_a_file_are_one_case(gradcheck: Command) -> None:
     assert "--inputs a.npz: expected one case with it, not --seed" in done.stderr
 
 
+def test_a_named_problem_without_a_backend_is_not_passed_over(gradcheck: Command) -> None:
+    done = gradcheck("run", "sigmoid_skip", FAULTY, "-b", "right")
+    assert (done.returncode, done.stdout) == (2, "")
+    refusal = "backend right: no gradient of sigmoid_skip: expected one for each problem"
+    assert done.stderr == f"gradcheck: {refusal}\n"
+    both = gradcheck("run", "sigmoid_skip", FAULTY, "-b", "right", "-b", "numpy")
+    assert both.returncode == 0, both.stderr
+    assert gradcheck("run", FAULTY, "all", "-b", "right").returncode == 0, "`all` leaves problems out"
+
+
 def test_a_terminal_shows_how_far_a_run_is(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "gradcheck", "run", "-b", "numpy", "--seed", "0:60"]

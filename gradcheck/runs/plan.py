@@ -158,7 +158,7 @@ def plan(settings: Settings, load: Callable[[Settings], Problem] = load) -> Plan
         load: gives the problem that settings name; files in an engine's own code need a `Runner`'s.
 
     Raises:
-        RequestError: a problem or a backend is unknown, or no problem has a named backend.
+        RequestError: a problem or a backend is unknown, or a problem that is named has none of the backends.
     """
     if settings.inputs and settings.values:
         several = ", ".join(OPTIONS[name].flag for name in settings.values if name != "problem")
@@ -166,9 +166,11 @@ def plan(settings: Settings, load: Callable[[Settings], Problem] = load) -> Plan
     names = problem_names(settings)
     loaded = {name: load(replace(settings, problem=name)) for name in names}
     chosen = {name: backends_of(problem, settings, loaded) for name, problem in loaded.items()}
-    if not any(chosen.values()):
-        named = ", ".join(settings.backend)
-        raise RequestError(f"backend {named}: no gradient of {', '.join(names)}: expected one that they have")
+    stated = settings.values.get("problem", (settings.problem,))
+    without = [name for name in names if not chosen[name] and name in stated]
+    if without or not any(chosen.values()):
+        backend = f"backend {', '.join(settings.backend)}"
+        raise RequestError(f"{backend}: no gradient of {', '.join(without or names)}: expected one for each problem")
     return Plan(
         settings, [group(loaded[name], settings, chosen[name], len(names) > 1) for name in names if chosen[name]]
     )
