@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 Function = Callable[..., Any]
@@ -26,8 +28,23 @@ class Rule:
     typical: str
 
 
-RULES: dict[str, Rule] = {}
-"""By the graph's names of words and operators; filled by ``rule``."""
+class Rules(dict[str, Rule]):
+    """The rules by the graph's names of words and operators; filled by ``rule`` when the files with rules are imported.
+
+    The package imports the files with the words of most losses; any other word imports all files.
+    """
+
+    def __missing__(self, word: str) -> Rule:
+        self.complete()
+        return dict(self)[word]
+
+    def complete(self) -> None:
+        """Import all files with rules."""
+        for path in Path(__file__).parent.glob("[!_]*.py"):
+            importlib.import_module(f"{__package__}.{path.stem}")
+
+
+RULES = Rules()
 
 
 def rule(worst: str, typical: str, name: str = "") -> Callable[[Recorded], Recorded]:
