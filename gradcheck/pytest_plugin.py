@@ -92,6 +92,10 @@ def mistake(problem: Any, door: str | None, seeds: Iterable[int] | None, options
     if problem is None:
         given = ", ".join(f"{name}=..." for name in options)
         return f"check({given}): no problem: expected a loss, a name or a path first"
+    if not (seeds is None or hasattr(seeds, "__iter__")):
+        return (
+            f"seeds={seeds!r}: expected several whole numbers, such as range(3); of a single one write seed={seeds!r}"
+        )
     if seeds is not None and "seed" in options:
         return f"seed={options['seed']!r}: expected none where seeds are given"
     if seeds is not None and door is None and are_given(problem, options.get("inputs")):

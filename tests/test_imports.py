@@ -214,17 +214,25 @@ def test_a_check_without_its_framework_says_what_to_install(
         importlib.import_module(f"gradcheck.{module}")
 
 
+SCRIPT = "print('started')\nfrom gradcheck.torch import check\n\ndef loss(x): return x\n\ncheck(loss, (3,))\n"
+FIXTURE = "print('started')\n\ndef test_layer(gradcheck): gradcheck('layer.py')\n"
+
+
 @pytest.mark.parametrize(
-    ("name", "command"), [("fused.py", "python fused.py"), ("test_fused.py", "pytest test_fused.py")]
+    ("name", "source", "command"),
+    [
+        ("fused.py", SCRIPT, "python fused.py"),
+        ("test_fused.py", SCRIPT, "pytest test_fused.py"),
+        ("test_layer.py", FIXTURE, "pytest test_layer.py"),
+    ],
 )
 def test_a_script_that_checks_by_itself_is_not_started_and_its_command_is_named(
-    gradcheck: Command, tmp_path: Path, name: str, command: str
+    gradcheck: Command, tmp_path: Path, name: str, source: str, command: str
 ) -> None:
-    source = "print('started')\nfrom gradcheck.torch import check\n\ndef loss(x): return x\n\ncheck(loss, (3,))\n"
     (tmp_path / name).write_text(source)
     done = gradcheck("run", name)
     assert (done.returncode, done.stdout) == (2, "")
-    message = f"no function 'inputs', and it imports gradcheck: write {command} for a script that checks by itself"
+    message = f"no function 'inputs', and it calls gradcheck by itself: write {command} to run it"
     assert f"{name}: {message}; expected inputs(k) and loss(ops, ...) in a problem's file" in done.stderr
     assert done.stderr.count("\n") == 1
 

@@ -103,6 +103,14 @@ def test_a_seed_beside_seeds_is_refused(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*seed=7: expected none where seeds are given*"])
 
 
+def test_one_number_as_seeds_fails_in_one_line(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile('def test_layer(gradcheck):\n    gradcheck("layer.py", seeds=3, backends=["right"])\n')
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(failed=1)
+    expected = "seeds=3: expected several whole numbers, such as range(3); of a single one write seed=3"
+    assert expected in result.stdout.str().splitlines()
+
+
 def test_no_seeds_mean_no_check(pytester: pytest.Pytester) -> None:
     pytester.makepyfile('def test_layer(gradcheck):\n    gradcheck("layer.py", seeds=[], backends=["right"])\n')
     result = pytester.runpytest_subprocess()
