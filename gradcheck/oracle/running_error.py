@@ -100,7 +100,9 @@ def has_extended_precision() -> bool:
 def evaluate(arithmetic: Arithmetic, operation: Operation, operands: Sequence[Quantity]) -> Quantity:
     """One step: the middle, and its errors by the table of operations."""
     with np.errstate(all="ignore"):
-        result = Quantity(packed(middle(arithmetic.dtype, operation, [operand.middle for operand in operands])))
+        wide = arithmetic.dtype == np.float64 and not operation.moves  # then each is converted once, for all rules
+        given = [operand.float64 if wide else operand.middle for operand in operands]
+        result = Quantity(packed(middle(arithmetic.dtype, operation, given)))
         if arithmetic.radii:
             terms = [_bounded(operand, operand.radius) for operand in operands]
             radius = _certified(operation, operands).worst(arithmetic.own, Values(result), *terms)

@@ -73,14 +73,15 @@ class MatrixProduct(Bilinear):
             sums += summing_variance(self.pieces)[1] * format.roundoff**2
             equal = SAWTOOTH * (self.pieces * format.roundoff) ** 2 if self.pieces > COVERED else 0.0
         relative = ROUNDING_DEVIATION**2 * (format.product_roundoff**2 + sums) + equal
-        variance = super().variance(format, result, a, b) + relative * square(result.size)
+        squares = square(a.size)
+        variance = self.independent(format, squares, a, b) + relative * square(result.size)
         variance += of_equal_products(a.middle, b.middle, result.size, format.accumulator_roundoff)
         if a.variance is not None:
             shared = of_shared_errors(a, lambda left: np.matmul(left, b.middle))
             variance += np.maximum(shared - np.matmul(a.variance, square(b.size)), 0.0)
         if b.variance is not None:
             shared = of_shared_errors(b, lambda right: np.matmul(a.middle, right))
-            variance += np.maximum(shared - np.matmul(square(a.size), b.variance), 0.0)
+            variance += np.maximum(shared - np.matmul(squares, b.variance), 0.0)
         return variance
 
     def partial_sums(self, _format: Format, a: Bounded, b: Bounded) -> Array:

@@ -70,10 +70,14 @@ class Bilinear:
 
     def variance(self, format: Format, result: Values, a: Spread, b: Spread) -> Array:
         """(A∘A)sB² + sA²(B∘B + sB²) + κ(A∘A)(B∘B) + nλ², all errors being independent."""
+        return self.independent(format, square(a.size), a, b)
+
+    def independent(self, format: Format, squares_of_a: Array, a: Spread, b: Spread) -> Array:
+        """The same with the squares of A, which are expensive."""
         terms = self.terms(a)
         squares = square(b.size)
         spread = squares * self.relative_variance(format, terms)
-        pairs = [(square(a.size), spread if b.variance is None else spread + b.variance)]
+        pairs = [(squares_of_a, spread if b.variance is None else spread + b.variance)]
         if a.variance is not None:
             pairs.append((a.variance, squares if b.variance is None else squares + b.variance))
         variance = self.combine(pairs)
