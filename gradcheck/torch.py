@@ -106,7 +106,7 @@ def check(
         RequestError: nothing requires a gradient, dtypes differ, or the function cannot be recorded.
     """
     __tracebackhide__ = True
-    with WithoutFrames():
+    with WithoutFrames(), torch.inference_mode(False):
         asked = in_process.checked_options(seed=seed, gate=gate, order=order)
         for each in (function, reference):
             _check_function(each)

@@ -179,7 +179,8 @@ def fault(call: Call, asked: Asked) -> str | None:
 
     with call.evaluated(asked) as run:
         ends = {label: each for label, each in run.results.items() if each.requires_grad}
-        for unused in ([*ends], *([label] for label in ends if len(ends) > 1)):
+        together = [[*ends]] if ends else []  # no result has a gradient if all are detached
+        for unused in (*together, *([label] for label in ends if len(ends) > 1)):
             which = "results have" if len(unused) > 1 else f"result {unused[0]} has".replace("  ", " ")
             given = {label: Unused.apply(each) if label in unused else each for label, each in ends.items()}
             zeros = {label: torch.zeros_like(each) for label, each in ends.items()}

@@ -166,6 +166,8 @@ def cases():
     yield "any entry that is not a number", lambda: check(lambda a: a * ~torch.isnan(a).any(), x[:1])
     yield "splits at a tensor", lambda: check(torch.tensor_split, (x[0], torch.tensor([1, 3])))
     yield "dropout", lambda: check(nn.Dropout(0.5), x[:1])
+    yield "detached result", lambda: check(lambda a: a.detach() ** 3, x[:1], **cubes)
+    yield "inference mode", torch.inference_mode()(lambda: check(lambda a: a**3, x[:1]))
     yield "changed input", lambda: check(changing, x[:1], reference=lambda a: a * 6)
     yield "varying", lambda: check(Counting(), x[:1])
     yield "hardsigmoid float64", lambda: check(functional.hardsigmoid, x[:1])

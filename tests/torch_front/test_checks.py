@@ -38,6 +38,7 @@ AGREES = {
     "modes of a module": ["lstm.bias_hh_l0", "lstm.bias_ih_l0", "lstm.weight_hh_l0", "lstm.weight_ih_l0"],
     "modes in bfloat16": ["w", "x"],
     "lambda": ["a", "b"],
+    "inference mode": ["a"],
     "closure": ["a", "tagged.layer.bias", "tagged.layer.weight", "tagged.norm.bias", "tagged.norm.weight"],
     "method": ["batch[x]", "self.layer.bias", "self.layer.weight", "self.norm.bias", "self.norm.weight"],
     "callable object": ["layer.bias", "layer.weight", "x"],
@@ -75,6 +76,7 @@ DIFFERS = {
     "FlatInput": "FlatInput: differs (proved): dL/dx is proved wrong in",
     "TwoResults": "its backward pass fails where results have no gradient: TypeError: unsupported operand type(s)",
     "WithoutCotangent": "dL/dx is not zero where results have no gradient: expected zeros or None",
+    "detached result": "dL/da is proved wrong in 20 of 20 entries",
     "changed input": "it changes its inputs: x",
     "varying": "dL/dx varies from call to call by 1.0",
 }
