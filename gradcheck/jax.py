@@ -167,6 +167,8 @@ def _wanted(call: calls.JaxCall, argnums: int | Sequence[int] | None) -> tuple[s
     """
     places = None if argnums is None else (argnums,) if isinstance(argnums, int) else tuple(argnums)
     for place in places or ():
+        if not isinstance(place, int):
+            raise RequestError(f"argnums={argnums!r}: expected the numbers of arguments by position, such as (0, 1)")
         if not -len(call.names) <= place < len(call.names):
             raise RequestError(f"argnums={place}: the function has {len(call.names)} arguments by position")
     chosen = None if places is None else tuple(call.names[place] for place in places)

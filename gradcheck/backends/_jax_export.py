@@ -65,6 +65,8 @@ def dumped(
     except jax.errors.ConcretizationTypeError as error:
         where = bodies.raised_at(jax, error)
         raise Untraceable(f"{where}it makes a Python number or a branch of the values of an array") from error
+    except jax.errors.TracerArrayConversionError as error:
+        raise Untraceable(f"{bodies.raised_at(jax, error)}it makes an array of NumPy, not of jax.numpy") from error
     made = _JaxDump(jax)
     known = {name: folding.in_numpy(jax.numpy.asarray(leaves[name])) for name in constants}
     operands = [known[name] if name in known else made.given(name, leaf) for name, leaf in leaves.items()]

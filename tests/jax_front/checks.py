@@ -196,6 +196,8 @@ def cases():
     yield "forward mode in float16", lambda: check(jnp.tanh, norms["float16"][:1], forward=True)
     yield "callback", lambda: check(callback, x[:1])
     yield "until", lambda: check(until, x[:1])
+    yield "NumPy", lambda: check(lambda a: np.sin(a), x[:1])
+    yield "name of an argument", lambda: check(jnp.tanh, x[:1], argnums="x")
     yield "branch", lambda: check(models.python_branch, x[:1])
     yield "integers", lambda: check(jnp.sum, np.arange(3))
     yield "two dtypes", lambda: check(jnp.multiply, (x[0], norms["float32"][0]))

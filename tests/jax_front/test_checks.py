@@ -63,6 +63,8 @@ REFUSED = {
     "callback": "pure_callback: JAX does not see what it computes: expected primitives of docs/jax.md, or reference=",
     "until": "the number of turns of a while_loop depends on floating numbers: expected a number that does not, or "
     "reference= with the same function in plain operators",
+    "NumPy": "it makes an array of NumPy, not of jax.numpy: expected reference= with",
+    "name of an argument": "argnums='x': expected the numbers of arguments by position, such as (0, 1)",
     "branch": "it makes a Python number or a branch of the values of an array: expected reference= with",
     "integers": "no input is a floating array with entries: expected jax.numpy arrays of floats to check",
     "two dtypes": "the inputs have dtypes float64, float32: expected one dtype, or argnums= for some of them",
