@@ -75,7 +75,10 @@ class BatchWalk(Walk):
         lifted = over_cases(node.operation, [self.tape.nodes[operand].shape for operand in node.operands])
         if lifted is None:
             return self._one_by_one(node.operation, node.operands)
-        return _reshaped(evaluate(self.arithmetic, lifted.operation, self._operands(node, lifted)), node.shape)
+        result = evaluate(self.arithmetic, lifted.operation, self._operands(node, lifted))
+        if is_open_in_some(result):
+            raise NotTogetherError
+        return _reshaped(result, node.shape)
 
     def _operands(self, node: TapeNode, lifted: Lifted) -> list[Quantity]:
         pairs = zip(node.operands, lifted.shapes, strict=True)
@@ -100,6 +103,13 @@ class BatchWalk(Walk):
             found[0].decides,
             chained(operation, [self._with_axis(index) for index in operands]),
         )
+
+
+def is_open_in_some(several: Quantity) -> bool:
+    """Whether a choice is open in some cases and not in others, in which there would be no errors but zeros."""
+    choices = (several.radius, several.worst, several.coherent) if several.decides else (several.coherent,)
+    found = [each.reshape(len(each), -1).any(axis=1) for each in choices if each is not None]
+    return any(each.any() and not each.all() for each in found)
 
 
 def _reshaped(several: Quantity, shape: Shape) -> Quantity:

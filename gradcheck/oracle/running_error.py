@@ -159,7 +159,8 @@ def _distribute(arithmetic: Arithmetic, operation: Operation, result: Quantity, 
     if any(operand.middle.dtype == bool for operand in operands) or not operands:
         return
     sizes, parts = ([operand.size for operand in operands], [operand.parts for operand in operands])
-    result.parts, added = distributed(operation, arithmetic.backend, sizes, parts)
+    parts_of_result, added = distributed(operation, arithmetic.backend, sizes, parts)
+    result.parts = None if parts_of_result is None else packed(parts_of_result)
     result.worst = total(result.worst, added)
 
 

@@ -76,7 +76,7 @@ def _gathering(name: str, move: Callable[..., Array], shapes: Sequence[Shape]) -
     def gathered(*arrays: Array) -> Array:
         cases = max(len(array) for array in arrays)
         flat = [np.broadcast_to(array, (cases, *array.shape[1:])).reshape(cases, -1) for array in arrays]
-        return np.concatenate([np.zeros((cases, 1), flat[0].dtype), *flat], axis=1)[:, places]
+        return np.take(np.concatenate([np.zeros((cases, 1), flat[0].dtype), *flat], axis=1), places, axis=1)
 
     return structural(name, gathered, no_gradients, lambda *_: (-1, *places.shape))
 
