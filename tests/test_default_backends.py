@@ -44,7 +44,11 @@ def test_shipped_problems_run_torch_and_another_engine_too() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("", "has no gradients of its own and names no backends: expected -b torch, for example, or backends = ("),
+        (
+            "",
+            "has no gradients of its own and names no backends: expected -b torch, for example, or "
+            'backends = ("torch",) in the file; in Python backends=["torch"]\n',
+        ),
         ("backends = ()", "has no gradients of its own and names no backends: expected -b torch"),
         ("backends = 'torch'", """backends is 'torch': expected a tuple of names, such as ("mine", "torch")"""),
         ("backends = (3,)", "backends is (3,): expected a tuple of names"),

@@ -124,6 +124,9 @@ def test_a_function_whose_surroundings_cannot_be_written_is_refused() -> None:
     [
         ({"k": 0}, "k=0: expected a whole number from 1"),
         ({"k": 2.5}, "k=2.5: expected a whole number from 1"),
+        ({"k": np.True_}, "k=np.True_: expected a whole number from 1"),
+        ({"k": [1, 2]}, r"k=\[1, 2\]: several values: expected one; gradcheck.sweep takes several"),
+        ({"seed": range(3)}, r"seed=range\(0, 3\): several values: expected one; gradcheck.sweep takes several"),
         ({"dtype": "float"}, r"dtype='float': did you mean 'float64'\? expected float64"),
         ({"backends": ["nope"]}, "backend 'nope': unknown"),
         ({"backends": "numpy"}, r"backends='numpy': did you mean \['numpy'\]\? expected a list of backends, each NAME"),

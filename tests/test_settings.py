@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gradcheck import settings
@@ -103,6 +104,13 @@ def test_a_keyword_is_read_and_an_unknown_one_is_refused_with_a_suggestion() -> 
         RequestError, match=r"report=\['r.json'\]: unknown option: expected one of problem, k, .*, shapes"
     ):
         settings.of({"report": ["r.json"]}, others=["shapes"])
+
+
+def test_an_integer_of_numpy_is_a_whole_number() -> None:
+    chosen = settings.of({"k": np.int64(5), "seed": np.uint8(7)})
+    assert (repr(chosen.k), repr(chosen.seed)) == ("5", "7")
+    several = settings.of({"seed": np.arange(3)}, many=True)
+    assert repr(several.values["seed"]) == "(0, 1, 2)"
 
 
 def test_the_lists_of_names_are_those_of_the_cases() -> None:

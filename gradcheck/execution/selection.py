@@ -219,7 +219,7 @@ def default_backends(problem: Problem, device: str = CPU, order: int = 1) -> Seq
         RequestError: it names none.
     """
     if not problem.backends:
-        expected = 'expected -b torch, for example, or backends = ("torch",) in the file'
+        expected = 'expected -b torch, for example, or backends = ("torch",) in the file; in Python backends=["torch"]'
         raise RequestError(f"{problem.path}: has no gradients of its own and names no backends: {expected}")
     named = [text for text in problem.backends if problem.has_order(text, order)] or problem.backends
     if device == CPU:

@@ -68,6 +68,8 @@ def of(keywords: Mapping[str, Any], others: Iterable[str] = (), many: bool = Fal
         written = f"{keyword}={_shown(value)}"
         known = KEYWORDS_OF_MANY if many else KEYWORDS
         option = _known(keyword, known, f"{written}: unknown option", others)
+        if option.several and not many and isinstance(value, (list, tuple, range)):
+            raise RequestError(f"{written}: several values: expected one; gradcheck.sweep takes several")
         given[option.name] = option.read_several(value, written) if many else option.read(value, written)
     return _settings(given, frozenset(given))
 

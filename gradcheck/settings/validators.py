@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
@@ -38,6 +40,9 @@ class Validator:
         Raises:
             ValueError: it is not what is expected; UnicodeEncodeError if it must be in UTF-8 and is not.
         """
+        if self.is_whole and not isinstance(value, (bool, int, str)):
+            with contextlib.suppress(TypeError):
+                value = operator.index(value)  # an integer of NumPy
         converted = msgspec.convert(value, self.type, strict=not is_text)
         if (self.choices and converted not in self.choices) or not self.allows(converted):
             raise ValueError(self.expected)
