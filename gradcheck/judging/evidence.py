@@ -281,7 +281,8 @@ def _checked(
             whole, unsure = _estimated(mine, known, estimate[rows], widest, limited)
         elif known is not None:
             whole = _whole(mine, known, None if slack is None else slack[rows], limited)
-        walked = None if stage is None else _walked(stage, limited)
+        agrees = whole is not None and not whole.refused.any()
+        walked = None if stage is None else _walked(stage, limited, bound_alone=agrees)
         start = rows.start if isinstance(rows, slice) else 0
         yield CheckedBlock(start, mine, whole, walked, unsure, terms)
 
@@ -342,8 +343,12 @@ def _whole(got: Array, known: oracle.Block, slack: Array | None, limited: bool) 
     return Check(enclosure.high, error, bound, limit, limited, True, spread, enclosure.radius, allowed)
 
 
-def _walked(step: Stage, limited: bool) -> Check:
-    """The check by the step."""
+def _walked(step: Stage, limited: bool, bound_alone: bool = False) -> Check:
+    """The check by the step; `bound_alone` says that its limit is of no interest where it refuses nothing."""
+    if bound_alone and step.is_narrow:
+        check = Check(step.expected, step.error, step.bound, step.bound, limited, proof=False)
+        if not check.refused.any():
+            return check
     return Check(step.expected, step.error, step.bound, DOUBT * step.spread, limited, proof=False)
 
 

@@ -108,7 +108,9 @@ class Output:
         if bounds is None or bounds.radius is None:
             return None
         enclosure = Enclosure.within(bounds.middle, bounds.radius)
-        return None if _is_blurred(enclosure, bounds.spread) else Block(rows, enclosure, bounds.worst, bounds.spread)
+        if not bounds.product.narrow and _is_blurred(enclosure, bounds.spread):
+            return None
+        return Block(rows, enclosure, bounds.worst, bounds.spread)
 
     @lazy
     def _quantity(self) -> Quantity:

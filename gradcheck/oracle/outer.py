@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from gradcheck.oracle.lazy import lazy
 from gradcheck.oracle.operations import Array
 from gradcheck.oracle.operations.base import as_read, as_typically_read
 from gradcheck.oracle.operations.products import SMALLEST_NORMAL, Pairs, StoredProduct
-from gradcheck.oracle.operations.terms import Bounded, Spread, Values
+from gradcheck.oracle.operations.terms import DOUBT, Bounded, Spread, Values
 from gradcheck.oracle.quantities import Quantity
 
 UNMOVED = 2.0**-960
@@ -48,6 +48,17 @@ class OuterSum:
         """A bound of all entries; NaN where one may be."""
         return sum((float(left.max()) * float(right.max()) for left, right in self._pairs), self._number)
 
+    def within(self, variance: OuterSum) -> float:
+        """A bound of all entries in units of the root of another sum: each product in that of one of its terms."""
+        floor = np.sqrt(variance._number)
+        roots = [(np.sqrt(left), np.sqrt(right)) for left, right in variance._pairs]
+        total = self._number / floor
+        for left, right in self._pairs:
+            ratios = [float(left.max()) * float(right.max()) / floor]
+            ratios += [_most(left, high) * _most(right, wide) for high, wide in roots]
+            total += min(np.nan_to_num(ratios, nan=np.inf))
+        return float(total)
+
     def matrices(self, factor: float = 1.0) -> Matrices:
         """The matrices of which it is the product, times a factor.
 
@@ -61,6 +72,11 @@ class OuterSum:
             number = 0.0
         left, right = zip(*pairs, strict=True)
         return Matrices(np.stack(left, axis=1) * factor, np.stack(right), number * factor)
+
+
+def _most(numbers: Array, units: Array) -> float:
+    """The largest of some numbers in units of others; 0 is none of them."""
+    return float(np.divide(numbers, units, out=np.zeros_like(numbers), where=numbers > 0).max())
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,15 +102,6 @@ _RULE: Any = StoredProduct(OuterSum)  # type: ignore[arg-type]
 """The rule of outer products, without their entries."""
 
 
-class Bounds(NamedTuple):
-    """Some rows of a product: its middle, and bounds that are finite, and widened for their own rounding."""
-
-    middle: Array
-    radius: Array | None
-    worst: Array
-    spread: Array
-
-
 @dataclass(frozen=True, eq=False)
 class OuterProduct:
     """An outer product, with the errors that ``evaluate`` finds for its entries; see ``Quantity``.
@@ -102,6 +109,8 @@ class OuterProduct:
     Attributes:
         vectors: the operands' middles, in the dtype of the walk.
         mixed: the rows whose errors are no sums of outer products.
+        narrow: whether the radius, or where there is none the worst error, is for sure at most ``DOUBT`` standard
+            deviations, in every entry.
     """
 
     vectors: tuple[Array, Array]
@@ -109,23 +118,50 @@ class OuterProduct:
     worst: Matrices
     variance: Matrices
     mixed: Array
+    narrow: bool
 
     def bounds(self, rows: Rows) -> Bounds | None:
         """Some rows; None where their errors are no such sums."""
-        if self.mixed[rows].any():
-            return None
-        variance = self.variance.rows(rows)
-        radius = None if self.radius is None else self.radius.rows(rows)
-        return Bounds(self._middle(rows), radius, self.worst.rows(rows), np.sqrt(variance, out=variance))
+        return None if self.mixed[rows].any() else Bounds(self, rows)
+
+    def middle(self, rows: Rows) -> Array:
+        """Some rows of the product itself."""
+        left, right = self.vectors
+        return np.multiply.outer(left[rows], right) if left.dtype == np.longdouble else self._matrices.rows(rows)
 
     @lazy
     def _matrices(self) -> Matrices:
         left, right = self.vectors
         return Matrices(np.stack([left, np.zeros_like(left)], axis=1), np.stack([right, np.zeros_like(right)]))
 
-    def _middle(self, rows: Rows) -> Array:
-        left, right = self.vectors
-        return np.multiply.outer(left[rows], right) if left.dtype == np.longdouble else self._matrices.rows(rows)
+
+@dataclass(frozen=True, eq=False)
+class Bounds:
+    """Some rows of an outer product: bounds that are finite, and widened for their own rounding, made on request."""
+
+    product: OuterProduct
+    rows: Rows
+
+    @lazy
+    def middle(self) -> Array:
+        """The values."""
+        return self.product.middle(self.rows)
+
+    @lazy
+    def radius(self) -> Array | None:
+        """How far the true values may lie from them; None where that is not wanted."""
+        return None if self.product.radius is None else self.product.radius.rows(self.rows)
+
+    @lazy
+    def worst(self) -> Array:
+        """The largest errors of a correct backend."""
+        return self.product.worst.rows(self.rows)
+
+    @lazy
+    def spread(self) -> Array:
+        """Their standard deviations."""
+        variance = self.product.variance.rows(self.rows)
+        return np.asarray(np.sqrt(variance, out=variance))
 
 
 def outer_product(
@@ -159,6 +195,7 @@ def outer_product(
             return None
         if not (variance.most < np.inf and (radius is None or radius.most < np.inf)):
             return None
+        independent = variance
         mixed = np.zeros(a.shape, bool)
         if a.chain or b.chain:
             added = _of_orders(backend, a.worst_factors, b.worst_factors)
@@ -167,9 +204,10 @@ def outer_product(
                 return None
             worst, variance = worst.beside(added.pairs), variance.beside(typically.pairs)
             mixed = added.mixed | typically.mixed
+        narrow = (radius or worst).within(independent) <= DOUBT / 2
     vectors = a.middle.astype(dtype, copy=False), b.middle.astype(dtype, copy=False)
     widened = radius and radius.matrices(WIDENING)
-    return OuterProduct(vectors, widened, worst.matrices(WIDENING), variance.matrices(), mixed)
+    return OuterProduct(vectors, widened, worst.matrices(WIDENING), variance.matrices(), mixed, narrow)
 
 
 def _distributed(format: Format, a: Quantity, b: Quantity) -> Pairs | None:

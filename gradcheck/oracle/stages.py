@@ -19,6 +19,7 @@ from gradcheck.oracle.operations import Array, Shape
 from gradcheck.oracle.operations.arithmetic import ACCUMULATE, ADD
 from gradcheck.oracle.operations.base import ROUNDING_DEVIATION, total
 from gradcheck.oracle.operations.places import WHOLE, Index, Places, has_arrays
+from gradcheck.oracle.outer import Bounds
 from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.running_error import Arithmetic, NotTogetherError
 from gradcheck.oracle.tape import ADJOINT, WATCH, Key, Tape
@@ -54,6 +55,7 @@ class Stage:
         summands: the results that the step adds, if it is a sum of contributions.
         settled: whether integers that follow from the backend's floats are those of the truth, so that the step says
             something.
+        bounds: of these rows, where they are some rows of an outer product.
     """
 
     kind: str
@@ -62,6 +64,7 @@ class Stage:
     result: Result
     summands: Sequence[Summand] = ()
     settled: bool = True
+    bounds: Bounds | None = None
 
     @property
     def terms(self) -> Terms:
@@ -86,16 +89,25 @@ class Stage:
     @property
     def expected(self) -> Array:
         """The right result of the step, float64; NaN where earlier entries are not finite."""
-        return np.asarray(self._quantity.middle, dtype=np.float64)
+        return np.asarray(self._quantity.middle if self.bounds is None else self.bounds.middle, dtype=np.float64)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the bound is known to be at most `DOUBT` standard deviations, in every entry."""
+        return self.bounds is not None and self.bounds.product.narrow
 
     @lazy
     def bound(self) -> Array:
         """The largest error of a correct backend, our rounding included; inf where overflow is possible."""
+        if self.bounds is not None:
+            return self.bounds.worst
         return bound_of(self._quantity.worst, self.got.shape) if self.settled else self._unknown
 
     @lazy
     def spread(self) -> Array:
         """The standard deviation of a correct backend's error; inf where unknown."""
+        if self.bounds is not None:
+            return self.bounds.spread
         if not self.settled:
             return self._unknown
         return spread_of(self._quantity.variance, self._quantity.coherent, self.got.shape)
@@ -143,9 +155,7 @@ class Stage:
         bounds = self.result.bounds(rows) if isinstance(self.result, Deferred) and self.is_plain else None
         if bounds is None:
             return None
-        stage = Stage(self.kind, self.name, np.asarray(self.got[rows], dtype=np.float64), Quantity(bounds.middle))
-        stage.__dict__.update(bound=bounds.worst, spread=bounds.spread)
-        return stage
+        return replace(self, got=np.asarray(self.got[rows], dtype=np.float64), summands=(), bounds=bounds)
 
     @lazy
     def _quantity(self) -> Quantity:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcheck.oracle import Format
+from gradcheck.oracle import DOUBT, Format
 from gradcheck.oracle.enclosure import bound_of, spread_of
 from gradcheck.oracle.operations.products import MULTIPLY, OUTER
 from gradcheck.oracle.quantities import Quantity
@@ -22,13 +22,25 @@ FORMATS = {
 LENGTHS = (40, 30)
 
 
-def vector(rng: np.random.Generator, length: int, arithmetic: Arithmetic, widest: int, as_product: bool) -> Quantity:
-    """A vector with errors and terms: one factor, or a product of two; some entries are zero."""
+def vector(
+    rng: np.random.Generator,
+    length: int,
+    arithmetic: Arithmetic,
+    widest: int,
+    as_product: bool,
+    *,
+    widened: float = 1.0,
+) -> Quantity:
+    """A vector with errors and terms: one factor, or a product of two; some entries are zero.
+
+    The errors are 10 standard deviations, times `widened`.
+    """
     sizes = rng.uniform(-1, 1, length) * 2.0 ** rng.integers(-widest, 2, length)
     sizes[rng.random(length) < 0.2] = 0.0
     u = arithmetic.backend.roundoff
-    errors = np.abs(sizes) * u * rng.uniform(0, 5, length) + rng.choice([0.0, 4 * arithmetic.backend.smallest], length)
-    single = Quantity(sizes, 1e-6 * errors, errors, np.square(0.1 * errors), parts=2 * np.abs(sizes))
+    errors = np.abs(sizes) * u * rng.uniform(0, 5, length)
+    errors = widened * (errors + rng.choice([0.0, 4 * arithmetic.backend.smallest], length))
+    single = Quantity(sizes, 1e-6 * errors, errors, np.square(0.1 / widened * errors), parts=2 * np.abs(sizes))
     return evaluate(arithmetic, MULTIPLY, [single, single]) if as_product else single
 
 
@@ -62,6 +74,18 @@ def test_errors_are_those_of_each_entry(name: str, as_product: bool, seed: int) 
                 assert (mine <= theirs * (1 + 1e-12)).all()
                 assert (mine >= theirs / (1 + 1.01 * format.roundoff) * (1 - 1e-12)).all()
         assert known, "nothing overflows"
+
+
+@pytest.mark.parametrize("as_product", [False, True])
+def test_only_bounds_of_at_most_32_deviations_are_narrow(as_product: bool) -> None:
+    rng, arithmetic = np.random.default_rng(0), Arithmetic.float64(FORMATS["float32"], radii=False)
+    found = []
+    for widened in (0.1, 1.0, 3.0, 6.0, 10.0, 30.0):
+        operands = [vector(rng, length, arithmetic, 5, as_product, widened=widened) for length in LENGTHS]
+        bounds = Deferred(arithmetic, OUTER, operands, LENGTHS).bounds(slice(0, LENGTHS[0]))
+        assert bounds is not None
+        found.append((bounds.product.narrow, bool((bounds.worst <= DOUBT * bounds.spread).all())))
+    assert set(found) == {(True, True), (False, True), (False, False)}, "it is known of some of them"
 
 
 @pytest.mark.parametrize("largest", [1e19, 1e25, np.inf, np.nan])
