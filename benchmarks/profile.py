@@ -27,12 +27,13 @@ from gradcheck.runs import assemble
 from gradcheck.runs.sources import Sources
 
 PACKAGE = Path(gradcheck.__file__).parent
+OF_WALKS = ("running_error", "walks", "batches", "chains", "distribution", "factors", "outer")
 STAGES = {
     "balls": ("oracle/balls",),
     "steps": ("oracle/stages",),
     "report": ("runs/", "reports/"),
     "pictures": ("judging/pictures",),
-    "walk": tuple(f"oracle/{file}" for file in ("running_error", "chains", "distribution", "factors", "outer")),
+    "walk": tuple(f"oracle/{file}" for file in OF_WALKS),
     "bounds": ("oracle/analysis", "oracle/cancellation"),
     "comparison": ("judging/",),
     "recording": ("problems/recording", "oracle/tape", "graphs/"),

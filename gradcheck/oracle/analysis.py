@@ -174,11 +174,16 @@ class Output:
         return self._balls(bits)[self._key].rows(rows)
 
     def _finer(self, rows: Rows, enclosure: Enclosure, spread: Array) -> Enclosure:
-        """Balls with enough bits for a radius that hides no error: a long recursion's radius grows."""
-        for bits in FINER_BITS:
+        """Balls with enough bits for a radius that hides no error: a long recursion's radius grows.
+
+        The radius says how many these may be: it halves with each bit. A radius beyond all numbers calls for the most.
+        """
+        precisions, bits = list(FINER_BITS), Format.of("float64").bits
+        while precisions and _is_blurred(enclosure, spread):
+            needed = bits + math.log2(_times_too_wide(enclosure, spread))
+            bits = next((each for each in precisions if each >= needed), precisions[-1])
+            del precisions[: precisions.index(bits) + 1]
             enclosure = self._ball(rows, bits)
-            if not _is_blurred(enclosure, spread):
-                break
         return enclosure
 
 
@@ -189,6 +194,13 @@ def _is_blurred(enclosure: Enclosure, spread: Array) -> bool:
         return False
     hidden = enclosure.radius > limit + SMALLEST
     return bool(np.any(hidden & np.isfinite(spread) & (spread > 0)))
+
+
+def _times_too_wide(enclosure: Enclosure, spread: Array) -> float:
+    """The largest quotient of a radius and what it may be."""
+    matters = np.isfinite(spread) & (spread > 0)
+    with np.errstate(over="ignore"):
+        return float(np.max(enclosure.radius[matters] / (DOUBT * spread[matters] + SMALLEST)))
 
 
 def _beyond(errors: Errors, radius: Errors) -> Errors:

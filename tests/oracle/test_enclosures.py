@@ -7,7 +7,7 @@ import pytest
 from flint import arb, ctx
 
 from gradcheck.oracle import Enclosure, Format, analyse, record
-from gradcheck.oracle.balls import walk
+from gradcheck.oracle.balls import Enclosures, walk
 from gradcheck.oracle.running_error import Arithmetic
 from gradcheck.oracle.walks import Walk, whole
 from tests.oracle.problems import PROBLEMS
@@ -298,3 +298,25 @@ def test_distances_are_exact_nearby_and_rounded_far_away():
     assert distance[:2].tolist() == [-(2.0**-60), 2.0**-52 - 2.0**-60]
     assert distance[2] == np.inf
     assert np.isnan(distance[3])
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(4, []), (40, [128]), (160, [512])])
+def test_a_long_recursion_is_computed_once_with_as_many_bits_as_it_needs(monkeypatch, steps, expected):
+    """Its radius grows with each step as if all errors added up, and hides the errors that rounding explains."""
+    asked = []
+
+    def recorded(tape, inputs, bits):
+        asked.append(bits)
+        return Enclosures(tape, inputs, bits)
+
+    def loss(ops, W, h):
+        for _ in range(steps):
+            h = ops.tanh(W @ h)
+        return ops.sum(h * h)
+
+    monkeypatch.setattr("gradcheck.oracle.balls.Enclosures", recorded)
+    drawn = np.random.default_rng(0)
+    inputs = {"W": drawn.uniform(-0.25, 0.25, (16, 16)), "h": drawn.uniform(-1, 1, 16)}
+    output = analyse(record(loss, {"W": (16, 16), "h": (16,)}, ("W",)), inputs, Format.of("float64"))["loss", None]
+    assert output.enclosure.radius < output.spread
+    assert asked == expected
