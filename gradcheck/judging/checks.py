@@ -72,7 +72,7 @@ class Check:
         number ≥ 0, and entries whose true value itself is not finite.
         """
         threshold = np.minimum(self.bound, self.limit) if self.limited else self.bound
-        if threshold.min(initial=0.0) >= 0 and self.largest_size < np.inf:
+        if threshold.min(initial=0.0) >= 0 and np.isfinite(np.sum(self.true)):
             return threshold
         return np.where((threshold >= 0) & np.isfinite(self.true), threshold, np.inf)
 

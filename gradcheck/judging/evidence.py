@@ -346,7 +346,7 @@ def _whole(got: Array, known: oracle.Block, slack: Array | None, limited: bool) 
 def _walked(step: Stage, limited: bool, bound_alone: bool = False) -> Check:
     """The check by the step; `bound_alone` says that its limit is of no interest where it refuses nothing."""
     if bound_alone and step.is_narrow:
-        check = Check(step.expected, step.error, step.bound, step.bound, limited, proof=False)
+        check = Check(step.expected, step.error, step.bound, step.bound, limited=False, proof=False)
         if not check.refused.any():
             return check
     return Check(step.expected, step.error, step.bound, DOUBT * step.spread, limited, proof=False)
