@@ -29,8 +29,8 @@ from gradcheck.oracle.walks import Deferred, Result, Walk, row_blocks, whole
 BALL_BITS = 128
 """Precision of the Arb balls: twice that of the widest middles."""
 
-FINER_BITS = (BALL_BITS, 256, 512, 1024)
-"""The precisions that are tried in turn if the radius of a middle hides errors."""
+FINER_BITS = (256, 512, 1024)
+"""The precisions for balls whose radius hides errors."""
 
 Balls = Callable[[int], Mapping[Key, Enclosure]]
 Terms = Callable[[], Mapping[Key, float]]
@@ -157,7 +157,7 @@ class Output:
             worst, coherent = _beyond(worst, quantity.radius), _beyond(coherent, quantity.radius)
         spread = spread_of(quantity.variance, coherent, quantity.shape)
         if coherent is None and _is_blurred(enclosure, spread):
-            enclosure, worst = self._finer(rows, enclosure, spread), total(quantity.worst, quantity.radius)
+            enclosure, worst = self._finer(rows, spread), total(quantity.worst, quantity.radius)
         return self._with_choices(Block(rows, enclosure, bound_of(worst, quantity.shape), spread))
 
     def _with_choices(self, block: Block) -> Block:
@@ -173,17 +173,15 @@ class Output:
     def _ball(self, rows: Rows, bits: int = BALL_BITS) -> Enclosure:
         return self._balls(bits)[self._key].rows(rows)
 
-    def _finer(self, rows: Rows, enclosure: Enclosure, spread: Array) -> Enclosure:
+    def _finer(self, rows: Rows, spread: Array) -> Enclosure:
         """Balls with enough bits for a radius that hides no error: a long recursion's radius grows.
 
-        The radius says how many these may be: it halves with each bit. A radius beyond all numbers calls for the most.
+        That of balls halves with each bit, so it says how many they need; beyond all numbers it calls for the most.
         """
-        precisions, bits = list(FINER_BITS), Format.of("float64").bits
-        while precisions and _is_blurred(enclosure, spread):
+        bits = BALL_BITS
+        while _is_blurred(enclosure := self._ball(rows, bits), spread) and bits < FINER_BITS[-1]:
             needed = bits + math.log2(_times_too_wide(enclosure, spread))
-            bits = next((each for each in precisions if each >= needed), precisions[-1])
-            del precisions[: precisions.index(bits) + 1]
-            enclosure = self._ball(rows, bits)
+            bits = next((each for each in FINER_BITS if each >= needed), FINER_BITS[-1])
         return enclosure
 
 

@@ -300,8 +300,8 @@ def test_distances_are_exact_nearby_and_rounded_far_away():
     assert np.isnan(distance[3])
 
 
-@pytest.mark.parametrize(("steps", "expected"), [(4, []), (40, [128]), (160, [512])])
-def test_a_long_recursion_is_computed_once_with_as_many_bits_as_it_needs(monkeypatch, steps, expected):
+@pytest.mark.parametrize(("steps", "expected"), [(4, []), (40, [128]), (120, [128, 512])])
+def test_a_long_recursion_takes_as_many_bits_as_its_first_balls_ask_for(monkeypatch, steps, expected):
     """Its radius grows with each step as if all errors added up, and hides the errors that rounding explains."""
     asked = []
 
