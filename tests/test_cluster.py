@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -93,6 +96,16 @@ def test_an_interrupted_run_leaves_nothing(seconds: float, tmp_path: Path, pytes
     assert "Traceback" not in errors
 
 
+@pytest.fixture
+def another_cluster() -> Iterator[None]:
+    """What one takes on this machine: Dask's port of pages. It may be taken already."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            stack.enter_context(socket.create_server(("", 8787)))
+        yield
+
+
+@pytest.mark.usefixtures("another_cluster")
 def test_a_problem_that_only_a_worker_refuses_is_one_line(gradcheck: Command, tmp_path: Path) -> None:
     (tmp_path / "layer.py").write_text(
         "import numpy as np\n\ndef inputs(k):\n    return {'x': (k,)}\n\ndef loss(x):\n    return np.sum(x[:, 0])\n"

@@ -165,7 +165,8 @@ def _local_cluster(workers: int | None, folder: Path) -> Any:
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address=None,
-                scheduler_kwargs={"allowed_failures": 1},
+                # Its server, which has pages without a dashboard too, takes any free port: its own may be in use.
+                scheduler_kwargs={"allowed_failures": 1, "dashboard_address": ":0"},
                 silence_logs=logging.CRITICAL,
             )
     finally:
