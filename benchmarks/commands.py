@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.common import Cell, Table, command, selection_of
-from benchmarks.cost import median, timed
+from benchmarks.timing import median, timed
 from gradcheck.api import Session
 
 WARM_BACKENDS = ("manual", "numpy", "torch")

@@ -1,35 +1,33 @@
-"""The cost of a check: in passes of torch, beside the checkers of torch and JAX, alone, and in a small run."""
+"""The cost of a check: in passes of torch, beside the checkers of torch and JAX, alone, in a small run, of models."""
 
 from __future__ import annotations
 
 import statistics
-import time
-import tracemalloc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from benchmarks.common import Table, answer, command, draw, problem, selection_of
+from benchmarks.models import models, on_a_device
 from benchmarks.peers import Peers
+from benchmarks.timing import MILLISECONDS, REPEATS, median, peak_memory, timed
 from gradcheck.judging.judge import judge, truth
 from gradcheck.oracle import Format
 from gradcheck.results import Verdict
 from tests.recorded import record_tape
 
-REPEATS = 5
 IN_TURN = 7
 BACKENDS_OF_A_RUN = 4
-MILLISECONDS = 1000.0
 # Slow gradcheck takes K⁴ steps: above this size it is run once.
 LARGEST_REPEATED = 128
 
 
 def cost(small: bool) -> list[Table]:
-    """Time and memory of the whole check of one backend, in this process, and of others' checkers."""
+    """Time and memory of the whole check of one backend, in this process, of others' checkers, and on a device."""
     sizes = (8, 16, 32) if small else (16, 32, 64, 128, 256)
     large = (64, 256) if small else (256, 1024, 2048, 4096)
     passes = in_passes((64, 256) if small else (16, 64, 1024, 2048))
-    return [passes, beside(sizes), alone(large), small_run()]
+    return [passes, beside(sizes), alone(large), small_run(), *models(small), on_a_device(64 if small else 1024)]
 
 
 def in_passes(sizes: Iterable[int]) -> Table:
@@ -136,28 +134,6 @@ def prepared(k: int, dtype: str) -> Callable[[], None]:
 
     check()
     return check
-
-
-def median(function: Callable[[], object], repeats: int = REPEATS) -> float:
-    """The median of several calls' seconds."""
-    return statistics.median(timed(function) for _ in range(repeats))
-
-
-def timed(function: Callable[[], object]) -> float:
-    """The seconds of a call."""
-    begin = time.perf_counter()
-    function()
-    return time.perf_counter() - begin
-
-
-def peak_memory(function: Callable[[], object]) -> int:
-    """The largest memory of a call, in bytes; NumPy reports its arrays to tracemalloc."""
-    tracemalloc.start()
-    try:
-        function()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 if __name__ == "__main__":

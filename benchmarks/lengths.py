@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import Table, command
-from benchmarks.cost import MILLISECONDS, median, peak_memory
+from benchmarks.timing import MILLISECONDS, median, peak_memory
 from gradcheck.oracle import Format, Tape, analyse, record
 
 WIDTH = 64

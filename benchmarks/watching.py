@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.common import PROBLEM, Table, command, selection_of
-from benchmarks.cost import MILLISECONDS, timed
+from benchmarks.timing import MILLISECONDS, timed
 from gradcheck import problems
 from gradcheck.api import Session, named
 from gradcheck.problems.recording import graph_of

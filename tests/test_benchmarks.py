@@ -147,7 +147,7 @@ def test_every_shipped_problem_agrees(tmp_path: Path) -> None:
 
 
 def test_costs_are_measured(cost: dict[str, Rows]) -> None:
-    passes, beside, alone, small = cost.values()
+    passes, beside, alone, small, models, device = cost.values()
     assert [(row["dtype"], row["K"]) for row in passes] == [(d, k) for d in ("float32", "float64") for k in (64, 256)]
     assert all(row["this / passes"] > 0 for row in passes)
     assert [row["K"] for row in beside] == [8, 16, 32]
@@ -157,6 +157,10 @@ def test_costs_are_measured(cost: dict[str, Rows]) -> None:
     assert {row["dtype"] for row in alone} == {"float32", "float64"}
     assert all(row["seconds"] > 0 and row["in units of the three matrices"] > 0 for row in alone)
     assert 0 < small[0]["milliseconds"] < 1000
+    titles = ["gpt2_block", "residual_block", "recurrent network, 20 steps of width 8"]
+    assert [(row["model"], row["dtype"]) for row in models] == [(t, d) for d in ("float64", "float32") for t in titles]
+    assert all(row["verdict"] == "agrees" and row["seconds"] > 0 < row["this / passes"] for row in models)
+    assert device[0]["device"] in ("there is no GPU: skipped", "cuda")
 
 
 def test_a_cost_that_has_grown_by_half_is_found(tmp_path: Path) -> None:
@@ -196,14 +200,6 @@ def test_the_time_and_memory_of_each_stage_are_measured(tmp_path: Path) -> None:
         assert all(0.005 < share < 0.8 for share in shares.values()), row
     assert all(0.1 < row["all"] < 100 for row in memory)
     assert all(row["walk"] <= row["all"] for row in memory)
-
-
-def test_the_cost_of_whole_models_is_measured(tmp_path: Path) -> None:
-    (rows,) = measured("models", tmp_path).values()
-    assert [(row["model"], row["dtype"]) for row in rows] == [
-        (name, dtype) for name in ("gpt2_block", "residual_block") for dtype in ("float64", "float32")
-    ]
-    assert all(row["verdict"] == "agrees" and row["seconds"] > 0 < row["torch's passes, seconds"] for row in rows)
 
 
 def kernels_by_planted(tables: dict[str, Rows], framework: str) -> dict[tuple[str, str], dict[str, Any]]:
