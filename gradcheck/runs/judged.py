@@ -39,7 +39,7 @@ def judged_together(
     gate: str,
     order_of: Callable[[str], Order],
 ) -> list[JudgedCase]:
-    """Walk some cases, and judge the answers to them; cases of several tapes are left to be judged alone.
+    """Walk some cases, and judge the answers to them; those that cannot be walked together are left as they are.
 
     Args:
         cases: with their tapes.
@@ -49,15 +49,17 @@ def judged_together(
         order_of: the key of a backend -> the order of its wrong arrays.
     """
     from gradcheck.judging.several import judge_several, truths
+    from gradcheck.oracle import most_together
 
     found = [JudgedCase(each) for each in answers]
     if any(tape is not cases[0][1] for _, tape in cases):
         return found
-    inputs = [case.inputs for case, _ in cases]
+    tape, inputs = cases[0][1], [case.inputs for case, _ in cases]
     for format in dict.fromkeys(formats.values()):
-        for each, truth in zip(found, truths(cases[0][1], inputs, format), strict=True):
+        if most_together(tape, format) < 2:
+            continue  # its truth is found while workers compute
+        for each, truth in zip(found, truths(tape, inputs, format), strict=True):
             each.truths[format] = truth
-    for format in dict.fromkeys(formats.values()):
         given = [
             (place, key, answer)
             for place, each in enumerate(answers)
