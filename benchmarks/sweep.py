@@ -29,7 +29,7 @@ from gradcheck.runs.runner import Runner
 
 SIZES = (3, 16, 64)
 BACKENDS = {"numpy": ("numpy",), "manual, numpy, torch, mxnet": ("manual", "numpy", "torch", "mxnet")}
-CASES = {"numpy": 200, "manual, numpy, torch, mxnet": 100}
+CASES = {"numpy": 100, "manual, numpy, torch, mxnet": 40}
 """Cases of each way in each round."""
 ROUNDS = 3
 WARM = 8
