@@ -26,16 +26,21 @@ from gradcheck.oracle.tape import Tape, TapeNode, entries_of
 from gradcheck.oracle.walks import OfBatch, Result, Walk, whole
 
 
+KEPT = 1 << 21
+"""The largest number of entries of all steps of a walk of several cases: 16 MiB for each of values and their errors."""
+
+
 def most_together(tape: Tape, format: Format) -> int:
     """How many cases of a tape can be walked together; 1 where they cannot.
 
-    Arrays must be small. Integers of a case would make another tape of it, and subnormal numbers that are read as zero
-    are a matter of a whole array.
+    Arrays must be small, and those of all steps together too: they are kept. Integers of a case would make another tape
+    of it, and subnormal numbers that are read as zero are a matter of a whole array.
     """
-    largest = max((math.prod(node.shape) for node in tape.nodes), default=0)
+    sizes = [math.prod(node.shape) for node in tape.nodes]
+    largest, total = max(sizes, default=0), sum(sizes)
     if largest > SMALL or format.flush or any(node.kind == "integer" for node in tape.nodes):
         return 1
-    return BLOCK // max(largest, 1)
+    return max(min(BLOCK // max(largest, 1), KEPT // max(total, 1)), 1)
 
 
 class BatchWalk(Walk):

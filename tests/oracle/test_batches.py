@@ -179,6 +179,19 @@ def test_answers_that_differ_among_others_have_the_verdicts_that_they_have_alone
     assert repr(together) == repr(alone)
 
 
+@pytest.mark.parametrize(("steps", "expected"), [(1, 32), (100, 6), (1000, 1)])
+def test_fewer_cases_are_walked_together_the_longer_a_loss_is(steps: int, expected: int) -> None:
+    """A walk keeps the arrays of all of its steps."""
+
+    def loss(ops: Any, a: Any) -> Any:
+        for _ in range(steps):
+            a = ops.tanh(a)
+        return ops.sum(a)
+
+    tape = record(loss, {"a": (32, 32)}, ("a",))
+    assert most_together(tape, Format.of("float64")) == expected
+
+
 def test_cases_that_may_overflow_are_walked_alone() -> None:
     tape = record(lambda ops, a: ops.sum(a * a * a), {"a": (3,)}, ("a",))
     several = [{"a": np.full(3, size)} for size in (1.0, 1e200)]
