@@ -25,7 +25,6 @@ from gradcheck.oracle.running_error import BLOCK, Arithmetic, NotTogetherError, 
 from gradcheck.oracle.tape import Tape, TapeNode, entries_of
 from gradcheck.oracle.walks import OfBatch, Result, Walk, whole
 
-
 KEPT = 1 << 21
 """The largest number of entries of all steps of a walk of several cases: 16 MiB for each of values and their errors."""
 
