@@ -37,7 +37,7 @@ from gradcheck.testing.problems import (
 from gradcheck.testing.words import WORDS
 from gradcheck.text.wording import in_words
 
-TIMEOUT = 300
+TIMEOUT = 900
 """Seconds that an engine has for an answer; some engines compile."""
 SMALL = 3
 """The largest size for an engine that evaluates the loss once per entry."""
