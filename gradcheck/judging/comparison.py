@@ -11,7 +11,7 @@ import numpy.typing as npt
 from gradcheck.answers import BackendAnswer
 from gradcheck.judging.checks import CheckedBlock
 from gradcheck.judging.evidence import together
-from gradcheck.oracle import Analysis, Format, Key, Output, Stage, Tape, stages, stages_together
+from gradcheck.oracle import Analysis, Format, Key, Stage, Tape, stages, stages_together
 
 Arrays = Mapping[str, npt.NDArray[np.floating[Any]]]
 
@@ -50,21 +50,17 @@ def compare(
     found: list[dict[Key, Stage]] = [{}]
     if len(answers) > 1:
         found = stages_together(tape, cases, format, arrays)
-        distinct = {id(analysis): analysis for analysis in analyses}.values()  # several answers may share one
-        if len(plain := [output for analysis in distinct for output in analysis.plain]) > 1:
-            Output.evaluate(plain)
     elif answers[0].printed is None:
         found = [{(step.kind, step.name): step for step in stages(tape, cases[0], format, arrays[0])}]
-    for analysis in analyses:
-        analysis.evaluate()
+    Analysis.evaluate(analyses)
     known = {
-        (case, key): (arrays[case][key], analyses[case][key], step)
-        for case, steps in enumerate(found)
-        if not answers[case].estimates
+        (place, key): (arrays[place][key], analyses[place][key], step)
+        for place, steps in enumerate(found)
+        if not answers[place].estimates
         for key, step in steps.items()
     }
-    checked = together(known, limited, {place for place in known if place[1][0] in ("loss", "gradient")})
-    blocks: list[dict[Key, CheckedBlock]] = [{} for _ in answers]
-    for (case, key), block in checked.items():
-        blocks[case][key] = block
-    return [Compared(*each) for each in zip(found, blocks, strict=True)]
+    checked = together(known, limited, {each for each in known if each[1][0] in ("loss", "gradient")})
+    return [
+        Compared(steps, {key: checked[place, key] for key in steps if (place, key) in checked})
+        for place, steps in enumerate(found)
+    ]

@@ -17,8 +17,6 @@ from gradcheck.oracle import Format, Key, NotTogetherError, Tape, analyse_togeth
 from gradcheck.oracle.symmetry import symmetric_outputs
 
 Array = npt.NDArray[np.floating[Any]]
-
-
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
@@ -219,15 +219,13 @@ class Analysis(Mapping[Key, Output]):
         self.ties = ties
         self._outputs = outputs
 
-    @property
-    def plain(self) -> list[Output]:
-        """The outputs that can be evaluated together, and are not yet."""
-        return [output for output in self._outputs.values() if output.is_plain]
-
-    def evaluate(self) -> None:
-        """Evaluate the blocks of small outputs, those that have none yet."""
-        if len(plain := self.plain) > 1:
-            Output.evaluate(plain)
+    @staticmethod
+    def evaluate(analyses: Iterable[Analysis]) -> None:
+        """Evaluate the blocks of small outputs that have none yet: all at once, or else those of each analysis."""
+        distinct = {id(analysis): [*analysis._outputs.values()] for analysis in analyses}
+        for outputs in ([output for each in distinct.values() for output in each], *distinct.values()):
+            if len(plain := [output for output in outputs if output.is_plain]) > 1:
+                Output.evaluate(plain)
 
     def __getitem__(self, key: Key) -> Output:
         return self._outputs[key]

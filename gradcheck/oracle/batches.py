@@ -58,8 +58,7 @@ class BatchWalk(Walk):
     def of_case(self, case: int) -> Walk:
         """The walk of one case, which has taken the same steps."""
         walk = Walk(self.tape, self.cases[case], replace(self.arithmetic, together=False))
-        results = enumerate(map(whole, self.results))
-        walk.results = [each if index in self.shared else OfBatch(each, case) for index, each in results]
+        walk.results = [self.result(index, case) for index in range(len(self.results))]
         return walk
 
     def result(self, index: int, case: int) -> Result:
