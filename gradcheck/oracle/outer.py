@@ -195,19 +195,16 @@ def outer_product(
             return None
         if not (variance.most < np.inf and (radius is None or radius.most < np.inf)):
             return None
-        independent = variance
-        mixed = np.zeros(a.shape, bool)
-        if a.chain or b.chain:
-            added = _of_orders(backend, a.worst_factors, b.worst_factors)
-            typically = _of_orders(backend, a.typical_factors, b.typical_factors, squared=True)
-            if added is None or typically is None:
-                return None
-            worst, variance = worst.beside(added.pairs), variance.beside(typically.pairs)
-            mixed = added.mixed | typically.mixed
-        narrow = (radius or worst).within(independent) <= DOUBT / 2
+        orders = _of_all_orders(backend, a, b)
+        if orders is None:
+            return None
+        added, typically = orders
+        worst = worst.beside(added.pairs)
+        narrow = (radius or worst).within(variance) <= DOUBT / 2
+        variance = variance.beside(typically.pairs)
     vectors = a.middle.astype(dtype, copy=False), b.middle.astype(dtype, copy=False)
-    widened = radius and radius.matrices(WIDENING)
-    return OuterProduct(vectors, widened, worst.matrices(WIDENING), variance.matrices(), mixed, narrow)
+    matrices = radius and radius.matrices(WIDENING), worst.matrices(WIDENING), variance.matrices()
+    return OuterProduct(vectors, *matrices, added.mixed | typically.mixed, narrow)
 
 
 def _distributed(format: Format, a: Quantity, b: Quantity) -> Pairs | None:
@@ -227,6 +224,16 @@ class _Orders:
 
     pairs: Pairs
     mixed: Array
+
+
+def _of_all_orders(format: Format, a: Quantity, b: Quantity) -> tuple[_Orders, _Orders] | None:
+    """What orders add to the worst error and to the variance of a product of two quantities; see `_of_orders`."""
+    if not (a.chain or b.chain):
+        nothing = _Orders([], np.zeros(a.shape, bool))
+        return nothing, nothing
+    added = _of_orders(format, a.worst_factors, b.worst_factors)
+    typically = _of_orders(format, a.typical_factors, b.typical_factors, squared=True)
+    return None if added is None or typically is None else (added, typically)
 
 
 def _of_orders(format: Format, a: Factors, b: Factors, squared: bool = False) -> _Orders | None:

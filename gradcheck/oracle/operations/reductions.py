@@ -81,9 +81,6 @@ def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
             local = local + np.maximum(value(a.variance), of_shared_errors(a, value))
         return np.asarray(local)
 
-    def partial_sums(_format: Format, a: Bounded) -> Array:
-        return value(a.reach)
-
     def gradients(g: Variable, _v: Variable, a: Variable) -> tuple[Variable]:
         return (spread_over(g, a.shape, axes),)
 
@@ -94,7 +91,7 @@ def _summation(axes: tuple[int, ...], keepdims: bool) -> Operation:
         worst,
         variance,
         shape=lambda shape: reduced_shape(shape, axes, keepdims),
-        partial_sums=partial_sums,
+        partial_sums=lambda _format, a: value(a.reach),
         lifted=cache(lambda shape: Lifted(_summation(tuple(axis + 1 for axis in axes), keepdims), (shape,))),
     )
 
