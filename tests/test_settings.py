@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from gradcheck.settings.documentation import page
 from gradcheck.settings.option import Option
 
 PAGE = Path(__file__).parents[1] / "docs" / "options.md"
+LONG = "a" * 2000
 
 
 def test_each_place_overrides_the_one_before(tmp_path: Path) -> None:
@@ -81,6 +83,24 @@ def test_a_wrong_config_is_refused(tmp_path: Path, toml: str, message: str) -> N
         settings.load({}, str(config), {}, tmp_path)
     assert str(config) in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("value", [LONG, [LONG, 1], f"1,{LONG}"], ids=["one", "a list", "several"])
+@pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
+def test_a_message_shortens_a_long_value(option: Option, value: object, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f"{option.key} = {json.dumps(value)}")
+    assert len(answer(config, {}, tmp_path)) < len(LONG)
+    assert len(answer(None, {option.variable: LONG}, tmp_path)) < len(LONG)
+
+
+def answer(config: Path | None, variables: dict[str, str], folder: Path) -> str:
+    """The message about wrong settings, or nothing if they are right."""
+    try:
+        settings.load({}, config and str(config), variables, folder)
+    except RequestError as refusal:
+        return str(refusal)
+    return ""
 
 
 def test_wrong_variables_are_shown_as_they_were_written(tmp_path: Path) -> None:

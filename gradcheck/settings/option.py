@@ -13,8 +13,11 @@ from gradcheck.errors import RequestError
 from gradcheck.settings import several
 from gradcheck.settings.validators import Validator
 from gradcheck.text.suggestions import did_you_mean
+from gradcheck.text.wording import shortened
 
 PREFIX = "GRADCHECK_"
+LONGEST_SHOWN = 200
+"""Characters of a wrong value or key that a message shows."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ class Option:
             return pieces
         is_one = len(pieces) == 1
         found = dict.fromkeys(
-            self.read(each, written if is_one else f"{written}: {each!r}", is_text or isinstance(each, str))
+            self.read(each, written if is_one else f"{written}: {shown(each)}", is_text or isinstance(each, str))
             for each in pieces
         )
         return tuple(found) if len(found) > 1 else next(iter(found))
@@ -153,10 +156,15 @@ class Option:
 
     def _meant(self, value: Any) -> str:
         if self.repeated and isinstance(value, str):
-            return f"did you mean {[value]!r}? "
+            return f"did you mean [{shown(value)}]? "
         return did_you_mean(str(value), self.validator.choices)
 
 
 def plain(value: Any) -> str:
     """A default in the user's spelling."""
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def shown(value: object) -> str:
+    """A wrong value in a message."""
+    return shortened(repr(value), LONGEST_SHOWN)

@@ -8,14 +8,12 @@ from typing import Any
 
 from gradcheck.errors import RequestError
 from gradcheck.settings.declared import OPTIONS, Settings
-from gradcheck.settings.option import PREFIX, Option
+from gradcheck.settings.option import LONGEST_SHOWN, PREFIX, Option, shown
 from gradcheck.text.suggestions import expected_one_of
 from gradcheck.text.wording import shortened
 
 MOST_BYTES = 1 << 20
 """The largest TOML file."""
-LONGEST_SHOWN = 200
-"""Characters of a wrong value or key that a message shows."""
 KEYS = {option.key: option for option in OPTIONS.values()}
 VARIABLES = {option.variable: option for option in OPTIONS.values()}
 KEYWORDS_OF_MANY = {option.keyword: option for option in OPTIONS.values() if option.keyword is not None}
@@ -65,17 +63,13 @@ def of(keywords: Mapping[str, Any], others: Iterable[str] = (), many: bool = Fal
     """
     given = {}
     for keyword, value in keywords.items():
-        written = f"{keyword}={_shown(value)}"
+        written = f"{keyword}={shown(value)}"
         known = KEYWORDS_OF_MANY if many else KEYWORDS
         option = _known(keyword, known, f"{written}: unknown option", others)
         if option.several and not many and isinstance(value, (list, tuple, range)):
             raise RequestError(f"{written}: several values: expected one; gradcheck.sweep takes several")
         given[option.name] = option.read_several(value, written) if many else option.read(value, written)
     return _settings(given, frozenset(given))
-
-
-def _shown(value: object) -> str:
-    return shortened(repr(value), LONGEST_SHOWN)
 
 
 def _known(name: str, options: Mapping[str, Option], unknown: str, others: Iterable[str] = ()) -> Option:
@@ -100,10 +94,10 @@ def _in_files(config: str | None, folder: Path) -> Iterator[Stated]:
 def _in_table(table: Any, path: Path) -> Iterator[Stated]:
     """A file's settings; relative paths start from the file's folder."""
     if not isinstance(table, dict):
-        raise RequestError(f"{path}: gradcheck = {_shown(table)}: expected a table")
+        raise RequestError(f"{path}: gradcheck = {shown(table)}: expected a table")
     for key, value in table.items():
-        shown = str(value).lower() if isinstance(value, bool) else _shown(value)
-        written = f"{path}: {shortened(key, LONGEST_SHOWN)} = {shown}"
+        written_value = str(value).lower() if isinstance(value, bool) else shown(value)
+        written = f"{path}: {shortened(key, LONGEST_SHOWN)} = {written_value}"
         option = _known(key, KEYS, f"{written}: unknown setting")
         yield option.name, option.read_several(option.from_folder(path.parent, value), written)
 
