@@ -31,7 +31,7 @@ class Check:
     `limit` is the largest error that rounding explains; it counts where `limited`. The errors of an answer that is
     itself an estimate are no `proof`, and neither are those of a step: the backend may have computed earlier values
     again. `spread` is the standard deviation of correct backends, `radius` the largest distance of the true values from
-    `true`, and `allowed` that and the rounding for print.
+    `true`, and `allowed` that and the rounding for print. `finite` says that bounds and true values are known to be so.
     """
 
     true: Array
@@ -43,6 +43,7 @@ class Check:
     spread: Array | None = None
     radius: Array | float = 0.0
     allowed: Array | float = 0.0
+    finite: bool = False
 
     @lazy
     def size(self) -> Array:
@@ -72,7 +73,7 @@ class Check:
         number ≥ 0, and entries whose true value itself is not finite.
         """
         threshold = np.minimum(self.bound, self.limit) if self.limited else self.bound
-        if threshold.min(initial=0.0) >= 0 and np.isfinite(np.sum(self.true)):
+        if self.finite or (threshold.min(initial=0.0) >= 0 and np.isfinite(np.sum(self.true))):
             return threshold
         return np.where((threshold >= 0) & np.isfinite(self.true), threshold, np.inf)
 

@@ -51,7 +51,9 @@ def compare(
     if len(answers) > 1:
         found = stages_together(tape, cases, format, arrays)
     elif answers[0].printed is None:
-        found = [{(step.kind, step.name): step for step in stages(tape, cases[0], format, arrays[0])}]
+        [case], [analysis], [given] = cases, analyses, arrays
+        steps = stages(tape, case, format, given, analysis.of_inputs)
+        found = [{(step.kind, step.name): step for step in steps}]
     Analysis.evaluate(analyses)
     known = {
         (place, key): (arrays[place][key], analyses[place][key], step)

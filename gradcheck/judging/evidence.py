@@ -18,8 +18,12 @@ from gradcheck.oracle import DOUBT, TYPICAL, Format, Rows, Stage
 from gradcheck.oracle.enclosure import Enclosure
 from gradcheck.oracle.formats import SMALLEST
 from gradcheck.oracle.joined import Joined
+from gradcheck.oracle.outer import Bounds
 
 Array = npt.NDArray[np.floating[Any]]
+
+Reference = oracle.Block | Bounds
+"""The knowledge about some rows."""
 
 Place = TypeVar("Place", bound=Hashable)
 
@@ -221,7 +225,7 @@ class Finding:
 class Known(Protocol):
     """The knowledge about an array from end to end: an `oracle.Output`, or a similar object."""
 
-    def blocks(self) -> Iterator[oracle.Block]:
+    def blocks(self) -> Iterator[Reference]:
         """The same by blocks of rows."""
         ...
 
@@ -319,7 +323,7 @@ def together(
     return found
 
 
-def _parts(output: Known | None, step: Stage | None) -> Iterator[tuple[Rows, oracle.Block | None, Stage | None]]:
+def _parts(output: Known | None, step: Stage | None) -> Iterator[tuple[Rows, Reference | None, Stage | None]]:
     """Both partitions are by rows in the same blocks, since both depend on the shape alone."""
     if output is None:
         assert step is not None, "something is known"
@@ -331,8 +335,10 @@ def _parts(output: Known | None, step: Stage | None) -> Iterator[tuple[Rows, ora
         yield from ((known.rows, known, stage) for known, (_, stage) in pairs)
 
 
-def _whole(got: Array, known: oracle.Block, slack: Array | None, limited: bool) -> Check:
+def _whole(got: Array, known: Reference, slack: Array | None, limited: bool) -> Check:
     """The check from end to end."""
+    if isinstance(known, Bounds) and slack is None:
+        return _of_bounds(got, known, limited)
     enclosure = known.enclosure
     allowed = enclosure.radius if slack is None else enclosure.radius + slack
     error = enclosure.distance(got)
@@ -343,10 +349,20 @@ def _whole(got: Array, known: oracle.Block, slack: Array | None, limited: bool) 
     return Check(enclosure.high, error, bound, limit, limited, True, spread, enclosure.radius, allowed)
 
 
+def _of_bounds(got: Array, known: Bounds, limited: bool) -> Check:
+    """The same for some rows of a large outer product, in fewer passes."""
+    assert known.radius is not None, "it is wanted from end to end"
+    error, radius = known.distance(got), known.radius
+    np.abs(error, out=error)
+    return Check(
+        known.middle, error, known.reach, known.limit, limited, True, known.spread, radius, allowed=radius, finite=True
+    )
+
+
 def _walked(step: Stage, limited: bool, bound_alone: bool = False) -> Check:
     """The check by the step; `bound_alone` says that its limit is of no interest where it refuses nothing."""
     if bound_alone and step.is_narrow:
-        check = Check(step.expected, step.error, step.bound, step.bound, limited=False, proof=False)
+        check = Check(step.expected, step.error, step.bound, step.bound, limited=False, proof=False, finite=True)
         if not check.refused.any():
             return check
     return Check(step.expected, step.error, step.bound, DOUBT * step.spread, limited, proof=False)
@@ -357,7 +373,7 @@ def _widest(output: Known) -> float:
     return max(float(block.worst.max(initial=0.0, where=np.isfinite(block.worst))) for block in output.blocks())
 
 
-def _estimated(got: Array, known: oracle.Block, estimate: Array, widest: float, limited: bool) -> tuple[Check, int]:
+def _estimated(got: Array, known: Reference, estimate: Array, widest: float, limited: bool) -> tuple[Check, int]:
     """The check of a numerical witness, which decides nothing where its own estimate exceeds a backend's bound.
 
     The widest bound of the array counts: a difference cannot distinguish 0 from a value that is tiny beside the others.

@@ -21,6 +21,7 @@ from gradcheck.oracle.operations import Array, Errors, Shape
 from gradcheck.oracle.operations.base import total
 from gradcheck.oracle.operations.shares import FIRST
 from gradcheck.oracle.operations.terms import DOUBT
+from gradcheck.oracle.outer import Bounds
 from gradcheck.oracle.quantities import Quantity
 from gradcheck.oracle.running_error import Arithmetic, has_extended_precision
 from gradcheck.oracle.tape import Key, Tape
@@ -91,8 +92,11 @@ class Output:
         """The largest size of the terms whose sums its entries are; another walk computes it on request."""
         return self._terms()[self._key]
 
-    def blocks(self, rows: int | None = None) -> Iterator[Block]:
-        """The output by blocks of ``rows``, by default as large as a cache, so that it need never exist as a whole."""
+    def blocks(self, rows: int | None = None) -> Iterator[Block | Bounds]:
+        """The output by blocks of ``rows``, by default as large as a cache, so that it need never exist as a whole.
+
+        The bounds of some rows of a large outer product take their place where these are known.
+        """
         parts = list(row_blocks(self.shape, rows))
         if len(parts) == 1:  # small, so it is kept for the next backend of this format
             yield self._whole._replace(rows=parts[0])
@@ -100,17 +104,14 @@ class Output:
         for part in parts:
             yield self._bounded(part) or self._block(part, self._result.rows(part))
 
-    def _bounded(self, rows: Rows) -> Block | None:
+    def _bounded(self, rows: Rows) -> Bounds | None:
         """Some rows of an outer product; None where their bounds are not known in advance to be finite."""
         if not isinstance(self._result, Deferred) or not self._sharp or any(self._choices):
             return None
         bounds = self._result.bounds(rows)
         if bounds is None or bounds.radius is None:
             return None
-        enclosure = Enclosure.within(bounds.middle, bounds.radius)
-        if not bounds.product.narrow and _is_blurred(enclosure, bounds.spread):
-            return None
-        return Block(rows, enclosure, bounds.worst, bounds.spread)
+        return bounds if bounds.product.narrow or not _is_blurred(bounds.enclosure, bounds.spread) else None
 
     @lazy
     def _quantity(self) -> Quantity:
@@ -212,11 +213,19 @@ class Analysis(Mapping[Key, Output]):
     Attributes:
         precision_bits: of the arithmetic behind the enclosures.
         ties: the operations with an exact tie, which leaves open which operand gets the gradient.
+        of_inputs: the steps of its walk that `stages` need not compute again.
     """
 
-    def __init__(self, outputs: Mapping[Key, Output], precision_bits: int, ties: frozenset[str]) -> None:
+    def __init__(
+        self,
+        outputs: Mapping[Key, Output],
+        precision_bits: int,
+        ties: frozenset[str],
+        of_inputs: Mapping[int, Quantity],
+    ) -> None:
         self.precision_bits = precision_bits
         self.ties = ties
+        self.of_inputs = of_inputs
         self._outputs = outputs
 
     @staticmethod
@@ -289,11 +298,13 @@ def _analysis(walk: Walk) -> Analysis:
         return sizes_of_terms(tape, inputs, format)
 
     sharp, choices = arithmetic.own.roundoff < format.roundoff, _open_choices(walk)
+    in_float64 = arithmetic.dtype == np.float64
     outputs = {
         key: Output(key, walk.results[index], balls, sharp, terms, choices(index))
         for key, index in tape.outputs.items()
     }
-    return Analysis(outputs, arithmetic.own.bits if sharp else BALL_BITS, frozenset(_ties(walk)))
+    bits, of_inputs = arithmetic.own.bits if sharp else BALL_BITS, walk.of_inputs() if in_float64 else {}
+    return Analysis(outputs, bits, frozenset(_ties(walk)), of_inputs)
 
 
 def _ties(walk: Walk) -> Iterator[str]:

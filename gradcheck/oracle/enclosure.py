@@ -45,12 +45,6 @@ class Enclosure:
             radius = np.where(finite, bound_of(radius, high.shape), np.inf)
             return cls(np.where(finite, high, 0.0), np.where(finite, low, 0.0), radius)
 
-    @classmethod
-    def within(cls, middle: Array, radius: Array) -> Enclosure:
-        """The same of finite middles with finite, widened radii."""
-        high = np.asarray(middle, dtype=np.float64)
-        return cls(high, _low(middle, high), radius)
-
     @property
     def parts(self) -> tuple[Array, Array, Array]:
         """High, low and radius."""

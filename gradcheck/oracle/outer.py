@@ -10,7 +10,7 @@ import numpy as np
 
 from gradcheck.oracle.chains import lost_in_orders
 from gradcheck.oracle.distribution import ROUNDINGS
-from gradcheck.oracle.enclosure import Rows
+from gradcheck.oracle.enclosure import Enclosure, Rows
 from gradcheck.oracle.factors import Factors
 from gradcheck.oracle.formats import WIDENING, Format
 from gradcheck.oracle.lazy import lazy
@@ -22,6 +22,14 @@ from gradcheck.oracle.quantities import Quantity
 
 UNMOVED = 2.0**-960
 """Numbers from here on do not change by the addition of a subnormal one."""
+LEADING = ~np.int64((1 << 27) - 1)
+"""The bits of a float64 with the first 26 of its digits: the product of two such numbers has no rounding error."""
+SPLIT = 2.0**-74
+"""The relative error of a product of two numbers that are split so (docs/math.md, R14)."""
+SPLITTABLE = 2.0**-900
+"""Where numbers, and their products, are from here on, nothing underflows in products of their parts."""
+WIDENED = 2.0**-7
+"""The largest part of a limit, 0.8 %, by which it may become wider so that one pass over the entries is enough."""
 
 
 class OuterSum:
@@ -38,6 +46,10 @@ class OuterSum:
 
     def __iadd__(self, number: float) -> OuterSum:
         return OuterSum(self._pairs, self._number + number)
+
+    def joined(self, other: OuterSum) -> OuterSum:
+        """The sum with another one."""
+        return OuterSum([*self._pairs, *other._pairs], self._number + other._number)
 
     def beside(self, pairs: Pairs) -> OuterSum:
         """The sum with some more."""
@@ -107,32 +119,30 @@ class OuterProduct:
     """An outer product, with the errors that ``evaluate`` finds for its entries; see ``Quantity``.
 
     Attributes:
-        vectors: the operands' middles, in the dtype of the walk.
+        terms: the product itself: the first term in float64, without a rounding error if there are others, and their
+            sum, which is small beside it.
+        radius: None where it is not wanted.
+        reach: the worst error and the radius.
+        blur: a bound of the radius, or where there is none of the worst error, in standard deviations, in every entry.
         mixed: the rows whose errors are no sums of outer products.
-        narrow: whether the radius, or where there is none the worst error, is for sure at most ``DOUBT`` standard
-            deviations, in every entry.
     """
 
-    vectors: tuple[Array, Array]
+    terms: tuple[Matrices, Matrices | None]
     radius: Matrices | None
     worst: Matrices
+    reach: Matrices
     variance: Matrices
+    blur: float
     mixed: Array
-    narrow: bool
+
+    @property
+    def narrow(self) -> bool:
+        """Whether that is for sure at most ``DOUBT`` standard deviations."""
+        return self.blur <= DOUBT / 2
 
     def bounds(self, rows: Rows) -> Bounds | None:
         """Some rows; None where their errors are no such sums."""
         return None if self.mixed[rows].any() else Bounds(self, rows)
-
-    def middle(self, rows: Rows) -> Array:
-        """Some rows of the product itself."""
-        left, right = self.vectors
-        return np.multiply.outer(left[rows], right) if left.dtype == np.longdouble else self._matrices.rows(rows)
-
-    @lazy
-    def _matrices(self) -> Matrices:
-        left, right = self.vectors
-        return Matrices(np.stack([left, np.zeros_like(left)], axis=1), np.stack([right, np.zeros_like(right)]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +154,24 @@ class Bounds:
 
     @lazy
     def middle(self) -> Array:
-        """The values."""
-        return self.product.middle(self.rows)
+        """The values in float64."""
+        rest = self._rest
+        return self._first if rest is None else np.asarray(self._first + rest)
+
+    def distance(self, got: Array) -> Array:
+        """got − middle, within 4 roundings of itself (docs/math.md, R14); ``got`` in float64."""
+        distance = np.asarray(got - self._first)
+        if self._rest is not None:
+            distance -= self._rest
+        return distance
+
+    @lazy
+    def enclosure(self) -> Enclosure:
+        """Where the true values are, if the radius is wanted."""
+        assert self.radius is not None, "it is wanted"
+        rest = self._rest
+        low = np.zeros(()) if rest is None else (self._first - self.middle) + rest
+        return Enclosure(self.middle, np.broadcast_to(low, self.middle.shape), self.radius)
 
     @lazy
     def radius(self) -> Array | None:
@@ -158,10 +184,32 @@ class Bounds:
         return self.product.worst.rows(self.rows)
 
     @lazy
+    def reach(self) -> Array:
+        """The same and the radius."""
+        return self.product.reach.rows(self.rows)
+
+    @lazy
     def spread(self) -> Array:
         """Their standard deviations."""
         variance = self.product.variance.rows(self.rows)
         return np.asarray(np.sqrt(variance, out=variance))
+
+    @lazy
+    def limit(self) -> Array:
+        """``DOUBT`` standard deviations, and the radius or what bounds it, where that widens the limit by 0.8 %."""
+        if self.product.blur <= WIDENED * DOUBT:
+            return (DOUBT + self.product.blur) * self.spread
+        assert self.radius is not None, "it is wanted"
+        return DOUBT * self.spread + self.radius
+
+    @lazy
+    def _first(self) -> Array:
+        return self.product.terms[0].rows(self.rows)
+
+    @lazy
+    def _rest(self) -> Array | None:
+        rest = self.product.terms[1]
+        return None if rest is None else rest.rows(self.rows)
 
 
 def outer_product(
@@ -171,8 +219,8 @@ def outer_product(
 
     Args:
         operands: two vectors.
-        dtype: of their middles.
-        own: the format of their middles, if radii are wanted.
+        dtype: of the walk's middles.
+        own: the format of these, if radii are wanted.
         distance: the format of the distance between a backend's value and ours.
         backend: the format whose errors are bounded.
     """
@@ -187,6 +235,8 @@ def outer_product(
         radius = None
         if own is not None:
             radius = _RULE.worst(own, Values(a), Bounded(a, a.radius), Bounded(b, b.radius))
+            if dtype != np.float64:
+                radius = radius.beside([(SPLIT * a.size, b.size)])
             distributed = _distributed(backend, a, b)
             if distributed is None:
                 return None
@@ -200,11 +250,37 @@ def outer_product(
             return None
         added, typically = orders
         worst = worst.beside(added.pairs)
-        narrow = (radius or worst).within(variance) <= DOUBT / 2
+        blur = (radius or worst).within(variance)
         variance = variance.beside(typically.pairs)
-    vectors = a.middle.astype(dtype, copy=False), b.middle.astype(dtype, copy=False)
-    matrices = radius and radius.matrices(WIDENING), worst.matrices(WIDENING), variance.matrices()
-    return OuterProduct(vectors, *matrices, added.mixed | typically.mixed, narrow)
+        reach = worst if radius is None else worst.joined(radius)
+        terms = _terms(a.middle.astype(dtype, copy=False), b.middle.astype(dtype, copy=False))
+    if terms is None:
+        return None
+    bounds = radius and radius.matrices(WIDENING), worst.matrices(WIDENING), reach.matrices(WIDENING)
+    return OuterProduct(terms, *bounds, variance.matrices(), blur, added.mixed | typically.mixed)
+
+
+def _terms(left: Array, right: Array) -> tuple[Matrices, Matrices | None] | None:
+    """An outer product as `OuterProduct.terms` has it; None if numbers are too small for that."""
+    if left.dtype == np.float64:
+        return _product_of(left, right), None
+    smallest = [np.abs(each).min(initial=1.0, where=each != 0) for each in (left, right)]
+    if min(*smallest, np.prod(smallest)) < SPLITTABLE:
+        return None
+    (high, low), (first, rest) = _split(left), _split(right)
+    others = np.stack([high, low], axis=1), np.stack([rest, np.asarray(right, dtype=np.float64)])
+    return _product_of(high, first), Matrices(*others)
+
+
+def _split(vector: Array) -> tuple[Array, Array]:
+    """The first 26 digits of numbers, and the rest in float64."""
+    high = (np.asarray(vector, dtype=np.float64).view(np.int64) & LEADING).view(np.float64)
+    return high, np.asarray(vector - high, dtype=np.float64)
+
+
+def _product_of(left: Array, right: Array) -> Matrices:
+    """One product; BLAS is fast with two terms."""
+    return Matrices(np.stack([left, np.zeros_like(left)], axis=1), np.stack([right, np.zeros_like(right)]))
 
 
 def _distributed(format: Format, a: Quantity, b: Quantity) -> Pairs | None:

@@ -89,7 +89,7 @@ class Stage:
     @property
     def expected(self) -> Array:
         """The right result of the step, float64; NaN where earlier entries are not finite."""
-        return np.asarray(self._quantity.middle if self.bounds is None else self.bounds.middle, dtype=np.float64)
+        return self.bounds.middle if self.bounds is not None else np.asarray(self._quantity.middle, dtype=np.float64)
 
     @property
     def is_narrow(self) -> bool:
@@ -122,6 +122,8 @@ class Stage:
         with np.errstate(all="ignore"):
             error = np.asarray(self.got - self.expected)
             np.abs(error, out=error)
+            if self.bounds is not None:  # finite numbers are expected
+                return error
             return np.where(self.got == self.expected, 0.0, error) if np.isnan(error.max(initial=0.0)) else error
 
     @property
@@ -162,7 +164,13 @@ class Stage:
         return whole(self.result)
 
 
-def stages(tape: Tape, inputs: Mapping[str, Array], format: Format, given: Mapping[Key, Array]) -> Iterator[Stage]:
+def stages(
+    tape: Tape,
+    inputs: Mapping[str, Array],
+    format: Format,
+    given: Mapping[Key, Array],
+    known: Mapping[int, Quantity] | None = None,
+) -> Iterator[Stage]:
     """Judge a backend step by step; by induction an answer that passes every stage lies within the worst bound.
 
     Args:
@@ -170,6 +178,7 @@ def stages(tape: Tape, inputs: Mapping[str, Array], format: Format, given: Mappi
         inputs: name -> array of float64, float32 or float16, exact.
         format: of the backend.
         given: the arrays of its answer, by key; missing steps are continued with their own errors.
+        known: the results of some steps of the tape, `Analysis.of_inputs`, which save time.
 
     Yields:
         The stages: values in order of computation, the loss, adjoints backwards, gradients.
@@ -180,7 +189,7 @@ def stages(tape: Tape, inputs: Mapping[str, Array], format: Format, given: Mappi
     """
     require_subnormal_numbers()
     tape = tape.at(inputs)
-    walk = Walk(tape, inputs, Arithmetic.float64(format, radii=False))
+    walk = Walk(tape, inputs, Arithmetic.float64(format, radii=False), known)
     open_: set[int] = set()
     for index in walk.steps():
         if _is_open(walk, index) or not open_.isdisjoint(tape.nodes[index].sources):

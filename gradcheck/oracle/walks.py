@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -111,21 +111,45 @@ def row_blocks(shape: Shape, rows: int | None = None) -> Iterator[Rows]:
 class Walk:
     """One walk along a tape, one step at a time.
 
+    Args:
+        known: the results of some steps, which are not computed again.
+
     Attributes:
         results: of the steps so far; a caller may replace the last one by its own values.
     """
 
-    def __init__(self, tape: Tape, inputs: Mapping[str, Array], arithmetic: Arithmetic) -> None:
+    def __init__(
+        self,
+        tape: Tape,
+        inputs: Mapping[str, Array],
+        arithmetic: Arithmetic,
+        known: Mapping[int, Quantity] | None = None,
+    ) -> None:
         self.tape = tape
         self.inputs = inputs
         self.arithmetic = arithmetic
         self.results: list[Result] = []
+        self._known = known or {}
 
     def steps(self) -> Iterator[int]:
         """Take the steps one by one; yields the index of each when it is done."""
         for index, node in enumerate(self.tape.nodes):
-            self.results.append(self._step(index, node))
+            self.results.append(self._known[index] if index in self._known else self._step(index, node))
             yield index
+
+    def of_inputs(self) -> dict[int, Quantity]:
+        """The small results of steps that take nothing but inputs, without radii: those of each walk in this dtype.
+
+        Inputs are exact, and no sums of terms: W7 adds nothing to these steps in a walk with radii.
+        """
+        first = {}
+        for index, (node, result) in enumerate(zip(self.tape.nodes, self.results, strict=True)):
+            takes_inputs = bool(node.operands) and all(
+                self.tape.nodes[each].operation is None for each in node.operands
+            )
+            if takes_inputs and isinstance(result, Quantity) and result.middle.size <= BLOCK:
+                first[index] = replace(result, radius=None, parts=None)
+        return first
 
     def passes_on(self, node: TapeNode) -> bool:
         """Whether a step is its operand, errors and all: a watched value, unless the engine flushes it."""

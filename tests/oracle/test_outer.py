@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
-from gradcheck.oracle import DOUBT, Format
+from gradcheck.oracle import DOUBT, Format, outer
 from gradcheck.oracle.enclosure import bound_of, spread_of
 from gradcheck.oracle.operations.products import MULTIPLY, OUTER
 from gradcheck.oracle.quantities import Quantity
-from gradcheck.oracle.running_error import Arithmetic, evaluate
+from gradcheck.oracle.running_error import Arithmetic, evaluate, has_extended_precision
 from gradcheck.oracle.walks import Deferred
 
 FORMATS = {
@@ -103,3 +105,71 @@ def test_an_error_that_may_overflow_is_left_to_the_rules_of_entries() -> None:
     product = Deferred(Arithmetic.float64(FORMATS["float32"]), OUTER, vectors, (2, 2))
     assert product.bounds(slice(0, 1)) is None
     assert product.rows(slice(1, 2)).worst[0, 1] == np.inf
+
+
+@pytest.mark.skipif(not has_extended_precision(), reason="no walk is wider than float64")
+@pytest.mark.parametrize("seed", range(3))
+def test_a_product_of_split_numbers_errs_by_2_to_minus_74(seed: int) -> None:
+    rng, format = np.random.default_rng(seed), FORMATS["float64"]
+    vectors = [longdoubles(rng, length, 40) for length in LENGTHS]
+    found = product_of(vectors, format).bounds(slice(None))
+    assert found is not None
+    assert found.radius is not None
+    got = np.multiply.outer(*vectors).astype(np.float64)
+    got[::3] *= 1 + 2.0**-40  # wrong
+    distance, middle = found.distance(got), found.middle
+    largest = 0.0
+    for place in np.ndindex(*LENGTHS):
+        true = exactly(vectors[0][place[0]]) * exactly(vectors[1][place[1]])
+        error = abs(Fraction(distance[place]) - (Fraction(got[place]) - true))
+        rounding = 4 * Fraction(2) ** -53 * abs(Fraction(distance[place]))
+        assert error <= rounding + Fraction(outer.SPLIT) * abs(true)
+        assert found.radius[place] >= outer.SPLIT * abs(true)
+        assert abs(middle[place] - true) <= Fraction(2) ** -52 * abs(true)
+        low = abs(exactly(found.enclosure.high[place]) + exactly(found.enclosure.low[place]) - true)
+        assert low <= Fraction(outer.SPLIT) * abs(true)
+        largest = max(largest, float(low / abs(true)))
+    assert largest > outer.SPLIT / 32, "the bound is near the largest error"
+
+
+@pytest.mark.skipif(not has_extended_precision(), reason="no walk is wider than float64")
+@pytest.mark.parametrize("sizes", [(1e-280, 1.0), (1e-150, 1e-150)])
+def test_parts_of_small_numbers_are_left_to_the_rules_of_entries(sizes: tuple[float, float]) -> None:
+    rng = np.random.default_rng(0)
+    vectors = [longdoubles(rng, length, 1) * size for length, size in zip(LENGTHS, sizes, strict=True)]
+    assert product_of(vectors, FORMATS["float64"]).bounds(slice(None)) is None
+
+
+@pytest.mark.parametrize("blur", [1e-6, 0.2, 3.0])
+def test_one_bound_has_the_radius_and_the_errors(blur: float) -> None:
+    rng = np.random.default_rng(0)
+    arithmetic = Arithmetic.float64(FORMATS["float32"])
+    operands = []
+    for length in LENGTHS:
+        sizes = rng.uniform(0.5, 1, length)
+        spread = sizes * 2.0**-24
+        operands.append(Quantity(sizes, blur * spread, 10 * spread, np.square(spread)))
+    product = Deferred(arithmetic, OUTER, operands, LENGTHS)
+    found = product.bounds(slice(None))
+    assert found is not None
+    assert found.radius is not None
+    assert found.reach == pytest.approx(found.worst + found.radius, rel=1e-12)
+    least = DOUBT * found.spread + found.radius
+    assert (found.limit >= least * (1 - 1e-12)).all()
+    assert (found.limit <= 1.01 * least).all()
+
+
+def product_of(vectors: list[np.ndarray], format: Format) -> Deferred:
+    """Their outer product, in a walk in longdouble."""
+    return Deferred(Arithmetic.extended(format), OUTER, [Quantity(each) for each in vectors], LENGTHS)
+
+
+def longdoubles(rng: np.random.Generator, length: int, widest: int) -> np.ndarray:
+    """Numbers with all digits of longdouble."""
+    high, low = rng.uniform(-1, 1, (2, length))
+    return np.ldexp(np.longdouble(high) + low * np.longdouble(2) ** -53, rng.integers(-widest, widest, length))
+
+
+def exactly(number: np.floating) -> Fraction:
+    """A number of any dtype as a fraction."""
+    return Fraction(*number.as_integer_ratio())
