@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck.answers import BackendAnswer
+from gradcheck.judging.blocks import together
 from gradcheck.judging.checks import CheckedBlock
-from gradcheck.judging.evidence import together
 from gradcheck.oracle import Analysis, Format, Key, Stage, Tape, stages, stages_together
 
 Arrays = Mapping[str, npt.NDArray[np.floating[Any]]]

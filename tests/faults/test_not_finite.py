@@ -15,7 +15,7 @@ import pytest
 from gradcheck import problems
 from gradcheck.answers import BackendAnswer, Printed
 from gradcheck.judging import judge
-from gradcheck.judging.evidence import Check
+from gradcheck.judging.checks import Check
 from gradcheck.judging.judge import Truth
 from gradcheck.oracle import Format, record
 from gradcheck.oracle.balls import undefined
