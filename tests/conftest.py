@@ -28,6 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--thorough", action="store_true", help="benchmarks, more faults, random losses and models: for CI"
     )
+    parser.addoption("--random", action="store_true", help="other hostile examples each time (tests/faults)")
     parser.addoption("--processor", choices=sorted(PROCESSORS), help="emulate an older processor: tests/processors.py")
 
 
