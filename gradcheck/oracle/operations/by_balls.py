@@ -8,30 +8,42 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.oracle.operations.by_series import Polynomials
 from gradcheck.oracle.operations.terms import Array
 
 PRECISIONS = (96, 192, 384, 1536)
 """Bits of the balls, one after the other until the result is known well enough."""
-ENOUGH = 70
-"""The bits of a result that have to be known: more than those of x86's longdouble, and of the truth in it."""
+ENOUGH = np.finfo(np.longdouble).nmant + 7
+"""The bits of a result that have to be known: more than those of longdouble, and of the truth in it."""
 
 
-def value_of(ball: Callable[[Any], Any], high: float, low: float) -> Callable[[Array], Array]:
+def value_of(ball: Callable[[Any], Any], high: float, low: float, by_series: bool = False) -> Callable[[Array], Array]:
     """The function of arrays that a function of balls makes.
 
     Args:
         ball: one exact Arb ball -> ball.
         high: the value at +∞.
         low: the value at −∞.
+        by_series: whether `ball` takes `arb_series` too, and an engine's values may err by 8 u: ours do by up to 13 u.
     """
+    polynomials = Polynomials(ball) if by_series else None
 
     def value(a: Array) -> Array:
+        a = np.asarray(a)
+        if polynomials is None or a.dtype not in (np.float64, np.longdouble):
+            return by_balls(a)
+        values, found = polynomials.values(a)
+        if not found.all():
+            values[~found] = by_balls(a[~found])
+        return values
+
+    def by_balls(a: Array) -> Array:
         nearest = np.asarray(a, np.float64)
         with np.errstate(invalid="ignore"):
             rest = np.asarray(a - nearest, np.float64)
         operands = list(zip(nearest.ravel().tolist(), rest.ravel().tolist(), strict=True))
         found = _values(ball, operands, {math.inf: high, -math.inf: low})
-        parts = np.array(found, np.float64).reshape(*nearest.shape, 2).astype(np.asarray(a).dtype)
+        parts = np.array(found, np.float64).reshape(*nearest.shape, 2).astype(a.dtype)
         return np.asarray(parts[..., 0] + parts[..., 1])
 
     return value

@@ -110,7 +110,7 @@ DENSITY = _DENSITY.operation()
 
 ERF = Smooth(
     "erf",
-    value_of(lambda a: a.erf(), 1.0, -1.0),
+    value_of(lambda a: a.erf(), 1.0, -1.0, by_series=True),
     lambda a: a.erf(),
     lambda low, high: ERF_SLOPE.value(distance_from_zero(low, high)),
     lambda a, _v: apply(ERF_DERIVATIVE, a),
@@ -143,7 +143,7 @@ def _distribution_variance(format: Format, result: Values, a: Spread) -> Varianc
 
 DISTRIBUTION = Operation(
     "normal distribution",
-    value_of(_distribution_ball, 1.0, 0.0),
+    value_of(_distribution_ball, 1.0, 0.0, by_series=True),
     lambda g, _v, a: (g * apply(DENSITY, a),),
     _distribution_worst,
     _distribution_variance,

@@ -150,7 +150,7 @@ def digamma(a: Operand) -> Variable:
 register(
     Smooth(
         "erfc",
-        value_of(lambda a: a.erfc(), 0.0, 2.0),
+        value_of(lambda a: a.erfc(), 0.0, 2.0, by_series=True),
         lambda a: a.erfc(),
         lambda low, high: ERF_SLOPE.value(distance_from_zero(low, high)),
         lambda a, _v: -apply(ERF_DERIVATIVE, a),
