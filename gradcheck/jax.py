@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Unpack, overload
@@ -40,6 +41,8 @@ from gradcheck.settings import Settings
 
 __all__ = ["check"]
 
+Mode = Callable[..., Answer]
+"""A method of `JaxCall` with the arguments of `JaxCall.answer`."""
 FUSED = "jax"
 """The engine whose formats hold: a compiled function may keep more digits between its steps than an array shows."""
 
@@ -66,6 +69,7 @@ def check(
     dtypes: Iterable[Any] | None = None,
     argnums: int | Sequence[int] | None = None,
     forward: bool = False,
+    check_batched: bool = False,
     order: int = 1,
     seed: int = 0,
     gate: str = "rounding",
@@ -86,6 +90,8 @@ def check(
             nearest.
         argnums: the arguments by position whose arrays are checked, as in `jax.grad`; left out: all.
         forward: whether gradients of forward mode, `jax.jvp` along each unit vector, are judged too.
+        check_batched: whether gradients are judged too that `jax.vmap` computes for a batch of cotangents; with
+            `forward`, derivatives along a batch of unit vectors too.
         order: 1 judges gradients, 2 in their place the product of the Hessian and a direction v: the derivatives of
             v·∇L by the inputs, and by the cotangents, on which a backward pass depends too.
         seed: of the cotangents of all results, and of v.
@@ -101,8 +107,11 @@ def check(
     __tracebackhide__ = True
     with WithoutFrames():
         asked = in_process.checked_options(seed=seed, gate=gate, order=order)
-        if forward and order == 2:
-            raise RequestError("forward=True with order=2: expected one of the two: order=2 differentiates gradients")
+        for option, wanted in {"forward": forward, "check_batched": check_batched}.items():
+            if wanted and order == 2:
+                raise RequestError(
+                    f"{option}=True with order=2: expected one of the two: order=2 differentiates gradients"
+                )
         place = in_process.place_of(sys._getframe(1))
 
         def in_dtype(cast: str | None) -> Report:
@@ -110,7 +119,7 @@ def check(
                 arguments, options = calls.cast(jax, in_process.as_arguments(inputs), cast)
                 call = calls.JaxCall(jax, function, arguments, options)
                 plain = call if reference is None else calls.JaxCall(jax, reference, arguments, options, call.names)
-                return _report(call, plain, _wanted(call, argnums), forward, asked, place)
+                return _report(call, plain, _wanted(call, argnums), _modes(forward, check_batched), asked, place)
 
         return in_process.in_each(dtypes, in_dtype)
 
@@ -120,11 +129,21 @@ def _having(dtype: str | None) -> contextlib.AbstractContextManager[Any]:
     return calls.with_float64(jax) if dtype == "float64" else contextlib.nullcontext()
 
 
+def _modes(forward: bool, check_batched: bool) -> dict[str, Mode]:
+    """The requested modes beside that of `jax.vjp`, by their names in the report."""
+    modes: dict[str, tuple[Mode, bool]] = {
+        "batched": (calls.JaxCall.batched_answer, check_batched),
+        "forward": (calls.JaxCall.forward_answer, forward),
+        "forward batched": (functools.partial(calls.JaxCall.forward_answer, batch=True), forward and check_batched),
+    }
+    return {name: mode for name, (mode, wanted) in modes.items() if wanted}
+
+
 def _report(
     call: calls.JaxCall,
     plain: calls.JaxCall,
     wrt: tuple[str, ...],
-    forward: bool,
+    modes: Mapping[str, Mode],
     options: Settings,
     place: tuple[str, int],
 ) -> Report:
@@ -134,7 +153,7 @@ def _report(
         RequestError: the function cannot be recorded, or lacks what is requested.
     """
     dtype, name = _dtype_of({name: call.floating[name] for name in wrt}), calls.name_of(call.function)
-    if forward and dtype in FORWARD_LACKS:
+    if "forward" in modes and dtype in FORWARD_LACKS:
         raise RequestError(f"forward=True in {dtype}: {FORWARD_LACKS[dtype]}: expected forward=False")
     graph, arrays = _truth(plain, wrt, dtype, is_own=plain is call)
     file, line = place
@@ -145,13 +164,13 @@ def _report(
         graph=graph,
         wrt=wrt,
         inputs=arrays,
-        evaluate=lambda other, given: _answer(call, False, graph, wrt, other, given),
+        evaluate=functools.partial(_answer, call, calls.JaxCall.answer, graph, wrt),
         started=in_process.started("jax", jax.__version__),
         fused=FUSED,
         device=str(next(iter(call.floating[wrt[0]].devices()))),
         has_reference=plain is not call,
         rules=lambda: [BackwardPass(*lines) for lines in calls.rules_of(call.function)],
-        modes={"forward": lambda other, given: _answer(call, True, graph, wrt, other, given)} if forward else {},
+        modes={name: functools.partial(_answer, call, mode, graph, wrt) for name, mode in modes.items()},
     )
     try:
         return in_process.check(asked, dtype, options)
@@ -215,7 +234,7 @@ def _truth(call: calls.JaxCall, wrt: Sequence[str], dtype: str, is_own: bool) ->
 
 
 def _answer(
-    call: calls.JaxCall, forward: bool, graph: Graph, wrt: Sequence[str], dtype: str, given: Mapping[str, Any]
+    call: calls.JaxCall, mode: Mode, graph: Graph, wrt: Sequence[str], dtype: str, given: Mapping[str, Any]
 ) -> BackendAnswer:
     """The answer of the function, which is evaluated twice."""
     outputs = {label.removeprefix(OUTPUT): name for label, name in graph.output_names.items()}
@@ -225,7 +244,7 @@ def _answer(
     def evaluated() -> Answer:
         if directions:
             return call.product(dtype, outputs, cotangents, wrt, directions)
-        return (call.forward_answer if forward else call.answer)(dtype, outputs, cotangents, wrt)
+        return mode(call, dtype, outputs, cotangents, wrt)
 
     try:
         with _having(dtype):

@@ -50,19 +50,13 @@ FUSED = "torch-compile"
 """The engine whose formats hold: a kernel may keep more digits between its steps than a tensor shows."""
 
 
-class TorchOptions(in_process.CommonOptions, total=False):
-    """The options of `check` by keyword, beside dtypes."""
-
-    check_batched: bool
-
-
 @overload
 def check(
-    function: Callable[..., Any], inputs: Any, *, dtypes: None = None, **options: Unpack[TorchOptions]
+    function: Callable[..., Any], inputs: Any, *, dtypes: None = None, **options: Unpack[in_process.CommonOptions]
 ) -> Report: ...
 @overload
 def check(
-    function: Callable[..., Any], inputs: Any, *, dtypes: Iterable[Any], **options: Unpack[TorchOptions]
+    function: Callable[..., Any], inputs: Any, *, dtypes: Iterable[Any], **options: Unpack[in_process.CommonOptions]
 ) -> Reports: ...
 def check(
     function: Callable[..., Any],

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.backends._engine import Answer, Malformed
 from gradcheck.backends._jax_export import as_array
+from gradcheck.backends._worker.comparison import further
 from gradcheck.backends._worker.outputs import COTANGENT
 
 if TYPE_CHECKING:
     Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+ENTRIES = 1 << 20
+"""Of the unit vectors that exist at one time: 8 MiB in float64."""
+NOT_BATCHED = "expected operators that jax.vmap knows, or check_batched=False"
 
 
 class JaxCall:
@@ -77,6 +83,27 @@ class JaxCall:
         results, backwards = self.jax.vjp(function, *sources)
         return self._answered(results, outputs, cotangents, wrt, backwards(self._seeds(results, cotangents)))
 
+    def batched_answer(
+        self, dtype: str, outputs: Mapping[str, str], cotangents: Mapping[str, Any], wrt: Sequence[str]
+    ) -> Answer:
+        """The same with gradients that `jax.vmap` computes for a batch of cotangents, as `jax.jacrev` does.
+
+        The batch holds each cotangent c and −c, whose gradients are the same except for the sign, rounding errors too.
+        Of the two the answer has, entry by entry, the one that is further from the gradient of c alone.
+
+        Raises:
+            Malformed: the function returns other outputs, or its backward pass takes no batch.
+        """
+        function, sources = self._of_sources(dtype, outputs, cotangents, wrt)
+        results, backwards = self.jax.vjp(function, *sources)
+        seeds = self._seeds(results, cotangents)
+        alone = backwards(seeds)
+        both = {label: self.jax.numpy.stack([each, -each]) for label, each in seeds.items()}
+        with _batching("its gradients"):
+            found = self.jax.vmap(backwards)(both)
+        gradients = [further(as_array(several), as_array(one)) for several, one in zip(found, alone)]
+        return self._answered(results, outputs, cotangents, wrt, gradients)
+
     def product(
         self,
         dtype: str,
@@ -115,9 +142,14 @@ class JaxCall:
         return Answer(loss, {name: as_array(each) for name, each in named.items()}, values)
 
     def forward_answer(
-        self, dtype: str, outputs: Mapping[str, str], cotangents: Mapping[str, Any], wrt: Sequence[str]
+        self,
+        dtype: str,
+        outputs: Mapping[str, str],
+        cotangents: Mapping[str, Any],
+        wrt: Sequence[str],
+        batch: bool = False,
     ) -> Answer:
-        """The same with gradients by forward mode, along each unit vector."""
+        """The same with gradients by forward mode, along each unit vector; `batch` says that `jax.vmap` takes many."""
         import numpy
 
         function, sources = self._of_sources(dtype, outputs, cotangents, wrt)
@@ -132,13 +164,25 @@ class JaxCall:
             raise Malformed(f"a function with jax.custom_vjp has no forward mode: {expected}") from error
         given = self._seeds(results, cotangents)
         seeds = {label: as_array(each).astype(numpy.float64) for label, each in given.items()}
+
+        def tangents(place: int, unit: Any) -> Any:
+            return along(*zeros[:place], unit, *zeros[place + 1 :])[1]
+
         found = []
         for place, source in enumerate(sources):
             slopes = numpy.zeros(source.size, as_array(source).dtype)
-            for entry in range(source.size):
-                unit = zeros[place].reshape(-1).at[entry].set(1).reshape(source.shape)
-                _, tangents = along(*zeros[:place], unit, *zeros[place + 1 :])
-                slopes[entry] = sum(numpy.sum(seeds[label] * as_array(each)) for label, each in tangents.items())
+            at_once = max(ENTRIES // source.size, 1) if batch and source.size else 1
+            for first in range(0, source.size, at_once):
+                places = numpy.arange(first, min(first + at_once, source.size))
+                units = self.jax.nn.one_hot(places, source.size, dtype=source.dtype).reshape(-1, *source.shape)
+                if batch:
+                    with _batching("its forward mode"):
+                        moved = self.jax.vmap(functools.partial(tangents, place))(units)
+                else:
+                    moved = self.jax.tree_util.tree_map(lambda each: each[None], tangents(place, units[0]))
+                slopes[places] = sum(
+                    (seeds[label] * as_array(each)).reshape(len(places), -1).sum(1) for label, each in moved.items()
+                )
             found.append(slopes.reshape(source.shape))
         return self._answered(results, outputs, cotangents, wrt, found)
 
@@ -179,6 +223,16 @@ class JaxCall:
 
     def _is_floating(self, array: Any) -> bool:
         return bool(self.jax.numpy.issubdtype(array.dtype, self.jax.numpy.floating))
+
+
+@contextlib.contextmanager
+def _batching(subject: str) -> Iterator[None]:
+    """Refuse what `jax.vmap` cannot batch."""
+    try:
+        yield
+    except (TypeError, NotImplementedError) as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise Malformed(f"{subject} cannot be batched: {reason}: {NOT_BATCHED}") from error
 
 
 def with_float64(jax: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gradcheck.backends._engine import Answer, Malformed
 from gradcheck.backends._torch_calls import total
 from gradcheck.backends._torch_export import as_array
+from gradcheck.backends._worker.comparison import further
 from gradcheck.backends._worker.outputs import COTANGENT
 
 if TYPE_CHECKING:
@@ -65,22 +66,12 @@ def batched(call: Call, asked: Asked) -> tuple[Answer, list[str]]:
         except RuntimeError as error:
             raise Malformed(f"its gradients cannot be batched: {_first_line(error)}: {NOT_BATCHED}") from error
     gradients = {
-        name: _further(as_array(torch, several), as_array(torch, one))
+        name: further(as_array(torch, several), as_array(torch, one))
         for name, several, one in zip(run.sources, found, alone)
     }
     values = call.arrays(run.results)
     named = {asked.outputs[label]: each for label, each in values.items()}
     return Answer(total(values, asked.cotangents), gradients, named), run.changed
-
-
-def _further(both: Any, alone: Any) -> Any:
-    """Of the gradients of c and −c, the one that is further from that of c alone, with the sign of that of c."""
-    import numpy as np
-
-    plus, minus = both
-    with np.errstate(all="ignore"):
-        is_plus = np.isnan(plus) | (np.abs(-minus - alone) <= np.abs(plus - alone))
-    return np.where(is_plus, plus, -minus)
 
 
 def forward(call: Call, asked: Asked, batch: bool = False) -> tuple[Answer, list[str]]:

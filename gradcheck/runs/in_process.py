@@ -44,6 +44,7 @@ class CommonOptions(TypedDict, total=False):
     reference: Callable[..., Any] | None
     order: int
     forward: bool
+    check_batched: bool
     seed: int
     gate: str
 

@@ -94,6 +94,16 @@ def _cube_rule(primals, tangents):
     return cube(primals[0]), 2 * primals[0] ** 2 * tangents[0]
 
 
+@jax.custom_batching.custom_vmap
+def tripled(x):
+    return 3 * x
+
+
+@tripled.def_vmap
+def _doubled_in_batches(_, batched, x):
+    return 2 * x, batched[0]
+
+
 class Scaled:
     """A function with a method, as layers have."""
 
@@ -188,6 +198,12 @@ def cases():
     yield "partial", lambda: check(functools.partial(jnp.var, ddof=1), x[:1])
     yield "outputs", lambda: check(models.several, {"x": x[0], "w": drawn(5, 2)})
     yield "batched", lambda: check(jax.vmap(jnp.linalg.inv), drawn(2, 3, 3))
+    modes = {"forward": True, "check_batched": True}
+    yield "modes", lambda: check(lambda a, b: {"y": jnp.tanh(a * b), "z": b.sum()}, (x[0], 2 * x[0]), **modes)
+    yield "modes in bfloat16", lambda: check(lambda a: jnp.tanh(a) * a, norms["bfloat16"][:1], **modes)
+    yield "wrong in batches", lambda: check(cubes(lambda x, g: (x**2 * tripled(g),)), x[0], check_batched=True)
+    yield "no batches", lambda: check(cubes(lambda x, g: (3 * x**2 * np.asarray(g),)), x[0], check_batched=True)
+    yield "second derivatives of a batch", lambda: check(jnp.tanh, x[:1], order=2, check_batched=True)
     yield "wrong rule in both modes", lambda: check(cube, x[:1], forward=True)
     yield "reference", lambda: check(jax.checkpoint(jnp.tanh), x[:1], reference=jnp.tanh)
     yield "varying", lambda: check(Counting(), x[:1])

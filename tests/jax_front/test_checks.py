@@ -36,6 +36,8 @@ AGREES = {
     "outputs": ["w", "x"],
     "batched": ["a"],
     "reference": ["x"],
+    "modes": ["a", "b"],
+    "modes in bfloat16": ["a"],
 }
 """Right functions, and the names of the checked gradients."""
 DIFFERS = {
@@ -47,6 +49,7 @@ DIFFERS = {
     "narrow_cotangent": "its errors are as large as those of float32",
     "one_entry": "first wrong: dL/dx[1][2]",
     "another function": "first wrong: output[0][4]",
+    "wrong in batches": "cubed batched: differs (proved): dL/dx is proved wrong in 20 of 20 entries",
     "wrong rule in both modes": "cube forward: differs (proved): dL/dx is proved wrong in 20 of 20 entries",
     "detached input": "dL/dx is proved wrong in 20 of 20 entries",
     "detached cotangent": "dL/dcotangent is proved wrong in 20 of 20 entries",
@@ -58,6 +61,8 @@ REFUSED = {
     "forward mode of custom_vjp": "a function with jax.custom_vjp has no forward mode: expected jax.custom_jvp, or",
     "forward mode in float16": "forward=True in float16: tangents underflow where adjoints do not",
     "second derivatives in forward mode": "forward=True with order=2: expected one of the two",
+    "second derivatives of a batch": "check_batched=True with order=2: expected one of the two",
+    "no batches": "cubed: its gradients cannot be batched: The numpy.ndarray conversion method __array__()",
     "mistake in a rule": "tests/jax_front/checks.py:",
     "unknown dtype": "dtypes: 'float8' is no dtype: did you mean 'float64'? expected some of float64, float32",
     "callback": "pure_callback: JAX does not see what it computes: expected primitives of docs/jax.md, or reference=",
@@ -114,8 +119,9 @@ def test_a_finding_names_the_backward_pass_that_is_wrong(found: dict[str, Any]) 
     assert "def rounded(saved, g):" in found["rounded"]["finding"].partition(" at: ")[2].splitlines()[0]
 
 
-def test_forward_mode_is_a_row_of_its_own(found: dict[str, Any]) -> None:
+def test_each_mode_is_a_row_of_its_own(found: dict[str, Any]) -> None:
     assert found["loops"]["rows"] == ["loops", "loops forward"]
+    assert found["modes"]["rows"] == ["lambda", "lambda batched", "lambda forward", "lambda forward batched"]
 
 
 def test_the_finding_names_the_line_of_the_check_and_of_the_formula(found: dict[str, Any]) -> None:
