@@ -197,6 +197,18 @@ def scatter_add(self: Any, dim: int, index: Any, src: Any) -> Any:
     return _put(self, _places_along(self.shape, dim, places), _corner(src, places.shape), accumulate=True)
 
 
+@row("scatter_reduce.two")
+def scatter_reduce(self: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool = True) -> Any:
+    """A tensor with sums or means of entries of another at integers along an axis."""
+    refuse_unless(reduce in ("sum", "mean"), f"reduce={reduce!r}: expected sum or mean")
+    places = np.asarray(known(index))
+    targets = _places_along(self.shape, dim, places)
+    counts = np.bincount(targets.ravel(), minlength=math.prod(self.shape)).reshape(self.shape)
+    start = self if include_self else word("where")(counts > 0, 0.0, self)
+    summed = _put(start, targets, _corner(src, places.shape), accumulate=True)
+    return summed if reduce == "sum" else summed / np.maximum(counts + include_self, 1)
+
+
 @row("scatter.src")
 def scatter(self: Any, dim: int, index: Any, src: Any) -> Any:
     """A tensor with entries of another at integers along an axis."""

@@ -17,7 +17,7 @@ _NAMES = {
         max_pool2d_with_indices_backward native_group_norm_backward native_layer_norm_backward""",
     DECOMPOSED: "col2im reflection_pad1d reflection_pad2d reflection_pad3d replication_pad2d replication_pad3d",
     KNOWN: "arange empty empty_strided full scalar_tensor",
-    NO_WORD: """_cdist_forward _embedding_bag _fft_c2r _fft_r2c _pdist_forward grid_sampler_2d isinf scatter_reduce""",
+    NO_WORD: """_cdist_forward _embedding_bag _fft_c2r _fft_r2c _pdist_forward grid_sampler_2d isinf""",
     DATA: "_local_scalar_dense masked_scatter nonzero",
     MEMORY: "as_strided",
     STATIC: "sym_numel sym_size sym_storage_offset sym_stride",

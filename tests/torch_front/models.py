@@ -131,6 +131,18 @@ def rescaled(x):
     return functional.interpolate(x[None, None], (4, 7), mode="bilinear").sum()
 
 
+def reduced(x, src, places):
+    """Sums and means of entries at integers, with those that are there, and without."""
+    ways = [(reduce, own) for reduce in ("sum", "mean") for own in (True, False)]
+    found = [x.scatter_reduce(1, places, src, reduce, include_self=own) for reduce, own in ways]
+    return torch.stack(found).square().sum()
+
+
+def extremes(x):
+    """The largest entries at integers."""
+    return x.scatter_reduce(1, torch.zeros(3, 4, dtype=torch.int64), x, "amax").sum()
+
+
 def cases() -> dict[str, tuple]:
     """Name -> a function or a module, and its arguments."""
     torch.manual_seed(0)
@@ -144,10 +156,11 @@ def cases() -> dict[str, tuple]:
         "encoder_layer": (layer, (torch.randn(2, 3, 8, **double),)),
         "in_place": (in_place, (torch.randn(3, 3, **double), torch.randn(3, **double))),
         "indices": (indices, (x, torch.tensor([[0, 0, 3], [1, 2, 1], [3, 3, 3]]))),
+        "reduced": (reduced, (x, 2 * x[:, :3], torch.tensor([[0, 0, 3], [1, 2, 1], [3, 3, 3]]))),
         "ordering": (ordering, (x, torch.randn(4, 4, **double))),
         "attention": (attention, (q, k, v)),
         "entries": (entries, (torch.randn(4, 3, **double),)),
         "several": (several, (x, torch.randn(4, 2, **double))),
-        **{each.__name__: (each, (x,)) for each in (dropped, noisy, transformed, narrowed, rescaled)},
+        **{each.__name__: (each, (x,)) for each in (dropped, noisy, transformed, narrowed, rescaled, extremes)},
         "resized": (resized, tuple(torch.randn(*each, **double) for each in ((2, 4, 3, 3), (4, 3, 2, 3), (6,)))),
     }

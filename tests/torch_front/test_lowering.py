@@ -21,6 +21,7 @@ REFUSED = {
         "p = 0",
     ),
     "noisy": ("torch.randn_like", f"aten.randn_like.default: it draws random numbers: {INSTEAD}"),
+    "extremes": ('"amax"', "aten.scatter_reduce.two: reduce='amax': expected sum or mean"),
     "transformed": ("rfft", f"aten._fft_r2c.default: the vocabulary has no word for it: {INSTEAD}"),
     "rescaled": (
         'x[None, None], (4, 7), mode="bilinear"',
