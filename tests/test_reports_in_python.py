@@ -130,6 +130,14 @@ def lines_of_gradcheck(error: BaseException) -> list[str]:
     return [frame.name for frame in frames if frame.filename.startswith(package)]
 
 
+def test_errors_of_the_request_come_without_those_that_caused_them(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.py"
+    file.write_text("def inputs(k):\n    return {'a': (k,)}\n\ndef loss(a):\n    raise ValueError('none')\n")
+    with pytest.raises(gradcheck.RequestError, match=r"wrong.py:5: loss raised ValueError: none") as refusal:
+        gradcheck.check(file, backends=["torch"])
+    assert "".join(traceback.format_exception(refusal.value)).count("Traceback") == 1
+
+
 def test_errors_of_the_request_end_at_the_callers_own_call() -> None:
     calls = {
         "check": lambda: gradcheck.check("sigmoid_skip", kk=3),
