@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 import gradcheck
 from benchmarks.common import PROBLEM, Table, command
-from benchmarks.timing import peak_memory, timed
+from benchmarks.timing import peak_resident, timed
 from benchmarks.watching import recurrent
 from gradcheck import problems
 from gradcheck.answers import BackendAnswer
@@ -37,14 +38,15 @@ def models(small: bool) -> list[Table]:
     with gradcheck.Session() as session:
         for dtype in DTYPES:
             for name, k in MODELS.items():
-                table.rows.append(row(session, name, Check(name, 3 if small else k, dtype)))
-            network = Check(recurrent(steps, width), None, dtype, width**-0.5)
+                table.rows.append(row(session, name, (name, 3 if small else k, dtype)))
+            network = (recurrent(steps, width), None, dtype, width**-0.5)
             table.rows.append(row(session, f"recurrent network, {steps:,} steps of width {width}", network))
     return [table]
 
 
-def row(session: gradcheck.Session, title: str, check: Check) -> dict[str, Any]:
-    """The figures of one case."""
+def row(session: gradcheck.Session, title: str, case: tuple[Any, ...]) -> dict[str, Any]:
+    """The figures of one case, the arguments of `Check`."""
+    check = Check(*case)
     verdicts: list[str] = []
     seconds = timed(lambda: verdicts.append(str(check.judgement().verdict)))
     session.check(check.name, **check.options, backends=["torch"])
@@ -56,10 +58,15 @@ def row(session: gradcheck.Session, title: str, check: Check) -> dict[str, Any]:
         "dtype": check.options["dtype"],
         "verdict": verdicts[0],
         "seconds": seconds,
-        "peak MiB": peak_memory(check.judgement) / 2**20,
+        "peak MiB": peak_resident(judgement_of, *case) / 2**20,
         "torch's passes, seconds": torch.seconds.again,
         "this / passes": seconds / torch.seconds.again,
     }
+
+
+def judgement_of(*case: Any) -> Callable[[], judge.Judgement]:
+    """What judges a case."""
+    return Check(*case).judgement
 
 
 def on_a_device(k: int) -> Table:
