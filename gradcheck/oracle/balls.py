@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from flint import arb, arb_mat, ctx
 
 from gradcheck.oracle.enclosure import Enclosure
 from gradcheck.oracle.operations import Array, Shape
+from gradcheck.oracle.operations.products import OUTER
 from gradcheck.oracle.tape import Key, Tape, TapeNode, entries_of
 
 NARROW = 2.0**-30
@@ -18,28 +20,39 @@ NARROW = 2.0**-30
 
 
 class Steps:
-    """The steps of a walk.
+    """The steps of a walk. What no later step takes is dropped: balls are large, and a long recursion has millions.
+
+    Outer products are made where they are taken, and sums of them as one matrix product: then they never exist at once.
 
     Args:
+        tape: the program, at these inputs.
         inputs: name -> array, exact.
-
-    Attributes:
-        results: of the steps taken, object arrays of balls.
     """
 
-    def __init__(self, inputs: Mapping[str, Array]) -> None:
-        self.results: list[Array] = []
+    def __init__(self, tape: Tape, inputs: Mapping[str, Array]) -> None:
+        self._tape = tape
         self._inputs = inputs
-        self._matrices: dict[tuple[int, int, Shape], arb_mat] = {}
+        self._results: dict[int, Array] = {}
+        self._matrices: dict[int, dict[tuple[int, Shape], arb_mat]] = {}
+        self._done: dict[int, list[int]] = {}
+        for index, last in enumerate(_last_uses(tape)):
+            self._done.setdefault(last, []).append(index)
+
+    def take(self, index: int) -> None:
+        """Take a step, the one after the last."""
+        for done in self._done.get(index - 1, ()):
+            self._results.pop(done, None)
+            self._matrices.pop(done, None)
+        if not _is_outer(self._tape.nodes[index]):
+            self._results[index] = self._result(self._tape.nodes[index])
+
+    def result(self, index: int) -> Array:
+        """The result of a step taken, an object array of balls."""
+        return self._results[index] if index in self._results else self._result(self._tape.nodes[index])
 
     def operands(self, node: TapeNode) -> list[Array]:
         """What a step takes."""
-        return [self.results[operand] for operand in node.operands]
-
-    def take(self, node: TapeNode) -> Array:
-        """Take the next step, and give back its result."""
-        self.results.append(self._result(node))
-        return self.results[-1]
+        return [self.result(operand) for operand in node.operands]
 
     def _result(self, node: TapeNode) -> Array:
         if node.operation is None:
@@ -47,19 +60,29 @@ class Steps:
             return entries.astype(object) if node.decides else _exact(entries)
         if node.operation.name == "matmul":
             return self._product(node)
+        if node.operation.name == "accumulate":
+            return self._sum(node)
         result = (node.operation.ball or node.operation.value)(*self.operands(node))
         if not node.operands:
             return _exact(result)
         return result if isinstance(result, np.ndarray) else _scalar(result)
 
+    def _sum(self, node: TapeNode) -> Array:
+        outer = [each for each in map(self._tape.nodes.__getitem__, node.operands) if _is_outer(each)]
+        others = [each for each in node.operands if not _is_outer(self._tape.nodes[each])]
+        summands = [self.result(each) for each in others]
+        if outer:
+            left, right = (np.array(vectors) for vectors in zip(*map(self.operands, outer), strict=True))
+            summands.append(_entries([_matrix(left.T) * _matrix(right)], node.shape))
+        return np.asarray(reduce(np.add, summands))
+
     def _product(self, node: TapeNode) -> Array:
         left, right = node.operands
-        batch = np.broadcast_shapes(self.results[left].shape[:-2], self.results[right].shape[:-2])
-        products = [self._matrix(left, place, 0) * self._matrix(right, place, 1) for place in np.ndindex(batch)]
-        entries = [entry for product in products for entry in product.entries()]
-        return np.array(entries, dtype=object).reshape(node.shape)
+        batch = np.broadcast_shapes(self.result(left).shape[:-2], self.result(right).shape[:-2])
+        products = [self._kept(left, place, 0) * self._kept(right, place, 1) for place in np.ndindex(batch)]
+        return _entries(products, node.shape)
 
-    def _matrix(self, index: int, place: Shape, axis: int) -> arb_mat:
+    def _kept(self, index: int, place: Shape, axis: int) -> arb_mat:
         """A matrix of an operand as Arb has it. They are kept: this costs more than a product does.
 
         Args:
@@ -67,18 +90,49 @@ class Steps:
             place: of the matrix among those of the result.
             axis: the unit axis that a vector gets.
         """
-        balls = self.results[index]
+        balls = self.result(index)
         if balls.ndim == 1:
             balls = np.expand_dims(balls, axis)
         sizes = balls.shape[:-2]
         own = tuple(
             0 if size == 1 else each for each, size in zip(place[len(place) - len(sizes) :], sizes, strict=True)
         )
-        key = (index, balls.shape[-1], own)  # a vector is a row on one side and a column on the other
-        if key not in self._matrices:
-            rows, columns = balls.shape[-2:]
-            self._matrices[key] = arb_mat(rows, columns, balls[own].ravel().tolist())
-        return self._matrices[key]
+        kept = self._matrices.setdefault(index, {})
+        key = (balls.shape[-1], own)  # a vector is a row on one side and a column on the other
+        if key not in kept:
+            kept[key] = _matrix(balls[own])
+        return kept[key]
+
+
+def _last_uses(tape: Tape) -> list[int]:
+    """The last step that takes the result of each step; the end for outputs.
+
+    An outer product takes its operands when it is taken itself.
+    """
+    last = list(range(len(tape.nodes)))
+    for index, node in enumerate(tape.nodes):
+        for operand in node.operands:
+            last[operand] = index
+    for index in tape.outputs.values():
+        last[index] = len(tape.nodes)
+    for index, node in enumerate(tape.nodes):
+        if _is_outer(node):
+            for operand in node.operands:
+                last[operand] = max(last[operand], last[index])
+    return last
+
+
+def _is_outer(node: TapeNode) -> bool:
+    return node.operation is OUTER
+
+
+def _matrix(balls: Array) -> arb_mat:
+    rows, columns = balls.shape
+    return arb_mat(rows, columns, balls.ravel().tolist())
+
+
+def _entries(matrices: Sequence[arb_mat], shape: Shape) -> Array:
+    return np.array([entry for each in matrices for entry in each.entries()], dtype=object).reshape(shape)
 
 
 def walk(tape: Tape, inputs: Mapping[str, Array], bits: int) -> dict[Key, Array]:
@@ -92,11 +146,12 @@ def walk(tape: Tape, inputs: Mapping[str, Array], bits: int) -> dict[Key, Array]
     Returns:
         Object arrays of Arb balls for every output.
     """
-    steps, tape = Steps(inputs), tape.at(inputs)
+    tape = tape.at(inputs)
+    steps = Steps(tape, inputs)
     with ctx.workprec(bits):
-        for node in tape.nodes:
-            steps.take(node)
-    return {key: steps.results[index] for key, index in tape.outputs.items()}
+        for index in range(len(tape.nodes)):
+            steps.take(index)
+        return {key: steps.result(index) for key, index in tape.outputs.items()}
 
 
 class Enclosures(Mapping[Key, Enclosure]):
@@ -137,10 +192,11 @@ def undefined(tape: Tape, inputs: Mapping[str, Array], bits: int) -> str | None:
     Returns:
         The step in words, with the operands there.
     """
-    steps = Steps(inputs)
+    steps = Steps(tape, inputs)
     with ctx.workprec(bits):
-        for node in tape.nodes:
-            result, operands = steps.take(node), steps.operands(node)
+        for index, node in enumerate(tape.nodes):
+            steps.take(index)
+            result, operands = steps.result(index), steps.operands(node)
             lost = _not_finite(result)
             if any(_not_finite(operand).any() for operand in operands):  # an infinity of the loss itself has a value
                 lost = (
