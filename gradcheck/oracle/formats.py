@@ -17,7 +17,7 @@ SMALLEST = 5e-324
 WIDENING = 1 + 1e-9
 """Covers the float64 rounding of a bound itself: a thousand times some 10⁴ roundings of 2⁻⁵³."""
 
-HALVED = 32
+HALVED = 8
 """Products of up to so many terms are summed one after the other, longer ones in halves, where a format does that."""
 LARGEST_EXPONENT = 700.0
 """e to it is still far from float64's largest number."""

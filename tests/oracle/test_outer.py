@@ -153,7 +153,7 @@ def test_one_bound_has_the_radius_and_the_errors(blur: float) -> None:
     found = product.bounds(slice(None))
     assert found is not None
     assert found.radius is not None
-    assert found.reach == pytest.approx(found.worst + found.radius, rel=1e-12)
+    assert found.reach == pytest.approx(found.worst + found.radius, rel=1e-12, abs=0)
     least = DOUBT * found.spread + found.radius
     assert (found.limit >= least * (1 - 1e-12)).all()
     assert (found.limit <= 1.01 * least).all()

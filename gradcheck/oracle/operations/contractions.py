@@ -96,15 +96,36 @@ def _matrix_value(a: Array, b: Array) -> Array:
     """A@B; in longdouble, for which there is no BLAS that could sum in any order, it is summed in halves (R14)."""
     if a.dtype != np.longdouble:
         return np.asarray(np.matmul(a, b))
+    if b.ndim == 1:
+        return _halved(a, b)
+    if b.shape[-1] == 1:  # a vector, in one of several cases
+        return _halved(a, np.swapaxes(b, -1, -2))[..., np.newaxis]
     if a.shape[-1] > HALVED:
         middle = a.shape[-1] // 2
-        first, second = (b[:middle], b[middle:]) if b.ndim == 1 else (b[..., :middle, :], b[..., middle:, :])
+        first, second = b[..., :middle, :], b[..., middle:, :]
         return np.asarray(_matrix_value(a[..., :middle], first) + _matrix_value(a[..., middle:], second))
-    if b.ndim == 1:  # einsum is twice as fast as matmul on a transpose
-        return np.asarray(np.einsum("...j,...j->...", a, b))
-    if b.shape[-1] == 1:  # a vector, in one of several cases
-        return np.asarray(np.einsum("...j,...j->...", a, np.swapaxes(b, -1, -2))[..., np.newaxis])
     return np.asarray(np.matmul(a, b))
+
+
+def _halved(a: Array, b: Array) -> Array:
+    """Σab over the last axis: ``HALVED`` terms one after the other, and these sums in halves."""
+    terms = a.shape[-1]
+    whole = terms - terms % HALVED
+    pieces = [np.einsum("...ij,...ij->...i", *(_cut(each[..., :whole]) for each in (a, b)))] if whole else []
+    if whole < terms or not whole:
+        pieces.append(np.einsum("...j,...j->...", a[..., whole:], b[..., whole:])[..., np.newaxis])
+    sums = np.concatenate(pieces, axis=-1)
+    width = sums.shape[-1]
+    while width > 1:
+        half = -(-width // 2)
+        sums[..., : width - half] += sums[..., half:width]
+        width = half
+    return np.asarray(sums[..., 0])
+
+
+def _cut(array: Array) -> Array:
+    """The last axis in pieces."""
+    return array.reshape(*array.shape[:-1], array.shape[-1] // HALVED, HALVED)
 
 
 def _rows_of(a: Shape, b: Shape) -> tuple[bool, bool]:
