@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import statistics
 import time
 import tracemalloc
@@ -57,6 +56,12 @@ def peak_resident(make: Callable[..., Callable[[], object]], *arguments: object)
 
 def _measure(found: Any, make: Callable[..., Callable[[], object]], arguments: tuple[object, ...]) -> None:
     function = make(*arguments)
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    before = _status("VmRSS")
     function()
-    found.put(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    found.put(_status("VmHWM") - before)
+
+
+def _status(name: str) -> int:
+    """A number of this process in bytes; getrusage's maximum would be that of its parent, if this is larger."""
+    lines = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    return 1024 * int(lines[name].split()[0])

@@ -156,9 +156,12 @@ def _typical(format: Format, operand: Quantity) -> Any:
 
 def _distribute(arithmetic: Arithmetic, operation: Operation, result: Quantity, operands: Sequence[Quantity]) -> None:
     """Add to the worst error what a backend may lose if it distributes products over sums."""
+    parts = [operand.parts for operand in operands]
+    if operation.moves and all(part is None for part in parts):  # then the sizes of a large array are not computed
+        return
     if any(operand.middle.dtype == bool for operand in operands) or not operands:
         return
-    sizes, parts = ([operand.size for operand in operands], [operand.parts for operand in operands])
+    sizes = [operand.size for operand in operands]
     parts_of_result, added = distributed(operation, arithmetic.backend, sizes, parts)
     result.parts = None if parts_of_result is None else packed(parts_of_result)
     result.worst = total(result.worst, added)
