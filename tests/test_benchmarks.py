@@ -195,9 +195,10 @@ def test_the_time_and_memory_of_each_stage_are_measured(tmp_path: Path) -> None:
     times, memory = measured("profile", tmp_path).values()
     problems = ["sigmoid_skip"] * 4 + ["gpt2_block"] * 2 + ["residual_block"] * 2
     assert [row["problem"] for row in times] == [row["problem"] for row in memory] == problems
-    for row in times:
-        shares = {stage: row[stage] / row["all"] for stage in ("walk", "steps", "comparison", "recording", "report")}
-        assert all(0.005 < share < 0.8 for share in shares.values()), row
+    # Of all rows together: a sample is taken every few milliseconds, and a small check has few of them.
+    total = sum(row["all"] for row in times)
+    for stage in ("walk", "steps", "comparison", "recording", "report"):
+        assert 0.005 < sum(row[stage] for row in times) / total < 0.8, times
     assert all(0.1 < row["all"] < 100 for row in memory)
     assert all(row["walk"] <= row["all"] for row in memory)
 
