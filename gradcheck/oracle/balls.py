@@ -48,7 +48,8 @@ class Steps:
 
     def result(self, index: int) -> Array:
         """The result of a step taken, an object array of balls."""
-        return self._results[index] if index in self._results else self._result(self._tape.nodes[index])
+        node = self._tape.nodes[index]
+        return self._result(node) if _is_outer(node) else self._results[index]
 
     def operands(self, node: TapeNode) -> list[Array]:
         """What a step takes."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from functools import reduce
+
 import numpy as np
 import pytest
 from flint import arb, ctx
@@ -279,6 +282,34 @@ def test_a_vector_may_be_both_sides_of_a_product_in_balls():
     balls = walk(tape, {"a": np.array([2.0, 3.0, -1.0])}, bits=64)
     assert balls["value", "square"].tolist() == 14
     assert balls["gradient", "a"].tolist() == [2 * 2 * 2 + 14, 2 * 2 * 3, -2 * 2]
+
+
+def test_a_sum_of_outer_products_in_balls_is_that_of_each():
+    tape = record(
+        lambda ops, M, a, b, c: ops.sum((M @ a) * (M @ b) * (M @ c)) + ops.sum(M * M),
+        {"M": (2, 3), "a": (3,), "b": (3,), "c": (3,)},
+        ("M",),
+    )
+    M, a, b, c = np.array([[1.0, 2, 0], [3, -1, 4]]), *np.array([[1.0, 2, 1], [2, -1, 3], [1, 1, -2]])
+    p, q, r = M @ a, M @ b, M @ c
+    expected = np.outer(q * r, a) + np.outer(p * r, b) + np.outer(p * q, c) + 2 * M
+    assert walk(tape, {"M": M, "a": a, "b": b, "c": c}, bits=64)["gradient", "M"].tolist() == expected.tolist()
+
+
+def test_a_walk_in_balls_keeps_what_later_steps_take():
+    """And nothing else: a long recursion would have millions of balls."""
+
+    def peak(steps: int) -> int:
+        tape = record(lambda ops, a: ops.sum(reduce(lambda h, _: h + a, range(steps), a)), {"a": (2000,)}, ("a",))
+        tracemalloc.start()
+        try:
+            walk(tape, {"a": np.ones(2000)}, bits=64)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(2)  # the first allocates what stays
+    assert peak(60) < 2 * peak(6)
 
 
 def test_beyond_the_range_of_float64_arb_takes_over():
