@@ -395,13 +395,20 @@ def test_the_tanh_form_of_gelu_has_every_digit_of_its_root() -> None:
             assert abs(entry / 2 * (1 + inner.tanh()) - high - low) <= radius
 
 
-def test_a_value_by_balls_has_the_digits_of_its_dtype() -> None:
-    """erf(1 + 2⁻⁶⁰) and erf(1) differ by 2⁻⁶⁰ erf′(1), which longdouble holds where it is wider than float64."""
+@pytest.mark.parametrize(
+    ("name", "at_one", "slope"),
+    [
+        ("erf", "0.842700792949714869341220635082609259", 2 / math.sqrt(math.pi) / math.e),
+        ("digamma", "-0.577215664901532860606512090082402431", math.pi**2 / 6),
+    ],
+)
+def test_a_value_by_balls_or_series_has_the_digits_of_its_dtype(name: str, at_one: str, slope: float) -> None:
+    """f(1 + 2⁻⁶⁰) and f(1) differ by 2⁻⁶⁰ f′(1), which longdouble holds where it is wider than float64."""
     if np.finfo(np.longdouble).nmant < 63:
         pytest.skip("this platform's longdouble is float64")
-    near, one = word_of("erf").value(np.longdouble(1) + np.array([2.0**-60, 0.0], np.longdouble))
-    assert float(near - one) * 2.0**60 == pytest.approx(2 / math.sqrt(math.pi) / math.e, rel=0.1)
-    assert abs(float(one - np.longdouble("0.842700792949714869341220635082609259"))) < 1e-19
+    near, one = word_of(name).value(np.longdouble(1) + np.array([2.0**-60, 0.0], np.longdouble))
+    assert float(near - one) * 2.0**60 == pytest.approx(slope, rel=0.1)
+    assert abs(float(one - np.longdouble(at_one))) < 1e-19
 
 
 @pytest.mark.parametrize("approximate", [False, True])
