@@ -107,11 +107,7 @@ def check(
     __tracebackhide__ = True
     with WithoutFrames():
         asked = in_process.checked_options(seed=seed, gate=gate, order=order)
-        for option, wanted in {"forward": forward, "check_batched": check_batched}.items():
-            if wanted and order == 2:
-                raise RequestError(
-                    f"{option}=True with order=2: expected one of the two: order=2 differentiates gradients"
-                )
+        modes = _modes(order, forward, check_batched)
         place = in_process.place_of(sys._getframe(1))
 
         def in_dtype(cast: str | None) -> Report:
@@ -119,7 +115,7 @@ def check(
                 arguments, options = calls.cast(jax, in_process.as_arguments(inputs), cast)
                 call = calls.JaxCall(jax, function, arguments, options)
                 plain = call if reference is None else calls.JaxCall(jax, reference, arguments, options, call.names)
-                return _report(call, plain, _wanted(call, argnums), _modes(forward, check_batched), asked, place)
+                return _report(call, plain, _wanted(call, argnums), modes, asked, place)
 
         return in_process.in_each(dtypes, in_dtype)
 
@@ -129,8 +125,15 @@ def _having(dtype: str | None) -> contextlib.AbstractContextManager[Any]:
     return calls.with_float64(jax) if dtype == "float64" else contextlib.nullcontext()
 
 
-def _modes(forward: bool, check_batched: bool) -> dict[str, Mode]:
-    """The requested modes beside that of `jax.vjp`, by their names in the report."""
+def _modes(order: int, forward: bool, check_batched: bool) -> dict[str, Mode]:
+    """The requested modes beside that of `jax.vjp`, by their names in the report.
+
+    Raises:
+        RequestError: order 2 has none.
+    """
+    for option, wanted in {"forward": forward, "check_batched": check_batched}.items():
+        if wanted and order == 2:
+            raise RequestError(f"{option}=True with order=2: expected one of the two")
     modes: dict[str, tuple[Mode, bool]] = {
         "batched": (calls.JaxCall.batched_answer, check_batched),
         "forward": (calls.JaxCall.forward_answer, forward),

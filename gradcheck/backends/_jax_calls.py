@@ -8,16 +8,14 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.backends._batches import ENTRIES, further, slopes
 from gradcheck.backends._engine import Answer, Malformed
 from gradcheck.backends._jax_export import as_array
-from gradcheck.backends._worker.comparison import further
 from gradcheck.backends._worker.outputs import COTANGENT
 
 if TYPE_CHECKING:
     Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
-ENTRIES = 1 << 20
-"""Of the unit vectors that exist at one time: 8 MiB in float64."""
 NOT_BATCHED = "expected operators that jax.vmap knows, or check_batched=False"
 
 
@@ -162,29 +160,30 @@ class JaxCall:
                 raise
             expected = "expected jax.custom_jvp, or forward=False"
             raise Malformed(f"a function with jax.custom_vjp has no forward mode: {expected}") from error
-        given = self._seeds(results, cotangents)
-        seeds = {label: as_array(each).astype(numpy.float64) for label, each in given.items()}
-
-        def tangents(place: int, unit: Any) -> Any:
-            return along(*zeros[:place], unit, *zeros[place + 1 :])[1]
-
+        seeds = {label: as_array(each) for label, each in self._seeds(results, cotangents).items()}
         found = []
         for place, source in enumerate(sources):
-            slopes = numpy.zeros(source.size, as_array(source).dtype)
-            at_once = max(ENTRIES // source.size, 1) if batch and source.size else 1
-            for first in range(0, source.size, at_once):
-                places = numpy.arange(first, min(first + at_once, source.size))
-                units = self.jax.nn.one_hot(places, source.size, dtype=source.dtype).reshape(-1, *source.shape)
+
+            def tangents(unit: Any, place: int = place) -> Any:
+                return along(*zeros[:place], unit, *zeros[place + 1 :])[1]
+
+            pieces = [numpy.zeros(0)]
+            for units in self._units(source, max(ENTRIES // max(source.size, 1), 1) if batch else 1):
                 if batch:
                     with _batching("its forward mode"):
-                        moved = self.jax.vmap(functools.partial(tangents, place))(units)
+                        moved = self.jax.vmap(tangents)(units)
                 else:
-                    moved = self.jax.tree_util.tree_map(lambda each: each[None], tangents(place, units[0]))
-                slopes[places] = sum(
-                    (seeds[label] * as_array(each)).reshape(len(places), -1).sum(1) for label, each in moved.items()
-                )
-            found.append(slopes.reshape(source.shape))
+                    moved = {label: each[None] for label, each in tangents(units[0]).items()}
+                pieces.append(slopes(seeds, {label: as_array(each) for label, each in moved.items()}))
+            found.append(numpy.concatenate(pieces).astype(as_array(source).dtype).reshape(source.shape))
         return self._answered(results, outputs, cotangents, wrt, found)
+
+    def _units(self, source: Any, at_once: int) -> Iterator[Any]:
+        """The unit vectors in the shape of an array, some at once."""
+        numpy = self.jax.numpy
+        for first in range(0, source.size, at_once):
+            places = numpy.arange(first, min(first + at_once, source.size))
+            yield self.jax.nn.one_hot(places, source.size, dtype=source.dtype).reshape(-1, *source.shape)
 
     def _of_sources(
         self, dtype: str, outputs: Mapping[str, str], cotangents: Mapping[str, Any], wrt: Sequence[str]

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.backends._batches import ENTRIES, further, slopes
 from gradcheck.backends._engine import Answer, Malformed
 from gradcheck.backends._torch_calls import total
 from gradcheck.backends._torch_export import as_array
-from gradcheck.backends._worker.comparison import further
 from gradcheck.backends._worker.outputs import COTANGENT
 
 if TYPE_CHECKING:
     from gradcheck.backends._torch_calls import Asked, Call
 
-ENTRIES = 1 << 20
-"""Of the unit vectors that exist at one time: 8 MiB in float64."""
 NOT_BATCHED = "expected operators that torch.vmap knows, or check_batched=False"
 
 
@@ -118,12 +116,12 @@ def _slopes(call: Call, name: str, asked: Asked, batch: bool) -> Any:
         found = [_along(torch, result, source.clone(), unit) for unit in units]
         return {label: torch.stack([each[label] for each in found]) for label in found[0]}
 
-    numbers, slopes = torch.arange(source.numel(), device=source.device), [np.zeros(0)]
+    numbers, found = torch.arange(source.numel(), device=source.device), [np.zeros(0)]
     for some in numbers.split(max(ENTRIES // source.numel(), 1)) if source.numel() else ():
         units = (some[:, None] == numbers).to(source.dtype).reshape(-1, *source.shape)
         tangents = call.arrays((at_once if batch else one_by_one)(units))
-        slopes.append(sum(_products(asked.cotangents[label], each) for label, each in tangents.items()))
-    return np.concatenate(slopes).astype(as_array(torch, source).dtype).reshape(source.shape)
+        found.append(slopes(asked.cotangents, tangents))
+    return np.concatenate(found).astype(as_array(torch, source).dtype).reshape(source.shape)
 
 
 def _along(torch: Any, function: Callable[[Any], dict[str, Any]], source: Any, unit: Any) -> dict[str, Any]:
@@ -135,13 +133,6 @@ def _along(torch: Any, function: Callable[[Any], dict[str, Any]], source: Any, u
             label: torch.zeros_like(primal) if tangent is None else tangent
             for label, (primal, tangent) in pairs.items()
         }
-
-
-def _products(cotangent: Any, tangents: Any) -> Any:
-    """Σ cotangent · tangent of each of several tangents, in float64."""
-    import numpy as np
-
-    return (np.asarray(cotangent, np.float64) * tangents).reshape(len(tangents), -1).sum(1)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Whether a backend gives the same answer twice, alone and in a batch."""
+"""Whether a backend gives the same answer twice."""
 
 from __future__ import annotations
 
@@ -30,13 +30,3 @@ def differences(first: Answer, second: Answer) -> Iterator[tuple[Key, float]]:
                 distance = np.abs(np.asarray(array, np.float64) - other)
             same = (array == other) | ((array != array) & (other != other))  # both infinite, or both NaN
             yield key, float(np.max(np.where(same, 0.0, distance)))
-
-
-def further(both: np.ndarray, alone: np.ndarray) -> np.ndarray:
-    """Of the gradients of c and −c, the one that is further from that of c alone, with the sign of that of c."""
-    import numpy as np
-
-    plus, minus = both
-    with np.errstate(all="ignore"):
-        is_plus = np.isnan(plus) | (np.abs(-minus - alone) <= np.abs(plus - alone))
-    return np.asarray(np.where(is_plus, plus, -minus))
