@@ -71,6 +71,18 @@ def test_correct_answers_of_a_larger_case_are_not_refused(name, dtype):
     assert failing_stages(tape, inputs, Format.of(dtype), answer)[0] == []
 
 
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_steps_of_inputs_from_the_walk_of_the_truth_have_the_same_bounds(name, distribution):
+    tape, inputs, answer = case(name, 24, "float32", distribution)
+    format, got = Format.of("float32"), dict(answer.arrays())
+    known = analyse(tape, inputs, format).of_inputs
+    assert known, "each problem has such a step"
+    for mine, theirs in zip(stages(tape, inputs, format, got, known), stages(tape, inputs, format, got), strict=True):
+        for each in ("expected", "bound", "spread"):
+            assert np.array_equal(getattr(mine, each), getattr(theirs, each), equal_nan=True), (mine.kind, mine.name)
+
+
 @np.errstate(all="ignore")
 def planted(kind, name, inputs, factor):
     """A correct answer except for one entry, on which everything after it depends."""
